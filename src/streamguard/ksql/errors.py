@@ -1,0 +1,42 @@
+"""What the engine refuses, and how it says so.
+
+The codes are ksqlDB's (docs/developer-guide/ksqldb-rest-api/ksql-endpoint.md and the recordings of its server):
+40000 bad request, 40001 bad statement, 40002 wrong endpoint, 40300 forbidden, 40400 not found, 50000 server error.
+"""
+
+from __future__ import annotations
+
+
+class KsqlError(Exception):
+    """A statement that cannot be run; the message is one that ksqlDB's users know."""
+
+    code = 40001
+
+    def __init__(self, message: str, *, statement: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.statement = statement
+
+
+class SyntaxError_(KsqlError):
+    """Text that is no statement; the message carries line and column."""
+
+
+class BadRequest(KsqlError):
+    """A request that is wrong beyond its SQL: a missing topic, a bad property."""
+
+    code = 40000
+
+
+class WrongEndpoint(KsqlError):
+    """A statement that another endpoint serves."""
+
+    code = 40002
+
+
+class EvaluationError(Exception):
+    """A row whose expression has no value: the row's column becomes NULL and the processing log gets the reason."""
+
+
+class SerializationError(Exception):
+    """A record that a format cannot read or write."""

@@ -1,0 +1,198 @@
+"""The three records of the topics (design section 4): `Transaction`, `FraudAlert`, `DeadLetter`.
+
+The life of a record on its way in:
+
+1. The consumer hands value and key, as bytes, to `Transaction.from_record` or `FraudAlert.from_record`.
+2. The value is decoded and checked against the model; the account is taken from the key where the value lacks it.
+3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`.
+4. A `DeadLetter` carries that reason, where the record stood, and its raw bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import orjson
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from streamguard.models.fields import (
+    Amount,
+    Country,
+    Currency,
+    EpochMs,
+    Identifier,
+    Latitude,
+    Longitude,
+    SummedAmount,
+    Text,
+)
+
+
+class BadRecord(ValueError):
+    """A record that fits no model. `str()` of it is the reason, one line, fit for `dead_letters`."""
+
+
+class Transaction(BaseModel):
+    """One payment. `event_time` is epoch milliseconds, UTC; `amount` has two places, in units of `currency`.
+
+    The five fields without which no rule and no row makes sense are required; the rest is nullable, because real card
+    data seldom has it. Fields we do not know are ignored: a newer producer must not stop an older consumer.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    transaction_id: Identifier
+    account_id: Identifier
+    amount: Amount
+    currency: Currency
+    transaction_type: Text | None = None
+    channel: Text | None = None
+    merchant_id: Text | None = None
+    merchant_name: Text | None = None
+    merchant_category: Text | None = None
+    city: Text | None = None
+    country: Country | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    device_id: Text | None = None
+    ip_address: Text | None = None
+    event_time: EpochMs
+
+    @classmethod
+    def from_record(cls, value: bytes | None, key: bytes | None = None) -> Transaction:
+        """Decode one record of `transactions`; raises BadRecord.
+
+        ksqlDB counts by the record's key and the database by the field, so a record in which the two differ is bad.
+        """
+        fields = _decode(value)
+        _fill_account(fields, key)
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise BadRecord(reason_of(error)) from None
+
+
+def _either_case(name: str) -> Any:
+    """Read a field under its own name or, as ksqlDB writes unquoted names, in upper case."""
+    return AliasChoices(name, name.upper())
+
+
+class FraudAlert(BaseModel):
+    """One incident found by a rule. Times are epoch milliseconds, UTC; the window is [window_start, window_end).
+
+    `alert_id` is natural: the same incident, seen again with more evidence, carries the same id.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
+
+    alert_id: Identifier = Field(validation_alias=_either_case("alert_id"))
+    rule: Identifier = Field(validation_alias=_either_case("rule"))
+    account_id: Identifier = Field(validation_alias=_either_case("account_id"))
+    transaction_id: Text | None = Field(None, validation_alias=_either_case("transaction_id"))
+    amount: SummedAmount = Field(None, validation_alias=_either_case("amount"))
+    tx_count: int | None = Field(None, ge=0, lt=2**63, validation_alias=_either_case("tx_count"))
+    window_start: EpochMs | None = Field(None, validation_alias=_either_case("window_start"))
+    window_end: EpochMs | None = Field(None, validation_alias=_either_case("window_end"))
+    detected_at: EpochMs = Field(validation_alias=_either_case("detected_at"))
+
+    @classmethod
+    def from_record(cls, value: bytes | None, key: bytes | None = None) -> FraudAlert:
+        """Decode one record of `fraud_alerts`, whose account stands in the key; raises BadRecord."""
+        fields = _decode(value)
+        if "ACCOUNT_ID" in fields and "account_id" not in fields:
+            fields["account_id"] = fields.pop("ACCOUNT_ID")
+        _fill_account(fields, key)
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise BadRecord(reason_of(error)) from None
+
+
+class DeadLetter(BaseModel):
+    """A record that could not be used: where it stood, why, and its bytes as they were.
+
+    On the wire it is JSON, like every topic's value; `key` and `value` are base64 there, for they may be anything.
+    `failed_at` is epoch milliseconds, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    key: bytes | None = None
+    value: bytes | None = None
+    failed_at: int
+
+    def to_json(self) -> bytes:
+        """The value of the record in `dead_letters`: a third larger than what it carries."""
+        fields = dict(self)
+        for name in ("key", "value"):
+            raw = fields[name]
+            fields[name] = None if raw is None else base64.b64encode(raw).decode("ascii")
+        return orjson.dumps(fields)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> DeadLetter:
+        """The inverse of `to_json`; raises BadRecord."""
+        fields = _decode(data)
+        try:
+            for name in ("key", "value"):
+                if fields.get(name) is not None:
+                    fields[name] = base64.b64decode(fields[name], validate=True)
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise BadRecord(reason_of(error)) from None
+        except (ValueError, TypeError) as error:
+            raise BadRecord(f"not base64: {error}") from None
+
+
+def reason_of(error: ValidationError) -> str:
+    """All complaints in one line: `amount: an amount above 0 is expected (got -5); currency: missing`."""
+    complaints = []
+    for item in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in item["loc"]) or "value"
+        if item["type"] == "missing":
+            complaints.append(f"{name}: missing")
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        complaints.append(f"{name}: {message} (got {_shown(item['input'])})")
+    # Postgres text holds no NUL, and a reason is stored as text.
+    return "; ".join(complaints).replace("\x00", "\\0")
+
+
+def _shown(value: object) -> str:
+    """A value as JSON, cut where it is long: a 5 MB field must not become a 5 MB reason."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _decode(value: bytes | None) -> dict[str, Any]:
+    """The JSON object in `value`; raises BadRecord for null, for what is no JSON, and for JSON that is no object."""
+    if value is None:
+        raise BadRecord("the value is null")
+    try:
+        fields = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise BadRecord(f"not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise BadRecord(f"not a JSON object but {_shown(fields)}")
+    return fields
+
+
+def _fill_account(fields: dict[str, Any], key: bytes | None) -> None:
+    """Take the account from the key where the value has none; raises BadRecord if the two disagree."""
+    if key is None:
+        return
+    try:
+        account = key.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRecord(f"the key is not UTF-8: {_shown(key)}") from None
+    stated = fields.get("account_id")
+    if stated is None:
+        fields["account_id"] = account
+    elif stated != account:
+        raise BadRecord(f"the key {_shown(account)} and account_id {_shown(stated)} disagree")

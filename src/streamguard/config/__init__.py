@@ -1,5 +1,5 @@
 """Settings: see `streamguard.config.settings`."""
 
-from streamguard.config.settings import Settings, get_settings
+from streamguard.config.settings import Settings, SettingsError, get_settings, load_settings, variable_of
 
-__all__ = ["Settings", "get_settings"]
+__all__ = ["Settings", "SettingsError", "get_settings", "load_settings", "variable_of"]

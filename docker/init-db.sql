@@ -1,0 +1,143 @@
+-- The database of StreamGuard: the one truth of its schema. Idempotent: run it as often as you like.
+-- src/streamguard/database/tables.py maps it; tests/database/test_schema.py holds the two together.
+--
+-- One database transaction of the consumer writes rows, decisions, links and offsets, so that every record read has its
+-- effect exactly once. Columns named source_* say where in the log a row came from.
+
+CREATE TABLE IF NOT EXISTS transactions (
+    transaction_id    TEXT PRIMARY KEY,
+    account_id        TEXT NOT NULL,
+    amount            NUMERIC(15, 2) NOT NULL CHECK (amount > 0),
+    currency          TEXT NOT NULL,
+    transaction_type  TEXT,
+    channel           TEXT,
+    merchant_id       TEXT,
+    merchant_name     TEXT,
+    merchant_category TEXT,
+    city              TEXT,
+    country           TEXT,
+    latitude          DOUBLE PRECISION,
+    longitude         DOUBLE PRECISION,
+    device_id         TEXT,
+    ip_address        TEXT,
+    event_time        TIMESTAMPTZ NOT NULL,
+    is_fraud          BOOLEAN NOT NULL DEFAULT FALSE,
+    source_partition  INTEGER NOT NULL,
+    source_offset     BIGINT NOT NULL,
+    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON COLUMN transactions.is_fraud IS 'linked to at least one alert that nobody dismissed';
+
+-- Links and account context look an account up by time.
+CREATE INDEX IF NOT EXISTS transactions_account_time ON transactions (account_id, event_time);
+-- The dashboard and the figures of the README ask for fraud only.
+CREATE INDEX IF NOT EXISTS transactions_fraud ON transactions (event_time) WHERE is_fraud;
+
+CREATE TABLE IF NOT EXISTS fraud_alerts (
+    alert_id         TEXT PRIMARY KEY,
+    rule             TEXT NOT NULL,
+    account_id       TEXT NOT NULL,
+    transaction_id   TEXT,
+    amount           NUMERIC(15, 2),
+    tx_count         BIGINT NOT NULL,
+    window_start     TIMESTAMPTZ,
+    window_end       TIMESTAMPTZ,
+    detected_at      TIMESTAMPTZ NOT NULL,
+    outcome          TEXT CHECK (outcome IN ('dismiss', 'review', 'block')),
+    score            INTEGER CHECK (score BETWEEN 0 AND 100),
+    status           TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'confirmed', 'dismissed')),
+    source_partition INTEGER NOT NULL,
+    source_offset    BIGINT NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    updated_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE fraud_alerts IS 'one row per incident; its evidence grows, an older version never overwrites a newer one';
+COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version; null until its transaction is stored';
+COMMENT ON COLUMN fraud_alerts.status IS 'what an analyst made of it; open until then';
+
+CREATE INDEX IF NOT EXISTS fraud_alerts_account ON fraud_alerts (account_id, detected_at);
+CREATE INDEX IF NOT EXISTS fraud_alerts_detected ON fraud_alerts (detected_at);
+
+-- No foreign key to transactions: an alert may arrive before the transactions it speaks of.
+CREATE TABLE IF NOT EXISTS alert_transactions (
+    alert_id       TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
+    transaction_id TEXT NOT NULL,
+    PRIMARY KEY (alert_id, transaction_id)
+);
+CREATE INDEX IF NOT EXISTS alert_transactions_transaction ON alert_transactions (transaction_id);
+
+-- The audit: a row per version of an alert and per decider, and a row per action of an analyst.
+CREATE TABLE IF NOT EXISTS decisions (
+    alert_id       TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
+    tx_count       BIGINT NOT NULL,
+    decided_by     TEXT NOT NULL,
+    action_no      INTEGER NOT NULL DEFAULT 0,
+    transaction_id TEXT,
+    outcome        TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed')),
+    score          INTEGER CHECK (score BETWEEN 0 AND 100),
+    reason         TEXT,
+    verdicts       JSONB NOT NULL DEFAULT '[]',
+    evidence       JSONB NOT NULL DEFAULT '{}',
+    decided_at     TIMESTAMPTZ,
+    PRIMARY KEY (alert_id, tx_count, decided_by, action_no)
+);
+COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judged: its count of transactions';
+COMMENT ON COLUMN decisions.outcome IS 'null while the transaction that raised this version is not stored yet';
+COMMENT ON COLUMN decisions.verdicts IS 'one object per rule: rule, version, mode, score, outcome, reason';
+COMMENT ON COLUMN decisions.evidence IS 'the facts it rested on';
+
+CREATE INDEX IF NOT EXISTS decisions_pending ON decisions (transaction_id) WHERE outcome IS NULL;
+
+CREATE TABLE IF NOT EXISTS blacklist (
+    kind       TEXT NOT NULL CHECK (kind IN ('account', 'merchant', 'device', 'ip', 'country')),
+    value      TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    expires_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, value)
+);
+
+CREATE TABLE IF NOT EXISTS dead_letters (
+    source_topic     TEXT NOT NULL,
+    source_partition INTEGER NOT NULL,
+    source_offset    BIGINT NOT NULL,
+    reason           TEXT NOT NULL,
+    raw_key          BYTEA,
+    raw_value        BYTEA,
+    failed_at        TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    published        BOOLEAN NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (source_topic, source_partition, source_offset)
+);
+COMMENT ON COLUMN dead_letters.published IS 'whether the topic dead_letters has it too';
+
+CREATE INDEX IF NOT EXISTS dead_letters_unpublished ON dead_letters (source_topic, source_partition) WHERE NOT published;
+
+CREATE TABLE IF NOT EXISTS consumer_offsets (
+    group_id      TEXT NOT NULL,
+    topic         TEXT NOT NULL,
+    partition_no  INTEGER NOT NULL,
+    next_offset   BIGINT NOT NULL CHECK (next_offset >= 0),
+    records_read  BIGINT NOT NULL DEFAULT 0,
+    updated_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (group_id, topic, partition_no)
+);
+COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
+COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters';
+
+CREATE OR REPLACE VIEW account_risk_profile AS
+SELECT t.account_id,
+       count(*)                                              AS transactions,
+       sum(t.amount)                                         AS total_amount,
+       round(avg(t.amount), 2)                               AS average_amount,
+       max(t.amount)                                         AS highest_amount,
+       count(*) FILTER (WHERE t.is_fraud)                    AS fraud_transactions,
+       round(count(*) FILTER (WHERE t.is_fraud)::NUMERIC / count(*), 4) AS fraud_rate,
+       coalesce(max(a.alerts), 0)                            AS alerts,
+       min(t.event_time)                                     AS first_seen,
+       max(t.event_time)                                     AS last_seen
+FROM transactions t
+LEFT JOIN (
+    SELECT account_id, count(*) AS alerts FROM fraud_alerts WHERE status <> 'dismissed' GROUP BY account_id
+) a ON a.account_id = t.account_id
+GROUP BY t.account_id;
+COMMENT ON VIEW account_risk_profile IS 'fraud_rate is a share between 0 and 1';

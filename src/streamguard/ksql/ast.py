@@ -337,6 +337,7 @@ class ColumnDef:
     type: SqlType
     constraint: str | None = None
     header_key: str | None = None
+    location: Location | None = _location()
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,12 @@ class Location:
     column: int
 
 
-def _location() -> Any:
-    return field(default=None, compare=False, repr=False, kw_only=True)
-
-
 # --- expressions ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Expression:
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -222,7 +218,7 @@ class SelectAll:
     """`*` or `source.*`"""
 
     source: str | None = None
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Relation:
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -312,13 +308,13 @@ class Query:
     having: Expression | None = None
     emit: str | None = None
     limit: int | None = None
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
 
 Properties = dict[str, Any]
-"""WITH (...) properties: names in upper case as written; values are Python literals (str, int, float, bool, Decimal)."""
+"""WITH (...) properties: names in upper case; values are Python literals (str, int, float, bool, Decimal)."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +322,7 @@ class Statement:
     """A statement; `text` is the SQL as it was typed, from its first to its last character (the semicolon too)."""
 
     text: str = field(default="", compare=False, repr=False, kw_only=True)
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -337,7 +333,7 @@ class ColumnDef:
     type: SqlType
     constraint: str | None = None
     header_key: str | None = None
-    location: Location | None = _location()
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)

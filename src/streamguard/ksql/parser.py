@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamguard.ksql.ast import ColumnDef, Explain, Expression, Location, Statement
-from streamguard.ksql.errors import SqlSyntaxError
+from streamguard.ksql.errors import KsqlError, SqlSyntaxError
 from streamguard.ksql.parsing import driver
 from streamguard.ksql.parsing.builder import with_text
 from streamguard.ksql.parsing.cutting import pieces
@@ -64,7 +64,7 @@ def _statement(tokens: list[Token]) -> Statement:
     text = lines.text[tokens[0].start : tokens[-1].end]
     try:
         statement: Statement = driver.parse([*tokens, _end_after(tokens, lines)], driver.STATEMENT)
-    except SqlSyntaxError as error:
+    except KsqlError as error:
         error.statement = text
         raise
     if isinstance(statement, Explain) and statement.statement is not None:
@@ -78,7 +78,7 @@ def _fragment(text: str, start: str) -> Any:
     lines = tokens[0].lines if tokens else Lines(text)
     try:
         return driver.parse([*tokens, _end_after(tokens, lines)], start)
-    except SqlSyntaxError as error:
+    except KsqlError as error:
         error.statement = text
         raise
 

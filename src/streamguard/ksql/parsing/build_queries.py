@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamguard.ksql import ast
-from streamguard.ksql.errors import SqlSyntaxError
+from streamguard.ksql.errors import KsqlError, SqlSyntaxError
 from streamguard.ksql.parsing.build_expressions import ExpressionBuilder, plural
 from streamguard.ksql.parsing.lexer import Token
 
@@ -89,8 +89,20 @@ class QueryBuilder(ExpressionBuilder):
             raise SqlSyntaxError(f"line {at.line}:{at.column}: Syntax Error\nExpecting {{{known}}}")
         return ast.Duration(int(value.value), units)
 
+    def group_by(self, expressions: tuple[ast.Expression, ...]) -> tuple[ast.Expression, ...]:
+        return _some("GROUP BY", expressions)
+
+    def partition_by(self, expressions: tuple[ast.Expression, ...]) -> tuple[ast.Expression, ...]:
+        return _some("PARTITION BY", expressions)
+
     def emit_changes(self) -> str:
         return "CHANGES"
 
     def emit_final(self) -> str:
         return "FINAL"
+
+
+def _some(clause: str, expressions: tuple[ast.Expression, ...]) -> tuple[ast.Expression, ...]:
+    if not expressions:
+        raise KsqlError(f"{clause} requires at least one expression")
+    return expressions

@@ -31,7 +31,7 @@ def _reason(found: Token, text: str, accepted: Collection[str], first: bool) -> 
             f'"{text}" is a reserved keyword and it can\'t be used as an identifier.'
             f" You can use it as an identifier by escaping it as '{text}' "
         )
-    if len(accepted) <= MOST_NAMED:
+    if len(accepted) <= MOST_NAMED and (NAME not in accepted or len(accepted) == 1):
         return f"Expecting {{{', '.join(sorted(map(_shown, accepted)))}}}{hint}"
     return f"Syntax error at or near '{text}' at line {at.line}:{at.column}{hint}"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lark import Lark
-from lark.exceptions import UnexpectedToken, VisitError
-from lark.parsers.lalr_interactive_parser import InteractiveParser
+from lark.exceptions import UnexpectedToken
 
 from streamguard.ksql.parsing import keywords
 from streamguard.ksql.parsing.builder import TreeBuilder
@@ -41,7 +40,7 @@ def symbols() -> dict[str, str]:
 
 def parse(tokens: Sequence[Token], start: str) -> Any:
     """The node that the tokens make; the last token must be an END. SqlSyntaxError where they make none."""
-    parser = grammar().parse_interactive(None, start)
+    parser: Any = grammar().parse_interactive(None, start)
     names = symbols()
     fed = 0
     try:
@@ -49,26 +48,24 @@ def parse(tokens: Sequence[Token], start: str) -> Any:
             if token.type == WORD:
                 token.type = keywords.meaning(tokens, i, parser.choices())
             elif token.type == SYMBOL:
-                token.type = _symbol(tokens, i, names, parser)
-            result = parser.feed_token(token)  # type: ignore[arg-type]
+                token.type = _symbol(tokens, i, names, parser.choices())
+            result = parser.feed_token(token)
             fed += 1
         return result
     except UnexpectedToken:
         raise explain(tokens[fed], _accepted(tokens[:fed], start), first=fed == 0) from None
-    except VisitError as error:
-        raise error.orig_exc from None
 
 
-def _symbol(tokens: Sequence[Token], i: int, names: dict[str, str], parser: InteractiveParser) -> str:
+def _symbol(tokens: Sequence[Token], i: int, names: dict[str, str], possible: Collection[str]) -> str:
     text = tokens[i].value
-    if text == "(" and "LAMBDA_LPAR" in parser.choices() and keywords.opens_lambda(tokens, i):
+    if text == "(" and "LAMBDA_LPAR" in possible and keywords.opens_lambda(tokens, i):
         return "LAMBDA_LPAR"
     return names.get(text, text)
 
 
 def _accepted(tokens: Sequence[Token], start: str) -> set[str]:
     """What could have followed these tokens, exactly: found by offering them again."""
-    parser = grammar().parse_interactive(None, start)
+    parser: Any = grammar().parse_interactive(None, start)
     for token in tokens:
-        parser.feed_token(token)  # type: ignore[arg-type]
-    return parser.accepts()
+        parser.feed_token(token)
+    return set(parser.accepts())

@@ -55,7 +55,8 @@ COMMENT ON TABLE fraud_alerts IS 'one row per incident; its evidence grows, an o
 COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version; null until its transaction is stored';
 COMMENT ON COLUMN fraud_alerts.status IS 'what an analyst made of it; open until then';
 
-CREATE INDEX IF NOT EXISTS fraud_alerts_account ON fraud_alerts (account_id, detected_at);
+-- A new transaction asks which incidents of its account it belongs to.
+CREATE INDEX IF NOT EXISTS fraud_alerts_account ON fraud_alerts (account_id, window_end);
 CREATE INDEX IF NOT EXISTS fraud_alerts_detected ON fraud_alerts (detected_at);
 
 -- No foreign key to transactions: an alert may arrive before the transactions it speaks of.

@@ -72,7 +72,9 @@ class Settings(BaseSettings):
             self.ksqldb_url = f"http://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
             user, password = quote(self.postgres_user, safe=""), quote(self.postgres_password, safe="")
-            self.database_url = f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
+            self.database_url = (
+                f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
+            )
         return self
 
     @field_validator("kafka_bootstrap_servers")
@@ -99,7 +101,9 @@ class Settings(BaseSettings):
             if value.startswith(plain):
                 value = "postgresql+psycopg2://" + value[len(plain) :]
         if value and not value.startswith("postgresql+psycopg2://"):
-            raise ValueError(f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}")
+            raise ValueError(
+                f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
+            )
         return value
 
     @property

@@ -1,7 +1,7 @@
 """Postgres from a wheel, in the foreground, as a child that a supervisor can own.
 
-`python -m streamguard.stack.postgres --data-dir DIR` prepares the data folder, becomes an ordinary user when it is root,
-and then *is* `postgres` (exec): its process id is the postmaster's, so signals and kill -9 hit the right one.
+`python -m streamguard.stack.postgres --data-dir DIR` prepares the data folder, becomes an ordinary user where it is
+root, and then *is* `postgres` (exec): its process id is the postmaster's, so signals and kill -9 hit the right one.
 
 Only scram over TCP on loopback is let in, and only the application's role has a password; the superuser cannot log in.
 """
@@ -104,9 +104,9 @@ def _run(command: list[str], stdin: str, drop: object) -> None:
 
 
 def clear_remains(data_dir: Path, patience_s: float = 10.0) -> None:
-    """After a kill -9 of the postmaster: end its orphaned children and remove the pid file, so that a new one can start.
+    """After a kill -9 of the postmaster: end its orphaned children and remove the pid file, so that a new one starts.
 
-    Children notice within moments that the postmaster is gone; one that is stuck in a query gets SIGQUIT, then SIGKILL.
+    Children notice within moments that it is gone; one that is stuck in a query gets SIGQUIT, then SIGKILL.
     Raises PostgresError if a live postmaster already works on the folder.
     """
     deadline = time.monotonic() + patience_s
@@ -123,7 +123,9 @@ def clear_remains(data_dir: Path, patience_s: float = 10.0) -> None:
         first_try = False
         psutil.wait_procs(remains, timeout=1.0)
         if time.monotonic() > deadline:
-            raise PostgresError(f"processes of an earlier Postgres in {data_dir} do not end: {[p.pid for p in remains]}")
+            raise PostgresError(
+                f"processes of an earlier Postgres in {data_dir} do not end: {[p.pid for p in remains]}"
+            )
     (data_dir / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -144,7 +146,7 @@ def _processes_in(data_dir: Path) -> list[psutil.Process]:
 
 def _is_postmaster(process: psutil.Process, data_dir: Path) -> bool:
     try:
-        return process.pid == int((data_dir / "postmaster.pid").read_text().splitlines()[0])
+        return int((data_dir / "postmaster.pid").read_text().splitlines()[0]) == int(process.pid)
     except (OSError, ValueError, IndexError):
         return False
 

@@ -1,0 +1,273 @@
+"""The consumer: read both topics, store batch by batch, wait out whatever is away.
+
+The database says where to read on: whenever partitions are assigned, and after every failure, the reader seeks to the
+offsets stored there. So a failure needs no undoing; what was not stored is simply read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+from sqlalchemy.exc import DBAPIError
+
+from streamguard.config import Settings
+from streamguard.consumer.outbox import Outbox
+from streamguard.consumer.records import Batch, DeadRecord, Decoder, LogRecord, Span
+from streamguard.consumer.store import Fenced, Store
+from streamguard.database import is_outage, sentence_of
+
+log = logging.getLogger("streamguard.consumer")
+
+POLL_MS = 200
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 5.0
+REPORT_EVERY_S = 10.0
+COMMIT_EVERY_S = 1.0
+
+Partition = tuple[str, int]
+
+
+class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Counts changes of the assignment. It runs on the client's own thread, so it does nothing else."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        self.changes += 1
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        self.changes += 1
+
+
+class Consumer:
+    """One member of the consumer group. `run` blocks until `stop` is set."""
+
+    def __init__(self, settings: Settings, store: Store, outbox: Outbox, stop: threading.Event) -> None:
+        self._settings = settings
+        self._store = store
+        self._outbox = outbox
+        self._stop = stop
+        self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes)
+        self._positions: dict[Partition, int] = {}
+        self._seen_changes = -1
+        self._listener = _Assignment()
+        self._wait_s = FIRST_WAIT_S
+        self._committed_at = 0.0
+        self._meter = Meter()
+
+    def run(self) -> None:
+        """Read and store until told to stop. A broker that is away is waited for."""
+        while not self._stop.is_set():
+            try:
+                reader = self._connect()
+            except KafkaError as error:
+                self._pause(f"the log at {self._settings.kafka_bootstrap_servers} is away ({_short(error)}); waiting")
+                continue
+            try:
+                self._read(reader)
+            except KafkaError as error:
+                self._pause(f"reading the log failed ({_short(error)}); connecting anew")
+            finally:
+                self._seen_changes = -1
+                _close(reader)
+
+    def _connect(self) -> KafkaConsumer:
+        settings = self._settings
+        reader = KafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+            client_id="streamguard-consumer",
+            group_id=settings.consumer_group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_records=settings.batch_max_records,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+            bootstrap_timeout_ms=5_000,
+            session_timeout_ms=10_000,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=10_000,
+        )
+        reader.subscribe([settings.transactions_topic, settings.alerts_topic], listener=self._listener)
+        log.info("reading %s and %s as group %s", *sorted(reader.subscription()), settings.consumer_group)
+        return reader
+
+    def _read(self, reader: KafkaConsumer) -> None:
+        while not self._stop.is_set():
+            polled: dict[TopicPartition, list[LogRecord]] = reader.poll(timeout_ms=POLL_MS)
+            try:
+                if self._listener.changes != self._seen_changes:
+                    # Whatever was polled may come from a position the group remembers; the database knows better.
+                    self._seek(reader)
+                    continue
+                if polled:
+                    self._store_polled(reader, polled)
+                self._housekeeping(reader)
+                self._wait_s = FIRST_WAIT_S
+            except Fenced as error:
+                log.info("%s; seeking to the stored offsets", error)
+                self._seen_changes = -1
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                self._seen_changes = -1
+                self._outage(reader, error)
+
+    def _seek(self, reader: KafkaConsumer) -> None:
+        """Read on where the database left off."""
+        changes = self._listener.changes
+        assigned = sorted(reader.assignment())
+        self._positions = self._store.offsets((p.topic, p.partition) for p in assigned)
+        for partition in assigned:
+            reader.seek(partition, self._positions[partition.topic, partition.partition])
+        if assigned:
+            reader.resume(*assigned)
+        self._seen_changes = changes
+        self._outbox.suspect()
+        log.info("assigned %s", ", ".join(f"{t}/{p} from {o:,}" for (t, p), o in self._positions.items()) or "nothing")
+
+    def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[LogRecord]]) -> None:
+        if self._settings.batch_linger_ms and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
+            # A short wait makes one commit of what would be many.
+            time.sleep(self._settings.batch_linger_ms / 1000)
+            for partition, records in reader.poll(timeout_ms=0).items():
+                polled.setdefault(partition, []).extend(records)
+            if self._listener.changes != self._seen_changes:
+                return
+        records = {(p.topic, p.partition): found for p, found in polled.items()}
+        if not self._in_place(reader, records):
+            self._seen_changes = -1
+            return
+        try:
+            self._write(self._decode(records))
+        except DBAPIError as error:
+            if is_outage(error):
+                raise
+            self._isolate(records, error)
+        except Exception as error:
+            if is_outage(error) or not hasattr(error, "pgcode"):
+                raise
+            self._isolate(records, error)
+
+    def _in_place(self, reader: KafkaConsumer, records: dict[Partition, list[LogRecord]]) -> bool:
+        """Whether every partition goes on at or after its stored offset; a log that was wiped may start over."""
+        for (topic, number), found in records.items():
+            stored = self._positions.get((topic, number))
+            if stored is None:
+                return False
+            if found[0].offset < stored:
+                partition = TopicPartition(topic, number)
+                if reader.end_offsets([partition])[partition] >= stored:
+                    return False
+                log.warning(
+                    "%s/%d ends before the stored offset %d: the log was wiped, reading it anew", *partition, stored
+                )
+        return True
+
+    def _decode(self, records: dict[Partition, list[LogRecord]]) -> Batch:
+        batch = Batch()
+        for partition, found in records.items():
+            self._decoder.add(batch, self._positions[partition], found)
+        return batch
+
+    def _write(self, batch: Batch) -> None:
+        """Store a batch and remember how far the database is now."""
+        dead = self._store.write(batch)
+        for partition, span in batch.spans.items():
+            self._positions[partition] = span.next_offset
+        self._meter.stored(len(batch.transactions), len(batch.alerts), dead)
+        if dead:
+            self._outbox.suspect()
+
+    def _isolate(self, records: dict[Partition, list[LogRecord]], error: BaseException) -> None:
+        """The database refused a batch: halve it until the record it cannot take stands alone; that one is dead."""
+        flat = [(partition, record) for partition, found in records.items() for record in found]
+        if len(flat) == 1:
+            partition, record = flat[0]
+            batch = Batch(dead=[DeadRecord(record, f"the database refuses it: {sentence_of(error)}")])
+            batch.spans[partition] = Span(self._positions[partition], record.offset + 1, 1)
+            self._write(batch)
+            return
+        middle = len(flat) // 2
+        for half in (flat[:middle], flat[middle:]):
+            part = _by_partition(half)
+            try:
+                self._write(self._decode(part))
+            except Exception as refused:
+                if is_outage(refused) or isinstance(refused, Fenced):
+                    raise
+                self._isolate(part, refused)
+
+    def _housekeeping(self, reader: KafkaConsumer) -> None:
+        self._outbox.publish(self._positions)
+        now = time.monotonic()
+        if now - self._committed_at >= COMMIT_EVERY_S:
+            self._committed_at = now
+            self._tell_group(reader)
+        self._meter.report(now)
+
+    def _tell_group(self, reader: KafkaConsumer) -> None:
+        """Tell the log's own offset store, for tools that show lag. Nothing of ours ever reads it."""
+        offsets = {TopicPartition(t, p): OffsetAndMetadata(o, "", -1) for (t, p), o in self._positions.items()}
+        if offsets:
+            reader.commit_async(offsets=offsets, callback=lambda *_: None)
+
+    def _outage(self, reader: KafkaConsumer, error: BaseException) -> None:
+        """Wait, staying a member of the group: pause, keep polling, and seek again later."""
+        assigned = reader.assignment()
+        if assigned:
+            reader.pause(*assigned)
+        self._pause(f"the database is away ({sentence_of(error)}); waiting, nothing is lost")
+
+    def _pause(self, sentence: str) -> None:
+        log.warning("%s %.1f s", sentence, self._wait_s)
+        self._stop.wait(self._wait_s)
+        self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+
+
+class Meter:
+    """Counts what was stored and says so every few seconds, while there is something to say."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._counts = [0, 0, 0]
+
+    def stored(self, transactions: int, alerts: int, dead: int) -> None:
+        for index, count in enumerate((transactions, alerts, dead)):
+            self._counts[index] += count
+
+    def report(self, now: float) -> None:
+        elapsed = now - self._since
+        if elapsed < REPORT_EVERY_S:
+            return
+        if any(self._counts):
+            transactions, alerts, dead = self._counts
+            log.info(
+                "stored %d transactions, %d alerts, %d dead letters in %.0f s (%.0f/s)",
+                *(transactions, alerts, dead, elapsed, (transactions + alerts + dead) / elapsed),
+            )
+        self._since, self._counts = now, [0, 0, 0]
+
+
+def _by_partition(flat: Sequence[tuple[Partition, LogRecord]]) -> dict[Partition, list[LogRecord]]:
+    found: dict[Partition, list[LogRecord]] = {}
+    for partition, record in flat:
+        found.setdefault(partition, []).append(record)
+    return found
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _close(reader: Any) -> None:
+    try:
+        reader.close(autocommit=False, timeout_ms=2_000)
+    except (KafkaError, OSError, RuntimeError) as error:
+        log.info("closing the reader: %s", _short(error))

@@ -1,0 +1,85 @@
+"""A real Postgres for tests: the embedded one, on a free port, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class EmbeddedPostgres:
+    """A server that can be stopped, killed and started again on the same data and port."""
+
+    data_dir: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "streamguard") -> str:
+        return f"postgresql+psycopg2://streamguard:streamguard_2024@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises RuntimeError with its log if it ends first."""
+        environment = {**os.environ, "DATABASE_URL": self.url()}
+        command = [sys.executable, "-m", "streamguard.stack.postgres", "--data-dir", str(self.data_dir)]
+        log = self.data_dir.parent / "postgres.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        deadline = time.monotonic() + 30
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Postgres did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def connect(self, database: str = "streamguard") -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user="streamguard", password="streamguard_2024", dbname=database
+        )
+        connection.autocommit = True
+        return connection
+
+    def kill(self, signal_number: int = signal.SIGKILL) -> None:
+        """End the postmaster with a signal and wait for it."""
+        assert self.process is not None
+        self.process.send_signal(signal_number)
+        self.process.wait(timeout=30)
+
+    def wipe(self) -> None:
+        """Drop every table: a fresh database without a fresh server."""
+        connection = self.connect()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP SCHEMA public CASCADE")
+            cursor.execute("CREATE SCHEMA public")
+        connection.close()
+
+    def query(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """The rows of one statement, run in a connection of its own."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, arguments or None)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()

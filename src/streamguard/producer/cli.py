@@ -1,0 +1,297 @@
+"""The commands of the generator: `batch`, `stream`, `velocity`, `replay`, `preview`, `report`; without one, the menu.
+
+The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
+records (`runs.py`, `replay.py`), opens a sink (`kafka_sink.py`, `sinks.py`) and drives one into the other
+(`driving.py`).
+
+Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
+acknowledged or no broker answered; 2 an option or file that cannot be used; 130 a batch or replay cut short.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from streamguard.config import Settings, get_settings
+from streamguard.models import reason_of
+from streamguard.producer import chargebacks as chargeback_records
+from streamguard.producer import options as opt
+from streamguard.producer.driving import Tally, drive, progress, say, summary
+from streamguard.producer.errors import InputError, ProducerError
+from streamguard.producer.kafka_sink import KafkaSink
+from streamguard.producer.pacing import Pacer
+from streamguard.producer.record import Record
+from streamguard.producer.replay import read_records, shifted, span_ms
+from streamguard.producer.report import write_report
+from streamguard.producer.runs import Recipe, Run
+from streamguard.producer.sinks import FileSink, Sink
+from streamguard.producer.stopping import Stop, stop_on_signals
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Make payments, or replay recorded ones, into the transactions topic.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def now_ms() -> int:
+    """The wall clock, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    """Turns what a person can put right into one sentence on stderr and the exit code that goes with it."""
+    try:
+        yield
+    except ProducerError as error:
+        say(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        raise typer.Exit(1) from None
+
+
+def settings() -> Settings:
+    """The settings; raises InputError where the environment holds nonsense."""
+    try:
+        return get_settings()
+    except ValidationError as error:
+        raise InputError(f"settings: {reason_of(error)}") from None
+
+
+def send(
+    records: Iterator[Record],
+    sink: Sink,
+    stop: Stop,
+    title: str,
+    total: int | None = None,
+    rate: float | None = None,
+    endless: bool = False,
+) -> None:
+    """Drive, print the summary whatever happened, close; raises ProducerError and typer.Exit."""
+    tally = Tally()
+    try:
+        with progress(title, total) as advance:
+            drive(records, sink, stop, tally, advance)
+    finally:
+        sink.close()
+        if tally.interrupted:
+            say("stopped")
+        print("\n".join(summary(tally, sink, rate)), flush=True)
+    if tally.interrupted and not endless:
+        raise typer.Exit(INTERRUPTED)
+
+
+def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, chargebacks: bool = False) -> Sink:
+    """A file where one is named, else the broker of the settings."""
+    if to_file is not None:
+        return FileSink(to_file)
+    extra = (chargeback_records.TOPIC,) if chargebacks else ()
+    return KafkaSink(settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Without a command, show the menu."""
+    if context.invoked_subcommand is None:
+        from streamguard.producer.menu import run_menu
+
+        run_menu()
+
+
+@app.command()
+def batch(
+    count: Annotated[int | None, typer.Option(help="How many transactions; 1,000 unless --end is given.")] = None,
+    seed: opt.Seed = None,
+    profile: opt.Profile = "br",
+    customers: opt.Customers = None,
+    start: opt.Start = None,
+    end: Annotated[str | None, typer.Option(help="Stop before this event time.")] = None,
+    mix: opt.MixOption = None,
+    fraud_share: opt.FraudShare = None,
+    bad: opt.Bad = None,
+    chargebacks: opt.Chargebacks = False,
+    to_file: opt.ToFile = None,
+    compression: opt.Compression = "none",
+    wait: opt.Wait = 30.0,
+) -> None:
+    """Send a number of transactions as fast as they are taken; with a seed always the same ones."""
+    with _leaving(), stop_on_signals() as stop:
+        opt.above_zero("--count", count)
+        if count is None and end is None:
+            count = 1000
+        clock_ms = now_ms()
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, chargebacks))
+        times = opt.read_time("--start", start, clock_ms), opt.read_time("--end", end, clock_ms)
+        records = run.batch(count, *times, clock_ms)
+        send(records, open_sink(to_file, stop, compression, wait, chargebacks), stop, "batch", count)
+
+
+@app.command()
+def stream(
+    tps: Annotated[float, typer.Option(help="Transactions per second.")] = 10.0,
+    duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
+    seed: opt.Seed = None,
+    profile: opt.Profile = "br",
+    customers: opt.Customers = None,
+    start: opt.Start = None,
+    time_scale: Annotated[float, typer.Option(help="How much faster event time runs: 1440 is a day a minute.")] = 1.0,
+    pattern: Annotated[bool, typer.Option("--pattern", help="Follow the profile's hours and days.")] = False,
+    mix: opt.MixOption = None,
+    fraud_share: opt.FraudShare = None,
+    bad: opt.Bad = None,
+    chargebacks: opt.Chargebacks = False,
+    to_file: opt.ToFile = None,
+    compression: opt.Compression = "none",
+    wait: opt.Wait = 30.0,
+) -> None:
+    """Send transactions at a steady rate, stamped with the time they are sent at."""
+    with _leaving(), stop_on_signals() as stop:
+        opt.above_zero("--tps", tps)
+        opt.above_zero("--duration", duration)
+        opt.above_zero("--time-scale", time_scale)
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, chargebacks))
+        start_ms = opt.read_time("--start", start, now_ms())
+        sink = open_sink(to_file, stop, compression, wait, chargebacks)
+        records = run.stream(
+            tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern
+        )
+        total = None if duration is None else round(tps * duration)
+        send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
+
+
+@app.command()
+def velocity(
+    account: Annotated[str, typer.Option(help="The account that pays too fast.")],
+    count: Annotated[int, typer.Option(help="How many payments within the current minute.")] = 5,
+    profile: opt.Profile = "br",
+    seed: opt.Seed = None,
+    to_file: opt.ToFile = None,
+    wait: opt.Wait = 30.0,
+) -> None:
+    """Send a burst of payments of one account, all in the tumbling minute of now."""
+    with _leaving(), stop_on_signals() as stop:
+        opt.above_zero("--count", count)
+        if not account.strip():
+            raise InputError(f"--account is {account!r}: name one, such as BR-0000042")
+        run = Run(Recipe(profile, seed))
+        sink = open_sink(to_file, stop, "none", wait)
+        send(run.velocity(account, count, now_ms()), sink, stop, "velocity", count)
+
+
+@app.command()
+def replay(
+    file: Annotated[
+        Path, typer.Argument(help="CSV of the Fraud Detection Handbook, or what --to-file wrote; .gz too.")
+    ],
+    limit: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    speed: Annotated[str, typer.Option(help="1 is real time, 3600 an hour a second, max as fast as taken.")] = "max",
+    shift_to_now: Annotated[bool, typer.Option("--shift-to-now", help="Move event times: see below.")] = False,
+    currency: Annotated[str, typer.Option(help="For files that name no currency.")] = "EUR",
+    to_file: opt.ToFile = None,
+    compression: opt.Compression = "none",
+    wait: opt.Wait = 30.0,
+) -> None:
+    """Send the transactions of a file, with their own event times.
+
+    With --shift-to-now the recording begins now if it is played at a speed, and ends now if it is sent at once.
+    """
+    with _leaving(), stop_on_signals() as stop:
+        opt.above_zero("--limit", limit)
+        factor, code = opt.read_speed(speed), opt.known_currency(currency)
+        records = read_records(file, code)
+        # The first record is read before a broker is asked for: a file that cannot be used is said at once.
+        first = next(records, None)
+        if first is None:
+            raise InputError(f"{file} holds no transactions")
+        records = islice(_chain(first, records), limit)
+        if shift_to_now:
+            start_ms, end_ms = span_ms(file, limit if factor is None else 1)
+            records = shifted(records, now_ms() - (end_ms if factor is None else start_ms))
+        sink = open_sink(to_file, stop, compression, wait)
+        if factor is not None:
+            records = _paced(records, Pacer(factor, sleep=stop.sleep))
+        send(records, sink, stop, file.name, limit)
+
+
+@app.command()
+def preview(
+    count: Annotated[int, typer.Option(help="How many to show.")] = 10,
+    seed: opt.Seed = None,
+    profile: opt.Profile = "br",
+    customers: opt.Customers = None,
+    start: opt.Start = None,
+    mix: opt.MixOption = None,
+    fraud_share: opt.FraudShare = None,
+    bad: opt.Bad = None,
+) -> None:
+    """Print what a batch would send, one transaction a line, and send nothing."""
+    with _leaving():
+        opt.above_zero("--count", count)
+        clock_ms = now_ms()
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, False))
+        for record in run.batch(count, opt.read_time("--start", start, clock_ms), None, clock_ms):
+            value = "null" if record.value is None else record.value.decode("utf-8", "backslashreplace")
+            print(f"{record.key.decode()} [{record.kind}] {value}")
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("simulation.html"),
+    days: Annotated[float, typer.Option(help="Days of event time.")] = 7.0,
+    seed: opt.Seed = 7,
+    profile: opt.Profile = "br",
+    customers: opt.Customers = None,
+    start: opt.Start = None,
+    mix: opt.MixOption = None,
+    fraud_share: opt.FraudShare = None,
+) -> None:
+    """Write one HTML page about a simulated span: volume by hour, amounts, map, fraud by kind."""
+    with _leaving(), stop_on_signals() as stop:
+        opt.above_zero("--days", days)
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, False))
+        with progress("report", None) as advance:
+            count = write_report(output, run, days, opt.read_time("--start", start, now_ms()), stop, advance)
+        print(f"wrote {output}: {count:,} transactions")
+
+
+def _recipe(
+    profile: str,
+    seed: int | None,
+    customers: int | None,
+    mix: list[str] | None,
+    fraud_share: float | None,
+    bad: list[str] | None,
+    chargebacks: bool,
+) -> Recipe:
+    shares, rates = opt.read_shares("--mix", mix), opt.read_shares("--bad", bad)
+    return Recipe(profile, seed, customers, shares, fraud_share, rates, chargebacks)
+
+
+def _chain(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
+    yield first
+    yield from rest
+
+
+def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
+    for record in records:
+        pacer.wait(record.event_time)
+        yield record
+
+
+def run() -> NoReturn:
+    """Entry of `generate_transactions.py`."""
+    app(prog_name=Path(sys.argv[0]).name)
+    raise SystemExit(0)

@@ -1,0 +1,78 @@
+"""The interactive menu of `generate_transactions.py`: asks, then runs the same commands that the options run."""
+
+from __future__ import annotations
+
+import click
+import typer
+from rich.console import Console
+from rich.prompt import Prompt
+
+CHOICES = {
+    "1": "batch: a number of transactions at once",
+    "2": "stream: a steady rate until Ctrl-C",
+    "3": "velocity: one account paying too fast",
+    "4": "replay: transactions of a CSV file",
+    "5": "quit",
+}
+
+
+class _Leave(Exception):
+    """The person is done: chose quit, closed stdin or pressed Ctrl-C at a question."""
+
+
+def run_menu(console: Console | None = None) -> None:
+    """Ask until one leaves; an error of a run is said and the menu comes back."""
+    console = console or Console()
+    try:
+        while True:
+            console.print("\n[bold]StreamGuard transaction generator[/bold]")
+            for key, text in CHOICES.items():
+                console.print(f"  {key}  {text}", highlight=False)
+            _run(_arguments(console, _ask(console, "Choose", "1", list(CHOICES))))
+    except _Leave:
+        console.print("bye")
+
+
+def _ask(console: Console, question: str, default: str | None = None, choices: list[str] | None = None) -> str:
+    """One answer; raises _Leave at the end of input."""
+    try:
+        if default is None:
+            return Prompt.ask(question, console=console, choices=choices) or ""
+        return Prompt.ask(question, console=console, choices=choices, default=default)
+    except (EOFError, KeyboardInterrupt):
+        console.print()
+        raise _Leave from None
+
+
+def _arguments(console: Console, choice: str) -> list[str]:
+    """The command line that the answers amount to."""
+    if choice == "1":
+        arguments = ["batch", "--count", _ask(console, "How many", "1000")]
+        seed = _ask(console, "Seed (empty for a new one)", "")
+        return [*arguments, *(["--seed", seed] if seed else []), "--profile", _ask(console, "Profile", "br")]
+    if choice == "2":
+        arguments = ["stream", "--tps", _ask(console, "Transactions per second", "10")]
+        duration = _ask(console, "Seconds (empty: until Ctrl-C)", "")
+        return [*arguments, *(["--duration", duration] if duration else [])]
+    if choice == "3":
+        account = _ask(console, "Account", "BR-0000042")
+        return ["velocity", "--account", account, "--count", _ask(console, "How many", "5")]
+    if choice == "4":
+        path = _ask(console, "File (.csv or .csv.gz)")
+        limit = _ask(console, "How many (empty: all)", "")
+        speed = _ask(console, "Speed (1 is real time, or max)", "max")
+        return ["replay", path, *(["--limit", limit] if limit else []), "--speed", speed]
+    raise _Leave
+
+
+def _run(arguments: list[str]) -> None:
+    """Run one command of the app in this process; its exit code has been explained by its own words."""
+    from streamguard.producer.cli import app
+
+    command = typer.main.get_command(app)
+    try:
+        command.main(args=arguments, prog_name="generate", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+    except (click.exceptions.Exit, click.Abort, SystemExit):
+        pass

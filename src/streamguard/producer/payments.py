@@ -1,0 +1,119 @@
+"""Single payments: the fields of `Transaction`, drawn fast for a customer at a merchant.
+
+No Faker and no model here: a payment is a dict in the order of design section 4, encoded once by orjson.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from itertools import accumulate
+from random import Random
+from typing import Any, NamedTuple
+
+from streamguard.producer.population import Customer, Merchant, Population
+from streamguard.producer.profile import City, PaymentKind
+
+Fields = dict[str, Any]
+
+
+class Payment(NamedTuple):
+    """A payment that will happen: `label` names the fraud it belongs to, `lookalike` the honest habit; else empty."""
+
+    event_time: int
+    fields: Fields
+    label: str = ""
+    lookalike: str = ""
+
+
+class PaymentMaker:
+    """Draws payments of one population with one `Random`."""
+
+    def __init__(self, population: Population, rng: Random) -> None:
+        self.population = population
+        self.profile = population.profile
+        self.rng = rng
+        self._counter = _Kinds(self.profile.payments, "counter")
+        self._online = _Kinds(self.profile.payments, "online")
+        self._with_commission = any(category.commission for category in self.profile.categories.values())
+
+    def ordinary(self) -> Fields:
+        """What most payments are: somebody, somewhere usual, an amount of the merchant's category and their level."""
+        customer = self.population.draw_customer(self.rng)
+        merchant = self.population.draw_merchant(self.rng, customer)
+        return self.payment(customer, merchant, self.amount(customer, merchant))
+
+    def amount(self, customer: Customer, merchant: Merchant) -> float:
+        """Log-normal by the merchant's category and the customer's level, within the category's limits."""
+        kind = self.profile.categories[merchant.category]
+        for _ in range(8):
+            value = customer.level * math.exp(merchant.log_median + kind.spread * self.rng.gauss(0.0, 1.0))
+            if kind.min <= value <= kind.max:
+                return round(value, 2)
+        return round(min(max(value, kind.min), kind.max), 2)
+
+    def payment(
+        self,
+        customer: Customer,
+        merchant: Merchant,
+        amount: float,
+        place: City | None = None,
+        device: str | None = None,
+    ) -> Fields:
+        """The fields but for transaction_id and event_time. `place` moves it elsewhere, `device` is a stranger's."""
+        kind = (self._online if merchant.online else self._counter).draw(self.rng)
+        if place is not None:
+            where, latitude, longitude = place, place.latitude, place.longitude
+        elif merchant.online:
+            where = self.profile.cities[customer.city]
+            latitude, longitude = customer.latitude, customer.longitude
+        else:
+            where, latitude, longitude = merchant.city, merchant.latitude, merchant.longitude
+        devices = customer.devices
+        fields: Fields = {
+            "transaction_id": "",
+            "account_id": customer.account_id,
+            "amount": amount,
+            "currency": customer.currency,
+            "transaction_type": kind.type,
+            "channel": kind.channel,
+            "merchant_id": merchant.merchant_id,
+            "merchant_name": merchant.name,
+            "merchant_category": merchant.category,
+            "city": where.name,
+            "country": where.country,
+            "latitude": latitude,
+            "longitude": longitude,
+            "device_id": device
+            or (devices[0] if len(devices) == 1 else devices[int(self.rng.random() * len(devices))]),
+            "ip_address": customer.ip_address if device is None else self.stranger_address(),
+            "event_time": 0,
+        }
+        if self._with_commission:
+            self._add_commission(fields)
+        return fields
+
+    def stranger_device(self) -> str:
+        """A device that no customer owns by habit."""
+        return f"dev-x{self.rng.getrandbits(32):08x}"
+
+    def stranger_address(self) -> str:
+        """Any address of the pool."""
+        return self.rng.choice(self.population.addresses)
+
+    def _add_commission(self, fields: Fields) -> None:
+        """Payment service providers note what they keep; consumers that do not know the fields leave them alone."""
+        commission = self.profile.categories[fields["merchant_category"]].commission
+        fields["commission_type"] = commission.kind if commission else None
+        fields["commission"] = commission.of(fields["amount"]) if commission else None
+
+
+class _Kinds:
+    """The ways to pay at a counter or online, drawn by weight."""
+
+    def __init__(self, kinds: tuple[PaymentKind, ...], where: str) -> None:
+        self._kinds = [kind for kind in kinds if kind.where in (where, "both")]
+        self._limits = list(accumulate(kind.weight for kind in self._kinds))
+
+    def draw(self, rng: Random) -> PaymentKind:
+        return self._kinds[min(bisect(self._limits, rng.random() * self._limits[-1]), len(self._kinds) - 1)]

@@ -1,0 +1,129 @@
+"""What each command sends: from options to an iterator of records. No broker, no terminal; the clock is passed in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
+
+from streamguard.producer.arrivals import HOUR_MS, Intensity, PoissonSlots, Slots, SteadySlots
+from streamguard.producer.chargebacks import with_chargebacks
+from streamguard.producer.defects import check_rates, with_defects
+from streamguard.producer.errors import InputError
+from streamguard.producer.pacing import Pacer, until
+from streamguard.producer.payments import PaymentMaker
+from streamguard.producer.population import Population, mix
+from streamguard.producer.profile import DEFAULT_PROFILE, Profile, load_profile
+from streamguard.producer.record import Record, encode
+from streamguard.producer.scenarios import MINUTE_MS, Stage
+from streamguard.producer.simulator import SEEDED_START_MS, Mix, Simulator, run_id
+
+CUSTOMERS_PER_TPS = 2000
+"""So many customers per record a second make it rare that an honest account pays four times in one minute."""
+
+_SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The options that all generating commands share. `seed` None draws one."""
+
+    profile: str = DEFAULT_PROFILE
+    seed: int | None = None
+    customers: int | None = None
+    mix: Mapping[str, float] = field(default_factory=dict)
+    fraud_share: float | None = None
+    bad: Mapping[str, float] = field(default_factory=dict)
+    chargebacks: bool = False
+
+
+class Run:
+    """A recipe with its seed drawn, its profile read and its options checked; raises InputError."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.seed = secrets.randbits(40) if recipe.seed is None else recipe.seed
+        self.profile: Profile = load_profile(recipe.profile)
+        self.mix = Mix.of(self.profile, recipe.mix, recipe.fraud_share)
+        check_rates(recipe.bad)
+        if recipe.customers is not None and recipe.customers < 1:
+            raise InputError(f"--customers is {recipe.customers}: at least 1 is needed")
+
+    def batch(self, count: int | None, start_ms: int | None, end_ms: int | None, now_ms: int) -> Iterator[Record]:
+        """`count` records, or all until `end_ms`, at the pace of the profile's customers in event time.
+
+        A batch with a seed starts at a fixed instant if it is not told when; one without ends about now, so that it is
+        the recent past to everybody who looks.
+        """
+        customers = self.recipe.customers or self.profile.customers
+        rate = customers * self.profile.transactions_per_customer_per_day / _SECONDS_PER_DAY
+        if start_ms is None:
+            start_ms = SEEDED_START_MS
+            if self.recipe.seed is None:
+                start_ms = self._start_to_end_at(now_ms if end_ms is None else end_ms, rate, count)
+        if end_ms is not None and end_ms <= start_ms:
+            raise InputError(f"the end ({end_ms} ms) does not lie after the start ({start_ms} ms)")
+        slots = PoissonSlots(self.profile, rate, start_ms, Random(mix(self.seed, 2)))
+        records = self._records(slots if end_ms is None else until(slots, end_ms), customers, start_ms, count)
+        return self._chargebacks(records)
+
+    def stream(
+        self,
+        tps: float,
+        pacer: Pacer,
+        start_ms: int,
+        duration_s: float | None = None,
+        time_scale: float = 1.0,
+        pattern: bool = False,
+    ) -> Iterator[Record]:
+        """`tps` records in a second of the pacer's clock, for `duration_s` of them or without end.
+
+        Event time begins at `start_ms` and runs `time_scale` times as fast. With `pattern` the rate follows the
+        profile's hours and days, and `tps` is its mean; without, it is steady.
+        """
+        customers = self.recipe.customers or max(self.profile.customers, round(CUSTOMERS_PER_TPS * tps))
+        slots: Slots
+        if pattern:
+            slots = PoissonSlots(self.profile, tps / time_scale, start_ms, Random(mix(self.seed, 2)))
+        else:
+            slots = SteadySlots(tps / time_scale, start_ms)
+        count = None if duration_s is None or pattern else round(tps * duration_s)
+        paced = pacer.pace(slots)
+        if duration_s is not None and pattern:
+            paced = until(paced, start_ms + duration_s * 1000 * time_scale)
+        return self._chargebacks(self._records(paced, customers, start_ms, count))
+
+    def velocity(self, account: str, count: int, now_ms: int) -> Iterator[Record]:
+        """`count` payments of one account in the tumbling minute that `now_ms` lies in, none of them in the future."""
+        stage = Stage(PaymentMaker(Population(self.profile, self.seed, 1), Random(mix(self.seed, 1))))
+        victim = stage.population.customer(0)._replace(account_id=account)
+        first_ms = max(now_ms // MINUTE_MS * MINUTE_MS, now_ms - 1000 * (count - 1))
+        prefix = run_id("velocity", self.seed, account, now_ms)
+        for number in range(count):
+            merchant = stage.merchant(victim, online=True)
+            fields = stage.maker.payment(victim, merchant, stage.calm_amount(victim, merchant))
+            fields["transaction_id"] = f"tx-{prefix}-{number + 1:09d}"
+            fields["event_time"] = first_ms + (now_ms - first_ms) * number // max(1, count - 1)
+            yield encode(fields, label="velocity_burst")
+
+    def _records(self, slots: Iterator[int], customers: int, start_ms: int, count: int | None) -> Iterator[Record]:
+        population = Population(self.profile, self.seed, customers)
+        name = run_id(self.seed, self.profile.name, customers, start_ms, sorted(self.mix.shares.items()))
+        records = Simulator(population, self.mix, self.seed, name).records(slots)
+        if self.recipe.bad:
+            records = with_defects(records, self.recipe.bad, Random(mix(self.seed, 3)))
+        return records if count is None else islice(records, count)
+
+    def _chargebacks(self, records: Iterator[Record]) -> Iterator[Record]:
+        return with_chargebacks(records, Random(mix(self.seed, 4))) if self.recipe.chargebacks else records
+
+    def _start_to_end_at(self, end_ms: int, rate: float, count: int | None) -> int:
+        """So long before `end_ms` that `count` records have happened by then, but for a chance of one in 30,000."""
+        missing = 0.0 if count is None else count + 4 * count**0.5
+        intensity, start_ms = Intensity(self.profile, rate), end_ms
+        while missing > 0:
+            start_ms -= HOUR_MS // 60
+            missing -= intensity.at(start_ms) * 60
+        return start_ms

@@ -1,0 +1,163 @@
+"""Where records go: the interface, and files. The broker's sink is in `kafka_sink`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import orjson
+
+from streamguard.models import Transaction
+from streamguard.producer.errors import InputError
+from streamguard.producer.record import Record
+
+FIELDS: tuple[str, ...] = tuple(Transaction.model_fields)
+"""The columns of a transaction, in the order of design section 4."""
+
+EXTRA_COLUMNS = ("label", "lookalike", "defect")
+
+
+class Sink(Protocol):
+    """Takes records; `acknowledged` counts those that are where they belong."""
+
+    sent: int
+
+    @property
+    def acknowledged(self) -> int: ...
+
+    def send(self, record: Record) -> None:
+        """Hand over one record; may wait, may raise ProducerError."""
+
+    def finish(self) -> None:
+        """Wait until everything sent is acknowledged; raises ProducerError if something never will be."""
+
+    def close(self) -> None:
+        """Give back connections and files; after `finish`, or instead of it when giving up."""
+
+
+class FileSink:
+    """JSON lines or CSV, gzipped where the name ends in .gz; `replay` reads both.
+
+    A line is the transaction's own fields and, beside them, `label`, `lookalike` and `defect` where they say something.
+    A value that is no JSON object stands in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.sent = 0
+        self.path = path
+        self._kind = file_kind(path)
+        try:
+            self._file: IO[bytes] = _open_for_writing(path)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        self._text = io.StringIO()
+        self._csv = csv.writer(self._text, lineterminator="\n")
+        if self._kind == "csv":
+            self._csv.writerow((*FIELDS, *EXTRA_COLUMNS))
+
+    @property
+    def acknowledged(self) -> int:
+        return self.sent
+
+    def send(self, record: Record) -> None:
+        """Write one line; raises ProducerError if the disk does not take it."""
+        if record.topic:
+            return
+        line = self._csv_line(record) if self._kind == "csv" else _json_line(record)
+        try:
+            self._file.write(line)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self.sent += 1
+
+    def _csv_line(self, record: Record) -> bytes:
+        fields = _object(record.value)
+        if fields is None:
+            raise InputError("a malformed value has no columns: write .jsonl, or leave malformed out of --bad")
+        self._csv.writerow([fields.get(name) for name in FIELDS] + [record.label, record.lookalike, record.defect])
+        line = self._text.getvalue().encode()
+        self._text.seek(0)
+        self._text.truncate()
+        return line
+
+    def finish(self) -> None:
+        """Write out what is buffered."""
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class NullSink:
+    """Takes everything and keeps nothing: what a preview or a measurement of the generator alone sends to."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    @property
+    def acknowledged(self) -> int:
+        return self.sent
+
+    def send(self, record: Record) -> None:
+        self.sent += 1
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def file_kind(path: Path) -> str:
+    """`csv` or `jsonl` by the name, whatever `.gz` follows; raises InputError naming the choices."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    kind = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}.get(
+        suffixes[-1] if suffixes else ""
+    )
+    if kind is None:
+        raise InputError(f"{path} is neither CSV nor JSON lines by its name: use .csv or .jsonl, with .gz or without")
+    return kind
+
+
+def _open_for_writing(path: Path) -> IO[bytes]:
+    if path.suffix.lower() == ".gz":
+        # No name and no time in the header: the same records make the same file.
+        return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=path.open("wb"), mtime=0)  # type: ignore[return-value]
+    return path.open("wb", buffering=1 << 20)
+
+
+def _json_line(record: Record) -> bytes:
+    extra: dict[str, str] = {}
+    for name in EXTRA_COLUMNS:
+        if value := getattr(record, name):
+            extra[name] = value
+    value = record.value
+    if value is None or (record.defect and _object(value) is None):
+        raw = None if value is None else value.decode("latin-1")
+        return orjson.dumps({"key": record.key.decode(), "raw": raw, **extra}) + b"\n"
+    if not extra:
+        return value + b"\n"
+    return value[:-1] + b"," + orjson.dumps(extra)[1:] + b"\n"
+
+
+def _object(value: bytes | None) -> dict[str, Any] | None:
+    try:
+        fields = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def send_all(records: Iterable[Record], sink: Sink) -> int:
+    """Send every record; returns how many. For callers that want no progress, no pace and no summary."""
+    count = 0
+    for record in records:
+        sink.send(record)
+        count += 1
+    return count

@@ -1,0 +1,31 @@
+"""The handlers, one file for each family of API keys. Importing this package fills the registry."""
+
+from streamguard.broker.api import (
+    cluster,
+    configs,
+    fetch,
+    group_admin,
+    group_members,
+    group_offsets,
+    metadata,
+    offsets,
+    produce,
+    producer_ids,
+    topics,
+    versions,
+)
+
+__all__ = [
+    "cluster",
+    "configs",
+    "fetch",
+    "group_admin",
+    "group_members",
+    "group_offsets",
+    "metadata",
+    "offsets",
+    "produce",
+    "producer_ids",
+    "topics",
+    "versions",
+]

@@ -1,0 +1,28 @@
+"""What the broker counts. Cheap enough for the hot path: plain dictionaries, rendered only when asked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+
+class Metrics:
+    """Counters since the start."""
+
+    def __init__(self) -> None:
+        self.bytes_in: dict[str, int] = defaultdict(int)
+        self.records_in: dict[str, int] = defaultdict(int)
+        self.bytes_out: dict[str, int] = defaultdict(int)
+        self.requests: dict[str, int] = defaultdict(int)
+        self.request_seconds: dict[str, float] = defaultdict(float)
+        self.connections = 0
+
+    def produced(self, topic: str, records: int, size: int) -> None:
+        self.records_in[topic] += records
+        self.bytes_in[topic] += size
+
+    def fetched(self, topic: str, size: int) -> None:
+        self.bytes_out[topic] += size
+
+    def request(self, api: str, seconds: float) -> None:
+        self.requests[api] += 1
+        self.request_seconds[api] += seconds

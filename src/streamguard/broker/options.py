@@ -1,0 +1,51 @@
+"""What one broker is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BrokerOptions:
+    """Sizes in bytes, times in ms. `topic_defaults` are topic settings (Kafka's names) for topics without their own."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 9092
+    node_id: int = 1
+    auto_create_topics: bool = True
+    default_partitions: int = 1
+    topic_defaults: dict[str, str] = field(default_factory=dict)
+    max_frame_bytes: int = 100 * 1024 * 1024
+    fetch_max_bytes: int = 8 * 1024 * 1024
+    max_connections: int = 1000
+    max_pipelined_requests: int = 32
+    idle_timeout_ms: int = 10 * 60 * 1000
+    rebalance_initial_delay_ms: int = 0
+    flush_interval_ms: int = 1000
+    retention_check_interval_ms: int = 60_000
+    offsets_retention_ms: int = 7 * 24 * 3600 * 1000
+
+    def as_kafka_configs(self) -> dict[str, str]:
+        """These options under the names that Kafka gives them, for DescribeConfigs of the broker."""
+        return {
+            "auto.create.topics.enable": str(self.auto_create_topics).lower(),
+            "broker.id": str(self.node_id),
+            "connections.max.idle.ms": str(self.idle_timeout_ms),
+            "default.replication.factor": "1",
+            "fetch.max.bytes": str(self.fetch_max_bytes),
+            "group.initial.rebalance.delay.ms": str(self.rebalance_initial_delay_ms),
+            "listeners": f"PLAINTEXT://{self.host}:{self.port}",
+            "log.cleanup.policy": self.topic_defaults.get("cleanup.policy", "delete"),
+            "log.dirs": str(self.data_dir),
+            "log.retention.ms": self.topic_defaults.get("retention.ms", "604800000"),
+            "max.connections": str(self.max_connections),
+            "message.max.bytes": self.topic_defaults.get("max.message.bytes", "1048588"),
+            "num.partitions": str(self.default_partitions),
+            "offsets.retention.minutes": str(self.offsets_retention_ms // 60_000),
+            "offsets.topic.replication.factor": "1",
+            "socket.request.max.bytes": str(self.max_frame_bytes),
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.replication.factor": "1",
+        }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import click
-import typer
+from contextlib import suppress
+
 from rich.console import Console
 from rich.prompt import Prompt
 
@@ -66,13 +66,8 @@ def _arguments(console: Console, choice: str) -> list[str]:
 
 
 def _run(arguments: list[str]) -> None:
-    """Run one command of the app in this process; its exit code has been explained by its own words."""
+    """Run one command of the app in this process; what its exit code means it has said itself."""
     from streamguard.producer.cli import app
 
-    command = typer.main.get_command(app)
-    try:
-        command.main(args=arguments, prog_name="generate", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-    except (click.exceptions.Exit, click.Abort, SystemExit):
-        pass
+    with suppress(SystemExit):
+        app(args=arguments, prog_name="generate")

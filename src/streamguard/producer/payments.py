@@ -35,6 +35,8 @@ class PaymentMaker:
         self.rng = rng
         self._counter = _Kinds(self.profile.payments, "counter")
         self._online = _Kinds(self.profile.payments, "online")
+        self._decimals = self.profile.decimals
+        self._smallest = 10.0**-self._decimals
         self._with_commission = any(category.commission for category in self.profile.categories.values())
 
     def ordinary(self) -> Fields:
@@ -49,8 +51,12 @@ class PaymentMaker:
         for _ in range(8):
             value = customer.level * math.exp(merchant.log_median + kind.spread * self.rng.gauss(0.0, 1.0))
             if kind.min <= value <= kind.max:
-                return round(value, 2)
-        return round(min(max(value, kind.min), kind.max), 2)
+                return self.money(value)
+        return self.money(min(max(value, kind.min), kind.max))
+
+    def money(self, value: float) -> float:
+        """An amount as people pay it: in cents, or in whole units where the profile has no coins; never nothing."""
+        return max(round(value, self._decimals), self._smallest)
 
     def payment(
         self,

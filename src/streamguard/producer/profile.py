@@ -100,6 +100,7 @@ class Profile(_Part):
     utc_offset_hours: float = Field(ge=-12, le=14)
     account_prefix: str
     currencies: dict[str, Weight] = Field(min_length=1)
+    decimals: int = Field(2, ge=0, le=2)
     customers: int = Field(5000, ge=1)
     merchants: int = Field(1500, ge=1)
     transactions_per_customer_per_day: float = Field(3.0, gt=0)

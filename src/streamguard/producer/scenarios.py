@@ -53,13 +53,17 @@ class Stage:
         """A merchant in the customer's town, or an online one."""
         return self.population.merchants[self.population.merchant_near(self.rng.random(), customer.city, online)]
 
+    def money(self, value: float) -> float:
+        """See `PaymentMaker.money`."""
+        return self.maker.money(value)
+
     def below(self, limit: float, low: float = 0.02) -> float:
         """An amount between `low` and 0.95 of `limit`."""
-        return round(limit * self.rng.uniform(low, 0.95), 2)
+        return self.money(limit * self.rng.uniform(low, 0.95))
 
     def calm_amount(self, customer: Customer, merchant: Merchant) -> float:
         """An ordinary amount that stays under the high-amount limit."""
-        return min(self.maker.amount(customer, merchant), round(self.profile.high_amount * 0.9, 2))
+        return min(self.maker.amount(customer, merchant), self.money(self.profile.high_amount * 0.9))
 
 
 Scenario = Callable[[Stage, int], Plan]
@@ -100,7 +104,7 @@ def scenario(mean_size: float, is_fraud: bool = True) -> Callable[[Scenario], Sc
 def high_amount(stage: Stage, start_ms: int) -> Plan:
     """One payment above the limit, up to four times of it."""
     victim = stage.victim()
-    amount = round(stage.profile.high_amount * stage.rng.uniform(1.02, 4.0), 2)
+    amount = stage.money(stage.profile.high_amount * stage.rng.uniform(1.02, 4.0))
     return [(start_ms, stage.maker.payment(victim, stage.merchant(victim, online=stage.rng.random() < 0.6), amount))]
 
 
@@ -132,7 +136,7 @@ def card_testing(stage: Stage, start_ms: int) -> Plan:
     victim, rng = stage.victim(), stage.rng
     device, plan, time_ms = stage.maker.stranger_device(), Plan(), start_ms
     for _ in range(rng.randint(8, 16)):
-        amount = max(0.01, stage.below(stage.profile.small_amount, low=0.05))
+        amount = stage.below(stage.profile.small_amount, low=0.05)
         plan.append((time_ms, stage.maker.payment(victim, stage.merchant(victim, online=True), amount, device=device)))
         time_ms += rng.randrange(3 * SECOND_MS, 12 * SECOND_MS)
     return plan
@@ -146,7 +150,7 @@ def account_takeover(stage: Stage, start_ms: int) -> Plan:
     plan, time_ms, amount = Plan(), start_ms, stage.profile.high_amount * rng.uniform(0.05, 0.2)
     for _ in range(rng.randint(2, 4)):
         merchant = stage.merchant(victim, online=True)
-        plan.append((time_ms, stage.maker.payment(victim, merchant, round(amount, 2), place=place, device=device)))
+        plan.append((time_ms, stage.maker.payment(victim, merchant, stage.money(amount), place=place, device=device)))
         time_ms += rng.randrange(2 * MINUTE_MS, 8 * MINUTE_MS)
         amount *= rng.uniform(1.3, 2.4)
     return plan
@@ -170,7 +174,7 @@ def compromised_terminal(stage: Stage, start_ms: int) -> Plan:
     for _ in range(rng.randint(10, 30)):
         victim = stage.victim()
         amount = min(stage.calm_amount(victim, merchant) * rng.uniform(2, 4), stage.profile.high_amount * 0.95)
-        plan.append((start_ms + rng.randrange(28 * DAY_MS), stage.maker.payment(victim, merchant, round(amount, 2))))
+        plan.append((start_ms + rng.randrange(28 * DAY_MS), stage.maker.payment(victim, merchant, stage.money(amount))))
     return plan
 
 
@@ -181,13 +185,13 @@ def mule_account(stage: Stage, start_ms: int) -> Plan:
     count = rng.randint(5, 11)
     share = stage.profile.high_amount * 0.9 / count
     times = sorted(rng.randrange(2 * HOUR_MS) for _ in range(count))
-    amounts = [round(share * rng.uniform(0.6, 1.0), 2) for _ in times]
+    amounts = [stage.money(share * rng.uniform(0.6, 1.0)) for _ in times]
     plan = Plan()
     for offset_ms, amount in zip(times, amounts, strict=True):
         fields = stage.maker.payment(mule, stage.merchant(mule, online=True), amount)
         fields["transaction_type"] = "transfer_in"
         plan.append((start_ms + offset_ms, fields))
-    out = stage.maker.payment(mule, stage.merchant(mule, online=True), round(sum(amounts) * 0.97, 2))
+    out = stage.maker.payment(mule, stage.merchant(mule, online=True), stage.money(sum(amounts) * 0.97))
     out["transaction_type"] = "transfer_out"
     plan.append((start_ms + times[-1] + rng.randrange(2 * MINUTE_MS, 20 * MINUTE_MS), out))
     return plan
@@ -200,7 +204,7 @@ def slow_drip(stage: Stage, start_ms: int) -> Plan:
     merchant, amount = stage.merchant(victim, online=True), stage.below(stage.profile.high_amount / 20, low=0.3)
     plan, time_ms = Plan(), start_ms
     for _ in range(rng.randint(12, 24)):
-        plan.append((time_ms, stage.maker.payment(victim, merchant, round(amount * rng.uniform(0.97, 1.03), 2))))
+        plan.append((time_ms, stage.maker.payment(victim, merchant, stage.money(amount * rng.uniform(0.97, 1.03)))))
         time_ms += rng.randrange(3 * HOUR_MS, 9 * HOUR_MS)
     return plan
 

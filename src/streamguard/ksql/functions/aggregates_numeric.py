@@ -81,7 +81,7 @@ class _Sum:
 
 
 @aggregate("SUM", "(val1 DECIMAL) -> DECIMAL", returns=_same,
-           description="The sum of the values that are not NULL, in their own type (integers wrap around).")  # fmt: skip
+           description="The sum of the values that are not NULL, in their own type (integers wrap).")  # fmt: skip
 class SumDecimal(_Sum):
     def add(self, state: Any, value: Any) -> Any:
         return state if value is None else CONTEXT.add(state, value)

@@ -1,0 +1,110 @@
+"""What a transaction may lack, what it may not, and the reason that is given."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from streamguard.models import COUNTRIES, CURRENCIES, BadRecord, Transaction
+
+CASES = yaml.safe_load((Path(__file__).parent / "bad_transactions.yaml").read_text(encoding="utf-8"))
+LEAST = {"transaction_id": "t1", "account_id": "A1", "amount": 57.1, "currency": "BRL", "event_time": 1522540831000}
+
+
+def value_of(case: dict[str, Any]) -> bytes:
+    if "value" in case:
+        return str(case["value"]).encode()
+    fields = {**LEAST, **case.get("change", {})}
+    fields.pop(case.get("drop"), None)
+    return orjson.dumps(fields)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_a_bad_record_is_refused_with_its_reason(case: dict[str, Any]) -> None:
+    with pytest.raises(BadRecord) as refusal:
+        Transaction.from_record(value_of(case), b"A1")
+    assert case["reason"] in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_least_a_transaction_can_be() -> None:
+    transaction = Transaction.from_record(orjson.dumps(LEAST), b"A1")
+    assert transaction.amount == Decimal("57.10")
+    assert str(transaction.amount) == "57.10"
+    assert transaction.city is None
+
+
+def test_a_record_that_is_a_tombstone_is_refused() -> None:
+    with pytest.raises(BadRecord, match="the value is null"):
+        Transaction.from_record(None, b"A1")
+
+
+def test_the_account_comes_from_the_key_where_the_value_lacks_it() -> None:
+    fields = {key: value for key, value in LEAST.items() if key != "account_id"}
+    assert Transaction.from_record(orjson.dumps(fields), b"A1").account_id == "A1"
+    with pytest.raises(BadRecord, match="account_id: missing"):
+        Transaction.from_record(orjson.dumps(fields), None)
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(BadRecord, match="the key is not UTF-8"):
+        Transaction.from_record(orjson.dumps(LEAST), b"\xff")
+
+
+def test_bytes_that_are_no_utf8_are_refused() -> None:
+    with pytest.raises(BadRecord, match="not JSON"):
+        Transaction.from_record(orjson.dumps(LEAST).replace(b"t1", b"\xff"), b"A1")
+
+
+def test_a_field_of_megabytes_does_not_become_a_reason_of_megabytes() -> None:
+    value = orjson.dumps({**LEAST, "merchant_name": "x" * 5_000_000})
+    with pytest.raises(BadRecord) as refusal:
+        Transaction.from_record(value, b"A1")
+    assert len(str(refusal.value)) < 200
+
+
+def test_unknown_fields_are_ignored_and_records_are_frozen() -> None:
+    transaction = Transaction.from_record(orjson.dumps({**LEAST, "loyalty_points": 3}), b"A1")
+    assert not hasattr(transaction, "loyalty_points")
+    with pytest.raises(ValidationError):
+        transaction.amount = Decimal(1)  # type: ignore[misc]
+
+
+def test_both_ways_in_agree() -> None:
+    value = orjson.dumps(LEAST)
+    assert Transaction.model_validate_json(value) == Transaction.from_record(value, b"A1")
+
+
+@given(st.integers(1, 10**15 - 1))
+def test_every_amount_in_cents_survives_the_wire(cents: int) -> None:
+    amount = Decimal(cents) / 100
+    if float(amount) * 100 >= 2**53:
+        return  # beyond what a JSON number carries exactly
+    transaction = Transaction.from_record(orjson.dumps({**LEAST, "amount": float(amount)}), b"A1")
+    assert transaction.amount == amount
+    again = Transaction.from_record(transaction.model_dump_json().encode(), b"A1")
+    assert again == transaction
+
+
+def test_the_code_lists_have_what_they_should() -> None:
+    assert {"BRL", "KES", "EUR", "USD", "GBP", "PLN"} <= CURRENCIES
+    assert {"BR", "KE", "US", "GB", "DE"} <= COUNTRIES
+    assert all(len(code) == 3 and code.isupper() for code in CURRENCIES)
+    assert all(len(code) == 2 and code.isupper() for code in COUNTRIES)
+    assert len(COUNTRIES) == 250
+
+
+def test_text_ends_at_255_characters() -> None:
+    assert (
+        Transaction.from_record(orjson.dumps({**LEAST, "merchant_name": "x" * 255}), b"A1").merchant_name == "x" * 255
+    )
+    with pytest.raises(BadRecord, match="merchant_name: String should have at most 255 characters"):
+        Transaction.from_record(orjson.dumps({**LEAST, "merchant_name": "x" * 256}), b"A1")

@@ -20,12 +20,12 @@ from streamguard.ksql.types import SqlType
 
 def parse_statements(text: str) -> list[Statement]:
     """All statements of a script, in order. Each must end in a semicolon, as in ksqlDB."""
-    return [_statement(piece) for piece in pieces(tokenize(text))]
+    return [_statement(piece) for piece in pieces(_tokens(text))]
 
 
 def parse_statement(text: str) -> Statement:
     """The one statement of a text; its semicolon may be missing. SqlSyntaxError also where there are more, or none."""
-    tokens = tokenize(text)
+    tokens = _tokens(text)
     if tokens and not _is_semicolon(tokens[-1]):
         end = len(text.rstrip())
         tokens.append(Token(SYMBOL, ";", end, end, tokens[-1].lines))
@@ -48,6 +48,22 @@ def parse_type(text: str) -> SqlType:
 def parse_schema(text: str) -> tuple[ColumnDef, ...]:
     """Columns as in CREATE, without the parentheses: ``A INT KEY, B STRING, `c` ARRAY<INT>``."""
     return _fragment(text, driver.SCHEMA)  # type: ignore[no-any-return]
+
+
+def _tokens(text: str) -> list[Token]:
+    try:
+        return tokenize(text)
+    except SqlSyntaxError as error:
+        error.statement = next((piece for piece, _ in split_statements(text) if not _is_readable(piece)), text)
+        raise
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        tokenize(text)
+    except SqlSyntaxError:
+        return False
+    return True
 
 
 def _is_semicolon(token: Token) -> bool:
@@ -74,7 +90,7 @@ def _statement(tokens: list[Token]) -> Statement:
 
 
 def _fragment(text: str, start: str) -> Any:
-    tokens = tokenize(text)
+    tokens = _tokens(text)
     lines = tokens[0].lines if tokens else Lines(text)
     try:
         return driver.parse([*tokens, _end_after(tokens, lines)], start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def parse(tokens: Sequence[Token], start: str) -> Any:
             fed += 1
         return result
     except UnexpectedToken:
-        raise explain(tokens[fed], _accepted(tokens[:fed], start), first=fed == 0) from None
+        raise explain(tokens, fed, partial(_accepted, start=start)) from None
 
 
 def _symbol(tokens: Sequence[Token], i: int, names: dict[str, str], possible: Collection[str]) -> str:

@@ -1,0 +1,65 @@
+"""What flows between operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+Headers = Sequence[tuple[str, bytes | None]]
+Window = tuple[int, int]
+"""Start and end of a window, milliseconds; a session's end is its last event's time."""
+
+
+class Record:
+    """A row on its way: an event of a stream, or a change of a table.
+
+    key: tuple of the key columns, or None where the record has no key.
+    value: the value columns in the order of the operator's schema; None is a null value (a tombstone of a table).
+    old: for changes of a table, the value before, None if there was none.
+    """
+
+    __slots__ = ("headers", "key", "old", "time", "value", "window")
+
+    def __init__(
+        self,
+        key: tuple[Any, ...] | None,
+        value: Sequence[Any] | None,
+        time: int,
+        window: Window | None = None,
+        headers: Headers = (),
+        old: Sequence[Any] | None = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.time = time
+        self.window = window
+        self.headers = headers
+        self.old = old
+
+    def with_value(self, value: Sequence[Any] | None, old: Sequence[Any] | None = None) -> Record:
+        return Record(self.key, value, self.time, self.window, self.headers, old)
+
+    def __repr__(self) -> str:
+        return f"Record({self.key}, {self.value}, t={self.time}, w={self.window}, old={self.old})"
+
+
+class InputRecord(NamedTuple):
+    """A record of a topic, as bytes; time in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    time: int
+    headers: Headers = ()
+
+
+class OutputRecord(NamedTuple):
+    """A record for a topic, as bytes; the partition is found from the key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    time: int
+    headers: Headers = ()

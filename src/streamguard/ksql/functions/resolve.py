@@ -19,6 +19,7 @@ from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.functions.matching import Bindings, Mismatch, variables
 from streamguard.ksql.functions.registry import FUNCTIONS, Function, Resolved, Variant
 from streamguard.ksql.functions.signature import IntervalUnitWord, LambdaOf, Pattern
+from streamguard.ksql.text import type_text
 from streamguard.ksql.types import BIGINT, SqlType
 from streamguard.ksql.widening import widens
 
@@ -180,4 +181,4 @@ def _refused(function: Function, arguments: Sequence[ArgumentType]) -> KsqlError
 
 
 def _type_text(argument: ArgumentType) -> str:
-    return "null" if argument is None else str(argument)
+    return type_text(argument) if argument is None or isinstance(argument, SqlType) else str(argument)

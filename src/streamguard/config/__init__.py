@@ -1,5 +1,5 @@
 """Settings: see `streamguard.config.settings`."""
 
-from streamguard.config.settings import Settings, SettingsError, get_settings, load_settings, variable_of
+from streamguard.config.settings import PROJECT_ROOT, Settings, SettingsError, get_settings, load_settings, variable_of
 
-__all__ = ["Settings", "SettingsError", "get_settings", "load_settings", "variable_of"]
+__all__ = ["PROJECT_ROOT", "Settings", "SettingsError", "get_settings", "load_settings", "variable_of"]

@@ -1,6 +1,6 @@
 """Every address, port, credential and limit of StreamGuard, in one typed place.
 
-Values come from the environment and from `.env` in the working directory; the names are those of the fields, in upper
+Values come from the environment and from `.env` in the project's or the working directory; the names are those of the fields, in upper
 case, with the prefix `STREAMGUARD_`, but for the three addresses that the whole world names alike:
 `KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`, `DATABASE_URL`. An address that is not given is made from the port (and the
 credentials) beside it, so that one variable moves a part and everybody who talks to it.
@@ -17,6 +17,10 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+"""The repository: the project is installed from its folder (`pip install -e .`)."""
+
+
 class SettingsError(ValueError):
     """A setting that makes no sense; `str()` of it is one sentence naming the variable."""
 
@@ -25,7 +29,11 @@ class Settings(BaseSettings):
     """What the application knows of the world. Which stack answers at these addresses it never asks."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAMGUARD_", env_file=".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True
+        env_prefix="STREAMGUARD_",
+        env_file=(PROJECT_ROOT / ".env", ".env"),
+        env_file_encoding="utf-8",
+        extra="ignore",
+        populate_by_name=True,
     )
 
     # Ports, on loopback. `docker-compose.yaml` reads the same variables.
@@ -51,6 +59,7 @@ class Settings(BaseSettings):
     topic_partitions: int = Field(3, ge=1)
 
     state_dir: Path = Path(".streamguard")
+    """Everything the embedded stack keeps. A relative path counts from the project's folder."""
 
     # The consumer.
     consumer_group: str = "streamguard-consumer"
@@ -105,6 +114,11 @@ class Settings(BaseSettings):
                 f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
             )
         return value
+
+    @property
+    def state_path(self) -> Path:
+        """`state_dir`, absolute."""
+        return PROJECT_ROOT / self.state_dir.expanduser()
 
     @property
     def database(self) -> DatabaseAddress:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from streamguard.config import Settings
+from streamguard.config import PROJECT_ROOT, Settings
 
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docker" / "init-db.sql"
-"""The project is installed from its folder (`pip install -e .`), so the file is where the repository has it."""
+SCHEMA_FILE = PROJECT_ROOT / "docker" / "init-db.sql"
 
 _SCHEMA_LOCK = 5_347_001
 """Advisory lock: two processes that lay the schema at once would trip over each other's CREATEs."""

@@ -1,0 +1,38 @@
+# Sourced by the scripts of the project: ensure_venv WHAT makes .venv with the project in it, unless it is there.
+
+# The first Python of 3.10 or later, by path; a clear word if there is none.
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.10 python; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+       "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+      command -v "$candidate"
+      return 0
+    fi
+  done
+  echo "StreamGuard needs Python 3.10 or later with venv (on Debian and Ubuntu: apt install python3-venv);" \
+       "found: $(python3 --version 2>/dev/null || echo none). PYTHON=/path/to/python names another." >&2
+  return 1
+}
+
+# ensure_venv .        the application
+# ensure_venv ".[dev]" and what the tests need
+# A stamp of pyproject.toml says that nothing changed: then pip is not even asked.
+ensure_venv() {
+  local what=$1 stamp wanted python
+  stamp=".venv/.installed"
+  wanted="$(cksum < pyproject.toml) $PWD"
+  if [ -x .venv/bin/python ] && grep -qxF "$what $wanted" "$stamp" 2>/dev/null && .venv/bin/python -c '' 2>/dev/null; then
+    return 0
+  fi
+  if ! .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+    python=$(find_python)
+    echo "Making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
+  fi
+  echo "Installing StreamGuard into .venv (once)"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$what"
+  echo "$what $wanted" >> "$stamp"
+  # What serves the tests serves the application.
+  if [ "$what" != . ]; then echo ". $wanted" >> "$stamp"; fi
+}

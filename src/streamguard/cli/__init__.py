@@ -1,0 +1,106 @@
+"""`streamguard`: one command line for everything. A command's module is imported only when it is asked for.
+
+The processes of the stack start through it too, and must not pay for each other's imports.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "deploy": ("streamguard.cli.deploying", "app", "Bring SQL files to the ksqlDB server."),
+    "consume": (
+        "streamguard.cli.running",
+        "consume_app",
+        "Store transactions and alerts in the database, until stopped.",
+    ),
+    "generate": ("streamguard.producer.cli", "app", "Make payments, or replay recorded ones."),
+    "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
+    "blacklist": ("streamguard.cli.blacklisting", "app", "Accounts, merchants, devices, addresses that must not pay."),
+    "psql": ("streamguard.cli.looking", "psql_app", "psql on the database; arguments are psql's own."),
+    "status": ("streamguard.cli.looking", "status_app", "What runs, and how much it has stored."),
+    "logs": ("streamguard.cli.looking", "logs_app", "What the processes said."),
+    "bench": ("streamguard.cli.bench", "app", "Measure the running stack."),
+    "topics": ("streamguard.admin", "topics_app", "The topics of the log."),
+    "groups": ("streamguard.admin", "groups_app", "The consumer groups of the log."),
+    "broker": ("streamguard.cli.running", "broker_app", "Run the log alone."),
+    "ksqldb": ("streamguard.cli.running", "ksqldb_app", "Run the SQL engine alone."),
+}
+"""Name: module, Typer app in it, one line of help."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, text = COMMANDS[cmd_name]
+        if len(sys.argv) < 2 or sys.argv[1] != cmd_name:
+            # Asked for its help line only.
+            return click.Command(cmd_name, help=text)
+        command = typer.main.get_command(getattr(import_module(module), attribute))
+        command.name = cmd_name
+        command.help = command.help or text
+        return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    help="Real-time fraud detection on payment streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Real-time fraud detection on payment streams."""
+
+
+def main() -> None:
+    """Run the command line. What a person can put right is one sentence and exit code 1, never a traceback."""
+    try:
+        app()
+    except Exception as error:
+        sentence = plain_sentence(error)
+        if sentence is None:
+            raise
+        print(f"streamguard: {sentence}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def plain_sentence(error: BaseException) -> str | None:
+    """One sentence for the errors that are the world's and not the program's; None for the rest."""
+    from streamguard.config import SettingsError
+
+    module = type(error).__module__
+    if isinstance(error, SettingsError):
+        return str(error)
+    if module.startswith("streamguard."):
+        return str(error)
+    if module.startswith(("sqlalchemy", "psycopg2")):
+        from streamguard.database import is_outage, sentence_of
+
+        where = " (DATABASE_URL)" if is_outage(error) else ""
+        return f"the database{where}: {sentence_of(error)}"
+    if module.startswith("kafka."):
+        return f"the log (KAFKA_BOOTSTRAP_SERVERS): {type(error).__name__}: {error}"
+    if isinstance(error, ConnectionError | PermissionError):
+        return str(error)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m streamguard.cli`."""
+
+from streamguard.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""supervisord's configuration, made of the settings: one template, one section per process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.stack.parts import Part
+
+_HEAD = """\
+; Written by streamguard at every start; edits are lost. Settings belong into .env.
+[supervisord]
+logfile={logs}/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=1
+pidfile={state}/supervisord.pid
+childlogdir={logs}
+{user}
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://{socket}
+"""
+
+_PROGRAM = """
+[program:{name}]
+command={command}
+directory={directory}
+environment={environment}
+priority={priority}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=100
+stopsignal={stop_signal}
+stopwaitsecs=20
+redirect_stderr=true
+stdout_logfile={logs}/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+"""
+
+
+def conf_file(settings: Settings) -> Path:
+    """Where the configuration stands."""
+    return settings.state_path / "supervisord.conf"
+
+
+def socket_file(settings: Settings) -> Path:
+    """The control socket; beside the state, unless that path is too long for a Unix socket (about 100 bytes)."""
+    beside = settings.state_path / "supervisor.sock"
+    # supervisord first binds to a longer name, FILE.PID, and then links it.
+    if len(str(beside)) < 90:
+        return beside
+    digest = hashlib.sha256(str(settings.state_path).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"streamguard-{os.getuid()}-{digest}.sock"
+
+
+def render(settings: Settings, parts: Iterable[Part]) -> str:
+    """The whole configuration as text."""
+    state = settings.state_path
+    logs = state / "logs"
+    head = _HEAD.format(
+        state=_plain(str(state)),
+        logs=_plain(str(logs)),
+        socket=_plain(str(socket_file(settings))),
+        user="user=root\n" if os.geteuid() == 0 else "",
+    )
+    return head + "".join(
+        _PROGRAM.format(
+            name=part.name,
+            command=_plain(shlex.join(part.command)),
+            directory=_plain(str(PROJECT_ROOT)),
+            environment=_environment(settings),
+            priority=part.priority,
+            stop_signal=part.stop_signal,
+            logs=_plain(str(logs)),
+        )
+        for part in parts
+    )
+
+
+def write(settings: Settings, parts: Iterable[Part]) -> Path:
+    """Write the configuration, readable by its owner alone: it holds the database's password."""
+    (settings.state_path / "logs").mkdir(parents=True, exist_ok=True)
+    file = conf_file(settings)
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(render(settings, parts), encoding="utf-8")
+    return file
+
+
+def _environment(settings: Settings) -> str:
+    """The resolved addresses, so that every process sees what the start saw, whatever happens to .env meanwhile."""
+    variables = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "KSQLDB_URL": settings.ksqldb_url,
+        "DATABASE_URL": settings.database_url,
+        "STREAMGUARD_STATE_DIR": str(settings.state_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return ",".join(f'{name}="{_quoted(value)}"' for name, value in variables.items())
+
+
+def _plain(text: str) -> str:
+    """supervisord expands %(name)s and takes ` ;` for a comment."""
+    return text.replace("%", "%%").replace(" ;", "\\ ;")
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,88 @@
+"""The one list of the stack's processes: what each runs, where it listens, and the variable that moves it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from streamguard.config import Settings, variable_of
+
+
+@dataclass(frozen=True)
+class Part:
+    """One supervised process."""
+
+    name: str
+    command: tuple[str, ...]
+    priority: int
+    """Started in this order, stopped in the reverse."""
+    host: str | None = None
+    port: int | None = None
+    variable: str | None = None
+    """The environment variable that moves `port`."""
+    shown: str = ""
+    """What a person types or opens to reach it."""
+    stop_signal: str = "TERM"
+
+
+def embedded_parts(settings: Settings) -> list[Part]:
+    """Postgres, the log and the SQL engine on this machine."""
+    state = settings.state_path
+    kafka = urlsplit("//" + settings.kafka_bootstrap_servers.split(",")[0])
+    ksqldb = urlsplit(settings.ksqldb_url)
+    database = settings.database
+    kafka_listen = f"{kafka.hostname}:{kafka.port}"
+    ksqldb_port = ksqldb.port or 8088
+    python = sys.executable
+    return [
+        Part(
+            "postgres",
+            (python, "-m", "streamguard.stack.postgres", "--data-dir", str(state / "postgres")),
+            10,
+            *(database.host, database.port, _mover(settings, "database_url", "postgres_port", database.port)),
+            f"postgresql://{database.user}@{database.host}:{database.port}/{database.name}",
+            "INT",
+        ),
+        Part(
+            "broker",
+            (python, "-m", "streamguard.broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
+            20,
+            *(kafka.hostname, kafka.port, _mover(settings, "kafka_bootstrap_servers", "kafka_port", kafka.port)),
+            kafka_listen,
+        ),
+        Part(
+            "ksqldb",
+            (
+                *(*_cli("ksqldb"), "--data-dir", str(state / "ksqldb"), "--listen", f"{ksqldb.hostname}:{ksqldb_port}"),
+                *("--bootstrap-servers", settings.kafka_bootstrap_servers),
+            ),
+            30,
+            *(ksqldb.hostname, ksqldb_port, _mover(settings, "ksqldb_url", "ksqldb_port", ksqldb_port)),
+            settings.ksqldb_url,
+        ),
+    ]
+
+
+def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
+    """What runs on either stack."""
+    parts = [Part("consumer", _cli("consume"), 40, shown="streamguard logs consumer")]
+    if generator:
+        command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}")
+        parts.append(Part("generator", command, 50, shown="streamguard logs generator", stop_signal="INT"))
+    return parts
+
+
+def _cli(command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "streamguard.cli", command)
+
+
+def _mover(settings: Settings, address: str, port: str, actual: int | None) -> str:
+    """The variable that sets the port in use: the port's own, or the address's where that was given."""
+    return variable_of(port) if getattr(settings, port) == actual else variable_of(address)
+
+
+def by_name(parts: Sequence[Part]) -> dict[str, Part]:
+    """The parts under their names."""
+    return {part.name: part for part in parts}

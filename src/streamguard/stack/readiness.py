@@ -1,0 +1,88 @@
+"""When is a part ready? When it answers as its clients need it to; never after a number of seconds."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg2
+import requests
+
+from streamguard.config import Settings
+from streamguard.stack.parts import Part
+from streamguard.stack.supervisor import StackError, Supervisor
+
+Probe = Callable[[], "str | None"]
+"""None when ready, else what is missing."""
+
+
+def postgres_probe(settings: Settings) -> str | None:
+    """Ready when the application's role can log in."""
+    address = settings.database
+    try:
+        psycopg2.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            dbname=address.name,
+            connect_timeout=2,
+        ).close()
+    except psycopg2.OperationalError as error:
+        return str(error).strip().splitlines()[-1]
+    return None
+
+
+def kafka_probe(settings: Settings) -> str | None:
+    """Ready when one of the addresses accepts a connection (the broker listens only once its logs are recovered)."""
+    said = ""
+    for address in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=2).close()
+            return None
+        except OSError as error:
+            said = f"{address}: {error.strerror or error}"
+    return said
+
+
+def ksqldb_probe(settings: Settings) -> str | None:
+    """Ready when /healthcheck says healthy."""
+    try:
+        answer = requests.get(f"{settings.ksqldb_url}/healthcheck", timeout=2)
+        return None if answer.json().get("isHealthy") else answer.text[:200]
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        return type(error).__name__
+
+
+def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:
+    """Return when `probe` is satisfied. Raises StackError with the part's last words if it ends or takes too long."""
+    deadline = time.monotonic() + timeout_s
+    asked = 0
+    while (missing := probe()) is not None:
+        asked += 1
+        # A process that cannot start is not waited for: three deaths are no coincidence.
+        if supervisor is not None and asked % 10 == 0 and _hopeless(supervisor, part.name):
+            raise StackError(f"{part.name} does not start: {last_words(logs, part.name)}")
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{part.name} is not ready after {timeout_s:.0f} s ({missing}): {last_words(logs, part.name)}"
+            )
+        time.sleep(0.05)
+
+
+def _hopeless(supervisor: Supervisor, name: str) -> bool:
+    process = supervisor.processes().get(name)
+    return process is None or process.state in ("FATAL", "BACKOFF", "EXITED", "STOPPED")
+
+
+def last_words(logs: Path, name: str) -> str:
+    """The last line of a part's log, and where to read the rest."""
+    file = logs / f"{name}.log"
+    try:
+        lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return f"{lines[-1] if lines else 'it said nothing'} (log: {file})"

@@ -1,0 +1,147 @@
+"""Talk to supervisord over its Unix socket (XML-RPC, http://supervisord.org/api.html), and start it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamguard.config import Settings
+from streamguard.stack.conf import conf_file, socket_file
+
+
+class StackError(RuntimeError):
+    """The stack cannot be started, stopped or asked; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A supervised process as supervisord sees it. `state` is RUNNING, STARTING, BACKOFF, STOPPED, EXITED or FATAL."""
+
+    name: str
+    state: str
+    pid: int
+    up_s: int
+    said: str
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self._path)
+
+
+class Supervisor:
+    """supervisord of one state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._socket = socket_file(settings)
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(str(self._socket)))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._proxy.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            raise StackError(f"supervisord: {fault.faultString}") from None
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise StackError(f"supervisord does not answer at {self._socket}: {error}") from None
+
+    def alive(self) -> bool:
+        """Whether it answers."""
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except StackError:
+            return False
+
+    def launch(self, timeout_s: float = 10.0) -> None:
+        """Start supervisord as a daemon, without any process yet. Raises StackError."""
+        self._socket.unlink(missing_ok=True)
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise StackError(f"supervisord did not start: {said[-1] if said else done.returncode}")
+        deadline = time.monotonic() + timeout_s
+        while not self.alive():
+            if time.monotonic() > deadline:
+                log = self._settings.state_path / "logs" / "supervisord.log"
+                raise StackError(f"supervisord does not answer; see {log}")
+            time.sleep(0.05)
+
+    def reread(self) -> None:
+        """Take up a changed configuration: new processes are added, changed ones replaced, gone ones removed."""
+        [[added, changed, removed]] = self._call("reloadConfig")
+        for name in [*changed, *removed]:
+            self._call("stopProcessGroup", name, True)
+            self._call("removeProcessGroup", name)
+        for name in [*added, *changed]:
+            self._call("addProcessGroup", name)
+
+    def processes(self) -> dict[str, Process]:
+        """All processes by name."""
+        found = [
+            Process(
+                p["name"], p["statename"], p["pid"], max(0, p["now"] - p["start"]) if p["pid"] else 0, p["spawnerr"]
+            )
+            for p in self._call("getAllProcessInfo")
+        ]
+        return {process.name: process for process in found}
+
+    def start(self, name: str) -> bool:
+        """Start a process without waiting; False if it runs already."""
+        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+            return False
+        self._call("startProcess", name, False)
+        return True
+
+    def stop(self, name: str) -> None:
+        """Stop a process and wait for its end."""
+        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+            self._call("stopProcess", name, True)
+
+    def shutdown(self, timeout_s: float = 60.0) -> None:
+        """Stop every process in reverse order, then supervisord; returns when it is gone. Raises StackError."""
+        pid = int(self._call("getPID"))
+        self._call("shutdown")
+        deadline = time.monotonic() + timeout_s
+        while _runs(pid):
+            if time.monotonic() > deadline:
+                raise StackError(f"supervisord (process {pid}) did not end within {timeout_s:.0f} s")
+            time.sleep(0.05)
+        self._socket.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        # In a container nobody may reap it: a zombie has ended.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True

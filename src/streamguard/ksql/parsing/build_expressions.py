@@ -44,7 +44,8 @@ class Shared:
         return int(number.value)
 
     def name_or_text(self, name: Token) -> str:
-        return name.value if name.type == TEXT else name.text
+        """A name that is not SQL's (a topic, a subject): the case is kept even without quotes."""
+        return name.value if name.type == TEXT or name.text[0] in '`"' else name.text
 
 
 class ExpressionBuilder(Shared):

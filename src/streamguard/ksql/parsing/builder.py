@@ -153,8 +153,8 @@ class StatementBuilder(QueryBuilder):
     def explain_statement(self, statement: ast.Statement) -> ast.Statement:
         return ast.Explain(statement=statement)
 
-    def print_topic(self, topic: Token, from_beginning: bool, interval: int | None, limit: int | None) -> ast.Statement:
-        return ast.PrintTopic(_topic(topic), from_beginning, interval, limit)
+    def print_topic(self, topic: str, from_beginning: bool, interval: int | None, limit: int | None) -> ast.Statement:
+        return ast.PrintTopic(topic, from_beginning, interval, limit)
 
     def connector_statement(self, *_: Any) -> ast.Statement:
         return ast.ConnectorStatement()
@@ -209,9 +209,9 @@ class StatementBuilder(QueryBuilder):
     # --- asserting ---
 
     def assert_topic(
-        self, exists: bool, topic: Token, properties: ast.Properties, timeout: ast.Duration | None
+        self, exists: bool, topic: str, properties: ast.Properties, timeout: ast.Duration | None
     ) -> ast.Statement:
-        return ast.AssertTopic(_topic(topic), properties, timeout, exists)
+        return ast.AssertTopic(topic, properties, timeout, exists)
 
     def assert_schema(
         self, exists: bool, subject: str | None, schema_id: int | None, timeout: ast.Duration | None
@@ -244,13 +244,6 @@ class TreeBuilder:
     def __getattr__(self, rule: str) -> Callable[[list[Any]], Any]:
         method = getattr(self._builder, rule)
         return lambda parts: method(*parts)
-
-
-def _topic(topic: Token) -> str:
-    """A topic's name is Kafka's: the case is kept even without quotes."""
-    if topic.type == TEXT or topic.text[:1] in '`"':
-        return topic.value
-    return topic.text
 
 
 def with_text(statement: ast.Statement, text: str, location: ast.Location) -> ast.Statement:

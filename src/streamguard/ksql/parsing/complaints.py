@@ -25,7 +25,7 @@ def explain(tokens: Sequence[Token], i: int, accepted: Accepted) -> SqlSyntaxErr
     start = f"line {at.line}:{at.column}: Syntax Error\n"
     possible = accepted(tokens[:i])
     if i == 0:
-        return SqlSyntaxError(f"{start}Unknown statement '{text}'{_did_you_mean(text, possible, likeness=0.6)}")
+        return SqlSyntaxError(f"{start}Unknown statement '{text}'{_did_you_mean(text, possible, likeness=0.7)}")
     possible |= _meant_as_keyword(tokens[:i], accepted)
     reason = _reason(found, text, possible)
     hint = _did_you_mean(text, possible) or _misspelt_before(tokens[:i], accepted)

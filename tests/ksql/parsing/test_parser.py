@@ -11,7 +11,7 @@ import pytest
 from streamguard.ksql import ast, types
 from streamguard.ksql.ast import ColumnDef, ColumnRef, Location
 from streamguard.ksql.errors import SqlSyntaxError
-from streamguard.ksql.formatter import format_properties, format_value, quote
+from streamguard.ksql.formatter import format_expression, format_properties, format_value, quote
 from streamguard.ksql.parser import (
     parse_expression,
     parse_schema,
@@ -145,6 +145,15 @@ def test_words_with_two_meanings_have_a_rule() -> None:
 
 def test_deep_nesting_is_no_problem_to_read() -> None:
     assert parse_expression("(" * 5000 + "1" + ")" * 5000) == ast.Literal(1, types.INTEGER)
+
+
+def test_long_chains_are_no_problem_to_print() -> None:
+    text = " + ".join(["a"] * 2000)
+    assert format_expression(parse_expression(text)).count(" + ") == 1999
+
+
+def test_a_megabyte_of_text_is_read() -> None:
+    assert parse_expression("'" + "x''" * 350_000 + "'") == ast.Literal("x'" * 350_000, types.STRING)
 
 
 def test_threads_may_parse_at_once() -> None:

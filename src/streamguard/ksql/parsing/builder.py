@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -139,10 +140,10 @@ class StatementBuilder(QueryBuilder):
         return ast.UnsetProperty(name.value)
 
     def define(self, name: Token, value: Token) -> ast.Statement:
-        return ast.Define(name.text, value.value)
+        return ast.Define(_variable(name), value.value)
 
     def undefine(self, name: Token) -> ast.Statement:
-        return ast.Undefine(name.text)
+        return ast.Undefine(_variable(name))
 
     def run_script(self, path: Token) -> ast.Statement:
         return ast.RunScript(path.value)
@@ -249,3 +250,12 @@ class TreeBuilder:
 def with_text(statement: ast.Statement, text: str, location: ast.Location) -> ast.Statement:
     """The statement, knowing where it stood."""
     return replace(statement, text=text, location=location)
+
+
+def _variable(name: Token) -> str:
+    """A variable's name as it was typed; its letters' case means nothing (ksqldb-reference/define.md)."""
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name.text):
+        at = name.location
+        start = f"line {at.line}:{at.column}: Syntax Error\n"
+        raise SqlSyntaxError(f"{start}Expecting a variable's name: letters, digits and underscores, no digit first")
+    return name.text

@@ -122,11 +122,21 @@ def _(node: ast.Cast) -> str:
     return f"CAST({format_expression(node.operand)} AS {format_type(node.type)})"
 
 
+_BINARY = (ast.Arithmetic, ast.Comparison, ast.Logical)
+
+
 @format_expression.register(ast.Arithmetic)
 @format_expression.register(ast.Comparison)
 @format_expression.register(ast.Logical)
 def _(node: ast.Arithmetic | ast.Comparison | ast.Logical) -> str:
-    return f"({format_expression(node.left)} {node.op} {format_expression(node.right)})"
+    """Long chains lean left: they are unrolled, so that a thousand terms need no deeper stack than one."""
+    spine = [node]
+    while isinstance(spine[-1].left, _BINARY):
+        spine.append(spine[-1].left)
+    text = format_expression(spine[-1].left)
+    for part in reversed(spine):
+        text = f"({text} {part.op} {format_expression(part.right)})"
+    return text
 
 
 @format_expression.register

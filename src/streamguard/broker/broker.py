@@ -30,8 +30,8 @@ from streamguard.broker.metrics import Metrics
 from streamguard.broker.options import BrokerOptions
 from streamguard.broker.storage.filesystem import FileSystem
 from streamguard.broker.storage.flusher import Flusher
-from streamguard.broker.storage.records import BatchHeader
 from streamguard.broker.storage.statelog import StateLog
+from streamguard.broker.transactions.coordinator import TransactionCoordinator
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,16 @@ class Broker:
             initial_delay_ms=self.options.rebalance_initial_delay_ms,
             offsets_retention_ms=self.options.offsets_retention_ms,
         )
-        self.flusher = Flusher()
+        self.flusher = Flusher(self.metrics.synced)
+        self.transactions = TransactionCoordinator(
+            StateLog(state / "transactions", self.fs, self.clock),
+            self.catalog,
+            self.offsets,
+            self.flusher,
+            self.clock,
+            self.producer_ids.next,
+        )
+        self.transactions.recover()
 
     def _identity(self, path: Path) -> str:
         data = self.fs.read_file(path)
@@ -123,15 +132,9 @@ class Broker:
         self.fs.replace_file(path, orjson.dumps({"cluster_id": cluster_id}))
         return cluster_id
 
-    def check_transactional(
-        self, transactional_id: str | None, header: BatchHeader, topic: str, partition: int
-    ) -> None:
-        """Whether a transactional batch belongs to an open transaction. Raises KafkaError INVALID_TXN_STATE."""
-        raise KafkaError(ErrorCode.INVALID_TXN_STATE)
-
     def flush_idle(self) -> None:
         """Sync, in the background, what nobody waited for (acks 0 and 1)."""
-        for partition in self.catalog.logs():
+        for partition in (*self.catalog.logs(), self.transactions.log, self.offsets.log):
             if partition.flushed_offset < partition.end_offset:
                 self.flusher.flush_in_background(partition)
 
@@ -142,6 +145,7 @@ class Broker:
                 partition.enforce_retention()
             partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
         self.groups.expire_offsets()
+        self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""
@@ -149,6 +153,7 @@ class Broker:
         try:
             self.catalog.close()
             self.offsets.log.close()
+            self.transactions.log.close()
         except OSError as error:
             log.error("the last sync failed: %s", error)
         self._lock.release()

@@ -15,6 +15,8 @@ class Metrics:
         self.requests: dict[str, int] = defaultdict(int)
         self.request_seconds: dict[str, float] = defaultdict(float)
         self.connections = 0
+        self.syncs = 0
+        self.sync_seconds = 0.0
 
     def produced(self, topic: str, records: int, size: int) -> None:
         self.records_in[topic] += records
@@ -26,3 +28,8 @@ class Metrics:
     def request(self, api: str, seconds: float) -> None:
         self.requests[api] += 1
         self.request_seconds[api] += seconds
+
+    def synced(self, seconds: float) -> None:
+        """Called on the sync threads."""
+        self.syncs += 1
+        self.sync_seconds += seconds

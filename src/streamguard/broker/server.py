@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,16 +72,18 @@ class Server:
             asyncio.create_task(
                 self._every(options.retention_check_interval_ms / 1000, self._broker.enforce_retention)
             ),
+            asyncio.create_task(self._every(1.0, self._broker.transactions.abort_expired)),
             asyncio.create_task(self._every(10.0, self._close_idle)),
         ]
         return port
 
-    async def _every(self, seconds: float, action: object) -> None:
-        assert callable(action)
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
-                action()
+                result = action()
+                if result is not None:
+                    await result
             except Exception:
                 log.exception("housekeeping failed")
 

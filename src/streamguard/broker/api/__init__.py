@@ -12,6 +12,7 @@ from streamguard.broker.api import (
     produce,
     producer_ids,
     topics,
+    transactions,
     versions,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "produce",
     "producer_ids",
     "topics",
+    "transactions",
     "versions",
 ]

@@ -96,7 +96,7 @@ def _append(
     config = topic.config
     header = validate(records, config.max_message_bytes)
     if header.is_transactional:
-        broker.check_transactional(transactional_id, header, topic.name, result.index)
+        broker.transactions.check_batch(transactional_id, header, (topic.name, result.index))
     if config.log_append_time:
         result.append_time_ms = broker.clock.wall_ms()
         stamp_append_time(records, result.append_time_ms)

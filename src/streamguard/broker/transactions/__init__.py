@@ -1,0 +1,1 @@
+"""Transactions (KIP-98): which partitions and groups belong to one, and how it ends."""

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
 
     # The consumer.
     consumer_group: str = "streamguard-consumer"
+    consumer_instance: str = ""
+    """A name for this member of the group, unique in it; empty makes a nameless member."""
     batch_max_records: int = Field(5_000, ge=1)
     batch_linger_ms: int = Field(10, ge=0)
     """How long a batch may wait for more records once its first is there, milliseconds."""

@@ -84,13 +84,16 @@ class Consumer:
             bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
             client_id="streamguard-consumer",
             group_id=settings.consumer_group,
+            # A member with a name of its own takes its partitions back at once after a crash (KIP-345).
+            group_instance_id=settings.consumer_instance or None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_poll_records=settings.batch_max_records,
             max_partition_fetch_bytes=8 * 1024 * 1024,
             bootstrap_timeout_ms=5_000,
-            session_timeout_ms=10_000,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=2_000,
             allow_auto_create_topics=False,
             metadata_max_age_ms=10_000,
         )

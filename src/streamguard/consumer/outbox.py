@@ -77,7 +77,7 @@ class Outbox:
 
     def close(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout_ms=2_000)
+            self._producer.close(timeout=2)
 
     def _publish_some(self, owned: tuple[tuple[str, int], ...]) -> int:
         with self._engine.begin() as connection:

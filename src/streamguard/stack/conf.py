@@ -81,7 +81,7 @@ def render(settings: Settings, parts: Iterable[Part]) -> str:
             name=part.name,
             command=_plain(shlex.join(part.command)),
             directory=_plain(str(PROJECT_ROOT)),
-            environment=_environment(settings),
+            environment=_environment(settings, part),
             priority=part.priority,
             stop_signal=part.stop_signal,
             logs=_plain(str(logs)),
@@ -100,7 +100,7 @@ def write(settings: Settings, parts: Iterable[Part]) -> Path:
     return file
 
 
-def _environment(settings: Settings) -> str:
+def _environment(settings: Settings, part: Part) -> str:
     """The resolved addresses, so that every process sees what the start saw, whatever happens to .env meanwhile."""
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -108,6 +108,7 @@ def _environment(settings: Settings) -> str:
         "DATABASE_URL": settings.database_url,
         "STREAMGUARD_STATE_DIR": str(settings.state_path),
         "PYTHONUNBUFFERED": "1",
+        **dict(part.environment),
     }
     return ",".join(f'{name}="{_quoted(value)}"' for name, value in variables.items())
 

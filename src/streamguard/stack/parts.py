@@ -25,6 +25,7 @@ class Part:
     shown: str = ""
     """What a person types or opens to reach it."""
     stop_signal: str = "TERM"
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 def embedded_parts(settings: Settings) -> list[Part]:
@@ -67,7 +68,8 @@ def embedded_parts(settings: Settings) -> list[Part]:
 
 def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
     """What runs on either stack."""
-    parts = [Part("consumer", _cli("consume"), 40, shown="streamguard logs consumer")]
+    instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
+    parts = [Part("consumer", _cli("consume"), 40, shown="streamguard logs consumer", environment=instance)]
     if generator:
         command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}")
         parts.append(Part("generator", command, 50, shown="streamguard logs generator", stop_signal="INT"))

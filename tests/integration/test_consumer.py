@@ -1,0 +1,192 @@
+"""The consumer against a real log and a real database, killed, cut off and fed with poison: each record counts once."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from streamguard.config import load_settings
+from streamguard.models import DeadLetter
+from streamguard.topics import ensure_topics
+from tests.support.broker import BrokerProcess
+from tests.support.postgres import EmbeddedPostgres
+from tests.support.processes import Program, eventually
+from tests.support.records import T0_MS, transaction_value
+
+pytestmark = pytest.mark.integration
+
+READ = "SELECT coalesce(sum(records_read), 0)::INT FROM consumer_offsets"
+
+
+@dataclass
+class Bench:
+    """A log, a database, a producer and as many consumers as a test wants."""
+
+    broker: BrokerProcess
+    postgres: EmbeddedPostgres
+    folder: Path
+    producer: KafkaProducer
+    programs: list[Program]
+
+    def consumer(self, name: str = "consumer", **environment: str) -> Program:
+        addresses = {"KAFKA_BOOTSTRAP_SERVERS": self.broker.address, "DATABASE_URL": self.postgres.url()}
+        program = Program(name, ["streamguard.cli", "consume"], {**addresses, **environment}, self.folder)
+        self.programs.append(program)
+        program.start()
+        return program
+
+    def send(self, topic: str, key: str, value: bytes | None) -> None:
+        self.producer.send(topic, key=key.encode(), value=value)
+
+    def payments(self, count: int, seed: int = 7, start: int = 0) -> None:
+        chosen = random.Random(seed)
+        for number in range(start, start + count):
+            account = f"A{chosen.randrange(200)}"
+            value = transaction_value(f"t{number}", account, chosen.randrange(1, 400_000) / 100, T0_MS + number)
+            self.send("transactions", account, orjson.dumps(value))
+        self.producer.flush()
+
+    def read(self) -> int:
+        return int(self.postgres.query(READ)[0][0]) if self.has_schema() else 0
+
+    def has_schema(self) -> bool:
+        return bool(self.postgres.query("SELECT to_regclass('consumer_offsets') IS NOT NULL")[0][0])
+
+    def wait_read(self, count: int, timeout_s: float = 40.0) -> None:
+        eventually(self.read, lambda read: read >= count, timeout_s, f"{count} records read\n{self.said()}")
+
+    def said(self) -> str:
+        return "\n".join(program.said()[-2_000:] for program in self.programs)
+
+    def in_is_out(self) -> None:
+        """Records in = rows + dead letters, for the transactions topic."""
+        [(read, rows, dead)] = self.postgres.query(
+            "SELECT (SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions'),"
+            " (SELECT count(*) FROM transactions),"
+            " (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions')"
+        )
+        assert read == rows + dead
+
+
+@pytest.fixture
+def bench(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Bench]:
+    with BrokerProcess(tmp_path / "log") as broker:
+        ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
+        producer = KafkaProducer(bootstrap_servers=broker.address, acks="all", max_request_size=9_000_000)
+        made = Bench(broker, postgres, tmp_path, producer, [])
+        yield made
+        for program in made.programs:
+            program.close()
+        producer.close(timeout=1)
+
+
+def dead_letters_in_topic(broker: BrokerProcess) -> list[DeadLetter]:
+    reader = KafkaConsumer(bootstrap_servers=broker.address, enable_auto_commit=False)
+    partitions = [TopicPartition("dead_letters", number) for number in range(3)]
+    reader.assign(partitions)
+    ends = reader.end_offsets(partitions)
+    reader.seek_to_beginning(*partitions)
+    found: list[DeadLetter] = []
+    while any(reader.position(partition) < ends[partition] for partition in partitions):
+        for records in reader.poll(timeout_ms=500).values():
+            found += [DeadLetter.from_json(record.value) for record in records]
+    reader.close()
+    return found
+
+
+def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:
+    good = transaction_value("ok", "A", 5, T0_MS)
+    poison = [
+        b"{",
+        b'{"transaction_id": "x"}',
+        orjson.dumps({**good, "amount": -5}),
+        orjson.dumps({**good, "currency": "XXQ"}),
+        orjson.dumps({**good, "transaction_id": 7}),
+        orjson.dumps({**good, "merchant_name": "a\x00b"}),
+        None,
+        b'{"transaction_id": "' + b"x" * 5_242_880 + b'"}',
+    ]
+    for value in poison:
+        bench.send("transactions", "A", value)
+    bench.send("fraud_alerts", "A", b"[]")
+    bench.send("transactions", "A", orjson.dumps(good))
+    bench.producer.flush()
+    consumer = bench.consumer(STREAMGUARD_CONSUMER_INSTANCE="one")
+    bench.wait_read(len(poison) + 2)
+    unpublished = "SELECT count(*) FROM dead_letters WHERE NOT published"
+    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 20, bench.said())
+    bench.in_is_out()
+    in_table = bench.postgres.query(
+        "SELECT source_topic, source_partition, source_offset, reason, raw_value FROM dead_letters"
+    )
+    in_topic = dead_letters_in_topic(bench.broker)
+    assert len(in_table) == len(in_topic) == len(poison) + 1
+    told = {(letter.topic, letter.partition, letter.offset): letter for letter in in_topic}
+    for topic, partition, offset, reason, raw in in_table:
+        letter = told[topic, partition, offset]
+        assert (letter.reason, letter.value) == (reason, None if raw is None else bytes(raw))
+    # Sent, but not marked when the process died: it must not be sent again.
+    consumer.end(signal.SIGKILL)
+    bench.postgres.query("UPDATE dead_letters SET published = false")
+    consumer.start()
+    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 30, bench.said())
+    assert len(dead_letters_in_topic(bench.broker)) == len(in_topic)
+
+
+def test_killed_consumers_and_databases_lose_and_double_nothing(bench: Bench) -> None:
+    consumer = bench.consumer(STREAMGUARD_BATCH_MAX_RECORDS="200", STREAMGUARD_CONSUMER_INSTANCE="one")
+    chosen = random.Random(3)
+    total = 0
+    for round_number in range(4):
+        bench.payments(2_000, seed=round_number, start=total)
+        total += 2_000
+        bench.wait_read(total - chosen.randrange(200, 1_900))
+        if round_number % 2:
+            bench.postgres.kill()
+            bench.postgres.start()
+        else:
+            consumer.end(signal.SIGKILL)
+            consumer.start()
+    bench.wait_read(total)
+    assert bench.read() == total
+    assert bench.postgres.query("SELECT count(*) FROM transactions") == [(total,)]
+    bench.in_is_out()
+
+
+def test_cut_connections_and_a_stopped_broker_are_waited_out(bench: Bench) -> None:
+    bench.consumer(STREAMGUARD_BATCH_MAX_RECORDS="100")
+    bench.payments(3_000)
+    bench.wait_read(500)
+    bench.postgres.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND usename = 'streamguard'"
+    )
+    bench.wait_read(3_000)
+    bench.broker.kill()
+    bench.broker.start()
+    bench.payments(1_000, seed=8, start=3_000)
+    bench.wait_read(4_000)
+    assert bench.postgres.query("SELECT count(*) FROM transactions") == [(4_000,)]
+    bench.in_is_out()
+
+
+def test_partitions_move_between_members_without_loss_or_double_effect(bench: Bench) -> None:
+    first = bench.consumer("first", STREAMGUARD_BATCH_MAX_RECORDS="100")
+    bench.payments(2_000)
+    bench.wait_read(300)
+    second = bench.consumer("second", STREAMGUARD_BATCH_MAX_RECORDS="100")
+    eventually(second.said, lambda said: "assigned" in said, 30)
+    bench.payments(2_000, seed=9, start=2_000)
+    bench.wait_read(2_500)
+    first.end(signal.SIGKILL)
+    bench.payments(1_000, seed=10, start=4_000)
+    bench.wait_read(5_000, timeout_s=60)
+    assert bench.postgres.query("SELECT count(*) FROM transactions") == [(5_000,)]
+    bench.in_is_out()

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 
-from streamguard.config import Settings, get_settings
-from streamguard.models import reason_of
+from streamguard.config import Settings, SettingsError, get_settings
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer import options as opt
 from streamguard.producer.driving import Tally, drive, progress, say, summary
@@ -67,8 +65,8 @@ def settings() -> Settings:
     """The settings; raises InputError where the environment holds nonsense."""
     try:
         return get_settings()
-    except ValidationError as error:
-        raise InputError(f"settings: {reason_of(error)}") from None
+    except SettingsError as error:
+        raise InputError(str(error)) from None
 
 
 def send(

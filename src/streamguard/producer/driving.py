@@ -121,7 +121,8 @@ def summary(tally: Tally, sink: Sink, rate_asked: float | None = None) -> list[s
 
 
 def _rate_line(tally: Tally, asked: float) -> str:
-    held = tally.transactions / max(tally.sending_s, 1e-6)
+    # The last record's share of time has not passed when it is sent.
+    held = tally.transactions / (tally.sending_s + 1 / asked)
     off = abs(held - asked) / asked
     verdict = "held" if off <= 0.05 or tally.sending_s < 2 else f"NOT held, {100 * off:.0f} % off"
     return f"rate {held:,.1f}/s of {asked:,.1f}/s asked: {verdict}"

@@ -216,7 +216,7 @@ def _options(address: str, compression: str, linger_ms: int) -> dict[str, Any]:
         "enable_idempotence": True,
         "delivery_timeout_ms": _NEVER_MS,
         "request_timeout_ms": 30_000,
-        "bootstrap_timeout_ms": 2_000,
+        "bootstrap_timeout_ms": 1_000,
         "reconnect_backoff_max_ms": 1_000,
         "linger_ms": linger_ms,
         "batch_size": 128 * 1024,

@@ -98,26 +98,30 @@ def _open(path: Path) -> IO[bytes]:
 
 def _csv_records(path: Path, file: IO[bytes], currency: str) -> Iterator[tuple[int, Record]]:
     """(line, record) of a CSV; raises InputError for its columns, BadRow for a line."""
-    reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-    header = [name.strip().lower() for name in next(reader, [])]
-    header = [_HANDBOOK_ALIASES.get(name, name) for name in header]
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text)
+        convert = _row_reader(path, [name.strip().lower() for name in next(reader, [])], currency)
+        for row in reader:
+            if not row:
+                continue
+            try:
+                yield reader.line_num, convert(row)
+            except (ValueError, IndexError) as error:
+                reason = "fewer columns than the first line" if isinstance(error, IndexError) else str(error)
+                raise BadRow(reader.line_num, reason) from None
+
+
+def _row_reader(path: Path, names: list[str], currency: str) -> Callable[[list[str]], Record]:
+    """What turns a row into a record, by the names of the columns; raises InputError for one that is missing."""
+    header = [_HANDBOOK_ALIASES.get(name, name) for name in names]
     is_ours = "account_id" in header or "event_time" in header
-    needs = _OUR_NEEDS if is_ours else _HANDBOOK_NEEDS
-    missing = [name for name in needs if name not in header]
+    missing = [name for name in (_OUR_NEEDS if is_ours else _HANDBOOK_NEEDS) if name not in header]
     if missing:
         raise InputError(
             f"{path} lacks the column {', '.join(missing)}: a file to replay has {', '.join(_HANDBOOK_NEEDS)} "
-            f"(and is_fraud, fraud_scenario), or the columns that --to-file writes"
+            "(and is_fraud, fraud_scenario), or the columns that --to-file writes"
         )
-    convert = _OurRows(header) if is_ours else _HandbookRows(header, currency)
-    for row in reader:
-        if not row:
-            continue
-        try:
-            yield reader.line_num, convert(row)
-        except (ValueError, IndexError) as error:
-            reason = "fewer columns than the first line" if isinstance(error, IndexError) else str(error)
-            raise BadRow(reader.line_num, reason) from None
+    return _OurRows(header) if is_ours else _HandbookRows(header, currency)
 
 
 class _HandbookRows:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -51,13 +50,16 @@ class FileSink:
         self.path = path
         self._kind = file_kind(path)
         try:
-            self._file: IO[bytes] = _open_for_writing(path)
+            self._raw = path.open("wb", buffering=1 << 20)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        # No name and no time in gzip's header: the same records make the same file.
+        zipped = path.suffix.lower() == ".gz"
+        self._file: Any = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if zipped else self._raw
         self._text = io.StringIO()
         self._csv = csv.writer(self._text, lineterminator="\n")
         if self._kind == "csv":
-            self._csv.writerow((*FIELDS, *EXTRA_COLUMNS))
+            self._file.write((",".join((*FIELDS, *EXTRA_COLUMNS)) + "\n").encode())
 
     @property
     def acknowledged(self) -> int:
@@ -90,26 +92,7 @@ class FileSink:
 
     def close(self) -> None:
         self._file.close()
-
-
-class NullSink:
-    """Takes everything and keeps nothing: what a preview or a measurement of the generator alone sends to."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-
-    @property
-    def acknowledged(self) -> int:
-        return self.sent
-
-    def send(self, record: Record) -> None:
-        self.sent += 1
-
-    def finish(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        self._raw.close()
 
 
 def file_kind(path: Path) -> str:
@@ -123,13 +106,6 @@ def file_kind(path: Path) -> str:
     if kind is None:
         raise InputError(f"{path} is neither CSV nor JSON lines by its name: use .csv or .jsonl, with .gz or without")
     return kind
-
-
-def _open_for_writing(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == ".gz":
-        # No name and no time in the header: the same records make the same file.
-        return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=path.open("wb"), mtime=0)  # type: ignore[return-value]
-    return path.open("wb", buffering=1 << 20)
 
 
 def _json_line(record: Record) -> bytes:
@@ -152,12 +128,3 @@ def _object(value: bytes | None) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return fields if isinstance(fields, dict) else None
-
-
-def send_all(records: Iterable[Record], sink: Sink) -> int:
-    """Send every record; returns how many. For callers that want no progress, no pace and no summary."""
-    count = 0
-    for record in records:
-        sink.send(record)
-        count += 1
-    return count

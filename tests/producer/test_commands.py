@@ -1,0 +1,201 @@
+"""The commands as a person types them: what they print, what they exit with, how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from streamguard.producer.replay import read_records
+from tests.producer.conftest import read_topic
+from tests.support.broker import BrokerProcess, free_port
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "generate_transactions.py"
+
+
+def generate(
+    arguments: Sequence[object], address: str = "", stdin: str | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": address or f"127.0.0.1:{free_port()}"}
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        input=stdin if stdin is not None else "",
+        env=environment,
+        cwd=cwd,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_two_seeded_files_are_the_same_and_summed_up(tmp_path: Path) -> None:
+    outcomes = [
+        generate(["batch", "--count", 2000, "--seed", 7, "--to-file", tmp_path / name])
+        for name in ("a.jsonl", "b.jsonl")
+    ]
+    assert [outcome.returncode for outcome in outcomes] == [0, 0]
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    lines = outcomes[0].stdout.splitlines()
+    assert re.match(r"sent 2,000 records, all acknowledged, in [\d.]+ s \([\d,]+/s\)$", lines[0])
+    assert lines[1].startswith("event time 2026-01-05 12:00:0")
+    assert sum(int(line.split()[1].replace(",", "")) for line in lines[2:]) == 2000
+    assert outcomes[0].stderr == ""
+
+
+def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
+    started_s = time.time()
+    outcome = generate(["stream", "--tps", 400, "--duration", 3, "--to-file", tmp_path / "s.jsonl"])
+    assert outcome.returncode == 0, outcome.stderr
+    rate = float(re.search(r"rate ([\d.,]+)/s of 400.0/s asked: held", outcome.stdout).group(1))  # type: ignore[union-attr]
+    assert 380 <= rate <= 420
+    records = list(read_records(tmp_path / "s.jsonl"))
+    assert len(records) == 1200
+    assert started_s * 1000 <= records[0].event_time <= records[-1].event_time <= time.time() * 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["batch", "--count", -5], "--count is -5: a number above 0 is needed"),
+        (["batch", "--profile", "fr"], "unknown profile 'fr': choose br, generic-card, ke-mpesa, psp"),
+        (["batch", "--mix", "high_amount"], "--mix 'high_amount': write KIND=SHARE"),
+        (["batch", "--mix", "phishing=0.1"], "unknown kind 'phishing': choose high_amount"),
+        (["batch", "--bad", "late=2"], "the rate of late is 2.0: it must lie between 0 and 1"),
+        (["batch", "--start", "noon"], "--start: 'noon' is no date and time such as 2026-01-05T12:00:00Z, nor now"),
+        (["batch", "--start", "2026-01-05", "--end", "2026-01-04"], "does not lie after the start"),
+        (["stream", "--tps", -3], "--tps is -3: a number above 0 is needed"),
+        (["stream", "--tps", "nan"], "--tps is nan: a number above 0 is needed"),
+        (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
+        (["velocity", "--account", " "], "--account is ' ': name one"),
+        (["replay", "none.csv"], "cannot read none.csv: No such file or directory"),
+        (["replay", "README.md"], "README.md is neither CSV nor JSON lines by its name"),
+        (["replay", "x.csv", "--speed", "fast"], "--speed is 'fast': a number above 0 (1 is real time), or max"),
+        (["replay", "x.csv", "--currency", "XYZ"], "--currency is 'XYZ': an ISO 4217 code"),
+        (["replay", "x.csv", "--limit", 0], "--limit is 0: a number above 0 is needed"),
+        (["report", "--days", 4000], "--days is 4000: at most 400 fit on a page"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments: list[object], sentence: str) -> None:
+    outcome = generate(arguments)
+    assert outcome.returncode == 2
+    assert sentence in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.stdout == ""
+
+
+def test_no_broker_is_one_sentence() -> None:
+    outcome = generate(["batch", "--count", 5, "--wait", 0.2])
+    assert outcome.returncode == 1
+    assert "no broker answers at 127.0.0.1:" in outcome.stderr.splitlines()[-1]
+    assert "Traceback" not in outcome.stderr
+
+
+def test_settings_that_make_no_sense_are_one_sentence() -> None:
+    outcome = generate(["batch", "--count", 5], address="nonsense")
+    assert outcome.returncode == 2
+    assert "KAFKA_BOOTSTRAP_SERVERS" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_the_menu_leaves_at_the_end_of_input_and_on_quit() -> None:
+    for text in ("", "5\n", "4\n"):
+        outcome = generate([], stdin=text)
+        assert outcome.returncode == 0, outcome.stderr
+        assert outcome.stdout.rstrip().endswith("bye")
+        assert "batch: a number of transactions at once" in outcome.stdout
+
+
+def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
+    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n5\n")
+    assert outcome.returncode == 0
+    assert "cannot read /none.csv" in outcome.stderr
+    assert "--count is -2" in outcome.stderr
+    assert outcome.stdout.rstrip().endswith("bye")
+
+
+def test_a_preview_sends_nothing_and_shows_ten() -> None:
+    outcome = generate(["preview", "--seed", 7])
+    assert outcome.returncode == 0
+    lines = outcome.stdout.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("BR-")
+    assert json.loads(lines[0].split("] ", 1)[1])["currency"] == "BRL"
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    outcome = generate(["report", tmp_path / "r.html", "--days", 2, "--customers", 500])
+    assert outcome.returncode == 0, outcome.stderr
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    for heading in ("Volume by hour", "Amounts", "Places", "By kind"):
+        assert f"<h2>{heading}" in page
+    assert "http" not in page and "<script" not in page
+    assert "São Paulo, BR" in page
+
+
+def test_a_python_without_the_packages_finds_the_projects_own(tmp_path: Path) -> None:
+    script = tmp_path / "generate_transactions.py"
+    shutil.copy(SCRIPT, script)
+    bare = [sys.executable, "-I", "-S", str(script), "preview", "--count", "1"]
+    alone = subprocess.run(bare, capture_output=True, text=True, timeout=60, check=False)
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("No module named") and "type ./start.sh" in alone.stderr
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    handed_over = subprocess.run(bare, capture_output=True, text=True, timeout=60, check=False)
+    assert handed_over.returncode == 0, handed_over.stderr
+    assert handed_over.stdout.startswith("BR-")
+
+
+@pytest.mark.integration
+def test_batch_velocity_and_replay_reach_the_broker(broker: BrokerProcess, tmp_path: Path) -> None:
+    assert generate(["batch", "--count", 300, "--seed", 7, "--chargebacks"], broker.address).returncode == 0
+    assert generate(["velocity", "--account", "ACC-1", "--count", 6], broker.address).returncode == 0
+    recording = tmp_path / "cards.csv"
+    rows = [f"{n},2018-04-01T00:00:{n:02d}Z,{n},9,1.50,0,0" for n in range(60)]
+    header = "transaction_id,timestamp,customer_id,terminal_id,amount,is_fraud,fraud_scenario"
+    recording.write_text("\n".join([header, *rows]) + "\n")
+    assert generate(["replay", recording, "--limit", 40], broker.address).returncode == 0
+    stored = read_topic(broker.address)
+    assert len(stored) == 346
+    assert [dict(item.headers)["label"] for item in stored if item.key == b"ACC-1"] == [b"velocity_burst"] * 6
+    assert {item.key for item in stored} >= {str(n).encode() for n in range(40)}
+    assert len(read_topic(broker.address, "fraud_labels")) > 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("command", "exit_code"), [("stream", 0), ("replay", 130)])
+def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
+    broker: BrokerProcess, tmp_path: Path, command: str, exit_code: int
+) -> None:
+    recording = tmp_path / "r.jsonl"
+    generate(["batch", "--count", 500, "--to-file", recording])
+    arguments = ["stream", "--tps", "200"] if command == "stream" else ["replay", str(recording), "--speed", "60"]
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == exit_code, errors
+    assert "stopped" in errors and "Traceback" not in errors
+    sent = int(re.match(r"sent ([\d,]+) records, all acknowledged", output).group(1).replace(",", ""))  # type: ignore[union-attr]
+    assert sent > 0
+    assert len(read_topic(broker.address)) == sent

@@ -164,3 +164,12 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     mine.write_text(source.replace("BRL: 1", "XYZ: 1"), encoding="utf-8")
     with pytest.raises(InputError, match="currency 'XYZ' is no ISO 4217 code"):
         load_profile(str(mine))
+
+
+def test_a_run_can_begin_with_the_kinds_one_wants_to_see() -> None:
+    none = dict.fromkeys(KINDS, 0.0)
+    records = batch(400, seed=3, mix=none, begin_with=("high_amount", "velocity_burst"))
+    assert Counter(record.label for record in records[:2])["high_amount"] == 1
+    assert sum(record.label == "velocity_burst" for record in records) >= 4
+    with pytest.raises(InputError, match="unknown kind 'x'"):
+        Run(Recipe(begin_with=("x",)))

@@ -119,6 +119,7 @@ def batch(
     end: Annotated[str | None, typer.Option(help="Stop before this event time.")] = None,
     mix: opt.MixOption = None,
     fraud_share: opt.FraudShare = None,
+    begin_with: opt.BeginWith = None,
     bad: opt.Bad = None,
     chargebacks: opt.Chargebacks = False,
     to_file: opt.ToFile = None,
@@ -131,7 +132,7 @@ def batch(
         if count is None and end is None:
             count = 1000
         clock_ms = now_ms()
-        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, chargebacks))
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         times = opt.read_time("--start", start, clock_ms), opt.read_time("--end", end, clock_ms)
         records = run.batch(count, *times, clock_ms)
         send(records, open_sink(to_file, stop, compression, wait, chargebacks), stop, "batch", count)
@@ -149,6 +150,7 @@ def stream(
     pattern: Annotated[bool, typer.Option("--pattern", help="Follow the profile's hours and days.")] = False,
     mix: opt.MixOption = None,
     fraud_share: opt.FraudShare = None,
+    begin_with: opt.BeginWith = None,
     bad: opt.Bad = None,
     chargebacks: opt.Chargebacks = False,
     to_file: opt.ToFile = None,
@@ -160,7 +162,7 @@ def stream(
         opt.above_zero("--tps", tps)
         opt.above_zero("--duration", duration)
         opt.above_zero("--time-scale", time_scale)
-        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, chargebacks))
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         start_ms = opt.read_time("--start", start, now_ms())
         sink = open_sink(to_file, stop, compression, wait, chargebacks)
         records = run.stream(
@@ -239,7 +241,7 @@ def preview(
     with _leaving():
         opt.above_zero("--count", count)
         clock_ms = now_ms()
-        run = Run(_recipe(profile, seed, customers, mix, fraud_share, bad, False))
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, bad, False))
         for record in run.batch(count, opt.read_time("--start", start, clock_ms), None, clock_ms):
             value = "null" if record.value is None else record.value.decode("utf-8", "backslashreplace")
             print(f"{record.key.decode()} [{record.kind}] {value}")
@@ -259,7 +261,7 @@ def report(
     """Write one HTML page about a simulated span: volume by hour, amounts, map, fraud by kind."""
     with _leaving(), stop_on_signals() as stop:
         opt.above_zero("--days", days)
-        run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, False))
+        run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, None, False))
         with progress("report", None) as advance:
             count = write_report(output, run, days, opt.read_time("--start", start, now_ms()), stop, advance)
         print(f"wrote {output}: {count:,} transactions")
@@ -271,11 +273,12 @@ def _recipe(
     customers: int | None,
     mix: list[str] | None,
     fraud_share: float | None,
+    begin_with: list[str] | None,
     bad: list[str] | None,
     chargebacks: bool,
 ) -> Recipe:
     shares, rates = opt.read_shares("--mix", mix), opt.read_shares("--bad", bad)
-    return Recipe(profile, seed, customers, shares, fraud_share, rates, chargebacks)
+    return Recipe(profile, seed, customers, shares, fraud_share, rates, tuple(begin_with or ()), chargebacks)
 
 
 def _chain(first: Record, rest: Iterator[Record]) -> Iterator[Record]:

@@ -19,6 +19,9 @@ MixOption = Annotated[
     list[str] | None, typer.Option("--mix", metavar="KIND=SHARE", help="Share of a kind of fraud; may be repeated.")
 ]
 FraudShare = Annotated[float | None, typer.Option(help="Scale all fraud to this share of the transactions.")]
+BeginWith = Annotated[
+    list[str] | None, typer.Option("--begin-with", metavar="KIND", help="Begin one of these at once; may be repeated.")
+]
 Bad = Annotated[
     list[str] | None, typer.Option("--bad", metavar="KIND=RATE", help="Rate of a kind of bad record; may be repeated.")
 ]

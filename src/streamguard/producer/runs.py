@@ -18,7 +18,7 @@ from streamguard.producer.population import Population, mix
 from streamguard.producer.profile import DEFAULT_PROFILE, Profile, load_profile
 from streamguard.producer.record import Record, encode
 from streamguard.producer.scenarios import MINUTE_MS, Stage
-from streamguard.producer.simulator import SEEDED_START_MS, Mix, Simulator, run_id
+from streamguard.producer.simulator import SEEDED_START_MS, Mix, Simulator, known_kind, run_id
 
 CUSTOMERS_PER_TPS = 2000
 """So many customers per record a second make it rare that an honest account pays four times in one minute."""
@@ -36,6 +36,7 @@ class Recipe:
     mix: Mapping[str, float] = field(default_factory=dict)
     fraud_share: float | None = None
     bad: Mapping[str, float] = field(default_factory=dict)
+    begin_with: tuple[str, ...] = ()
     chargebacks: bool = False
 
 
@@ -48,6 +49,8 @@ class Run:
         self.profile: Profile = load_profile(recipe.profile)
         self.mix = Mix.of(self.profile, recipe.mix, recipe.fraud_share)
         check_rates(recipe.bad)
+        for name in recipe.begin_with:
+            known_kind(name)
         if recipe.customers is not None and recipe.customers < 1:
             raise InputError(f"--customers is {recipe.customers}: at least 1 is needed")
 
@@ -110,8 +113,9 @@ class Run:
 
     def _records(self, slots: Iterator[int], customers: int, start_ms: int, count: int | None) -> Iterator[Record]:
         population = Population(self.profile, self.seed, customers)
-        name = run_id(self.seed, self.profile.name, customers, start_ms, sorted(self.mix.shares.items()))
-        records = Simulator(population, self.mix, self.seed, name).records(slots)
+        begin_with = self.recipe.begin_with
+        name = run_id(self.seed, self.profile.name, customers, start_ms, sorted(self.mix.shares.items()), begin_with)
+        records = Simulator(population, self.mix, self.seed, name, begin_with).records(slots)
         if self.recipe.bad:
             records = with_defects(records, self.recipe.bad, Random(mix(self.seed, 3)))
         return records if count is None else islice(records, count)

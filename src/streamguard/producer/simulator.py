@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -28,6 +28,13 @@ from streamguard.producer.scenarios import KINDS, Kind, Stage
 SEEDED_START_MS = 1_767_614_400_000
 
 
+def known_kind(name: str) -> Kind:
+    """The scenario of that name; raises InputError with the choices."""
+    if name not in KINDS:
+        raise InputError(f"unknown kind {name!r}: choose {', '.join(KINDS)}")
+    return KINDS[name]
+
+
 @dataclass(frozen=True)
 class Mix:
     """The share of all transactions that each kind makes up. What is left is ordinary."""
@@ -36,8 +43,7 @@ class Mix:
 
     def __post_init__(self) -> None:
         for name, share in self.shares.items():
-            if name not in KINDS:
-                raise InputError(f"unknown kind {name!r}: choose {', '.join(KINDS)}")
+            known_kind(name)
             if not 0 <= share <= 1:
                 raise InputError(f"the share of {name} is {share}: it must lie between 0 and 1")
         if sum(self.shares.values()) > 1:
@@ -64,7 +70,9 @@ class Mix:
 class Simulator:
     """Makes the records of one population. `run_id` keeps the transaction ids of different runs apart."""
 
-    def __init__(self, population: Population, mixture: Mix, seed: int, run_id: str) -> None:
+    def __init__(
+        self, population: Population, mixture: Mix, seed: int, run_id: str, begin_with: Sequence[str] = ()
+    ) -> None:
         self._rng = Random(mix(seed, 1))
         self._maker = PaymentMaker(population, self._rng)
         self._stage = Stage(self._maker)
@@ -75,6 +83,7 @@ class Simulator:
         self._made = 0
         self._last_ms = 0
         self._prefix = f"tx-{run_id}-"
+        self._to_begin = [known_kind(name) for name in begin_with]
 
     @property
     def planned(self) -> int:
@@ -88,6 +97,8 @@ class Simulator:
 
     def at(self, slot_ms: int) -> list[Record]:
         """The records due at the next slot: none, one or several. Slots must not go back in time."""
+        while self._to_begin:
+            self._begin(self._to_begin.pop(), slot_ms)
         due = []
         while self._planned and self._planned[0][0] <= slot_ms:
             due.append(self._finish(heapq.heappop(self._planned)[2]))
@@ -104,7 +115,9 @@ class Simulator:
         u = self._rng.random()
         if u >= self._limits[-1]:
             return
-        kind = next(kind for kind, limit in zip(self._kinds, self._limits, strict=True) if u < limit)
+        self._begin(next(kind for kind, limit in zip(self._kinds, self._limits, strict=True) if u < limit), slot_ms)
+
+    def _begin(self, kind: Kind, slot_ms: int) -> None:
         for payment in kind.plan(self._stage, slot_ms):
             self._plans_made += 1
             heapq.heappush(self._planned, (payment.event_time, self._plans_made, payment))

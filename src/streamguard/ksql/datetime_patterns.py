@@ -185,3 +185,14 @@ def format_time(time_ms: int, pattern: str) -> str:
     if not compiled.letters.isdisjoint(DATE_LETTERS | ZONE_LETTERS):
         raise EvaluationError(f"A TIME has no date: {pattern}")
     return compiled.format(Moment.of(time_ms, 0, timezone.utc))
+
+
+def timestamp_parser(pattern: str) -> Callable[[str], int]:
+    """The reader of a TIMESTAMP_FORMAT: text to milliseconds; EvaluationError per text that does not fit."""
+    compiled = compile_pattern(pattern)
+
+    def parse(text: str) -> int:
+        parsed = compiled.parse(text)
+        return local_to_utc(parsed.days * DAY_MS + parsed.time_ms, parsed.zone or timezone.utc)
+
+    return parse

@@ -24,6 +24,7 @@ ksqlDB manual; signatures as its server lists them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -37,18 +38,23 @@ ReturnRule = Callable[[Sequence[SqlType | None], Mapping[int, Any]], SqlType | N
 """The type of a result from the argument types and the constant arguments by position."""
 
 
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(frozen=True)
 class CallSite:
     """Where a function is called: the static types of its arguments, its literal arguments, and the settings.
 
     `types[i]` is None for an untyped NULL and for lambdas; `literals` has the value of each argument that is a
-    constant, by position; `config` holds the session's and the server's properties by full name.
+    constant, by position; `config` holds the session's and the server's properties by full name; `now_ms` is the clock.
     """
 
     types: tuple[SqlType | None, ...]
     returns: SqlType | None
     literals: Mapping[int, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    now_ms: Callable[[], int] = wall_clock_ms
 
 
 @dataclass(frozen=True)

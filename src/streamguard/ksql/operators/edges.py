@@ -1,0 +1,285 @@
+"""Where records enter and leave a query: from the bytes of topics, and to them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamguard.ksql.catalog import DataSource, WindowInfo
+from streamguard.ksql.datetime_patterns import timestamp_parser
+from streamguard.ksql.errors import SerializationError
+from streamguard.ksql.formats import Deserializer, Serializer, find_format
+from streamguard.ksql.operators.base import ROW_ERRORS, Operator, ProcessingError, Receive, Runtime, text_of
+from streamguard.ksql.operators.record import Headers, InputRecord, OutputRecord, Record, Window
+from streamguard.ksql.operators.state import Store
+from streamguard.ksql.plan import SourceNode
+from streamguard.ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
+
+_LONG = struct.Struct(">q")
+NO_TIME = -1
+
+
+# --- keys of windows --------------------------------------------------------------------------------------------------
+
+
+def split_windowed_key(data: bytes, window: WindowInfo) -> tuple[bytes, Window]:
+    """The plain key and the window of a windowed key: key, start (8 bytes); of a session: key, end, start."""
+    if window.kind == "SESSION":
+        if len(data) < 16:
+            raise SerializationError(f"a session windowed key has at least 16 bytes, got {len(data)}")
+        end, start = _LONG.unpack_from(data, len(data) - 16)[0], _LONG.unpack_from(data, len(data) - 8)[0]
+        return data[:-16], (start, end)
+    if len(data) < 8:
+        raise SerializationError(f"a windowed key has at least 8 bytes, got {len(data)}")
+    start = _LONG.unpack_from(data, len(data) - 8)[0]
+    return data[:-8], (start, start + (window.size_ms or 0))
+
+
+def windowed_key(data: bytes, bounds: Window, window: WindowInfo) -> bytes:
+    """The bytes of a windowed key; the inverse of `split_windowed_key`."""
+    if window.kind == "SESSION":
+        return data + _LONG.pack(bounds[1]) + _LONG.pack(bounds[0])
+    return data + _LONG.pack(bounds[0])
+
+
+def serializers(source: DataSource) -> tuple[Serializer, Serializer]:
+    """How keys and values of a source are written."""
+    key, value = source.key_format, source.value_format
+    return (
+        find_format(key.name).serializer(source.schema.key, key.options, key=True),
+        find_format(value.name).serializer(source.schema.stored, value.options, key=False),
+    )
+
+
+def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
+    """How keys and values of a source are read."""
+    key, value = source.key_format, source.value_format
+    return (
+        find_format(key.name).deserializer(source.schema.key, key.options, key=True),
+        find_format(value.name).deserializer(source.schema.stored, value.options, key=False),
+    )
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Turns the records of a source's topic into rows; what cannot be read goes to the processing log."""
+
+    def __init__(self, node: SourceNode, runtime: Runtime) -> None:
+        self.source = node.source
+        self.runtime = runtime
+        self.read_key, self.read_value = deserializers(node.source)
+        self.window = node.source.window
+        self.has_key = bool(node.source.schema.key)
+        self.headers = [_header_reader(c) for c in node.source.schema.headers]
+        self.row = _row_builder(node)
+        self.time = _time_extractor(node.source)
+        self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
+
+    def record(self, message: InputRecord) -> Record | None:
+        """The row of a record, or None (after a word in the processing log) if it has to be left out."""
+        _, partition, offset, key_bytes, value_bytes, time, headers = message
+        try:
+            window = None
+            if key_bytes is None or not self.has_key:
+                key: Sequence[Any] | None = None
+            else:
+                if self.window is not None:
+                    key_bytes, window = split_windowed_key(key_bytes, self.window)
+                key = self.read_key(key_bytes)
+            values = None if value_bytes is None else self.read_value(value_bytes)
+        except (SerializationError, *ROW_ERRORS) as error:
+            self._unreadable(message, error)
+            return None
+        if self.time is not None and values is not None:
+            try:
+                time = self.time(key, values)
+            except ROW_ERRORS as error:
+                return self._no_time(message, text_of(error))
+            if time < 0:
+                return self._no_time(message, "the timestamp column is NULL or negative")
+        row = None
+        if values is not None:
+            header_values = [read(headers) for read in self.headers] if self.headers else ()
+            row = self.row(values, key, time, partition, offset, window, header_values)
+        return Record(None if key is None else tuple(key), row, time, window, headers)
+
+    def _unreadable(self, message: InputRecord, error: BaseException) -> None:
+        self.runtime.log(
+            ProcessingError(
+                f"{self.runtime.query_id}.KsqlTopic.Source.deserializer",
+                "DESERIALIZATION",
+                f"Error deserializing message from topic: {message.topic}",
+                topic=message.topic,
+                target="value",
+                record=message.value,
+                cause=(text_of(error),),
+            )
+        )
+
+    def _no_time(self, message: InputRecord, why: str) -> None:
+        text = f"Failed to extract timestamp from row of topic {message.topic}, offset {message.offset}: {why}"
+        if self.throws:
+            raise FatalRecordError(f"Fatal user code error in TimestampExtractor callback for record {message}: {why}")
+        self.runtime.log(ProcessingError(f"{self.runtime.query_id}.Source", "RECORD_PROCESSING", text))
+
+
+class FatalRecordError(Exception):
+    """A record that the settings say must stop the query."""
+
+
+class StreamSource(Operator):
+    """Reads events."""
+
+    def __init__(self, node: SourceNode, runtime: Runtime, emit: Receive) -> None:
+        super().__init__(emit)
+        self.reader = Reader(node, runtime)
+
+    def read(self, partition: int, messages: Sequence[InputRecord]) -> None:
+        """Pass the rows of a batch on; all messages are of this partition."""
+        record = self.reader.record
+        rows = [r for m in messages if (r := record(m)) is not None]
+        if rows:
+            self.emit(partition, rows)
+
+
+class TableSource(Operator):
+    """Reads changes; a record without a key belongs to no row and is left out.
+
+    With a store, each change knows the value before it; without, tables cost no memory.
+    """
+
+    def __init__(self, node: SourceNode, runtime: Runtime, emit: Receive, store: Store | None) -> None:
+        super().__init__(emit)
+        self.reader = Reader(node, runtime)
+        self.store = store
+
+    def read(self, partition: int, messages: Sequence[InputRecord]) -> None:
+        rows = []
+        for message in messages:
+            record = self.reader.record(message)
+            if record is None:
+                continue
+            if record.key is None:
+                self.reader.runtime.log(
+                    ProcessingError(
+                        f"{self.reader.runtime.query_id}.Source", "RECORD_PROCESSING",
+                        f"A table's record without a key was left out: topic {message.topic}, partition {partition}, "
+                        f"offset {message.offset}",
+                    )
+                )
+                continue
+            if self.store is not None:
+                record.old = self.store.get(partition, record.key)
+                self.store.put(partition, record.key, record.value)
+            rows.append(record)
+        if rows:
+            self.emit(partition, rows)
+
+
+def _row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
+    """Generated code: the columns that the query wants, from wherever they come."""
+    texts = []
+    for column, origin in zip(node.schema.value, node.columns, strict=True):
+        match origin.origin:
+            case "VALUE":
+                texts.append(f"v[{origin.index}]")
+            case "KEY":
+                texts.append(f"(None if k is None else k[{origin.index}])")
+            case "HEADER":
+                texts.append(f"h[{origin.index}]")
+            case _:
+                texts.append(_system_text(node.columns[len(texts)].origin))
+        del column
+    stored = len(node.source.schema.stored)
+    if texts == [f"v[{i}]" for i in range(stored)]:
+        body = "v"
+    else:
+        body = f"[{', '.join(texts)}]"
+    builder: Callable[..., Sequence[Any]] = eval(f"lambda v, k, t, p, o, w, h: {body}")
+    return builder
+
+
+def _system_text(name: str) -> str:
+    return {ROWTIME: "t", ROWPARTITION: "p", ROWOFFSET: "o", WINDOWSTART: "w[0]", WINDOWEND: "w[1]"}[name]
+
+
+def _header_reader(column: Column) -> Callable[[Headers], Any]:
+    if column.header == "":
+        return lambda headers: [{"KEY": k, "VALUE": v} for k, v in headers]
+    name = column.header
+    return lambda headers: next((v for k, v in reversed(list(headers)) if k == name), None)
+
+
+def _time_extractor(source: DataSource) -> Callable[[Any, Any], int] | None:
+    """The function that finds a record's time in its key or value; negative for none. None: the record's own time."""
+    wanted = source.timestamp
+    if wanted is None:
+        return None
+    column = source.schema.find(wanted.name)
+    assert column is not None
+    convert = timestamp_parser(wanted.format) if wanted.format else None
+    in_key = column in source.schema.key
+    index = (source.schema.key if in_key else source.schema.stored).index(column)
+
+    def time(key: Any, values: Any) -> int:
+        row = key if in_key else values
+        value = None if row is None else row[index]
+        if value is None:
+            return NO_TIME
+        return convert(value) if convert else int(value)
+
+    return time
+
+
+# --- sinks ------------------------------------------------------------------------------------------------------------
+
+
+class Sink(Operator):
+    """Writes rows to a topic in its formats."""
+
+    def __init__(self, target: DataSource, window: WindowInfo | None, runtime: Runtime) -> None:
+        super().__init__(lambda partition, records: None)
+        self.target = target
+        self.window = window
+        self.runtime = runtime
+        self.write_key, self.write_value = serializers(target)
+        self.time = _time_extractor(target)
+
+    def receive(self, partition: int, records: list[Record]) -> None:
+        output, topic = self.runtime.output, self.target.topic
+        for r in records:
+            try:
+                key = self._key(r)
+                value = None if r.value is None else self.write_value(r.value)
+                time = r.time if self.time is None or r.value is None else self.time(r.key, r.value)
+            except (SerializationError, *ROW_ERRORS) as error:
+                self._unwritable(r, error)
+                continue
+            if time < 0:
+                self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
+                continue
+            output(OutputRecord(topic, key, value, time, r.headers))
+
+    def _key(self, record: Record) -> bytes | None:
+        if record.key is None:
+            return None
+        data = self.write_key(record.key)
+        if self.window is not None and record.window is not None:
+            return windowed_key(data or b"", record.window, self.window)
+        return data
+
+    def _unwritable(self, record: Record, error: BaseException) -> None:
+        self.runtime.log(
+            ProcessingError(
+                f"{self.runtime.query_id}.{self.target.name}.serializer",
+                "SERIALIZATION",
+                f"Error serializing message to topic: {self.target.topic}. {text_of(error)}",
+                topic=self.target.topic,
+                target="value",
+                row=repr(record.value),
+                cause=(text_of(error),),
+            )
+        )

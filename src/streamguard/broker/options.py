@@ -30,10 +30,13 @@ class BrokerOptions:
     def as_kafka_configs(self) -> dict[str, str]:
         """These options under the names that Kafka gives them, for DescribeConfigs of the broker."""
         return {
+            "authorizer.class.name": "",
             "auto.create.topics.enable": str(self.auto_create_topics).lower(),
             "broker.id": str(self.node_id),
             "connections.max.idle.ms": str(self.idle_timeout_ms),
+            "compression.type": "producer",
             "default.replication.factor": "1",
+            "delete.topic.enable": "true",
             "fetch.max.bytes": str(self.fetch_max_bytes),
             "group.initial.rebalance.delay.ms": str(self.rebalance_initial_delay_ms),
             "listeners": f"PLAINTEXT://{self.host}:{self.port}",
@@ -41,11 +44,13 @@ class BrokerOptions:
             "log.dirs": str(self.data_dir),
             "log.retention.ms": self.topic_defaults.get("retention.ms", "604800000"),
             "max.connections": str(self.max_connections),
+            "log.segment.bytes": self.topic_defaults.get("segment.bytes", "67108864"),
             "message.max.bytes": self.topic_defaults.get("max.message.bytes", "1048588"),
             "num.partitions": str(self.default_partitions),
             "offsets.retention.minutes": str(self.offsets_retention_ms // 60_000),
             "offsets.topic.replication.factor": "1",
             "socket.request.max.bytes": str(self.max_frame_bytes),
+            "transaction.max.timeout.ms": "900000",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.replication.factor": "1",
         }

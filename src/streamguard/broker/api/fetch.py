@@ -22,6 +22,7 @@ from streamguard.broker.wire import Writer
 
 _FLEXIBLE = 12
 _BY_ID = 13
+_NO_ID = uuid.UUID(int=0)
 
 
 @dataclass
@@ -116,7 +117,7 @@ def _read(call: Call, request: Any) -> tuple[_Parts, int, bool]:
             if part.data and topic is not None:
                 call.broker.metrics.fetched(topic.name, len(part.data))
             partitions.append(part)
-        parts.append((wanted.topic_id if call.version >= _BY_ID else wanted.topic, partitions))
+        parts.append(((wanted.topic_id or _NO_ID) if call.version >= _BY_ID else wanted.topic, partitions))
     return parts, size, failed
 
 

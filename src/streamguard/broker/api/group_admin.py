@@ -13,6 +13,7 @@ from kafka.protocol.admin import (
     ListGroupsResponse,
 )
 
+from streamguard.broker.api.operations import GROUP_OPERATIONS
 from streamguard.broker.errors import ErrorCode
 from streamguard.broker.groups.group import Group
 from streamguard.broker.groups.states import GroupState
@@ -24,7 +25,11 @@ _Described = DescribeGroupsResponse.DescribedGroup
 @handles(DescribeGroupsRequest, 0, 6)
 def describe_groups(call: Call, request: Any) -> Any:
     """State and members; an unknown group is Dead (from version 6 on with GROUP_ID_NOT_FOUND, KIP-1043)."""
-    return DescribeGroupsResponse(throttle_time_ms=0, groups=[_describe(call, group_id) for group_id in request.groups])
+    groups = [_describe(call, group_id) for group_id in request.groups]
+    if call.version >= 3 and request.include_authorized_operations:
+        for group in groups:
+            group.authorized_operations = GROUP_OPERATIONS
+    return DescribeGroupsResponse(throttle_time_ms=0, groups=groups)
 
 
 def _describe(call: Call, group_id: str) -> Any:

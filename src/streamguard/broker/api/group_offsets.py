@@ -31,6 +31,10 @@ def _topic_name(call: Call, topic: Any) -> str | None:
     return None if found is None else found.name
 
 
+def _topic_id(call: Call, topic: Any) -> uuid.UUID | None:
+    return topic.topic_id if call.version >= _BY_ID else None
+
+
 def commit_codes(
     call: Call, topic: str | None, partitions: list[Any], refusal: ErrorCode, accepted: dict[TopicPartition, Committed]
 ) -> list[tuple[int, ErrorCode]]:
@@ -130,11 +134,11 @@ def _fetch_topics(call: Call, group_id: str, asked: list[Any] | None, topic_clas
             if topic is not None:
                 wanted.append((name, topic.id, sorted(indexes)))
     else:
-        wanted = [(_topic_name(call, topic), topic.topic_id, list(topic.partition_indexes)) for topic in asked]
+        wanted = [(_topic_name(call, topic), _topic_id(call, topic), list(topic.partition_indexes)) for topic in asked]
     return [
         topic_class(
             name=name,
-            topic_id=topic_id,
+            **({"topic_id": topic_id} if call.version >= _BY_ID else {}),
             partitions=[_fetch_partition(call, group_id, name, index, topic_class, stable) for index in indexes],
         )
         for name, topic_id, indexes in wanted

@@ -12,6 +12,7 @@ from kafka.protocol.metadata import (
     MetadataResponse,
 )
 
+from streamguard.broker.api.operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from streamguard.broker.catalog import Topic
 from streamguard.broker.errors import ErrorCode, KafkaError
 from streamguard.broker.registry import Call, handles
@@ -32,10 +33,14 @@ def metadata(call: Call, request: Any) -> Any:
         may_create = broker.options.auto_create_topics and (call.version < 4 or request.allow_auto_topic_creation)
         topics = [_asked_for(call, wanted, may_create) for wanted in request.topics]
     host, port = broker.advertised
+    if call.version >= 8 and request.include_topic_authorized_operations:
+        for topic in topics:
+            topic.authorized_operations = TOPIC_OPERATIONS
     return MetadataResponse(
         throttle_time_ms=0,
         brokers=[MetadataResponse.MetadataResponseBroker(node_id=broker.node_id, host=host, port=port, rack=None)],
         cluster_id=broker.cluster_id,
+        authorized_operations=CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else None,
         controller_id=broker.node_id,
         topics=topics,
         error_code=0,

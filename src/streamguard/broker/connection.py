@@ -21,6 +21,7 @@ from typing import Any
 from streamguard.broker.api.versions import versions_response
 from streamguard.broker.broker import Broker
 from streamguard.broker.errors import ErrorCode
+from streamguard.broker.nulls import find_null
 from streamguard.broker.registry import HANDLERS, Call, Caller, Handler
 from streamguard.broker.wire import Reader, frame
 
@@ -245,6 +246,9 @@ class Connection(asyncio.BufferedProtocol):
             request = handler.request_class.decode(bytes(body), version=call.version)
         except (struct.error, IndexError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
             raise RequestError(f"an unreadable {handler.name} request v{call.version}: {error!r}") from error
+        null = find_null(request, handler.request_class._struct, call.version)
+        if null is not None:
+            raise RequestError(f"a {handler.name} request v{call.version} whose {null} is null")
         return handler.function(call, request)
 
     @staticmethod

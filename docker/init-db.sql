@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     decided_by     TEXT NOT NULL,
     action_no      INTEGER NOT NULL DEFAULT 0,
     transaction_id TEXT,
-    outcome        TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed')),
+    outcome        TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed', 'reopened')),
     score          INTEGER CHECK (score BETWEEN 0 AND 100),
     reason         TEXT,
     verdicts       JSONB NOT NULL DEFAULT '[]',

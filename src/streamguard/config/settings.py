@@ -1,7 +1,7 @@
 """Every address, port, credential and limit of StreamGuard, in one typed place.
 
-Values come from the environment and from `.env` in the project's or the working directory; the names are those of the fields, in upper
-case, with the prefix `STREAMGUARD_`, but for the three addresses that the whole world names alike:
+Values come from the environment and from `.env` in the folder of the project or the one worked in; names are those of
+the fields, in upper case, prefixed `STREAMGUARD_`, but for the three addresses that the whole world names alike:
 `KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`, `DATABASE_URL`. An address that is not given is made from the port (and the
 credentials) beside it, so that one variable moves a part and everybody who talks to it.
 """
@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
 
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
 """The repository: the project is installed from its folder (`pip install -e .`)."""

@@ -6,6 +6,7 @@ A batch's transactions pass through a temporary table (COPY is the fastest way i
 from __future__ import annotations
 
 from streamguard.consumer.rules.base import HISTORY_LENGTH
+from streamguard.database import desk
 
 STAGE_COLUMNS = (
     "transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name, "
@@ -173,15 +174,4 @@ RETURNING a.alert_id
 
 TRANSACTIONS_OF = "SELECT transaction_id FROM alert_transactions WHERE alert_id = ANY(%(alerts)s)"
 
-# Fraud is what is linked to an incident that neither the rules nor an analyst dismissed.
-MARK_FRAUD = """
-UPDATE transactions t SET is_fraud = f.is_fraud
-FROM (
-    SELECT l.transaction_id,
-        bool_or(a.status = 'confirmed' OR (a.status = 'open' AND a.outcome IS DISTINCT FROM 'dismiss')) AS is_fraud
-    FROM alert_transactions l JOIN fraud_alerts a USING (alert_id)
-    WHERE l.transaction_id = ANY(%(transactions)s)
-    GROUP BY l.transaction_id
-) f
-WHERE t.transaction_id = f.transaction_id AND t.is_fraud <> f.is_fraud
-"""
+MARK_FRAUD = desk.MARK_FRAUD.format(transactions="%(transactions)s")

@@ -24,11 +24,8 @@ from streamguard.consumer import statements as sql
 from streamguard.consumer.judge import judge
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
 from streamguard.consumer.rules import Limits
+from streamguard.database.desk import STORE_LOCK
 from streamguard.models import FraudAlert, Transaction
-
-STORE_LOCK = 5_347_002
-"""Advisory lock. Batches with alerts hold it alone, batches without share it: otherwise two members could store an
-alert and its transaction side by side, each blind to the other's rows, and the link would be missing for good."""
 
 _SPECIAL = re.compile(r"[\\\t\n\r\x01]")
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x01": "\\x01"}

@@ -1,0 +1,57 @@
+"""The settings: addresses made from ports, and one sentence for what makes no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamguard.config import Settings, SettingsError, load_settings, variable_of
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable_of(name), raising=False)
+
+
+def test_addresses_come_from_the_ports_and_credentials() -> None:
+    settings = load_settings(kafka_port=19092, ksqldb_port=18088, postgres_port=15432, postgres_password="p@ss/word")
+    assert settings.kafka_bootstrap_servers == "127.0.0.1:19092"
+    assert settings.ksqldb_url == "http://127.0.0.1:18088"
+    assert settings.database_url == "postgresql+psycopg2://streamguard:p%40ss%2Fword@127.0.0.1:15432/streamguard"
+    assert settings.database.password == "p@ss/word"
+
+
+def test_an_address_that_is_given_wins_over_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:p@db.example:6000/name")
+    monkeypatch.setenv("STREAMGUARD_POSTGRES_PORT", "7000")
+    settings = load_settings()
+    assert settings.database_url == "postgresql+psycopg2://u:p@db.example:6000/name"
+    assert settings.database.libpq_environment == {
+        "PGHOST": "db.example",
+        "PGPORT": "6000",
+        "PGUSER": "u",
+        "PGPASSWORD": "p",
+        "PGDATABASE": "name",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost", "KAFKA_BOOTSTRAP_SERVERS: HOST:PORT is expected"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "h:99999", "KAFKA_BOOTSTRAP_SERVERS: HOST:PORT is expected"),
+        ("KSQLDB_URL", "127.0.0.1:8088", "KSQLDB_URL: a URL is expected"),
+        ("DATABASE_URL", "mysql://x", "DATABASE_URL: a Postgres URL is expected"),
+        ("STREAMGUARD_KAFKA_PORT", "many", "STREAMGUARD_KAFKA_PORT: Input should be a valid integer"),
+        ("STREAMGUARD_POSTGRES_PORT", "70000", "STREAMGUARD_POSTGRES_PORT: Input should be less than"),
+        ("STREAMGUARD_GENERATOR_TPS", "0", "STREAMGUARD_GENERATOR_TPS: Input should be greater than 0"),
+    ],
+)
+def test_nonsense_is_one_sentence_naming_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)

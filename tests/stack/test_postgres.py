@@ -1,0 +1,77 @@
+"""The embedded Postgres: made whole or not at all, let in by password only, back after a kill -9 in mid-work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from streamguard.stack.postgres import clear_remains
+from tests.support.postgres import EmbeddedPostgres, free_port
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(tmp_path / "deep" / "postgres", free_port())
+
+
+def test_it_survives_kill_9_with_a_query_under_way(own_server: EmbeddedPostgres) -> None:
+    own_server.data_dir.parent.mkdir()
+    own_server.start()
+    try:
+        own_server.query("CREATE TABLE kept (n INT)")
+        own_server.query("INSERT INTO kept SELECT generate_series(1, 1000)")
+        busy = threading.Thread(target=_ignore_cut, args=(own_server, "SELECT pg_sleep(30)"))
+        busy.start()
+        own_server.kill()
+        own_server.start()
+        busy.join(timeout=10)
+        assert own_server.query("SELECT count(*) FROM kept") == [(1000,)]
+        assert own_server.process is not None
+        process = psutil.Process(own_server.process.pid)
+        assert process.name() == "postgres", "the supervised process is the postmaster itself"
+        assert process.uids().effective != 0
+    finally:
+        own_server.kill()
+
+
+def test_a_half_made_cluster_is_made_anew_and_a_second_server_is_refused(own_server: EmbeddedPostgres) -> None:
+    half_made = own_server.data_dir.with_name("postgres.new")
+    half_made.mkdir(parents=True)
+    (half_made / "PG_VERSION").write_text("18")
+    own_server.start()
+    try:
+        command = [sys.executable, "-m", "streamguard.stack.postgres", "--data-dir", str(own_server.data_dir)]
+        second = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=30)
+        assert second.returncode == 1
+        assert "already works on" in second.stderr
+        assert "Traceback" not in second.stderr
+    finally:
+        own_server.kill()
+
+
+def test_nobody_gets_in_without_the_password(postgres_server: EmbeddedPostgres) -> None:
+    for user, password in (("streamguard", "wrong"), ("postgres", ""), ("postgres", "streamguard_2024")):
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(
+                host="127.0.0.1", port=postgres_server.port, user=user, password=password, dbname="streamguard"
+            )
+
+
+def test_clearing_an_empty_folder_is_nothing(tmp_path: Path) -> None:
+    clear_remains(tmp_path)
+
+
+def _ignore_cut(server: EmbeddedPostgres, statement: str) -> None:
+    try:
+        server.query(statement)
+    except psycopg2.Error:
+        return

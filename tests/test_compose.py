@@ -1,0 +1,92 @@
+"""docker-compose.yaml: valid by the Compose specification (https://compose-spec.io), of one mind with the settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from streamguard.config import PROJECT_ROOT, Settings
+
+compose_spec = pytest.importorskip("compose_spec", reason="its wheels are for Linux")
+
+TEXT = (PROJECT_ROOT / "docker-compose.yaml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DEFAULTS = {
+    "STREAMGUARD_" + name.upper(): str(field.default)
+    for name, field in Settings.model_fields.items()
+    if field.validation_alias is None
+}
+REFERENCE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def strings(node: Any) -> list[str]:
+    """Every string in a YAML tree."""
+    if isinstance(node, dict):
+        return [text for value in node.values() for text in strings(value)]
+    if isinstance(node, list):
+        return [text for value in node for text in strings(value)]
+    return [node] if isinstance(node, str) else []
+
+
+def test_the_file_is_valid_by_the_compose_specification() -> None:
+    with_defaults = REFERENCE.sub(lambda found: found.group(2), TEXT)
+    compose_spec.PyCompose.from_yaml(with_defaults).validate()
+    with pytest.raises(ValueError, match="service_healthy"):
+        compose_spec.PyCompose.from_yaml(with_defaults.replace("condition: service_healthy", "condition: nonsense"))
+
+
+def test_the_file_has_the_five_services_and_named_volumes() -> None:
+    assert set(SERVICES) == {"kafka", "ksqldb-server", "ksqldb-cli", "postgres", "kafka-ui"}
+    named = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert {name for name in named if not name.startswith((".", "/"))} == set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_healthy_before_another_needs_it_and_listens_on_loopback(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[\w./-]+:v?\d[\w.-]*", service["image"]), "an image names its version"
+    assert service["healthcheck"]["test"]
+    for other, how in service.get("depends_on", {}).items():
+        assert how == {"condition": "service_healthy"}
+        assert "healthcheck" in SERVICES[other]
+    for port in service.get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:\d+", port), "loopback only, movable"
+
+
+def test_every_variable_is_a_setting_with_the_same_default() -> None:
+    found = [match for text in strings(COMPOSE) for match in REFERENCE.findall(text.replace("$$", ""))]
+    assert {name for name, _ in found} == {
+        "STREAMGUARD_KAFKA_PORT",
+        "STREAMGUARD_KSQLDB_PORT",
+        "STREAMGUARD_POSTGRES_PORT",
+        "STREAMGUARD_KAFKA_UI_PORT",
+        "STREAMGUARD_POSTGRES_USER",
+        "STREAMGUARD_POSTGRES_PASSWORD",
+        "STREAMGUARD_POSTGRES_DB",
+    }
+    for name, default in found:
+        assert default == DEFAULTS[name], name
+
+
+def test_the_addresses_of_the_settings_are_the_published_ports() -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    published = {name: service["ports"][0] for name, service in SERVICES.items() if "ports" in service}
+    assert f":-{settings.kafka_bootstrap_servers.split(':')[1]}}}:9092" in published["kafka"]
+    assert f":-{settings.ksqldb_url.rsplit(':', 1)[1]}}}:8088" in published["ksqldb-server"]
+    assert f":-{settings.database.port}}}:5432" in published["postgres"]
+
+
+def test_the_schema_file_is_what_postgres_runs_first() -> None:
+    assert "./docker/init-db.sql:/docker-entrypoint-initdb.d/10-streamguard.sql:ro" in SERVICES["postgres"]["volumes"]
+    assert (PROJECT_ROOT / "docker" / "init-db.sql").exists()
+
+
+def test_the_example_shows_the_defaults() -> None:
+    shown = dict(re.findall(r"^# (STREAMGUARD_\w+)=(\S+)$", (PROJECT_ROOT / ".env.example").read_text(), re.MULTILINE))
+    for name, value in shown.items():
+        # 20 and 20.0 are one number.
+        assert value == DEFAULTS[name] or float(value) == float(DEFAULTS[name]), name

@@ -12,6 +12,9 @@ from __future__ import annotations
 import decimal
 import math
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 from streamguard.ksql.errors import EvaluationError
 from streamguard.ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
@@ -166,6 +169,7 @@ def round_half_up(value: float) -> int:
     return max(BIGINT_MIN, min(BIGINT_MAX, whole + 1 if value - whole >= 0.5 else whole))
 
 
+@lru_cache(maxsize=8192)
 def string_hash(text: str) -> int:
     """String.hashCode: over UTF-16 units, as an int."""
     result = 0
@@ -173,3 +177,22 @@ def string_hash(text: str) -> int:
     for index in range(0, len(units), 2):
         result = (31 * result + (units[index] << 8 | units[index + 1])) & 0xFFFF_FFFF
     return wrap_int(result)
+
+
+def hash_map_order(entries: Mapping[Any, Any]) -> list[Any]:
+    """The keys in the order in which a HashMap that was made for so many entries gives them.
+
+    It shows where a function goes through a map (REDUCE, MAP_KEYS, ENTRIES). Keys that are not strings stay in order.
+    """
+    keys = list(entries)
+    if len(keys) < 2 or not all(isinstance(key, str) for key in keys):
+        return keys
+    capacity = 1 << (len(keys) - 1).bit_length()
+    if len(keys) > capacity * 3 // 4:
+        capacity *= 2
+
+    def bucket(key: str) -> int:
+        code = string_hash(key) & 0xFFFF_FFFF
+        return (code ^ code >> 16) & (capacity - 1)
+
+    return sorted(keys, key=bucket)

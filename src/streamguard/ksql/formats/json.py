@@ -24,7 +24,7 @@ from streamguard.ksql.java import decimal_to_string, double_to_string, wrap_int,
 from streamguard.ksql.schema import Column
 from streamguard.ksql.types import Array, Decimal, Map, SqlType, Struct
 
-ALL_TYPES = frozenset("BOOLEAN INTEGER BIGINT DOUBLE DECIMAL STRING BYTES DATE TIME TIMESTAMP ARRAY MAP STRUCT".split())
+ALL_TYPES = frozenset(["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP", "ARRAY", "MAP", "STRUCT"])
 MAX_DEPTH = 200
 """Nesting beyond this is refused as unreadable: it would only serve to exhaust a stack."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streamguard.ksql.functions.registry import scalar
+from streamguard.ksql.java import hash_map_order
 
 LAMBDA = "LAMBDA"
 Function = Callable[..., Any]
@@ -63,6 +64,6 @@ def reduce_array(array: list[Any] | None, state: Any, function: Function) -> Any
 def reduce_map(entries: dict[Any, Any] | None, state: Any, function: Function) -> Any:
     if state is None or entries is None:
         return state
-    for key, value in entries.items():
-        state = function(state, key, value)
+    for key in hash_map_order(entries):
+        state = function(state, key, entries[key])
     return state

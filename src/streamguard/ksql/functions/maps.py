@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamguard.ksql.functions.registry import scalar
+from streamguard.ksql.java import hash_map_order
 
 MAP = "MAP"
 Entries = dict[Any, Any]
@@ -12,12 +13,12 @@ Entries = dict[Any, Any]
 
 @scalar("MAP_KEYS", "(input MAP<VARCHAR, T>) -> ARRAY<VARCHAR>", category=MAP, description="The keys of a map.")
 def map_keys(entries: Entries) -> list[Any]:
-    return list(entries)
+    return hash_map_order(entries)
 
 
 @scalar("MAP_VALUES", "(input MAP<VARCHAR, T>) -> ARRAY<T>", category=MAP, description="The values of a map.")
 def map_values(entries: Entries) -> list[Any]:
-    return list(entries.values())
+    return [entries[key] for key in hash_map_order(entries)]
 
 
 @scalar(
@@ -56,5 +57,5 @@ _ENTRIES = (
     description="The entries of a map as structs of K and V, sorted by key if asked.",
 )
 def entries_of(entries: Entries, in_order: bool) -> list[dict[str, Any]]:
-    keys = sorted(entries) if in_order else list(entries)
+    keys = sorted(entries) if in_order else hash_map_order(entries)
     return [{"K": key, "V": entries[key]} for key in keys]

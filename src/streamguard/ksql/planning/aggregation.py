@@ -153,17 +153,20 @@ class _Aggregation:
         rewritten, refused = [], []
         for item in self._expand_stars(items):
             assert item.expression is not None
-            resolved = self.context.names.resolve(item.expression, "SELECT")
+            resolved = self.context.names.resolve(item.expression, "SELECT", self._bounds())
             new, loose = self._over_results(resolved)
             if loose:
                 refused.append(resolved)
             alias = item.alias
             if alias is None and isinstance(item.expression, (ast.ColumnRef, ast.Dereference)):
-                alias = projection._Aliases(self.context).alias(item.expression)
-            rewritten.append(Item(new, alias))
+                alias = projection.ItemNames(self.query, self.context.names).alias(item.expression)
+            rewritten.append(Item(new, alias, resolved=True))
         if refused:
             raise self._not_grouped(refused)
         return rewritten
+
+    def _bounds(self) -> frozenset[str]:
+        return frozenset(WINDOW_BOUNDS if self.query.window is not None else ())
 
     def _expand_stars(self, items: Sequence[Item]) -> list[Item]:
         expanded = []
@@ -172,7 +175,7 @@ class _Aggregation:
                 expanded.append(item)
                 continue
             key = KeyInfo(self.node.schema.key)
-            for column in projection._star(self.context, self.node, key, item.star):
+            for column in projection.star_columns(self.context, self.node, key, item.star):
                 binding = self.context.names.bindings[0] if not self.context.names.is_join else None
                 name = column.name
                 if binding is None:

@@ -11,7 +11,7 @@ from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.plan import Node
-from streamguard.ksql.planning.names import WINDOW_BOUNDS, Binding
+from streamguard.ksql.planning.names import WINDOW_BOUNDS, Binding, Names
 from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema
 from streamguard.ksql.types import SqlType, Struct
 
@@ -23,12 +23,16 @@ KEY_MISSING = "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV
 
 @dataclass(frozen=True)
 class Item:
-    """An item of the SELECT list. A star has no expression; `star` is its source, or None for a bare one."""
+    """An item of the SELECT list. A star has no expression; `star` is its source, or None for a bare one.
+
+    `resolved`: the expression already speaks of the columns of the rows below.
+    """
 
     expression: ast.Expression | None
     alias: str | None
     star: str | None = None
     struct_star: bool = False
+    resolved: bool = False
 
     def with_expression(self, expression: ast.Expression) -> Item:
         return replace(self, expression=expression)
@@ -114,11 +118,11 @@ def build(context: Context, node: Node, key: KeyInfo, items: Sequence[Item]) -> 
 
 
 def _select(context: Context, node: Node, key: KeyInfo, items: Sequence[Item], compiler: Compiler) -> list[Selected]:
-    generator = _Aliases(context)
+    generator = ItemNames(context.query, context.names)
     selected: list[Selected] = []
     for item in items:
         if item.expression is None:
-            for column in _star(context, node, key, item.star):
+            for column in star_columns(context, node, key, item.star):
                 selected.append(Selected(ast.ColumnRef(column.name), column.name, column.type))
         elif item.struct_star:
             selected += _struct_fields(context, item.expression, compiler)
@@ -127,10 +131,10 @@ def _select(context: Context, node: Node, key: KeyInfo, items: Sequence[Item], c
     return selected
 
 
-def _selected(context: Context, key: KeyInfo, item: Item, compiler: Compiler, generator: _Aliases) -> Selected:
+def _selected(context: Context, key: KeyInfo, item: Item, compiler: Compiler, generator: ItemNames) -> Selected:
     assert item.expression is not None
     keys = frozenset(c.name for c in key.columns)
-    expression = context.names.resolve(item.expression, "SELECT", keys)
+    expression = item.expression if item.resolved else context.names.resolve(item.expression, "SELECT", keys)
     for column, computed in zip(key.columns, key.expressions, strict=False):
         if expression == computed:
             expression = ast.ColumnRef(column.name)
@@ -165,7 +169,7 @@ def _struct_fields(context: Context, expression: ast.Expression, compiler: Compi
     return [Selected(ast.Dereference(base, name), name, t) for name, t in found.fields]
 
 
-def _star(context: Context, node: Node, key: KeyInfo, source: str | None) -> list[Column]:
+def star_columns(context: Context, node: Node, key: KeyInfo, source: str | None) -> list[Column]:
     """The columns of `*` (source None) or `source.*`, keys first, system columns left out."""
     names = context.names
     if not names.is_join:
@@ -201,14 +205,14 @@ def _source_columns(context: Context, node: Node, binding: Binding) -> list[Colu
     return [Column(context.names.internal(binding.alias, c.name), c.type) for c in ordered]
 
 
-class _Aliases:
+class ItemNames:
     """Names for items without an alias: a column's or field's own, else KSQL_COL_0, KSQL_COL_1, ..."""
 
-    def __init__(self, context: Context) -> None:
-        self.names = context.names
-        self.used = {c.name for b in context.names.bindings for c in b.source.schema}
+    def __init__(self, query: ast.Query, names: Names) -> None:
+        self.names = names
+        self.used = {c.name for b in names.bindings for c in b.source.schema}
         self.fields: dict[str, int] = {}
-        explicit = [i.alias for i in context.query.select if isinstance(i, ast.SelectItem) and i.alias]
+        explicit = [i.alias for i in query.select if isinstance(i, ast.SelectItem) and i.alias]
         self.used.update(explicit)
 
     def alias(self, expression: ast.Expression) -> str:

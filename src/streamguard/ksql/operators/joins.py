@@ -1,0 +1,346 @@
+"""Joins: of streams within a window of time, of a stream with a table, and of tables.
+
+Source: docs/developer-guide/joins/join-streams-and-tables.md of the ksqlDB manual; Kafka Streams' join semantics page.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamguard.ksql.expressions.compiler import Compiler
+from streamguard.ksql.expressions.scope import Scope
+from streamguard.ksql.operators.aggregate import DEFAULT_GRACE_MS, StreamTime
+from streamguard.ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
+from streamguard.ksql.operators.record import Record
+from streamguard.ksql.operators.state import Store
+from streamguard.ksql.plan import (
+    ForeignKeyJoinNode,
+    Node,
+    StreamStreamJoinNode,
+    StreamTableJoinNode,
+    TableTableJoinNode,
+)
+
+Row = Sequence[Any]
+
+
+class Joiner:
+    """Makes the row of a pair; a missing side is all NULL. A made-up key column, if the join has one, comes last."""
+
+    def __init__(self, node: Node, left: Node, right: Node) -> None:
+        self.left_nulls = [None] * len(left.schema.value)
+        self.right_nulls = [None] * len(right.schema.value)
+        self.with_key = len(node.schema.value) > len(self.left_nulls) + len(self.right_nulls)
+
+    def __call__(self, key: tuple[Any, ...] | None, left: Row | None, right: Row | None) -> list[Any]:
+        row = [*(self.left_nulls if left is None else left), *(self.right_nulls if right is None else right)]
+        if self.with_key:
+            row.append(None if key is None else key[0])
+        return row
+
+
+def identity(record: Record) -> Any:
+    """What has to be equal for rows to meet: the key, and the window of windowed ones."""
+    key = record.key
+    try:
+        hash(key)
+    except TypeError:
+        return repr(key) if record.window is None else (repr(key), record.window)
+    return key if record.window is None else (key, record.window)
+
+
+# --- stream with stream -----------------------------------------------------------------------------------------------
+
+
+class StreamStreamJoin:
+    """Each row waits for partners of the other side whose time is within the window.
+
+    With a GRACE PERIOD a row of an outer side that found no partner is told, with NULLs, once its window has closed;
+    without one (the older semantics) at once, and its partners still when they come.
+    """
+
+    def __init__(self, node: StreamStreamJoinNode, runtime: Runtime, emit: Receive) -> None:
+        self.join = Joiner(node, node.left, node.right)
+        self.emit = emit
+        self.runtime = runtime
+        within = node.within
+        self.before, self.after = within.before.ms, within.after.ms
+        self.deferred = within.grace is not None
+        self.grace = within.grace.ms if within.grace is not None else DEFAULT_GRACE_MS
+        self.retention = self.before + self.after + self.grace
+        self.stores = (runtime.stores.add(Store("Join.left")), runtime.stores.add(Store("Join.right")))
+        self.waiting = runtime.stores.add(Store("Join.waiting"))
+        self.stream_time = StreamTime(runtime, "Join.time")
+        self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
+        self._swept: dict[int, int] = {}
+
+    def left(self, partition: int, records: list[Record]) -> None:
+        self._receive(0, partition, records)
+
+    def right(self, partition: int, records: list[Record]) -> None:
+        self._receive(1, partition, records)
+
+    def _receive(self, side: int, partition: int, records: list[Record]) -> None:
+        results: list[Record] = []
+        for r in records:
+            if r.value is not None and r.key is not None:
+                results += self._one(side, partition, r)
+        if results:
+            self.emit(partition, results)
+
+    def _one(self, side: int, partition: int, r: Record) -> list[Record]:
+        now = max(self.stream_time.get(partition), r.time)
+        self.stream_time.set(partition, now)
+        results = self._expired(partition, now) if self.deferred else []
+        name = identity(r)
+        if r.time > now - self.retention:
+            self._remember(self.stores[side], partition, name, r)
+        back, ahead = (self.before, self.after) if side == 0 else (self.after, self.before)
+        partners = self._partners(self.stores[1 - side], partition, name, r.time - back, r.time + ahead, now)
+        for time, row, number in partners:
+            pair = (r.value, row) if side == 0 else (row, r.value)
+            results.append(Record(r.key, self.join(r.key, *pair), max(time, r.time), r.window, r.headers))
+            self.waiting.put(partition, (1 - side, name, time, number), None)
+        if not partners and self.outer[side]:
+            if not self.deferred or r.time + ahead + self.grace < now:
+                results.append(self._alone(side, r.key, r.value, r.time, r.window))
+            else:
+                entry = [r.key, list(r.value or ()), r.window]
+                self.waiting.put(partition, (side, name, r.time, self._number(side, partition, name, r.time)), entry)
+        self._forget(partition, now)
+        return results
+
+    def _alone(self, side: int, key: Any, row: Row | None, time: int, window: Any) -> Record:
+        pair = (row, None) if side == 0 else (None, row)
+        return Record(key, self.join(key, *pair), time, window)
+
+    def _remember(self, store: Store, partition: int, name: Any, r: Record) -> None:
+        """Entries: identity, to the rows as [time, number, row] in the order of time, then of arrival."""
+        rows = store.get(partition, name) or []
+        number = sum(1 for entry in rows if entry[0] == r.time)
+        insort(rows, [r.time, number, list(r.value or ())], key=lambda e: (e[0], e[1]))
+        store.put(partition, name, rows)
+
+    def _number(self, side: int, partition: int, name: Any, time: int) -> int:
+        rows = self.stores[side].get(partition, name) or []
+        return max((e[1] for e in rows if e[0] == time), default=0)
+
+    def _partners(
+        self, store: Store, partition: int, name: Any, earliest: int, latest: int, now: int
+    ) -> list[tuple[int, Row, int]]:
+        rows = store.get(partition, name)
+        if not rows:
+            return []
+        earliest = max(earliest, now - self.retention)
+        first = bisect_left(rows, earliest, key=lambda e: e[0])
+        found = []
+        for time, number, row in rows[first:]:
+            if time > latest:
+                break
+            found.append((time, row, number))
+        return found
+
+    def _expired(self, partition: int, now: int) -> list[Record]:
+        """The rows without a partner whose window has closed, by time."""
+        due = []
+        for (side, name, time, number), entry in self.waiting.table(partition).items():
+            ahead = self.after if side == 0 else self.before
+            if time + ahead + self.grace < now:
+                due.append((time, side, number, name, entry))
+        due.sort(key=lambda d: d[:3])
+        results = []
+        for time, side, number, name, (key, row, window) in due:
+            self.waiting.put(partition, (side, name, time, number), None)
+            results.append(self._alone(side, key, row, time, window and tuple(window)))
+        return results
+
+    def _forget(self, partition: int, now: int) -> None:
+        """Drop rows past the retention; swept now and then, since it looks at every key."""
+        if now - self._swept.get(partition, 0) < max(self.retention // 4, 1000):
+            return
+        self._swept[partition] = now
+        for store in self.stores:
+            for name, rows in list(store.table(partition).items()):
+                if rows[0][0] <= now - self.retention:
+                    kept = [e for e in rows if e[0] > now - self.retention]
+                    store.put(partition, name, kept or None)
+
+
+# --- stream with table ------------------------------------------------------------------------------------------------
+
+
+class StreamTableJoin:
+    """Each row of the stream meets the row that the table has for its key at that moment."""
+
+    def __init__(self, node: StreamTableJoinNode, runtime: Runtime, emit: Receive) -> None:
+        self.join = Joiner(node, node.left, node.right)
+        self.emit = emit
+        self.inner = node.kind == "INNER"
+        self.store = runtime.stores.add(Store("Join.table"))
+
+    def left(self, partition: int, records: list[Record]) -> None:
+        table = self.store.table(partition)
+        results = []
+        for r in records:
+            if r.key is None or r.value is None:
+                continue
+            entry = table.get(identity(r))
+            if entry is None and self.inner:
+                continue
+            row = self.join(r.key, r.value, None if entry is None else entry)
+            results.append(Record(r.key, row, r.time, r.window, r.headers))
+        if results:
+            self.emit(partition, results)
+
+    def right(self, partition: int, records: list[Record]) -> None:
+        for r in records:
+            self.store.put(partition, identity(r), None if r.value is None else list(r.value))
+
+
+# --- table with table -------------------------------------------------------------------------------------------------
+
+
+class TableTableJoin:
+    """Keeps the join of two tables up to date as either changes."""
+
+    def __init__(self, node: TableTableJoinNode, runtime: Runtime, emit: Receive) -> None:
+        self.join = Joiner(node, node.left, node.right)
+        self.emit = emit
+        self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
+        self.stores = (runtime.stores.add(Store("Join.left")), runtime.stores.add(Store("Join.right")))
+
+    def left(self, partition: int, records: list[Record]) -> None:
+        self._receive(0, partition, records)
+
+    def right(self, partition: int, records: list[Record]) -> None:
+        self._receive(1, partition, records)
+
+    def _receive(self, side: int, partition: int, records: list[Record]) -> None:
+        results = []
+        for r in records:
+            if r.key is not None:
+                change = self._one(side, partition, r)
+                if change is not None:
+                    results.append(change)
+        if results:
+            self.emit(partition, results)
+
+    def _one(self, side: int, partition: int, r: Record) -> Record | None:
+        name = identity(r)
+        before = self.stores[side].get(partition, name)
+        old = None if before is None else before[0]
+        new = None if r.value is None else list(r.value)
+        self.stores[side].put(partition, name, None if new is None else [new, r.time])
+        partner = self.stores[1 - side].get(partition, name)
+        if partner is None and not self.outer[side]:
+            return None
+        other = None if partner is None else partner[0]
+        new_row, old_row = self._row(side, r.key, new, other), self._row(side, r.key, old, other)
+        if partner is None and new_row is None and old_row is None:
+            return None
+        time = r.time if partner is None else max(r.time, partner[1])
+        return Record(r.key, new_row, time, r.window, r.headers, old_row)
+
+    def _row(self, side: int, key: Any, own: Row | None, other: Row | None) -> list[Any] | None:
+        """The joined row of one side's row and the other's, None where the kind of join has none."""
+        if own is None and (other is None or not self.outer[1 - side]):
+            return None
+        return self.join(key, own, other) if side == 0 else self.join(key, other, own)
+
+
+class ForeignKeyJoin:
+    """A table joined with another by an expression that gives the other's primary key.
+
+    Kept: every left row with its foreign key, and for each foreign key the left keys that point to it.
+    """
+
+    def __init__(self, node: ForeignKeyJoinNode, runtime: Runtime, emit: Receive) -> None:
+        self.join = Joiner(node, node.left, node.right)
+        self.emit = emit
+        self.runtime = runtime
+        self.is_left = node.kind == "LEFT"
+        compiler = Compiler(Scope(node.left.schema.value, runtime.config))
+        self.foreign_key: Callable[[Row], Any] = compiler.function(node.foreign_key)
+        self.left_rows = runtime.stores.add(Store("ForeignKeyJoin.left"))
+        self.right_rows = runtime.stores.add(Store("ForeignKeyJoin.right"))
+        self.pointers = runtime.stores.add(Store("ForeignKeyJoin.pointers"))
+
+    def left(self, partition: int, records: list[Record]) -> None:
+        results = [c for r in records if r.key is not None and (c := self._left_change(r)) is not None]
+        if results:
+            self.emit(partition, results)
+
+    def _left_change(self, r: Record) -> Record | None:
+        name = identity(r)
+        before = self.left_rows.get(0, name)
+        old_row = None
+        if before is not None:
+            old_row = self._row(r.key, before[1], before[2])
+            self._unlink(before[2], name)
+        if r.value is None:
+            self.left_rows.put(0, name, None)
+            if before is None or (old_row is None and before[2] is None):
+                return None
+            return Record(r.key, None, r.time, None, r.headers, old_row)
+        foreign = self._foreign(r.value)
+        row = list(r.value)
+        self.left_rows.put(0, name, [r.key, row, foreign, r.time])
+        self._link(foreign, name)
+        new_row = self._row(r.key, row, foreign)
+        if new_row is None and old_row is None:
+            return None
+        right = None if foreign is None else self.right_rows.get(0, foreign)
+        time = r.time if right is None else max(r.time, right[1])
+        return Record(r.key, new_row, time, None, r.headers, old_row)
+
+    def right(self, partition: int, records: list[Record]) -> None:
+        for r in records:
+            if r.key is None:
+                continue
+            foreign = r.key[0] if _hashable(r.key[0]) else repr(r.key[0])
+            before = self.right_rows.get(0, foreign)
+            self.right_rows.put(0, foreign, None if r.value is None else [list(r.value), r.time])
+            results = []
+            for name in self.pointers.get(0, foreign) or ():
+                key, row, _, time = self.left_rows.get(0, name)
+                new_row = self._pair(key, row, None if r.value is None else list(r.value))
+                old_row = self._pair(key, row, None if before is None else before[0])
+                if new_row is not None or old_row is not None:
+                    results.append(Record(key, new_row, max(r.time, time), None, r.headers, old_row))
+            if results:
+                self.emit(partition, results)
+
+    def _foreign(self, row: Row) -> Any:
+        try:
+            value = self.foreign_key(row)
+        except ROW_ERRORS as error:
+            self.runtime.row_error("ForeignKeyJoin", text_of(error), row)
+            return None
+        return value if _hashable(value) else repr(value)
+
+    def _row(self, key: Any, row: Row, foreign: Any) -> list[Any] | None:
+        right = None if foreign is None else self.right_rows.get(0, foreign)
+        return self._pair(key, row, None if right is None else right[0])
+
+    def _pair(self, key: Any, left: Row, right: Row | None) -> list[Any] | None:
+        if right is None and not self.is_left:
+            return None
+        return self.join(key, left, right)
+
+    def _link(self, foreign: Any, name: Any) -> None:
+        if foreign is not None:
+            names = self.pointers.get(0, foreign) or []
+            self.pointers.put(0, foreign, sorted([*names, name], key=repr))
+
+    def _unlink(self, foreign: Any, name: Any) -> None:
+        if foreign is not None:
+            names = [n for n in self.pointers.get(0, foreign) or [] if n != name]
+            self.pointers.put(0, foreign, names or None)
+
+
+def _hashable(value: Any) -> bool:
+    return not isinstance(value, (list, dict))
+
+

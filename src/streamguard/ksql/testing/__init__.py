@@ -1,0 +1,1 @@
+"""Testing SQL without a broker: case files in, differences out."""

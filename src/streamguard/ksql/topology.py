@@ -1,0 +1,146 @@
+"""A plan brought to life: for each node its operator, wired from the sources to the sink.
+
+    topology = Topology(plan, runtime)
+    topology.feed(partition, messages)     # bytes in; results leave through runtime.output
+
+A topology is driven by its caller, one batch of one topic and partition at a time, and keeps no thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamguard.ksql.formats import find_format
+from streamguard.ksql.hashing import partition_for
+from streamguard.ksql.operators import aggregate, joins, stateless
+from streamguard.ksql.operators.base import Operator, Receive, Runtime
+from streamguard.ksql.operators.edges import Sink, StreamSource, TableSource
+from streamguard.ksql.operators.record import InputRecord, Record
+from streamguard.ksql.operators.state import Store
+from streamguard.ksql.plan import (
+    AggregateNode,
+    FilterNode,
+    FlatMapNode,
+    ForeignKeyJoinNode,
+    Node,
+    ProjectNode,
+    SelectKeyNode,
+    SinkNode,
+    SourceNode,
+    StreamStreamJoinNode,
+    StreamTableJoinNode,
+    TableTableJoinNode,
+)
+from streamguard.ksql.schema import Column
+
+JOINS: dict[type[Node], Any] = {
+    StreamStreamJoinNode: joins.StreamStreamJoin,
+    StreamTableJoinNode: joins.StreamTableJoin,
+    TableTableJoinNode: joins.TableTableJoin,
+    ForeignKeyJoinNode: joins.ForeignKeyJoin,
+}
+
+
+class Topology:
+    """The operators of one query. `deliver` gets the rows of a plan without a sink (a push query's)."""
+
+    def __init__(self, plan: Node, runtime: Runtime, deliver: Receive | None = None) -> None:
+        self.runtime = runtime
+        self.plan = plan
+        self.sources: dict[str, list[StreamSource | TableSource]] = {}
+        self.operators: list[Any] = []
+        self._build(plan, deliver or _nowhere, needs_old=False)
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that the query reads."""
+        return list(self.sources)
+
+    def feed(self, partition: int, messages: Sequence[InputRecord]) -> None:
+        """Process a batch of one topic's partition, in order."""
+        for source in self.sources[messages[0].topic]:
+            source.read(partition, messages)
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def _build(self, node: Node, emit: Receive, *, needs_old: bool) -> None:
+        """Create the operator of a node, then those below it. `needs_old`: who receives wants to know old values."""
+        if isinstance(node, SourceNode):
+            self._build_source(node, emit, needs_old)
+            return
+        if type(node) in JOINS:
+            operator = JOINS[type(node)](node, self.runtime, emit)
+            self.operators.append(operator)
+            left, right = node.inputs
+            self._build(left, operator.left, needs_old=False)
+            self._build(right, operator.right, needs_old=False)
+            return
+        operator, below_needs_old = self._operator(node, emit, needs_old)
+        self.operators.append(operator)
+        self._build(node.inputs[0], operator.receive, needs_old=below_needs_old)
+
+    def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
+        runtime = self.runtime
+        match node:
+            case SinkNode():
+                return Sink(node.target, node.source.window, runtime), False
+            case FilterNode() if node.is_table:
+                return stateless.TableFilter(node, runtime, emit), True
+            case FilterNode():
+                return stateless.Filter(node, runtime, emit), False
+            case ProjectNode():
+                return stateless.Project(node, runtime, emit, with_old=needs_old), needs_old
+            case FlatMapNode():
+                return stateless.FlatMap(node, runtime, emit), False
+            case SelectKeyNode():
+                return stateless.SelectKey(node, runtime, emit, self._partition_of(node.schema.key)), needs_old
+            case AggregateNode():
+                return self._aggregation(node, emit, needs_old)
+        raise TypeError(f"no operator for {type(node).__name__}")
+
+    def _aggregation(self, node: AggregateNode, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
+        partition_of = self._group_partition(node)
+        if node.source.is_table:
+            return aggregate.TableAggregation(node, self.runtime, emit, partition_of), True
+        if node.window_spec is None:
+            kind: type[aggregate.Aggregation] = aggregate.GroupAggregation
+        elif node.window_spec.kind == "SESSION":
+            kind = aggregate.SessionAggregation
+        else:
+            kind = aggregate.WindowAggregation
+        return kind(node, self.runtime, emit, partition_of, needs_old), False
+
+    def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> None:
+        source: StreamSource | TableSource
+        if node.source.is_table:
+            store = self.runtime.stores.add(Store(f"Source.{node.source.name}")) if needs_old else None
+            source = TableSource(node, self.runtime, emit, store)
+        else:
+            source = StreamSource(node, self.runtime, emit)
+        self.sources.setdefault(node.source.topic, []).append(source)
+
+    # --- partitions ---------------------------------------------------------------------------------------------------
+
+    def _partition_of(self, key: tuple[Column, ...]) -> Callable[[tuple[Any, ...] | None], int]:
+        """Where rows of a new key go: the partition that a producer would choose for the serialised key."""
+        partitions = self.runtime.partitions
+        if partitions == 1:
+            return lambda values: 0
+        name = "KAFKA" if len(key) == 1 and key[0].type.base in find_format("KAFKA").supported_types else "JSON"
+        from streamguard.ksql.formats import FormatOptions
+
+        write = find_format(name).serializer(key, FormatOptions(), key=True)
+        return lambda values: 0 if values is None else partition_for(write(values), partitions)
+
+    def _group_partition(self, node: AggregateNode) -> aggregate.PartitionOf:
+        """Groups stay in their rows' partition where GROUP BY keeps the key; else they go where the new key hashes to."""
+        below = node.source.schema.key
+        if [c.name for c in below] == [getattr(k, "name", None) for k in node.keys] and not node.source.is_table:
+            return lambda partition, key: partition
+        partition_of = self._partition_of(node.schema.key)
+        return lambda partition, key: partition_of(key)
+
+
+def _nowhere(partition: int, records: list[Record]) -> None:
+    """The end of a plan that has a sink."""

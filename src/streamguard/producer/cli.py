@@ -1,4 +1,4 @@
-"""The commands of the generator: `batch`, `stream`, `velocity`, `replay`, `preview`, `report`; without one, the menu.
+"""The commands of the generator: batch, stream, velocity, replay, preview, report, evaluate; without one, the menu.
 
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
 records (`runs.py`, `replay.py`), opens a sink (`kafka_sink.py`, `sinks.py`) and drives one into the other
@@ -25,6 +25,7 @@ from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer import options as opt
 from streamguard.producer.driving import Tally, drive, progress, say, summary
 from streamguard.producer.errors import InputError, ProducerError
+from streamguard.producer.evaluate import evaluate_topics
 from streamguard.producer.kafka_sink import KafkaSink
 from streamguard.producer.pacing import Pacer
 from streamguard.producer.record import Record
@@ -245,6 +246,21 @@ def preview(
         for record in run.batch(count, opt.read_time("--start", start, clock_ms), None, clock_ms):
             value = "null" if record.value is None else record.value.decode("utf-8", "backslashreplace")
             print(f"{record.key.decode()} [{record.kind}] {value}")
+
+
+@app.command()
+def evaluate(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scorecard here.")] = None,
+) -> None:
+    """Hold the alerts against the labels: recall and delay by kind of fraud, false alerts by look-alike."""
+    with _leaving():
+        evaluation = evaluate_topics(settings())
+        print("\n".join(evaluation.lines()))
+        if json_file is not None:
+            try:
+                json_file.write_bytes(evaluation.to_json())
+            except OSError as error:
+                raise InputError(f"cannot write {json_file}: {error.strerror or error}") from None
 
 
 @app.command()

@@ -18,12 +18,16 @@ Fields = dict[str, Any]
 
 
 class Payment(NamedTuple):
-    """A payment that will happen: `label` names the fraud it belongs to, `lookalike` the honest habit; else empty."""
+    """A payment that will happen: `label` names the fraud it belongs to, `lookalike` the honest habit; else empty.
+
+    `incident` is one for all payments of one played scenario.
+    """
 
     event_time: int
     fields: Fields
     label: str = ""
     lookalike: str = ""
+    incident: str = ""
 
 
 class PaymentMaker:

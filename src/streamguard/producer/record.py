@@ -18,14 +18,17 @@ class Record(NamedTuple):
     event_time: int
     label: str = ""
     lookalike: str = ""
+    incident: str = ""
     defect: str = ""
     topic: str = ""
 
     def headers(self) -> list[tuple[str, bytes]]:
-        """`label` always, the other two where they say something."""
+        """`label` always, the others where they say something."""
         headers = [("label", self.label.encode())]
         if self.lookalike:
             headers.append(("lookalike", self.lookalike.encode()))
+        if self.incident:
+            headers.append(("incident", self.incident.encode()))
         if self.defect:
             headers.append(("defect", self.defect.encode()))
         return headers
@@ -36,6 +39,6 @@ class Record(NamedTuple):
         return self.topic or self.defect or self.label or self.lookalike or "ordinary"
 
 
-def encode(fields: dict[str, Any], label: str = "", lookalike: str = "") -> Record:
+def encode(fields: dict[str, Any], label: str = "", lookalike: str = "", incident: str = "") -> Record:
     """A record of a transaction's fields: keyed by its account."""
-    return Record(fields["account_id"].encode(), orjson.dumps(fields), fields["event_time"], label, lookalike)
+    return Record(fields["account_id"].encode(), orjson.dumps(fields), fields["event_time"], label, lookalike, incident)

@@ -231,9 +231,9 @@ def _json_records(file: IO[bytes]) -> Iterator[tuple[int, Record]]:
 
 
 def _marked(record: Record, extra: dict[str, str]) -> Record:
-    """The record with its label, lookalike and defect."""
-    label, lookalike, defect = (extra.get(name, "") for name in EXTRA_COLUMNS)
-    return record._replace(label=label, lookalike=lookalike, defect=defect)
+    """The record with what the columns beside the transaction say of it."""
+    label, lookalike, incident, defect = (extra.get(name, "") for name in EXTRA_COLUMNS)
+    return record._replace(label=label, lookalike=lookalike, incident=incident, defect=defect)
 
 
 def _json_record(number: int, fields: dict[str, Any], last_ms: int, lenient: bool) -> Record:

@@ -79,6 +79,8 @@ class Simulator:
         self._kinds, self._limits = _starts(mixture)
         self._planned: list[tuple[int, int, Payment]] = []
         self._plans_made = 0
+        self._incidents = 0
+        self._incident_prefix = run_id
         self._owed = 0
         self._made = 0
         self._last_ms = 0
@@ -118,9 +120,11 @@ class Simulator:
         self._begin(next(kind for kind, limit in zip(self._kinds, self._limits, strict=True) if u < limit), slot_ms)
 
     def _begin(self, kind: Kind, slot_ms: int) -> None:
+        self._incidents += 1
+        incident = f"{self._incident_prefix}-{self._incidents}"
         for payment in kind.plan(self._stage, slot_ms):
             self._plans_made += 1
-            heapq.heappush(self._planned, (payment.event_time, self._plans_made, payment))
+            heapq.heappush(self._planned, (payment.event_time, self._plans_made, payment._replace(incident=incident)))
 
     def _finish(self, payment: Payment) -> Record:
         """Number it, stamp it and encode it. A payment that came due while time was skipped is stamped with now."""
@@ -129,7 +133,7 @@ class Simulator:
         fields = payment.fields
         fields["transaction_id"] = f"{self._prefix}{self._made:09d}"
         fields["event_time"] = self._last_ms
-        return encode(fields, payment.label, payment.lookalike)
+        return encode(fields, payment.label, payment.lookalike, payment.incident)
 
 
 def run_id(*parts: object) -> str:

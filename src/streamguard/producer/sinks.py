@@ -17,7 +17,7 @@ from streamguard.producer.record import Record
 FIELDS: tuple[str, ...] = tuple(Transaction.model_fields)
 """The columns of a transaction, in the order of design section 4."""
 
-EXTRA_COLUMNS = ("label", "lookalike", "defect")
+EXTRA_COLUMNS = ("label", "lookalike", "incident", "defect")
 
 
 class Sink(Protocol):
@@ -41,7 +41,7 @@ class Sink(Protocol):
 class FileSink:
     """JSON lines or CSV, gzipped where the name ends in .gz; `replay` reads both.
 
-    A line is the transaction's own fields and, beside them, `label`, `lookalike` and `defect` where they say something.
+    A line is the transaction's own fields and, beside them, the `EXTRA_COLUMNS` that say something.
     A value that is no JSON object stands in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
     """
 
@@ -80,7 +80,7 @@ class FileSink:
         fields = _object(record.value)
         if fields is None:
             raise InputError("a malformed value has no columns: write .jsonl, or leave malformed out of --bad")
-        self._csv.writerow([fields.get(name) for name in FIELDS] + [record.label, record.lookalike, record.defect])
+        self._csv.writerow([fields.get(name) for name in FIELDS] + [getattr(record, name) for name in EXTRA_COLUMNS])
         line = self._text.getvalue().encode()
         self._text.seek(0)
         self._text.truncate()

@@ -1,12 +1,11 @@
 """A ksqlDB in a box: the engine with its topics in memory, driven record by record.
 
-Every record goes to all queries that read its topic, and what they write goes on to the queries that read that, until
-nothing moves: then comes the next record. One partition, no threads, no clock.
+As ksqlDB's own test runner does it, queries run one after the other, in the order of their statements: each is fed
+every input of its topics, then what earlier queries wrote to them. One partition, no threads, no clock.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +37,10 @@ class MemoryTopics:
         self.offsets.pop(name, None)
 
 
+Hook = Callable[["Harness"], None]
+"""Called after each record that a query was fed: the crash tests kill and restore there."""
+
+
 @dataclass
 class Harness:
     """An engine with its queries running in this process; `written` has all that queries wrote, in order."""
@@ -50,7 +53,9 @@ class Harness:
     def __post_init__(self) -> None:
         self.engine = Engine(self.topics, self.properties)
         self.running: dict[str, tuple[PersistentQuery, Topology]] = {}
-        self._pending: deque[OutputRecord] = deque()
+        self.inputs: list[InputRecord] = []
+        self.written_messages: list[InputRecord] = []
+        self._changelogs: dict[str, dict[tuple[str, int, bytes], bytes | None]] = {}
 
     def run_script(self, text: str) -> None:
         """Execute the statements of a script in order; KsqlError where one is refused."""
@@ -77,28 +82,34 @@ class Harness:
         runtime = Runtime(query.query_id, self._write, self.errors.append, query.config, stores or Stores())
         self.running[query.query_id] = (query, Topology(query.plan, runtime))
 
+    def feed(self, record: OutputRecord) -> None:
+        """A record from outside: kept until `settle`."""
+        self.inputs.append(self._stored(record))
+
+    def settle(self, after_each: Hook | None = None) -> None:
+        """Run every query over what there is to read."""
+        for query_id in list(self.running):
+            topics = set(self.running[query_id][1].sources)
+            given = [m for m in self.inputs if m.topic in topics]
+            derived = [m for m in self.written_messages if m.topic in topics]
+            for message in [*given, *derived]:
+                self.running[query_id][1].feed(0, [message])
+                if after_each is not None:
+                    after_each(self)
+
     def _write(self, record: OutputRecord) -> None:
         self.written.append(record)
-        self._pending.append(record)
+        self.written_messages.append(self._stored(record))
 
-    def feed(self, record: OutputRecord) -> None:
-        """A record from outside, and all that follows from it."""
-        self._pending.append(record)
-        while self._pending:
-            self._deliver(self._pending.popleft())
-
-    def _deliver(self, record: OutputRecord) -> None:
+    def _stored(self, record: OutputRecord) -> InputRecord:
         offset = self.topics.offsets.get(record.topic, 0)
         self.topics.offsets[record.topic] = offset + 1
-        message = InputRecord(record.topic, 0, offset, record.key, record.value, record.time, record.headers)
-        for _, topology in list(self.running.values()):
-            if record.topic in topology.sources:
-                topology.feed(0, [message])
+        return InputRecord(record.topic, 0, offset, record.key, record.value, record.time, record.headers)
 
     def crash(self) -> None:
         """Kill every query and start it anew from what its changelog has: the last committed value of every key."""
         for query_id, (query, topology) in list(self.running.items()):
-            changelog = self._changelog(query_id)
+            changelog = self._changelogs.setdefault(query_id, {})
             for name, partition, key, value in topology.runtime.stores.changes():
                 changelog[(name, partition, encode(key))] = None if value is None else encode(value)
             self._start(query)
@@ -106,11 +117,3 @@ class Harness:
             for (name, partition, key), data in changelog.items():
                 if data is not None:
                     restored.restore(name, partition, decode(key), decode(data))
-
-    def _changelog(self, query_id: str) -> dict[tuple[str, int, bytes], bytes | None]:
-        logs: dict[str, dict[tuple[str, int, bytes], bytes | None]] = self.__dict__.setdefault("_changelogs", {})
-        return logs.setdefault(query_id, {})
-
-
-Hook = Callable[[Harness], None]
-"""Called after each input: the crash tests kill and restore there."""

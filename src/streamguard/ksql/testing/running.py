@@ -31,8 +31,7 @@ def run_case(case: Case, after_each_input: Hook | None = None) -> None:
         harness.run_script("\n".join(case.statements))
         for entry in case.inputs:
             harness.feed(input_record(harness, entry))
-            if after_each_input is not None:
-                after_each_input(harness)
+        harness.settle(after_each_input)
     except (KsqlError, FatalRecordError) as error:
         _check_refusal(case, error)
         return

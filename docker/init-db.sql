@@ -98,6 +98,24 @@ CREATE TABLE IF NOT EXISTS blacklist (
     PRIMARY KEY (kind, value)
 );
 
+-- The same for what the desk vouches for.
+CREATE TABLE IF NOT EXISTS allowlist (
+    kind       TEXT NOT NULL CHECK (kind IN ('account', 'merchant', 'device', 'ip', 'country')),
+    value      TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    expires_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, value)
+);
+
+-- How the Python rules take part; a rule without a row is active. Read for every batch, so a change works at once.
+CREATE TABLE IF NOT EXISTS rule_modes (
+    rule       TEXT PRIMARY KEY,
+    mode       TEXT NOT NULL CHECK (mode IN ('active', 'shadow', 'off')),
+    changed_by TEXT NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+
 CREATE TABLE IF NOT EXISTS dead_letters (
     source_topic     TEXT NOT NULL,
     source_partition INTEGER NOT NULL,

@@ -16,24 +16,29 @@ import orjson
 from psycopg2.extras import execute_values
 
 from streamguard.consumer import statements as sql
-from streamguard.consumer.rules import REGISTRY, Alert, Context, Limits, Listed, Payment, decide
+from streamguard.consumer.rules import REGISTRY, Alert, Context, Listed, Payment, RuleLimits, decide
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def judge(cursor: Any, alerts: list[str], limits: Limits) -> int:
+def judge(cursor: Any, alerts: list[str], limits: RuleLimits) -> int:
     """Decide on every waiting version of `alerts` whose transaction is there; returns how many were decided."""
     cursor.execute(sql.DECIDABLE, {"alerts": alerts})
     rows = cursor.fetchall()
     if not rows:
         return 0
-    candidates = [(_alert(row), _payment(row[5:14]) if row[5] is not None else None) for row in rows]
-    histories = _histories(cursor, [(row[3], row[14], row[15]) for row in rows])
-    listed = _listed(cursor, candidates)
+    candidates = [(_alert(row), _payment(row[5:15]) if row[5] is not None else None) for row in rows]
+    histories = _histories(cursor, [(row[3], row[15], row[16]) for row in rows])
+    lists = _lists(cursor, candidates)
+    resolved = _resolved(cursor, candidates)
+    cursor.execute(sql.RULE_MODES)
+    modes = dict(cursor.fetchall())
     saved = []
     for number, (alert, payment) in enumerate(candidates):
-        context = Context(payment, tuple(histories[number]), tuple(listed[number]))
-        decision = decide(alert, context, REGISTRY.values(), limits)
+        listed, allowed = lists[number]
+        confirmed, dismissed = resolved.get(alert.account_id, (0, 0))
+        context = Context(payment, tuple(histories[number]), listed, allowed, confirmed, dismissed, limits)
+        decision = decide(alert, context, REGISTRY.values(), modes)
         verdicts = orjson.dumps(decision.verdicts).decode()
         saved.append((alert.alert_id, alert.tx_count, decision.outcome, decision.score, decision.reason, verdicts))
     execute_values(cursor, sql.SAVE_DECISIONS, saved)
@@ -77,18 +82,33 @@ def _histories(cursor: Any, places: list[tuple[str, int | None, int | None]]) ->
     return histories
 
 
-def _listed(cursor: Any, candidates: Sequence[tuple[Alert, Payment | None]]) -> list[list[Listed]]:
-    """For each candidate the entries of the blacklist that match it and were in force at its time."""
+def _lists(
+    cursor: Any, candidates: Sequence[tuple[Alert, Payment | None]]
+) -> list[tuple[tuple[Listed, ...], tuple[Listed, ...]]]:
+    """For each candidate the entries of blacklist and allow-list that match it and were in force at its time."""
     keys = [_list_keys(alert, payment) for alert, payment in candidates]
     values = sorted({value for pairs in keys for _, value in pairs})
     cursor.execute(sql.LISTED, {"values": values})
-    entries = {(kind, value): (reason, expires) for kind, value, reason, expires, _ in cursor.fetchall()}
-    found: list[list[Listed]] = []
-    for (alert, _), pairs in zip(candidates, keys, strict=True):
-        hits = [(pair, entries[pair]) for pair in pairs if pair in entries]
-        valid = [(pair, reason) for pair, (reason, expires) in hits if expires is None or expires > alert.detected_at]
-        found.append([Listed(kind, value, reason) for (kind, value), reason in valid])
-    return found
+    entries = {(name, kind, value): (reason, expires) for name, kind, value, reason, expires in cursor.fetchall()}
+
+    def matching(name: str, alert: Alert, pairs: list[tuple[str, str]]) -> tuple[Listed, ...]:
+        keyed = [(pair, entries.get((name, pair[0], pair[1]))) for pair in pairs]
+        return tuple(
+            Listed(*pair, entry[0])
+            for pair, entry in keyed
+            if entry is not None and (entry[1] is None or entry[1] > alert.detected_at)
+        )
+
+    return [
+        (matching("blacklist", alert, pairs), matching("allowlist", alert, pairs))
+        for (alert, _), pairs in zip(candidates, keys, strict=True)
+    ]
+
+
+def _resolved(cursor: Any, candidates: Sequence[tuple[Alert, Payment | None]]) -> dict[str, tuple[int, int]]:
+    """Incidents that analysts confirmed and dismissed, by account."""
+    cursor.execute(sql.RESOLVED, {"accounts": sorted({alert.account_id for alert, _ in candidates})})
+    return {account: (confirmed, dismissed) for account, confirmed, dismissed in cursor.fetchall()}
 
 
 def _list_keys(alert: Alert, payment: Payment | None) -> list[tuple[str, str]]:

@@ -125,7 +125,8 @@ RETURNING alert_id, transaction_id
 # Versions that wait for their transaction, and the transaction, where it is there now.
 DECIDABLE = """
 SELECT d.alert_id, d.tx_count, a.rule, a.account_id, d.evidence, t.transaction_id, t.amount, t.currency, t.merchant_id,
-    t.merchant_category, t.country, t.device_id, t.ip_address, t.event_time, t.source_partition, t.source_offset
+    t.merchant_category, t.country, t.longitude, t.device_id, t.ip_address, t.event_time,
+    t.source_partition, t.source_offset
 FROM decisions d
 JOIN fraud_alerts a USING (alert_id)
 LEFT JOIN transactions t ON t.transaction_id = d.transaction_id
@@ -137,8 +138,8 @@ ORDER BY d.alert_id, d.tx_count
 
 # The account's payments that stood before each candidate in the log: the same rows however the batches fell.
 HISTORY = f"""
-SELECT c.no, h.transaction_id, h.amount, h.currency, h.merchant_id, h.merchant_category, h.country, h.device_id,
-    h.ip_address, h.event_time
+SELECT c.no, h.transaction_id, h.amount, h.currency, h.merchant_id, h.merchant_category, h.country, h.longitude,
+    h.device_id, h.ip_address, h.event_time
 FROM (VALUES %s) AS c (no, account_id, source_partition, source_offset)
 CROSS JOIN LATERAL (
     SELECT * FROM transactions t
@@ -149,7 +150,19 @@ CROSS JOIN LATERAL (
 ORDER BY c.no, h.event_time DESC, h.source_offset DESC
 """
 
-LISTED = "SELECT kind, value, reason, expires_at, created_at FROM blacklist WHERE value = ANY(%(values)s)"
+LISTED = """
+SELECT 'blacklist', kind, value, reason, expires_at FROM blacklist WHERE value = ANY(%(values)s)
+UNION ALL
+SELECT 'allowlist', kind, value, reason, expires_at FROM allowlist WHERE value = ANY(%(values)s)
+"""
+
+RULE_MODES = "SELECT rule, mode FROM rule_modes"
+
+# What analysts made of the accounts' incidents.
+RESOLVED = """
+SELECT account_id, count(*) FILTER (WHERE status = 'confirmed'), count(*) FILTER (WHERE status = 'dismissed')
+FROM fraud_alerts WHERE account_id = ANY(%(accounts)s) AND status <> 'open' GROUP BY account_id
+"""
 
 SAVE_DECISIONS = """
 UPDATE decisions d

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, event
 from streamguard.consumer import statements as sql
 from streamguard.consumer.judge import judge
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
-from streamguard.consumer.rules import Limits
+from streamguard.consumer.rules import RuleLimits
 from streamguard.database.desk import STORE_LOCK
 from streamguard.models import FraudAlert, Transaction
 
@@ -38,10 +38,10 @@ class Fenced(RuntimeError):
 class Store:
     """Writes batches. Every method is one transaction; database errors pass through to the caller."""
 
-    def __init__(self, engine: Engine, group: str, limits: Limits | None = None) -> None:
+    def __init__(self, engine: Engine, group: str, limits: RuleLimits | None = None) -> None:
         self._engine = engine
         self._group = group
-        self._limits = limits or Limits()
+        self._limits = limits or RuleLimits()
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
         engine.dispose()
@@ -196,7 +196,7 @@ def _evidence(alert: FraudAlert) -> str:
     ).decode()
 
 
-def _settle(cursor: Any, alerts: list[str], links: set[tuple[str, str]], limits: Limits) -> None:
+def _settle(cursor: Any, alerts: list[str], links: set[tuple[str, str]], limits: RuleLimits) -> None:
     """Decide what can be decided now and let `is_fraud` follow."""
     judge(cursor, alerts, limits)
     cursor.execute(sql.SHOW_OUTCOME, {"alerts": alerts})

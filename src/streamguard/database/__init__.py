@@ -3,23 +3,27 @@
 from streamguard.database.engine import is_outage, lay_schema, make_engine, sentence_of
 from streamguard.database.tables import (
     AlertTransactionRow,
+    AllowlistRow,
     Base,
     BlacklistRow,
     ConsumerOffsetRow,
     DeadLetterRow,
     DecisionRow,
     FraudAlertRow,
+    RuleModeRow,
     TransactionRow,
 )
 
 __all__ = [
     "AlertTransactionRow",
+    "AllowlistRow",
     "Base",
     "BlacklistRow",
     "ConsumerOffsetRow",
     "DeadLetterRow",
     "DecisionRow",
     "FraudAlertRow",
+    "RuleModeRow",
     "TransactionRow",
     "is_outage",
     "lay_schema",

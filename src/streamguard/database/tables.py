@@ -117,6 +117,29 @@ class BlacklistRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
 
+class AllowlistRow(Base):
+    """A value that the desk vouches for."""
+
+    __tablename__ = "allowlist"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class RuleModeRow(Base):
+    """How a Python rule takes part: active, shadow or off."""
+
+    __tablename__ = "rule_modes"
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    mode: Mapped[str]
+    changed_by: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class DeadLetterRow(Base):
     """A record that could not be used, whole, with its reason."""
 

@@ -4,7 +4,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from streamguard.consumer.rules.base import REGISTRY, Alert, Context, Listed, Payment, Registered, Verdict
-from streamguard.consumer.rules.decide import Decision, Limits, decide
+from streamguard.consumer.rules.decide import Decision, decide
+from streamguard.consumer.rules.limits import RuleLimits
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -14,10 +15,10 @@ __all__ = [
     "Alert",
     "Context",
     "Decision",
-    "Limits",
     "Listed",
     "Payment",
     "Registered",
+    "RuleLimits",
     "Verdict",
     "decide",
 ]

@@ -12,6 +12,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from streamguard.consumer.rules.limits import RuleLimits
+
+DEFAULT_LIMITS = RuleLimits()
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -37,6 +41,7 @@ class Payment:
     merchant_id: str | None
     merchant_category: str | None
     country: str | None
+    longitude: float | None
     device_id: str | None
     ip_address: str | None
     event_time: datetime
@@ -44,7 +49,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry of the blacklist that matches the payment."""
+    """An entry of the blacklist or the allow-list that matches the payment."""
 
     kind: str
     value: str
@@ -62,6 +67,11 @@ class Context:
     payment: Payment | None
     history: tuple[Payment, ...] = ()
     listed: tuple[Listed, ...] = ()
+    allowed: tuple[Listed, ...] = ()
+    confirmed_before: int = 0
+    dismissed_before: int = 0
+    """Incidents of the account that analysts confirmed and dismissed."""
+    limits: RuleLimits = DEFAULT_LIMITS
 
 
 HISTORY_LENGTH = 50

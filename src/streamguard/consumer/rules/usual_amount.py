@@ -6,10 +6,6 @@ from decimal import Decimal
 
 from streamguard.consumer.rules.base import SILENT, Alert, Context, Verdict, rule
 
-ENOUGH_HISTORY = 5
-FAR_ABOVE = Decimal(5)
-WITHIN = Decimal(2)
-
 
 @rule("usual_amount", version=1)
 def usual_amount(alert: Alert, context: Context) -> Verdict:
@@ -18,7 +14,7 @@ def usual_amount(alert: Alert, context: Context) -> Verdict:
     if payment is None:
         return SILENT
     amounts = [earlier.amount for earlier in context.history if earlier.currency == payment.currency]
-    if len(amounts) < ENOUGH_HISTORY:
+    if len(amounts) < context.limits.enough_history:
         known = len(context.history)
         return Verdict(10, f"little is known of this account: {known} earlier payments", facts={"known": known})
     average = sum(amounts, Decimal(0)) / len(amounts)
@@ -26,8 +22,8 @@ def usual_amount(alert: Alert, context: Context) -> Verdict:
     facts = {"average": f"{average:.2f}", "payments": len(amounts), "times": f"{times:.1f}"}
     said = f"{payment.amount:,.2f} {payment.currency} is {times:.1f} times the average of {average:,.2f}"
     said += f" over {len(amounts)} earlier payments"
-    if times > FAR_ABOVE:
+    if times > context.limits.far_above_times:
         return Verdict(30, said, facts=facts)
-    if times <= WITHIN:
+    if times <= context.limits.within_times:
         return Verdict(-10, said, facts=facts)
     return Verdict(0, said, facts=facts)

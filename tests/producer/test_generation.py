@@ -60,7 +60,7 @@ def test_fields_stand_in_the_order_of_the_contract_and_hold_no_label() -> None:
         assert record.label == "" or record.label.encode() not in (record.value or b"")
 
 
-@pytest.mark.parametrize("seed", range(7, 27))
+@pytest.mark.parametrize("seed", range(7, 19))
 def test_a_typical_batch_holds_both_kinds_that_the_core_rules_look_for(seed: int) -> None:
     records = batch(5000, seed=seed)
     high = [record for record in records if fields(record)["amount"] > 3000]

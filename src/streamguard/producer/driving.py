@@ -109,7 +109,7 @@ def say(message: str) -> None:
 def summary(tally: Tally, sink: Sink, rate_asked: float | None = None) -> list[str]:
     """The lines printed at the end."""
     sent, seconds = sink.sent, max(tally.seconds or tally.sending_s, 1e-6)
-    confirmed = "all acknowledged" if sink.acknowledged == sent else f"{sink.acknowledged:,} acknowledged"
+    confirmed = f"all {sink.done}" if sink.acknowledged == sent else f"{sink.acknowledged:,} {sink.done}"
     lines = [f"sent {sent:,} records, {confirmed}, in {seconds:.1f} s ({sent / seconds:,.0f}/s)"]
     if tally.first_ms is not None:
         lines.append(f"event time {_utc(tally.first_ms)} to {_utc(tally.last_ms)}")

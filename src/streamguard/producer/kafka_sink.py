@@ -43,6 +43,8 @@ class KafkaSink:
     Construction makes sure of the topics and waits up to `wait_s` seconds for a broker; raises BrokerUnreachable.
     """
 
+    done = "acknowledged"
+
     def __init__(
         self,
         settings: Settings,

@@ -21,9 +21,10 @@ EXTRA_COLUMNS = ("label", "lookalike", "incident", "defect")
 
 
 class Sink(Protocol):
-    """Takes records; `acknowledged` counts those that are where they belong."""
+    """Takes records; `acknowledged` counts those that are where they belong, `done` is the word for that."""
 
     sent: int
+    done: str
 
     @property
     def acknowledged(self) -> int: ...
@@ -44,6 +45,8 @@ class FileSink:
     A line is the transaction's own fields and, beside them, the `EXTRA_COLUMNS` that say something.
     A value that is no JSON object stands in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
     """
+
+    done = "written"
 
     def __init__(self, path: Path) -> None:
         self.sent = 0

@@ -27,7 +27,10 @@ def main():
             os.execv(VENV_PYTHON, [VENV_PYTHON, os.path.abspath(__file__), *sys.argv[1:]])
         remedy = "type ./start.sh, which installs everything, or: python3 -m venv .venv && .venv/bin/pip install -e ."
         sys.exit(f"{error}; {remedy}")
-    run()
+    try:
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

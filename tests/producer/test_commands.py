@@ -126,6 +126,35 @@ def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
     assert outcome.stdout.rstrip().endswith("bye")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f'"{sys.executable}" "{SCRIPT}" preview --count 20000 | head -1'
+    outcome = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert outcome.stdout.count("\n") == 1
+    assert outcome.stderr == ""
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "full.jsonl").symlink_to("/dev/full")
+    for count in (10, 20_000):
+        outcome = generate(["batch", "--count", count, "--to-file", tmp_path / "full.jsonl"])
+        assert outcome.returncode == 1
+        assert "full.jsonl any further: No space left on device" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+        assert "records, 0 written, in" in outcome.stdout
+
+
+@pytest.mark.parametrize(("speed", "is_over"), [("max", True), ("100000", False)])
+def test_a_recording_can_begin_or_end_now(tmp_path: Path, speed: str, is_over: bool) -> None:
+    generate(["batch", "--count", 100, "--seed", 7, "--to-file", tmp_path / "in.csv"])
+    before_ms = time.time() * 1000
+    arguments = ["replay", tmp_path / "in.csv", "--shift-to-now", "--speed", speed, "--to-file", tmp_path / "out.csv"]
+    outcome = generate(arguments)
+    assert outcome.returncode == 0, outcome.stderr
+    times = [record.event_time for record in read_records(tmp_path / "out.csv")]
+    assert before_ms <= (times[-1] if is_over else times[0]) <= time.time() * 1000
+    assert times[-1] - times[0] > 60_000
+
+
 def test_a_preview_sends_nothing_and_shows_ten() -> None:
     outcome = generate(["preview", "--seed", 7])
     assert outcome.returncode == 0

@@ -10,6 +10,7 @@ acknowledged or no broker answered; 2 an option or file that cannot be used; 130
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ def _leaving() -> Iterator[None]:
         say(str(error))
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
+        # Whoever read our output has seen enough; what Python would flush at exit has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 
 

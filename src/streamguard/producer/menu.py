@@ -13,6 +13,7 @@ CHOICES = {
     "3": "velocity: one account paying too fast",
     "4": "replay: transactions of a CSV file",
     "5": "quit",
+    "6": "preview: ten transactions, sent nowhere",
 }
 
 
@@ -62,6 +63,8 @@ def _arguments(console: Console, choice: str) -> list[str]:
         limit = _ask(console, "How many (empty: all)", "")
         speed = _ask(console, "Speed (1 is real time, or max)", "max")
         return ["replay", path, *(["--limit", limit] if limit else []), "--speed", speed]
+    if choice == "6":
+        return ["preview", "--profile", _ask(console, "Profile", "br")]
     raise _Leave
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 
 from streamguard.models import Transaction
-from streamguard.producer.errors import InputError
+from streamguard.producer.errors import InputError, NotAcknowledged
 from streamguard.producer.record import Record
 
 FIELDS: tuple[str, ...] = tuple(Transaction.model_fields)
@@ -51,6 +52,7 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         self.sent = 0
         self.path = path
+        self._is_broken = False
         self._kind = file_kind(path)
         try:
             self._raw = path.open("wb", buffering=1 << 20)
@@ -66,17 +68,17 @@ class FileSink:
 
     @property
     def acknowledged(self) -> int:
-        return self.sent
+        return 0 if self._is_broken else self.sent
 
     def send(self, record: Record) -> None:
-        """Write one line; raises ProducerError if the disk does not take it."""
+        """Write one line; raises NotAcknowledged if the disk is full, InputError for a value that has no columns."""
         if record.topic:
             return
         line = self._csv_line(record) if self._kind == "csv" else _json_line(record)
         try:
             self._file.write(line)
         except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise self._broken(error) from None
         self.sent += 1
 
     def _csv_line(self, record: Record) -> bytes:
@@ -90,12 +92,24 @@ class FileSink:
         return line
 
     def finish(self) -> None:
-        """Write out what is buffered."""
-        self._file.flush()
+        """Write out what is buffered; raises NotAcknowledged if the disk does not take it."""
+        try:
+            self._file.flush()
+            self._raw.flush()
+        except OSError as error:
+            raise self._broken(error) from None
 
     def close(self) -> None:
-        self._file.close()
-        self._raw.close()
+        # What could not be written has been said by then.
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._raw.close()
+
+    def _broken(self, error: OSError) -> NotAcknowledged:
+        # How much of the buffer reached the disk is not known, so nothing counts as written.
+        self._is_broken = True
+        return NotAcknowledged(f"cannot write {self.path} any further: {error.strerror or error}")
 
 
 def file_kind(path: Path) -> str:

@@ -1,0 +1,272 @@
+"""`streamguard topics` and `streamguard groups`: look at and change a Kafka cluster, ours or any other.
+
+Everything goes through kafka-python's admin client, so it works wherever KAFKA_BOOTSTRAP_SERVERS points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec, OffsetTimestamp
+from kafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+
+from streamguard.config.settings import get_settings
+
+topics_app = typer.Typer(help="Topics of the cluster: list, describe, create, alter, delete.", no_args_is_help=True)
+groups_app = typer.Typer(help="Consumer groups: list, describe with lag, reset, delete.", no_args_is_help=True)
+
+Bootstrap = Annotated[
+    str | None, typer.Option("--bootstrap-servers", help="HOST:PORT; default: KAFKA_BOOTSTRAP_SERVERS")
+]
+TopicName = Annotated[str, typer.Argument(help="the topic")]
+GroupId = Annotated[str, typer.Argument(help="the consumer group")]
+
+
+@contextmanager
+def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
+    """An admin client; what goes wrong becomes one sentence and exit code 1."""
+    address = bootstrap or get_settings().kafka_bootstrap_servers
+    try:
+        client = KafkaAdminClient(bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=5000)
+    except KafkaError as error:
+        raise _failure(f"No Kafka answers at {address}: {error}.") from error
+    try:
+        yield client
+    except KafkaError as error:
+        raise _failure(str(error)) from error
+    finally:
+        client.close()
+
+
+def _failure(sentence: str) -> typer.Exit:
+    typer.echo(sentence, err=True)
+    return typer.Exit(1)
+
+
+def _print(columns: list[str], rows: list[list[Any]]) -> None:
+    """A plain table, as wide as it must be when nobody watches."""
+    console = Console()
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    if not console.is_terminal:
+        console = Console(width=max(80, *(sum(len(str(cell)) + 2 for cell in row) for row in [columns, *rows])))
+    console.print(table)
+
+
+def _settings_of(pairs: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE pairs as a dictionary."""
+    settings = {}
+    for pair in pairs or []:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise _failure(f"{pair!r} is not of the form NAME=VALUE.")
+        settings[name] = value
+    return settings
+
+
+# Topics
+
+
+@topics_app.command("list")
+def list_topics(bootstrap_servers: Bootstrap = None, internal: bool = False) -> None:
+    """All topics with partitions and bytes."""
+    with _admin(bootstrap_servers) as client:
+        sizes = _sizes(client)
+        rows = [
+            [topic["name"], len(topic["partitions"]), sizes.get(topic["name"], 0)]
+            for topic in sorted(client.describe_topics(), key=lambda t: str(t["name"]))
+            if internal or not (topic["is_internal"] or str(topic["name"]).startswith("__"))
+        ]
+    _print(["topic", "partitions", "bytes"], rows)
+
+
+def _sizes(client: KafkaAdminClient) -> dict[str, int]:
+    """Bytes on disk of each topic."""
+    sizes: dict[str, int] = {}
+    for broker in client.describe_log_dirs():
+        for folder in broker["log_dirs"]:
+            for topic in folder["topics"]:
+                size = sum(partition["partition_size"] for partition in topic["partitions"])
+                sizes[topic["name"]] = sizes.get(topic["name"], 0) + size
+    return sizes
+
+
+@topics_app.command("describe")
+def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> None:
+    """Partitions with their offsets, and the settings that differ from the defaults."""
+    with _admin(bootstrap_servers) as client:
+        found = client.describe_topics([topic])[0]
+        if found["error_code"]:
+            raise _failure(f"There is no topic {topic}.")
+        partitions = [TopicPartition(topic, p["partition_index"]) for p in found["partitions"]]
+        first = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        last = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        configs = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])["topic"][topic]
+    rows = [
+        [p.partition, first[p].offset, last[p].offset, last[p].offset - first[p].offset] for p in sorted(partitions)
+    ]
+    _print(["partition", "first", "end", "records"], rows)
+    for name, config in sorted(configs.items()):
+        typer.echo(f"{name}={config['value']}")
+
+
+@topics_app.command("create")
+def create_topic(
+    topic: TopicName,
+    partitions: Annotated[int, typer.Option(min=1)] = 3,
+    config: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, repeatable")] = None,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Make a topic."""
+    options = {"num_partitions": partitions, "replication_factor": -1, "configs": _settings_of(config)}
+    with _admin(bootstrap_servers) as client:
+        client.create_topics({topic: options})
+    typer.echo(f"Created {topic} with {partitions} partitions.")
+
+
+@topics_app.command("alter")
+def alter_topic(
+    topic: TopicName,
+    partitions: Annotated[int | None, typer.Option(help="grow to this many")] = None,
+    config: Annotated[list[str] | None, typer.Option(help="NAME=VALUE; NAME= for the default")] = None,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Grow a topic or change its settings."""
+    changes = {name: ("SET", value) if value else ("DELETE", None) for name, value in _settings_of(config).items()}
+    with _admin(bootstrap_servers) as client:
+        if partitions is not None:
+            client.create_partitions({topic: partitions})
+        if changes:
+            answer = client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=changes)])
+            said = answer["topic"][topic]
+            if said not in (None, "OK") and "NoError" not in str(said):
+                raise _failure(f"{topic}: {said}")
+    typer.echo(f"Changed {topic}.")
+
+
+@topics_app.command("delete")
+def delete_topic(
+    topic: TopicName,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Remove a topic with all its records."""
+    if not yes:
+        typer.confirm(f"Delete {topic} and all its records?", abort=True)
+    with _admin(bootstrap_servers) as client:
+        client.delete_topics([topic])
+    typer.echo(f"Deleted {topic}.")
+
+
+# Groups
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a group is behind in one partition; `committed` is None where it never committed."""
+
+    partition: TopicPartition
+    committed: int | None
+    end: int
+
+    @property
+    def records(self) -> int | None:
+        return None if self.committed is None else max(0, self.end - self.committed)
+
+
+def group_lag(client: KafkaAdminClient, group: str) -> list[Lag]:
+    """The lag of `group` in every partition it has committed for."""
+    committed = client.list_group_offsets({group: None})[group]
+    ends = client.list_partition_offsets(dict.fromkeys(committed, OffsetSpec.LATEST)) if committed else {}
+    return [
+        Lag(p, committed[p].offset if committed[p].offset >= 0 else None, ends[p].offset) for p in sorted(committed)
+    ]
+
+
+@groups_app.command("list")
+def list_groups(bootstrap_servers: Bootstrap = None) -> None:
+    """All groups with state and total lag."""
+    with _admin(bootstrap_servers) as client:
+        rows = []
+        for group in sorted(client.list_groups(), key=lambda g: str(g["group_id"])):
+            lag = sum(entry.records or 0 for entry in group_lag(client, group["group_id"]))
+            rows.append([group["group_id"], group.get("group_state", ""), lag])
+    _print(["group", "state", "lag"], rows)
+
+
+@groups_app.command("describe")
+def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
+    """Offsets and lag of each partition, and who reads it."""
+    with _admin(bootstrap_servers) as client:
+        if group not in {g["group_id"] for g in client.list_groups()}:
+            raise _failure(f"There is no group {group}.")
+        described = client.describe_groups([group])[group]
+        lags = group_lag(client, group)
+    owners = {
+        (assigned["topic"], partition): f"{member['client_id']} ({member['client_host']})"
+        for member in described["members"]
+        for assigned in (member["member_assignment"] or {}).get("assigned_partitions", [])
+        for partition in assigned["partitions"]
+    }
+    typer.echo(f"{group}: {described['group_state']}, {len(described['members'])} members")
+    rows = [
+        [
+            lag.partition.topic,
+            lag.partition.partition,
+            "-" if lag.committed is None else lag.committed,
+            lag.end,
+            "-" if lag.records is None else lag.records,
+            owners.get((lag.partition.topic, lag.partition.partition), "-"),
+        ]
+        for lag in lags
+    ]
+    _print(["topic", "partition", "committed", "end", "lag", "member"], rows)
+
+
+@groups_app.command("reset")
+def reset_group(
+    group: GroupId,
+    topic: Annotated[str, typer.Option(help="the topic whose offsets to move")],
+    to: Annotated[str, typer.Option(help="earliest, latest, an offset, or a time as @EPOCH_MS")],
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Move the committed offsets of a group that nobody is a member of."""
+    with _admin(bootstrap_servers) as client:
+        described = client.describe_topics([topic])[0]
+        if described["error_code"]:
+            raise _failure(f"There is no topic {topic}.")
+        target = _target(to)
+        specs = {TopicPartition(topic, p["partition_index"]): target for p in described["partitions"]}
+        moved = client.reset_group_offsets(group, specs)
+    rows = [[p.topic, p.partition, result["offset"], result["error"].__name__] for p, result in sorted(moved.items())]
+    _print(["topic", "partition", "offset", "result"], rows)
+    if any(row[3] != "NoError" for row in rows):
+        raise typer.Exit(1)
+
+
+def _target(to: str) -> Any:
+    if to in ("earliest", "latest"):
+        return OffsetSpec[to.upper()]
+    if to.startswith("@") and to[1:].isdigit():
+        return OffsetTimestamp(int(to[1:]))
+    if to.isdigit():
+        return int(to)
+    raise _failure(f"--to is earliest, latest, an offset or @EPOCH_MS, not {to!r}.")
+
+
+@groups_app.command("delete")
+def delete_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
+    """Forget a group that nobody is a member of, with its offsets."""
+    with _admin(bootstrap_servers) as client:
+        outcome = str(client.delete_groups([group])[group])
+    if "Error" in outcome and "NoError" not in outcome:
+        raise _failure(f"{group}: {outcome}")
+    typer.echo(f"Deleted {group}.")

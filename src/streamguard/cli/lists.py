@@ -1,0 +1,82 @@
+"""`streamguard blacklist|allowlist add|remove|list`: one set of commands for the two tables, which are of one shape."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Annotated
+
+import typer
+from sqlalchemy import Table, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from streamguard.cli.shared import database, new_app
+from streamguard.database import AllowlistRow, BlacklistRow
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    account = "account"
+    merchant = "merchant"
+    device = "device"
+    ip = "ip"
+    country = "country"
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; a decision quotes it.")]
+Days = Annotated[float | None, typer.Option("--days", min=0, help="For so long; for good if not given.")]
+
+
+def _commands(table: Table, help_text: str) -> typer.Typer:
+    """The three commands on one table."""
+    app = new_app(help_text)
+    name = table.name
+
+    @app.command()
+    def add(kind: Kind, value: str, reason: Reason, days: Days = None) -> None:
+        """List a value, or change the reason and the end of one that is listed."""
+        expires = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
+        changes = {"reason": reason, "expires_at": expires}
+        statement = insert(table).values({"kind": kind.value, "value": value, **changes})
+        with database() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["kind", "value"], set_=changes))
+        print(
+            f"{kind.value} {value} is on the {name}{'' if expires is None else f' until {expires:%Y-%m-%d %H:%M} UTC'}"
+        )
+
+    @app.command()
+    def remove(kind: Kind, value: str) -> None:
+        """Take a value off the list; exits 1 if it was not on it."""
+        with database() as connection:
+            done = connection.execute(delete(table).where(table.c.kind == kind.value, table.c.value == value))
+        if not done.rowcount:
+            typer.echo(f"{kind.value} {value} is not on the {name}", err=True)
+            raise typer.Exit(1)
+        print(f"{kind.value} {value} is off the {name}")
+
+    @app.command("list")
+    def list_entries() -> None:
+        """The list, one entry per line."""
+        columns = (table.c.kind, table.c.value, table.c.reason, table.c.expires_at)
+        with database() as connection:
+            rows = connection.execute(select(*columns).order_by(table.c.kind, table.c.value)).all()
+        for kind, value, reason, expires in rows:
+            until = "for good" if expires is None else f"until {expires:%Y-%m-%d %H:%M} UTC"
+            print(f"{kind:<9} {value:<24} {until:<26} {reason}")
+        if not rows:
+            print(f"the {name} is empty")
+
+    return app
+
+
+def _table(model: type[BlacklistRow] | type[AllowlistRow]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+blacklist_app = _commands(
+    _table(BlacklistRow), "Accounts, merchants, devices, addresses and countries that must not pay."
+)
+allowlist_app = _commands(_table(AllowlistRow), "What the desk vouches for: its alerts are dismissed.")

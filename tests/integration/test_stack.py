@@ -1,0 +1,174 @@
+"""The main job, end to end, by the commands that a person types: what issue and README promise."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamguard.config import PROJECT_ROOT
+from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
+
+pytestmark = pytest.mark.integration
+
+CARD_FILE = PROJECT_ROOT.parent / "shared" / "data" / "handbook" / "transactions-2018-04.csv.gz"
+GOLDEN = PROJECT_ROOT.parent / "shared" / "golden" / "streamguard.json"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
+    run = StackRun(tmp_path_factory.mktemp("stack") / "state")
+    yield run
+    run.run("./stop.sh", "--keep", check=False)
+
+
+@pytest.fixture
+def empty(stack: StackRun) -> StackRun:
+    """The stack without data and without the generator stream."""
+    stack.stop("--wipe")
+    stack.start("--no-generator")
+    return stack
+
+
+def alerts_of(stack: StackRun) -> dict[str, tuple[int, float]]:
+    return {alert_id: (count, amount) for alert_id, count, amount in stack.query(ALERTS)}
+
+
+def test_start_shows_services_and_alerts_and_a_warm_start_is_quick(stack: StackRun) -> None:
+    stack.stop("--wipe")
+    said = stack.start()
+    for name in ("postgres", "broker", "ksqldb", "consumer", "generator"):
+        assert re.search(rf"^  {name} +(running|starting) ", said, re.MULTILINE), said
+    assert stack.settings.ksqldb_url in said
+    stack.wait_count("fraud_alerts", 1)
+    assert "runs already" in stack.start()
+    stack.stop("--keep")
+    began = time.monotonic()
+    stack.start()
+    assert time.monotonic() - began < 20, "ten seconds on an idle machine; tests share theirs"
+    assert stack.streamguard("status").stdout.count("running") == 5
+
+
+def test_the_queries_of_the_readme_run_as_written(stack: StackRun) -> None:
+    readme = (PROJECT_ROOT / "README.md").read_text()
+    queries = re.findall(r'^\.venv/bin/streamguard psql -c "([^"]+)"', readme, re.MULTILINE)
+    assert len(queries) >= 3
+    for query in queries:
+        assert "(0 rows)" not in stack.streamguard("psql", "-c", query).stdout, query
+
+
+def test_the_ksql_shell_and_the_test_runner_answer(stack: StackRun) -> None:
+    url = stack.settings.ksqldb_url
+    topics = stack.run(BIN / "ksql", "-e", "SHOW TOPICS;", url).stdout
+    assert "fraud_alerts" in topics
+    query = "SET 'auto.offset.reset'='earliest'; SELECT transaction_id, amount FROM transactions EMIT CHANGES LIMIT 3;"
+    assert "Limit Reached" in stack.run(BIN / "ksql", "-e", query, url).stdout
+
+
+def test_alerts_can_be_listed_shown_and_confirmed(stack: StackRun) -> None:
+    stack.wait_count("fraud_alerts", 1)
+    line = stack.streamguard("alerts", "list", "--limit", "1").stdout
+    alert_id = line.split()[-1]
+    assert "Decisions:" in stack.streamguard("alerts", "show", alert_id).stdout
+    stack.streamguard("alerts", "confirm", alert_id, "--reason", "the customer called", "--by", "ana")
+    assert "analyst:ana: confirmed" in stack.streamguard("alerts", "show", alert_id).stdout
+    assert stack.streamguard("alerts", "show", "none", check=False).returncode == 1
+
+
+def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: StackRun) -> None:
+    empty.generate("batch", "--count", "5000", "--seed", "7")
+    empty.wait_count("transactions", 5_000)
+    empty.wait_settled()
+    payments = empty.query(PAYMENTS)
+    assert len(payments) == 5_000
+    wanted = expected_alerts(payments, above=3_000, window_ms=60_000, more_than=3)
+    assert {alert_id.split(":")[0] for alert_id in wanted} == {"HIGH_AMOUNT", "HIGH_VELOCITY"}
+    assert alerts_of(empty) == wanted
+    high = {alert_id.split(":")[1] for alert_id in wanted if alert_id.startswith("HIGH_AMOUNT")}
+    windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
+    fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}
+    assert {row[0] for row in empty.query("SELECT transaction_id FROM transactions WHERE is_fraud")} == fraud
+    profile = "SELECT sum(transactions), sum(fraud_transactions), sum(alerts) FROM account_risk_profile"
+    assert empty.query(profile) == [(5_000, len(fraud), len(wanted))]
+
+
+def test_stop_and_start_lose_and_double_nothing(stack: StackRun) -> None:
+    before = stack.snapshot()
+    assert len(before["transactions"]) == 5_000
+    stack.stop("--keep")
+    said = stack.start("--no-generator")
+    assert "6 unchanged" in said
+    stack.wait_settled()
+    assert stack.snapshot() == before
+
+
+def test_killing_every_part_in_turn_changes_nothing(stack: StackRun) -> None:
+    batch = ("batch", "--count", "20000", "--seed", "11")
+    stack.stop("--wipe")
+    stack.start("--no-generator")
+    stack.generate(*batch)
+    stack.wait_count("transactions", 20_000)
+    stack.wait_settled()
+    undisturbed = stack.snapshot()
+    stack.stop("--wipe")
+    stack.start("--no-generator")
+    sending = stack.begin(BIN / "python", "generate_transactions.py", *batch)
+    for number, part in enumerate(("broker", "ksqldb", "consumer", "postgres"), 1):
+        stack.wait_count("transactions", 3_000 * number - 2_500)
+        stack.kill(part)
+    assert sending.wait(timeout=120) == 0
+    stack.wait_count("transactions", 20_000, timeout_s=90)
+    stack.wait_settled(quiet_s=4)
+    disturbed = stack.snapshot()
+    for name, rows in undisturbed.items():
+        assert disturbed[name] == rows, name
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not CARD_FILE.exists(), reason="the card data lies beside the project, in ../shared")
+def test_real_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackRun) -> None:
+    said = empty.streamguard("deploy", Path("ksqldb/card-2018.sql")).stdout
+    assert said.count("unchanged") == 2
+    assert said.count("new ") == 4
+    empty.generate("replay", str(CARD_FILE), "--limit", "50000", "--speed", "max")
+    empty.wait_count("transactions", 50_000, timeout_s=120)
+    empty.wait_settled(quiet_s=4)
+    payments = empty.query(PAYMENTS)
+    assert len(payments) == 50_000
+    with gzip.open(CARD_FILE, "rt") as lines:
+        amounts = [float(row["amount"]) for _, row in zip(range(50_000), csv.DictReader(lines), strict=False)]
+    assert round(sum(amount for _, _, amount, _ in payments), 2) == round(sum(amounts), 2)
+    wanted = expected_alerts(payments, above=220, window_ms=3_600_000, more_than=2)
+    assert sum(alert_id.startswith("HIGH_VELOCITY") for alert_id in wanted) == 144
+    assert sum(alert_id.startswith("HIGH_AMOUNT") for alert_id in wanted) == sum(amount > 220 for amount in amounts)
+    assert alerts_of(empty) == wanted
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GOLDEN.exists(), reason="the recordings lie beside the project, in ../shared")
+def test_the_test_runner_passes_the_recorded_rules(stack: StackRun) -> None:
+    said = stack.run(BIN / "ksql-test-runner", GOLDEN, check=False).stdout
+    assert re.search(r"[1-9]\d* passed", said), said
+
+
+def test_a_taken_port_is_said_in_one_sentence(stack: StackRun, tmp_path: Path) -> None:
+    other = StackRun(tmp_path / "other", {"STREAMGUARD_KAFKA_PORT": stack.environment["STREAMGUARD_KAFKA_PORT"]})
+    done = other.run("./start.sh", check=False)
+    assert done.returncode == 1
+    assert "is in use, broker needs it" in done.stderr
+    assert "STREAMGUARD_KAFKA_PORT" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_unreachable_database_and_nonsense_settings_are_one_sentence(stack: StackRun) -> None:
+    for variable, value in (("DATABASE_URL", "postgresql://x:y@127.0.0.1:1/z"), ("KSQLDB_URL", "nonsense")):
+        other = StackRun(stack.state, {**stack.environment, variable: value})
+        done = other.run(BIN / "streamguard", "alerts", "list", check=False)
+        assert done.returncode == 1
+        assert variable in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections import Counter, defaultdict
 from itertools import islice
 from pathlib import Path
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 from streamguard.models import Transaction
 from streamguard.producer.errors import InputError
 from streamguard.producer.payments import Fields
+from streamguard.producer.population import Population
 from streamguard.producer.profile import load_profile, profile_names
 from streamguard.producer.record import Record
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.scenarios import KINDS, MINUTE_MS
+from streamguard.producer.simulator import SEEDED_START_MS
 
 NOW_MS = 1_790_000_000_000
 
@@ -107,7 +111,37 @@ def test_the_fraud_share_scales_fraud_and_leaves_look_alikes() -> None:
     assert run.mix.shares["salary_day"] == run.profile.lookalikes["salary_day"]
 
 
-def test_a_million_customers_cost_no_memory_and_repeat() -> None:
+def test_a_span_is_cut_by_its_length() -> None:
+    run, unseeded = Run(Recipe(seed=1)), Run(Recipe())
+    assert run.span(1000, None, 5, NOW_MS) == (1000, 6000)
+    assert run.span(None, 9000, 5, NOW_MS) == (4000, 9000)
+    assert run.span(None, None, 5, NOW_MS) == (SEEDED_START_MS, SEEDED_START_MS + 5000)
+    assert unseeded.span(None, None, 5, NOW_MS) == (NOW_MS - 5000, NOW_MS)
+    with pytest.raises(InputError, match="leave one out"):
+        run.span(1, 2, 3, NOW_MS)
+
+
+def test_a_million_customers_take_no_more_memory_than_a_thousand() -> None:
+    peaks = []
+    for customers in (1000, 1_000_000):
+        tracemalloc.start()
+        population = Population(load_profile("br"), 1, customers)
+        for number in range(500):
+            population.customer(number * customers // 500)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_records_are_made_fast_enough() -> None:
+    run = Run(Recipe(seed=1, customers=200_000))
+    began_s = time.process_time()
+    count = sum(1 for _ in run.batch(20_000, 0, None, NOW_MS))
+    # Of processor time, so that a busy machine does not fail it; the promise is 30,000 a second on one core.
+    assert count / (time.process_time() - began_s) > 30_000
+
+
+def test_a_million_customers_repeat() -> None:
     run = Run(Recipe(seed=9, customers=1_000_000))
     records = list(islice(run.batch(3000, 0, None, NOW_MS), 3000))
     accounts = {record.key for record in records}

@@ -82,6 +82,17 @@ def test_a_broker_killed_in_the_middle_is_waited_for_and_the_count_is_exact(brok
     assert any("is back after" in line for line in said), said
 
 
+def test_sending_is_fast_enough(broker: BrokerProcess) -> None:
+    run = Run(Recipe(seed=7))
+    with closing(KafkaSink(settings_for(broker.address), print)) as sink:
+        began_s = time.process_time()
+        for record in run.batch(30_000, None, None, 0):
+            sink.send(record)
+        sink.finish()
+        # Of processor time, generation included; the promise is 15,000 acknowledged a second from one core.
+        assert 30_000 / (time.process_time() - began_s) > 15_000
+
+
 def test_a_broker_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     broker = BrokerProcess(tmp_path / "log")
     said: list[str] = []

@@ -121,6 +121,7 @@ def batch(
     customers: opt.Customers = None,
     start: opt.Start = None,
     end: Annotated[str | None, typer.Option(help="Stop before this event time.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds of event time, instead of --end.")] = None,
     mix: opt.MixOption = None,
     fraud_share: opt.FraudShare = None,
     begin_with: opt.BeginWith = None,
@@ -133,12 +134,15 @@ def batch(
     """Send a number of transactions as fast as they are taken; with a seed always the same ones."""
     with _leaving(), stop_on_signals() as stop:
         opt.above_zero("--count", count)
-        if count is None and end is None:
+        opt.above_zero("--duration", duration)
+        if count is None and end is None and duration is None:
             count = 1000
         clock_ms = now_ms()
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
-        times = opt.read_time("--start", start, clock_ms), opt.read_time("--end", end, clock_ms)
-        records = run.batch(count, *times, clock_ms)
+        start_ms, end_ms = opt.read_time("--start", start, clock_ms), opt.read_time("--end", end, clock_ms)
+        if duration is not None:
+            start_ms, end_ms = run.span(start_ms, end_ms, duration, clock_ms)
+        records = run.batch(count, start_ms, end_ms, clock_ms)
         send(records, open_sink(to_file, stop, compression, wait, chargebacks), stop, "batch", count)
 
 
@@ -309,6 +313,21 @@ def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
     for record in records:
         pacer.wait(record.event_time)
         yield record
+
+
+evaluate_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+"""The scorecard as a command of its own: `streamguard evaluate`."""
+evaluate_app.command()(evaluate)
+
+simulate_app = typer.Typer(
+    help="Look at what the generator would make.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+"""`streamguard simulate report|preview`."""
+simulate_app.command()(report)
+simulate_app.command()(preview)
 
 
 def run() -> NoReturn:

@@ -22,7 +22,7 @@ from streamguard.producer.record import Record
 from streamguard.producer.sinks import Sink
 from streamguard.producer.stopping import Stop, Stopped
 
-_REDRAW_EVERY = 200
+_REDRAW_S = 0.1
 
 
 @dataclass
@@ -59,7 +59,7 @@ def drive(records: Iterable[Record], sink: Sink, stop: Stop, tally: Tally, advan
     `tally` is filled as it goes, so that the caller can say what was sent when this raises.
     """
     started_s = time.monotonic()
-    pending = 0
+    pending, drawn_s = 0, started_s
     try:
         for record in records:
             if stop.requested:
@@ -67,9 +67,10 @@ def drive(records: Iterable[Record], sink: Sink, stop: Stop, tally: Tally, advan
             sink.send(record)
             tally.count(record)
             pending += 1
-            if pending >= _REDRAW_EVERY:
+            now_s = time.monotonic()
+            if now_s - drawn_s >= _REDRAW_S:
                 advance(pending)
-                pending = 0
+                pending, drawn_s = 0, now_s
     except Stopped:
         pass
     finally:

@@ -72,6 +72,18 @@ class Run:
         records = self._records(slots if end_ms is None else until(slots, end_ms), customers, start_ms, count)
         return self._chargebacks(records)
 
+    def span(self, start_ms: int | None, end_ms: int | None, duration_s: float, now_ms: int) -> tuple[int, int]:
+        """Start and end of so many seconds: from the start, up to the end, or as `batch` begins without either."""
+        length_ms = round(duration_s * 1000)
+        if start_ms is not None and end_ms is not None:
+            raise InputError("--start, --end and --duration together say one thing too many: leave one out")
+        if start_ms is None and end_ms is None:
+            start_ms = SEEDED_START_MS if self.recipe.seed is not None else now_ms - length_ms
+        if start_ms is not None:
+            return start_ms, start_ms + length_ms
+        assert end_ms is not None
+        return end_ms - length_ms, end_ms
+
     def stream(
         self,
         tps: float,

@@ -1,0 +1,86 @@
+"""Commissions, and what a profile has to say to be one."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from streamguard.models import reason_of
+from streamguard.producer.payments import PaymentMaker
+from streamguard.producer.population import Population
+from streamguard.producer.profile import Commission, Profile, load_profile, profile_names
+from streamguard.producer.scenarios import KINDS
+
+STEPS = ((0.0, 0.03), (100.0, 0.02), (1000.0, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "commission"),
+    [
+        ("flat", 200.0, 6.0),
+        ("tiered", 99.99, 3.0),
+        ("tiered", 100.0, 2.0),
+        ("tiered", 5000.0, 50.0),
+        ("progressive", 100.0, 3.0),
+        ("progressive", 200.0, 5.0),
+        ("progressive", 2000.0, 31.0),
+    ],
+)
+def test_commissions(kind: str, amount: float, commission: float) -> None:
+    assert Commission(kind=kind, steps=STEPS).of(amount) == commission  # type: ignore[arg-type]
+
+
+@given(st.floats(0.01, 1e6), st.floats(0.01, 1e6))
+def test_a_progressive_commission_never_falls_with_the_amount(a: float, b: float) -> None:
+    progressive = Commission(kind="progressive", steps=STEPS)
+    low, high = sorted((a, b))
+    assert progressive.of(low) <= progressive.of(high)
+    assert progressive.of(high) <= Commission(kind="flat", steps=STEPS).of(high) + 0.01
+
+
+def test_the_payment_service_provider_notes_its_commission_and_the_others_do_not() -> None:
+    for name in profile_names():
+        maker = PaymentMaker(Population(load_profile(name), 1), Random(1))
+        fields = maker.ordinary()
+        assert ("commission" in fields) == (name == "psp")
+        if name == "psp":
+            assert 0 < fields["commission"] < fields["amount"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_hangs_together(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert set(profile.fraud) <= {kind for kind, scenario in KINDS.items() if scenario.is_fraud}
+    assert set(profile.lookalikes) <= {kind for kind, scenario in KINDS.items() if not scenario.is_fraud}
+    assert 0 < sum(profile.fraud.values()) < 0.05
+    for category in profile.categories.values():
+        assert category.min < category.median < category.max
+    population = Population(profile, 1)
+    assert len(population.merchants) == profile.merchants
+    assert len({merchant.merchant_id for merchant in population.merchants}) == profile.merchants
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"hours": [1] * 23}, "hours: Tuple should have at least 24 items"),
+        ({"hours": [0] * 24}, "hours and weekdays need a factor above 0"),
+        ({"categories": {}}, "categories: Dictionary should have at least 1 item"),
+        (
+            {"payments": [{"type": "x", "channel": "y", "weight": 1, "where": "online"}]},
+            "payments need a way to pay at the counter and one online",
+        ),
+        ({"cities": [{"name": "X", "country": "ZZ", "latitude": 0, "longitude": 0}]}, "country 'ZZ' is no ISO 3166"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_no_profile_is_refused(change: dict[str, object], complaint: str) -> None:
+    fields = load_profile("br").model_dump() | change
+    with pytest.raises(ValidationError) as refusal:
+        Profile.model_validate(fields)
+    assert complaint in reason_of(refusal.value)

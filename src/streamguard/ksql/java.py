@@ -99,7 +99,9 @@ def double_to_string(value: float) -> str:
     sign = "-" if value < 0 else ""
     if math.isinf(value):
         return f"{sign}Infinity"
-    _, digits, exponent = decimal.Decimal(repr(magnitude)).normalize(CONTEXT).as_tuple()
+    shortest, two_digits = repr(magnitude), f"{magnitude:.1e}"
+    exact = two_digits if float(two_digits) == magnitude else shortest  # of two digits the closest: 4.9E-324, not 5.0
+    _, digits, exponent = decimal.Decimal(exact).normalize(CONTEXT).as_tuple()
     fraction = "".join(map(str, digits[1:])) or "0"
     return f"{sign}{digits[0]}.{fraction}E{int(exponent) + len(digits) - 1}"
 
@@ -146,7 +148,7 @@ def parse_decimal(text: str) -> decimal.Decimal:
 def fit_decimal(value: decimal.Decimal, precision: int, scale: int) -> decimal.Decimal:
     """The value rounded half up to the scale; EvaluationError if it has more digits than the precision allows."""
     fitted = value.quantize(decimal.Decimal(1).scaleb(-scale), context=CONTEXT)
-    if abs(fitted) >= decimal.Decimal(1).scaleb(precision - scale):
+    if fitted.copy_abs() >= decimal.Decimal(1).scaleb(precision - scale):
         raise EvaluationError(
             f"Numeric field overflow: A field with precision {precision} and scale {scale} must round to an absolute "
             f"value less than 10^{precision - scale}. Got {decimal_to_string(value)}"

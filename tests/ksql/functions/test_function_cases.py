@@ -1,8 +1,8 @@
 """SQL expressions and their values, a file per family in `cases/`.
 
-A case is `sql` with a `value` (BYTES in base64, DECIMAL as text, NaN and infinities by their Java names), with `refused`,
-a part of the message with which the expression is not accepted at all, or with `error`, a part of the reason for which
-this row has no value.
+A case is `sql` with a `value` (BYTES in base64, DECIMAL as text, NaN and infinities by their Java names), with
+`refused`, a part of the message with which the expression is not accepted at all, or with `error`, a part of the reason
+for which this row has no value.
 """
 
 from __future__ import annotations

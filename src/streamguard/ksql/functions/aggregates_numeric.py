@@ -86,6 +86,9 @@ class SumDecimal(_Sum):
     def add(self, state: Any, value: Any) -> Any:
         return state if value is None else CONTEXT.add(state, value)
 
+    def undo(self, state: Any, value: Any) -> Any:
+        return state if value is None else CONTEXT.subtract(state, value)
+
 
 @aggregate("SUM", "(val1 DOUBLE) -> DOUBLE")
 class SumDouble(_Sum):

@@ -22,17 +22,18 @@ _HEAD = """\
 
 Written by `python -m streamguard.ksql.functions.docs`; do not edit it by hand.
 
-The engine follows ksqlDB 0.29.0: its SQL, its functions with their signatures, its REST API and its words when it refuses.
+The engine follows ksqlDB 0.29.0: its SQL, its functions with their signatures, its REST API and its words when it
+refuses.
 """
 
 _DIFFERENCES = """\
 ## Known differences in values
 
-- `COUNT_DISTINCT` is exact up to 1024 different values; beyond, an estimate with an error of about 2%, as in ksqlDB, but
-  not the same estimate.
+- `COUNT_DISTINCT` is exact up to 1024 different values; beyond, an estimate with an error of about 2%, as in ksqlDB,
+  but not the same estimate.
 - `STDDEV_SAMP` gives the variance of the sample, as ksqlDB 0.29 does; `STDDEV_SAMPLE` gives the standard deviation.
-- A DOUBLE is printed with the fewest digits that say which number it is. Java before 19 prints more for a few numbers
-  (`2.0E-323` reads `1.976E-323` there).
+- A DOUBLE is printed with the fewest digits that say which number it is, as Java does since 19; before, it prints one
+  digit more for a few numbers.
 - The last digit of `SIN`, `POWER` and the other functions of DOUBLEs is that of the C library.
 - Possessive quantifiers and atomic groups in regular expressions need Python 3.11; before, they match like greedy ones.
 - `SUBSTRING`, `INSTR` and the padding functions count characters beyond the basic plane (emoji) once, where Java counts

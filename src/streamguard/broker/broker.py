@@ -10,6 +10,7 @@ DIR/state/          committed offsets and groups; transactions
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import errno
@@ -146,6 +147,18 @@ class Broker:
             partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
         self.groups.expire_offsets()
         self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
+
+    async def compact(self) -> None:
+        """One compaction pass over every log that has enough to gain, one after the other, on a thread."""
+        for partition in list(self.catalog.logs()):
+            work = partition.begin_compaction()
+            if work is None:
+                continue
+            await asyncio.get_running_loop().run_in_executor(None, work.run)
+            try:
+                partition.end_compaction(work)
+            except OSError as error:
+                log.error("%s: compaction failed: %s", partition.folder.name, error)
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""

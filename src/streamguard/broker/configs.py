@@ -50,6 +50,8 @@ class ConfigKey:
         """Raises KafkaError INVALID_CONFIG with what is allowed."""
         if self.type in (ConfigType.INT, ConfigType.LONG):
             self._check_number(value)
+        elif self.type is ConfigType.DOUBLE:
+            self._check_ratio(value)
         elif self.type is ConfigType.BOOLEAN and value.lower() not in ("true", "false"):
             raise self._invalid(value, "true or false")
         elif self.choices:
@@ -64,6 +66,14 @@ class ConfigKey:
             raise self._invalid(value, "a whole number") from None
         if self.minimum is not None and number < self.minimum:
             raise self._invalid(value, f"at least {self.minimum}")
+
+    def _check_ratio(self, value: str) -> None:
+        try:
+            if 0 <= float(value) <= 1:
+                return
+        except ValueError:
+            pass
+        raise self._invalid(value, "a number from 0 to 1")
 
     def _invalid(self, value: str, wanted: str) -> KafkaError:
         return KafkaError(ErrorCode.INVALID_CONFIG, f"Invalid value {value!r} for {self.name}: expected {wanted}.")
@@ -164,4 +174,7 @@ class TopicConfig:
             retention_ms=int(self.value("retention.ms")),
             delete="delete" in policy,
             compact="compact" in policy,
+            delete_retention_ms=int(self.value("delete.retention.ms")),
+            min_compaction_lag_ms=int(self.value("min.compaction.lag.ms")),
+            min_dirty_ratio=float(self.value("min.cleanable.dirty.ratio")),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 _Plan = tuple[tuple[str, bool, Any, bool], ...]
 _plans: dict[tuple[int, int], _Plan] = {}  # by the identity of a schema's struct, which lives as long as the process
 

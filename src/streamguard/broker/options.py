@@ -25,6 +25,7 @@ class BrokerOptions:
     rebalance_initial_delay_ms: int = 0
     flush_interval_ms: int = 1000
     retention_check_interval_ms: int = 60_000
+    compaction_interval_ms: int = 15_000
     offsets_retention_ms: int = 7 * 24 * 3600 * 1000
 
     def as_kafka_configs(self) -> dict[str, str]:

@@ -72,6 +72,7 @@ class Server:
             asyncio.create_task(
                 self._every(options.retention_check_interval_ms / 1000, self._broker.enforce_retention)
             ),
+            asyncio.create_task(self._every(options.compaction_interval_ms / 1000, self._broker.compact)),
             asyncio.create_task(self._every(1.0, self._broker.transactions.abort_expired)),
             asyncio.create_task(self._every(10.0, self._close_idle)),
         ]

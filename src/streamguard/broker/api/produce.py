@@ -14,8 +14,15 @@ from kafka.protocol.producer import ProduceRequest
 from streamguard.broker.catalog import Topic
 from streamguard.broker.errors import ErrorCode, KafkaError
 from streamguard.broker.registry import Call, handles
+from streamguard.broker.storage.decoding import iter_records
 from streamguard.broker.storage.log import PartitionLog
-from streamguard.broker.storage.records import stamp_append_time, validate
+from streamguard.broker.storage.records import (
+    CODEC_MASK,
+    BatchHeader,
+    every_record_has_a_key,
+    stamp_append_time,
+    validate,
+)
 from streamguard.broker.wire import Reader, Writer
 
 _FLEXIBLE = 9
@@ -97,6 +104,8 @@ def _append(
     header = validate(records, config.max_message_bytes)
     if header.is_transactional:
         broker.transactions.check_batch(transactional_id, header, (topic.name, result.index))
+    if config.compacted and not _keyed(records, header):
+        raise KafkaError(ErrorCode.INVALID_RECORD, "Compacted topic cannot accept message without key.")
     if config.log_append_time:
         result.append_time_ms = broker.clock.wall_ms()
         stamp_append_time(records, result.append_time_ms)
@@ -108,6 +117,16 @@ def _append(
     result.log = log
     if not appended.duplicate:
         broker.metrics.produced(topic.name, header.record_count, header.size)
+
+
+def _keyed(records: memoryview, header: BatchHeader) -> bool:
+    """Whether every record has a key; compressed batches are opened for it, in compacted topics only."""
+    if header.attributes & CODEC_MASK:
+        return all(record.key is not None for record in iter_records(bytes(records), header))
+    try:
+        return every_record_has_a_key(records, header)
+    except IndexError:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The records do not fill their batch.") from None
 
 
 async def _durable(call: Call, results: _Results) -> Any:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from streamguard.broker.clock import Clock
 from streamguard.broker.errors import ErrorCode, KafkaError
+from streamguard.broker.storage.compaction import Aborted, Plan, UnreadableBatch, make_plan, rewrite
 from streamguard.broker.storage.filesystem import FileSystem
 from streamguard.broker.storage.lookup import TimestampAndOffset, find_max_timestamp, find_timestamp
 from streamguard.broker.storage.producers import AbortedTransaction, ProducerStates
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT_INTERVAL_BYTES = 16 * 1024 * 1024
 LEADER_EPOCH = 0
 START_OFFSET_FILE = "log-start-offset"
+CLEAN_OFFSET_FILE = "cleaned-up-to"
 
 
 @dataclass
@@ -46,6 +48,9 @@ class LogConfig:
     retention_ms: int = -1
     delete: bool = True
     compact: bool = False
+    delete_retention_ms: int = 24 * 3600 * 1000
+    min_compaction_lag_ms: int = 0
+    min_dirty_ratio: float = 0.5
 
 
 class Appended(NamedTuple):
@@ -88,6 +93,39 @@ class FlushWork:
             self.error = error
 
 
+@dataclass
+class CompactionWork:
+    """One pass over sealed segments. `run` may be called on any thread."""
+
+    fs: FileSystem
+    segments: list[Segment]
+    start: int
+    aborted: Aborted
+    tombstones_before_ms: int
+    plan: Plan | None = None
+    rewritten: list[tuple[Segment, Path]] = field(default_factory=list)
+    error: OSError | None = None
+
+    def run(self) -> None:
+        """Write the smaller segments beside the old ones; an OSError ends in `error`."""
+        try:
+            end = self.segments[-1].next_offset
+            self.plan = make_plan(self.segments, self.start, end, self.aborted)
+            for segment in self.segments:
+                checkpoint = self.fs.read_file(segment.checkpoint_path)
+                if checkpoint is None:
+                    continue
+                path = rewrite(self.fs, segment, self.plan, self.aborted, self.tombstones_before_ms)
+                if path is not None:
+                    # Its producers' state must outlive the batches that it is about to be the only trace of.
+                    self.fs.replace_file(segment.checkpoint_path, checkpoint)
+                    self.rewritten.append((segment, path))
+        except OSError as error:
+            self.error = error
+        except UnreadableBatch:
+            self.plan = None
+
+
 class PartitionLog:
     """One partition's batches in `folder`. Single-threaded but for `FlushWork.run`."""
 
@@ -101,12 +139,14 @@ class PartitionLog:
         self.on_append: set[Callable[[int], None]] = set()
         self.failure: str | None = None
         self.closed = False
+        self._compacting = False
         fs.make_directory(folder)
         recovered = recover(fs, folder, clock.wall_ms())
         self.segments, self.producers, self.cut_bytes = recovered.segments, recovered.producers, recovered.cut_bytes
         self.active = self.segments[-1]
-        self.start_offset = max(self._stored_start_offset(), self.segments[0].base_offset)
-        self._new_names = recovered.created
+        self.start_offset = max(self._stored_offset(START_OFFSET_FILE), self.segments[0].base_offset)
+        self._clean_offset = min(self._stored_offset(CLEAN_OFFSET_FILE), self.active.base_offset)
+        self._new_names = recovered.created or recovered.unsynced
         self.flushed_offset = self.segments[0].base_offset if recovered.unsynced else self.end_offset
 
     # Offsets
@@ -330,6 +370,67 @@ class PartitionLog:
             self._drop_segments(too_much)
         return max(0, before - len(self.segments))
 
+    # Compaction
+
+    def begin_compaction(self) -> CompactionWork | None:
+        """What to compact now, None if too little is dirty. Run it on any thread, then call `end_compaction`."""
+        if not self.config.compact or self.closed or self.failure is not None or self._compacting:
+            return None
+        now_ms = self.clock.wall_ms()
+        young_ms = now_ms - self.config.min_compaction_lag_ms
+        sealed = [s for s in self.segments[:-1] if s.next_offset <= self.stable_offset and s.synced_size == s.size]
+        if self.config.min_compaction_lag_ms:
+            sealed = [s for s in sealed if s.max_timestamp <= young_ms]
+        dirty = sum(s.size for s in sealed if s.next_offset > self._clean_offset)
+        total = sum(s.size for s in sealed)
+        if not dirty or dirty < self.config.min_dirty_ratio * total:
+            return None
+        self._compacting = True
+        for segment in sealed:
+            segment.acquire()
+        horizon_ms = now_ms - self.config.delete_retention_ms
+        start = max(self._clean_offset, self.start_offset)
+        return CompactionWork(self.fs, sealed, start, Aborted(self.producers.aborted), horizon_ms)
+
+    def end_compaction(self, work: CompactionWork) -> None:
+        """Put the rewritten segments in place. Raises OSError; what is in place then stays so."""
+        self._compacting = False
+        try:
+            if work.error is not None:
+                raise work.error
+            for old, path in work.rewritten:
+                if not self.closed and old in self.segments:
+                    self._replace(old, path)
+                else:
+                    self.fs.remove(path)
+            if work.plan is not None and not self.closed:
+                self._clean_offset = work.plan.end
+                self.fs.replace_file(self.folder / CLEAN_OFFSET_FILE, str(work.plan.end).encode(), durable=False)
+        finally:
+            for segment in work.segments:
+                segment.release()
+
+    def _replace(self, old: Segment, path: Path) -> None:
+        """The log file first: its old checkpoint is void then, for it covers more bytes than there are."""
+        state = old.stored_state()
+        self.fs.rename(path, old.path)
+        self.fs.sync_directory(self.folder)
+        fresh = Segment(self.fs, self.folder, old.base_offset, old.created_ms)
+        for _, header in fresh.scan(0, self.fs.size(fresh.fd)):
+            fresh.note(header)
+        fresh.next_offset = old.next_offset
+        fresh.synced_size = fresh.size
+        if state is not None:
+            self.fs.replace_file(fresh.checkpoint_path, fresh.checkpoint(state))
+            fresh.checkpointed_size = fresh.size
+        self.segments[self.segments.index(old)] = fresh
+        old.close()
+        sizes = (old.size, fresh.size)
+        log.info("%s: compacted segment %d from %d to %d bytes", self.folder.name, old.base_offset, *sizes)
+        if not fresh.size and fresh is not self.segments[0]:
+            self.segments.remove(fresh)
+            fresh.delete()
+
     def _drop_segments(self, condemned: Callable[[Segment], bool]) -> None:
         """Delete from the oldest on while `condemned`."""
         while len(self.segments) > 1 and condemned(self.segments[0]):
@@ -339,9 +440,9 @@ class PartitionLog:
         self.start_offset = max(self.start_offset, self.segments[0].base_offset)
         self.producers.forget_aborted(self.start_offset)
 
-    def _stored_start_offset(self) -> int:
-        data = self.fs.read_file(self.folder / START_OFFSET_FILE)
-        return int(data) if data else 0
+    def _stored_offset(self, name: str) -> int:
+        data = self.fs.read_file(self.folder / name)
+        return int(data) if data and data.isdigit() else 0
 
     # Ending
 

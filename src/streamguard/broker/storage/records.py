@@ -192,6 +192,28 @@ def encode_record(
     return _varint(len(body)) + body
 
 
+def encode_headers(headers: list[tuple[str, bytes | None]]) -> bytes:
+    """The header block of a record."""
+    parts = [_varint(len(headers))]
+    for name, value in headers:
+        parts += [_bytes_field(name.encode()), _bytes_field(value)]
+    return b"".join(parts)
+
+
+def every_record_has_a_key(batch: Buffer, header: BatchHeader) -> bool:
+    """Whether no key of an uncompressed batch is null; looks at nothing else."""
+    position = HEADER_SIZE
+    for _ in range(header.record_count):
+        length, position = _read_varint(batch, position)
+        at = position + 1
+        for _field in range(2):  # timestamp and offset deltas
+            _delta, at = _read_varint(batch, at)
+        if batch[at] == 1:  # zigzag -1
+            return False
+        position += length
+    return True
+
+
 def build_batch(
     records: Iterable[tuple[bytes | None, bytes | None]],
     timestamp_ms: int,
@@ -226,8 +248,12 @@ def frame_batch(
     producer_id: int = NO_PRODUCER_ID,
     producer_epoch: int = -1,
     base_sequence: int = -1,
+    record_count: int | None = None,
 ) -> bytearray:
-    """Put the header before already encoded records and seal it with its checksum."""
+    """Put the header before already encoded records and seal it with its checksum.
+
+    `record_count`: how many there are, where `encoded` is one compressed block.
+    """
     body = b"".join(encoded)
     out = bytearray(HEADER_SIZE + len(body))
     _HEADER.pack_into(
@@ -245,7 +271,7 @@ def frame_batch(
         producer_id,
         producer_epoch,
         base_sequence,
-        len(encoded),
+        len(encoded) if record_count is None else record_count,
     )
     out[HEADER_SIZE:] = body
     _CRC.pack_into(out, CRC_POSITION, crc32c(memoryview(out)[ATTRIBUTES_POSITION:]))

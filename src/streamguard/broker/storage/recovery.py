@@ -36,7 +36,7 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
     names = fs.list_directory(folder)
     bases = sorted(int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit())
     for name in names:
-        if name.endswith(".tmp"):
+        if name.endswith((".tmp", ".cleaned")):
             fs.remove(folder / name)
     segments: list[Segment] = []
     producers = ProducerStates()
@@ -48,8 +48,10 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
             torn = True
             segment.delete()
             continue
-        producers, cut = _load(segment, producers)
+        producers, cut = _load(segment, producers, sealed=base != bases[-1])
         unsynced = unsynced or segment.synced_size < segment.size
+        if base != bases[-1] and segment.checkpointed_size < segment.size:
+            segment.seal(producers.snapshot())
         cut_bytes += cut
         torn = cut > 0
         segments.append(segment)
@@ -61,8 +63,11 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
     return Recovered(segments, producers, cut_bytes, unsynced, created)
 
 
-def _load(segment: Segment, before: ProducerStates) -> tuple[ProducerStates, int]:
-    """Checkpoint, then scan; returns the producers' state at the segment's end and the bytes cut."""
+def _load(segment: Segment, before: ProducerStates, *, sealed: bool) -> tuple[ProducerStates, int]:
+    """Checkpoint, then scan; returns the producers' state at the segment's end and the bytes cut.
+
+    A crash while a compacted segment takes its place leaves the old checkpoint: its index is void, its state is not.
+    """
     state = segment.load_checkpoint()
     producers = before if state is None else ProducerStates.restore(state)
     file_size = segment.fs.size(segment.fd)
@@ -77,6 +82,9 @@ def _load(segment: Segment, before: ProducerStates) -> tuple[ProducerStates, int
             producers.complete(header, header.base_offset, commit=is_commit_marker(batch))
         else:
             producers.update(header, header.base_offset)
+    stored = segment.stored_state() if sealed and state is None else None
+    if stored is not None:
+        producers = ProducerStates.restore(stored)
     cut = file_size - segment.size
     if cut:
         segment.cut(segment.size)

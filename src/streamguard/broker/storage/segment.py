@@ -188,15 +188,28 @@ class Segment:
         )
         return body + struct.pack(">I", crc32c(body))
 
+    def _checkpoint_data(self) -> bytes | None:
+        """The whole of an undamaged checkpoint file."""
+        data = self.fs.read_file(self.checkpoint_path)
+        if data is None or len(data) < _CHECKPOINT.size + 4 or data[:4] != _CHECKPOINT_MAGIC:
+            return None
+        return data if struct.unpack(">I", data[-4:])[0] == crc32c(data[:-4]) else None
+
+    def stored_state(self) -> dict[str, Any] | None:
+        """The producers' state in the checkpoint, whatever became of the log file since."""
+        data = self._checkpoint_data()
+        if data is None:
+            return None
+        state: dict[str, Any] = orjson.loads(data[_CHECKPOINT.size + 24 * _CHECKPOINT.unpack_from(data)[5] : -4])
+        return state
+
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Take size and index from the checkpoint; returns the state in it, None if absent, torn or for more bytes."""
-        data = self.fs.read_file(self.checkpoint_path)
-        if data is None or len(data) < _CHECKPOINT.size + 4:
+        data = self._checkpoint_data()
+        if data is None:
             return None
-        if struct.unpack(">I", data[-4:])[0] != crc32c(data[:-4]):
-            return None
-        magic, size, next_offset, max_timestamp, max_timestamp_offset, count = _CHECKPOINT.unpack_from(data)
-        if magic != _CHECKPOINT_MAGIC or size > self.fs.size(self.fd):
+        _, size, next_offset, max_timestamp, max_timestamp_offset, count = _CHECKPOINT.unpack_from(data)
+        if size > self.fs.size(self.fd):
             return None
         at = _CHECKPOINT.size
         for index in (self._offsets, self._positions, self._timestamps):

@@ -8,7 +8,7 @@ A topology is driven by its caller, one batch of one topic and partition at a ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from streamguard.ksql.formats import find_format
@@ -84,7 +84,7 @@ class Topology:
         runtime = self.runtime
         match node:
             case SinkNode():
-                return Sink(node.target, node.source.window, runtime), False
+                return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
             case FilterNode() if node.is_table:
                 return stateless.TableFilter(node, runtime, emit), True
             case FilterNode():
@@ -98,6 +98,12 @@ class Topology:
             case AggregateNode():
                 return self._aggregation(node, emit, needs_old)
         raise TypeError(f"no operator for {type(node).__name__}")
+
+    def _table_store(self, node: SinkNode) -> Store | None:
+        """Where a table is kept for pull queries, unless the aggregation below holds it anyway."""
+        if not node.is_table or any(isinstance(n, AggregateNode) for n in _chain(node)):
+            return None
+        return self.runtime.stores.add(Store("Table"))
 
     def _aggregation(self, node: AggregateNode, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
         partition_of = self._group_partition(node)
@@ -140,6 +146,15 @@ class Topology:
             return lambda partition, key: partition
         partition_of = self._partition_of(node.schema.key)
         return lambda partition, key: partition_of(key)
+
+
+def _chain(node: Node) -> Iterator[Node]:
+    """The node and those below it, down to the first with several inputs or none."""
+    while True:
+        yield node
+        if len(node.inputs) != 1 or isinstance(node, AggregateNode):
+            return
+        node = node.inputs[0]
 
 
 def _nowhere(partition: int, records: list[Record]) -> None:

@@ -115,7 +115,7 @@ class StreamTime:
     """The greatest event time seen per partition; survives restarts with the state it governs."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
-        self.store = runtime.stores.add(Store(name))
+        self.store = runtime.stores.numbered(Store(name))
 
     def get(self, partition: int) -> int:
         found: int = self.store.table(partition).get((), -1)

@@ -20,6 +20,16 @@ _LONG = struct.Struct(">q")
 NO_TIME = -1
 
 
+def identity(record: Record) -> Any:
+    """What tells the rows of a table apart, and has to be equal for rows to meet: the key, and its window."""
+    key = record.key
+    try:
+        hash(key)
+    except TypeError:
+        return repr(key) if record.window is None else (repr(key), record.window)
+    return key if record.window is None else (key, record.window)
+
+
 # --- keys of windows --------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +84,7 @@ class Reader:
         self.window = node.source.window
         self.has_key = bool(node.source.schema.key)
         self.headers = [_header_reader(c) for c in node.source.schema.headers]
-        self.row = _row_builder(node)
+        self.row = row_builder(node)
         self.time = _time_extractor(node.source)
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
@@ -179,10 +189,10 @@ class TableSource(Operator):
             self.emit(partition, rows)
 
 
-def _row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
+def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
     """Generated code: the columns that the query wants, from wherever they come."""
     texts = []
-    for column, origin in zip(node.schema.value, node.columns, strict=True):
+    for origin in node.columns:
         match origin.origin:
             case "VALUE":
                 texts.append(f"v[{origin.index}]")
@@ -191,8 +201,7 @@ def _row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
             case "HEADER":
                 texts.append(f"h[{origin.index}]")
             case _:
-                texts.append(_system_text(node.columns[len(texts)].origin))
-        del column
+                texts.append(_system_text(origin.origin))
     stored = len(node.source.schema.stored)
     if texts == [f"v[{i}]" for i in range(stored)]:
         body = "v"
@@ -238,10 +247,15 @@ def _time_extractor(source: DataSource) -> Callable[[Any, Any], int] | None:
 
 
 class Sink(Operator):
-    """Writes rows to a topic in its formats."""
+    """Writes rows to a topic in its formats.
 
-    def __init__(self, target: DataSource, window: WindowInfo | None, runtime: Runtime) -> None:
+    With a store it keeps the table it writes, for pull queries: identity, to [key, value, time, window]. Aggregations
+    hold their results anyway and need none.
+    """
+
+    def __init__(self, target: DataSource, window: WindowInfo | None, runtime: Runtime, store: Store | None = None) -> None:
         super().__init__(lambda partition, records: None)
+        self.store = store
         self.target = target
         self.window = window
         self.runtime = runtime
@@ -261,6 +275,8 @@ class Sink(Operator):
             if time < 0:
                 self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
                 continue
+            if self.store is not None:
+                self.store.put(partition, identity(r), None if r.value is None else [r.key, list(r.value), time, r.window])
             output(OutputRecord(topic, key, value, time, r.headers))
 
     def _key(self, record: Record) -> bytes | None:

@@ -13,6 +13,7 @@ from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.aggregate import DEFAULT_GRACE_MS, StreamTime
 from streamguard.ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
+from streamguard.ksql.operators.edges import identity
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import (
@@ -41,16 +42,6 @@ class Joiner:
         return row
 
 
-def identity(record: Record) -> Any:
-    """What has to be equal for rows to meet: the key, and the window of windowed ones."""
-    key = record.key
-    try:
-        hash(key)
-    except TypeError:
-        return repr(key) if record.window is None else (repr(key), record.window)
-    return key if record.window is None else (key, record.window)
-
-
 # --- stream with stream -----------------------------------------------------------------------------------------------
 
 
@@ -70,8 +61,8 @@ class StreamStreamJoin:
         self.deferred = within.grace is not None
         self.grace = within.grace.ms if within.grace is not None else DEFAULT_GRACE_MS
         self.retention = self.before + self.after + self.grace
-        self.stores = (runtime.stores.add(Store("Join.left")), runtime.stores.add(Store("Join.right")))
-        self.waiting = runtime.stores.add(Store("Join.waiting"))
+        self.stores = (runtime.stores.numbered(Store("Join.left")), runtime.stores.numbered(Store("Join.right")))
+        self.waiting = runtime.stores.numbered(Store("Join.waiting"))
         self.stream_time = StreamTime(runtime, "Join.time")
         self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
         self._swept: dict[int, int] = {}
@@ -178,7 +169,7 @@ class StreamTableJoin:
         self.join = Joiner(node, node.left, node.right)
         self.emit = emit
         self.inner = node.kind == "INNER"
-        self.store = runtime.stores.add(Store("Join.table"))
+        self.store = runtime.stores.numbered(Store("Join.table"))
 
     def left(self, partition: int, records: list[Record]) -> None:
         table = self.store.table(partition)
@@ -209,7 +200,7 @@ class TableTableJoin:
         self.join = Joiner(node, node.left, node.right)
         self.emit = emit
         self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
-        self.stores = (runtime.stores.add(Store("Join.left")), runtime.stores.add(Store("Join.right")))
+        self.stores = (runtime.stores.numbered(Store("Join.left")), runtime.stores.numbered(Store("Join.right")))
 
     def left(self, partition: int, records: list[Record]) -> None:
         self._receive(0, partition, records)
@@ -263,9 +254,9 @@ class ForeignKeyJoin:
         self.is_left = node.kind == "LEFT"
         compiler = Compiler(Scope(node.left.schema.value, runtime.config))
         self.foreign_key: Callable[[Row], Any] = compiler.function(node.foreign_key)
-        self.left_rows = runtime.stores.add(Store("ForeignKeyJoin.left"))
-        self.right_rows = runtime.stores.add(Store("ForeignKeyJoin.right"))
-        self.pointers = runtime.stores.add(Store("ForeignKeyJoin.pointers"))
+        self.left_rows = runtime.stores.numbered(Store("ForeignKeyJoin.left"))
+        self.right_rows = runtime.stores.numbered(Store("ForeignKeyJoin.right"))
+        self.pointers = runtime.stores.numbered(Store("ForeignKeyJoin.pointers"))
 
     def left(self, partition: int, records: list[Record]) -> None:
         results = [c for r in records if r.key is not None and (c := self._left_change(r)) is not None]

@@ -140,6 +140,14 @@ class Stores:
         self.by_name[store.name] = store
         return store
 
+    def numbered(self, store: Store) -> Store:
+        """Add a store whose name may be taken (a second join of the same plan): it then gets a number."""
+        name, n = store.name, 1
+        while store.name in self.by_name:
+            n += 1
+            store.name = f"{name}.{n}"
+        return self.add(store)
+
     def changes(self) -> Iterator[tuple[str, int, Any, Any]]:
         for name, store in self.by_name.items():
             for partition, key, value in store.changes():

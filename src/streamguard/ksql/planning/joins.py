@@ -20,7 +20,7 @@ from streamguard.ksql.plan import (
 )
 from streamguard.ksql.planning.names import Binding
 from streamguard.ksql.planning.projection import KeyInfo, type_or_refuse
-from streamguard.ksql.schema import ROWTIME, Column, Schema
+from streamguard.ksql.schema import Column, Schema
 from streamguard.ksql.transform import column_refs
 from streamguard.ksql.types import SqlType
 
@@ -64,22 +64,11 @@ def source_node(context: Context, binding: Binding) -> SourceNode:
         add(column, SourceColumn("KEY", i))
     taken = {c.name for c in source.schema}
     for column in binding.system_columns():
-        wanted = context.wants(binding.alias, column) or (
-            column.name != ROWTIME
-            and source.window is not None
-            and context.names.is_join
-            and _starred(context, binding)
-            and column.name.startswith("WINDOW")
-        )
-        if wanted and column.name not in taken:
+        if column.name not in taken and context.wants(binding.alias, column):
             columns.append(Column(internal(binding.alias, column.name), column.type))
             origins.append(SourceColumn(column.name))
     keys = tuple(Column(internal(binding.alias, c.name), c.type) for c in source.schema.key)
     return SourceNode(Schema(keys, tuple(columns)), source, tuple(origins))
-
-
-def _starred(context: Context, binding: Binding) -> bool:
-    return None in context.stars or binding.alias in context.stars
 
 
 def _refuse_kafka_values(context: Context) -> None:

@@ -65,9 +65,13 @@ class Context:
 
     def wants(self, alias: str, column: Column) -> bool:
         """Whether the query may use this column of this source."""
-        if column.name in SYSTEM_COLUMNS:
-            return self.names.internal(alias, column.name) in self.needed
-        return None in self.stars or alias in self.stars or self.names.internal(alias, column.name) in self.needed
+        starred = None in self.stars or alias in self.stars
+        if column.name in WINDOW_BOUNDS:
+            # A star shows the bounds in a join, and to whoever asks in person.
+            starred = starred and (self.names.is_join or not self.persistent)
+        elif column.name in SYSTEM_COLUMNS:
+            starred = False
+        return starred or self.names.internal(alias, column.name) in self.needed
 
 
 def plan_query(

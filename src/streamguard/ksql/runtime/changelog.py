@@ -1,0 +1,89 @@
+"""The changelog of a query: its state, and how far it has read, in one compacted topic.
+
+A commit writes the last value of every key that changed, then a marker with the positions in the input topics that this
+state stands for. Only what a marker has closed counts: state and positions are restored from the same commit, so a
+record is folded into the state exactly once, whenever the process dies. What a crash left behind the last marker is
+taken back at start (each such key is written again as the last commit had it), before anything new is written: a later
+marker must not close over it.
+
+Key: MessagePack of (store, partition, key), of ("commit",) for the marker. Value: MessagePack, null for a removed key.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Consumer
+
+from streamguard.ksql.operators.record import OutputRecord
+from streamguard.ksql.operators.state import Stores, decode, encode
+from streamguard.ksql.runtime.clients import Sender, read_to_end
+
+log = logging.getLogger(__name__)
+Positions = dict[str, dict[int, int]]
+"""The next offset to read, by topic and partition."""
+
+MARKER = ("commit",)
+TOPIC_CONFIG = {"cleanup.policy": "compact", "min.compaction.lag.ms": "600000"}
+
+
+class Changelog:
+    """One query's changelog."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+
+    def restore(self, client: Consumer, stores: Stores) -> tuple[Positions | None, list[bytes]]:
+        """Fill the stores; the positions of the last commit (None if there never was one) and the keys left behind it."""
+        positions: Positions | None = None
+        pending: list[tuple[bytes, bytes | None]] = []
+        restored = 0
+        for message in read_to_end(client, self.topic):
+            key = message.key()
+            if decode(key) != MARKER:
+                pending.append((key, message.value()))
+                continue
+            for entry in pending:
+                self._apply(stores, *entry)
+            restored += len(pending)
+            pending.clear()
+            positions = decode(message.value())
+        log.info("%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(pending))
+        return positions, [key for key, _ in pending]
+
+    def _apply(self, stores: Stores, key: bytes, value: bytes | None) -> None:
+        name, partition, inner = decode(key)
+        stores.restore(name, partition, inner, None if value is None else decode(value))
+
+    def take_back(self, sender: Sender, stores: Stores, keys: Iterable[bytes], positions: Positions | None) -> None:
+        """Write the last committed value of keys that a crash left behind, and a marker."""
+        for key in dict.fromkeys(keys):
+            name, partition, inner = decode(key)
+            store = stores.by_name.get(name)
+            value = None if store is None else store.get(partition, inner)
+            self._send(sender, key, None if value is None else encode(value))
+        sender.flush()
+        if positions is not None:
+            self.write_marker(sender, positions)
+            sender.flush()
+
+    def write_changes(self, sender: Sender, stores: Stores) -> int:
+        """Hand over the last value of every key changed since the last commit; how many there were."""
+        count = 0
+        for name, partition, key, value in stores.changes():
+            self._send(sender, encode((name, partition, key)), None if value is None else encode(value))
+            count += 1
+        return count
+
+    def write_marker(self, sender: Sender, positions: Positions) -> None:
+        self._send(sender, encode(MARKER), encode(positions))
+
+    def _send(self, sender: Sender, key: bytes, value: bytes | None) -> None:
+        sender.send(OutputRecord(self.topic, key, value, -1))
+
+
+def merged(positions: Any) -> Positions:
+    """Positions as they came from MessagePack, with integer partitions."""
+    return {topic: {int(p): o for p, o in offsets.items()} for topic, offsets in positions.items()}

@@ -1,0 +1,184 @@
+"""Pull queries: the rows of a materialised table as they are now.
+
+A table that a query fills is held in that query's state. Looking up keys goes straight to them; anything else looks at
+every row. WHERE and SELECT run as the same operators that they are in any other query.
+
+Source: docs/developer-guide/ksqldb-reference/select-pull-query.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamguard.ksql import ast
+from streamguard.ksql.catalog import Catalog, DataSource
+from streamguard.ksql.errors import KsqlError
+from streamguard.ksql.operators.aggregate import GroupAggregation, SessionAggregation, TableAggregation, WindowAggregation
+from streamguard.ksql.operators.base import ProcessingError, Runtime
+from streamguard.ksql.operators.edges import Sink, row_builder
+from streamguard.ksql.operators.record import Record, Window
+from streamguard.ksql.operators.stateless import Project, TableFilter
+from streamguard.ksql.plan import sources
+from streamguard.ksql.planning.planner import PlannedQuery, plan_query
+from streamguard.ksql.topology import Topology
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: key and value in the order of the source's schema."""
+
+    key: tuple[Any, ...]
+    value: Sequence[Any]
+    time: int
+    window: Window | None = None
+
+
+def plan_pull(query: ast.Query, catalog: Catalog, config: Mapping[str, Any]) -> PlannedQuery:
+    """The plan of a pull query; KsqlError for clauses that it cannot have."""
+    refused = {
+        "GROUP BY": query.group_by, "PARTITION BY": query.partition_by, "HAVING": query.having, "WINDOW": query.window,
+    }
+    for clause, given in refused.items():
+        if given:
+            raise KsqlError(f"Pull queries don't support {clause} clauses.")
+    if isinstance(query.source, ast.Join):
+        raise KsqlError("Pull queries don't support JOIN clauses.")
+    return plan_query(query, catalog, config, persistent=False)
+
+
+def not_queryable(source: DataSource) -> KsqlError:
+    return KsqlError(
+        f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE "
+        f"QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info."
+    )
+
+
+def answer(
+    planned: PlannedQuery, query: ast.Query, materialised: Topology, log: Callable[[ProcessingError], None]
+) -> list[Sequence[Any]]:
+    """The rows of the result; the caller holds the lock of the topology's query."""
+    node = sources(planned.node)[0]
+    build = row_builder(node)
+    records = []
+    for row in rows(materialised, _wanted_keys(query, node.source)):
+        value = build(row.value, row.key, row.time, 0, 0, row.window, ())
+        records.append(Record(row.key, value, row.time, row.window))
+    results: list[Sequence[Any]] = []
+
+    def deliver(partition: int, found: list[Record]) -> None:
+        results.extend(r.value for r in found if r.value is not None)
+
+    runtime = Runtime("pull", lambda record: None, log, {})
+    topology = Topology(planned.node, runtime, deliver)
+    if records:
+        topology.sources[node.source.topic][0].emit(0, records)
+    return results if query.limit is None else results[: query.limit]
+
+
+def _wanted_keys(query: ast.Query, source: DataSource) -> set[Any] | None:
+    """The values that WHERE demands of a single key column; None if it does not pin them down."""
+    if len(source.schema.key) != 1 or query.where is None:
+        return None
+    name = source.schema.key[0].name
+    for condition in _conjuncts(query.where):
+        match condition:
+            case ast.Comparison("=", ast.ColumnRef(column), ast.Literal(value)) if column == name:
+                return {value}
+            case ast.Comparison("=", ast.Literal(value), ast.ColumnRef(column)) if column == name:
+                return {value}
+            case ast.InList(ast.ColumnRef(column), items) if column == name:
+                if all(isinstance(i, ast.Literal) for i in items):
+                    return {i.value for i in items if isinstance(i, ast.Literal)}
+    return None
+
+
+def _conjuncts(expression: ast.Expression) -> Iterator[ast.Expression]:
+    if isinstance(expression, ast.Logical) and expression.op == "AND":
+        yield from _conjuncts(expression.left)
+        yield from _conjuncts(expression.right)
+    else:
+        yield expression
+
+
+# --- the rows that a topology holds -----------------------------------------------------------------------------------
+
+
+def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
+    """The rows of the table that a persistent query fills, all of them or those of the keys given."""
+    sink = topology.operators[0]
+    assert isinstance(sink, Sink)
+    if sink.store is not None:
+        for table in sink.store.tables.values():
+            for key, value, time, window in table.values():
+                if keys is None or key[0] in keys:
+                    yield Row(tuple(key), value, time, window and tuple(window))
+        return
+    stages = topology.operators[1:]
+    aggregation = stages[-1]
+    results: list[Record] = []
+    last = list(reversed(stages[:-1]))
+    for record in _groups(aggregation, keys):
+        found = _through(last, record)
+        if found is not None:
+            results.append(found)
+    for r in results:
+        yield Row(r.key or (), r.value or (), r.time, r.window)
+
+
+def _through(stages: Sequence[Any], record: Record) -> Record | None:
+    """A group's row through HAVING and SELECT, without changing anything."""
+    for stage in stages:
+        if isinstance(stage, TableFilter):
+            if not stage.predicate(record.value):
+                return None
+        elif isinstance(stage, Project):
+            record = record.with_value(None if record.value is None else stage.row(record.value))
+    return record
+
+
+def _groups(aggregation: Any, keys: set[Any] | None) -> Iterator[Record]:
+    folder, store = aggregation.folder, aggregation.store
+    match aggregation:
+        case GroupAggregation() | TableAggregation():
+            for table in store.tables.values():
+                for states, time, key in _entries(table, keys, aggregation):
+                    yield Record(tuple(key), folder.row(tuple(key), states), time)
+        case WindowAggregation():
+            for table in store.tables.values():
+                for start in sorted(table):
+                    bounds = (start, start + aggregation.size)
+                    if aggregation.emitted is not None and not _is_final(aggregation, bounds):
+                        continue
+                    for states, time, key in _entries(table[start], keys, aggregation):
+                        yield Record(tuple(key), folder.row(tuple(key), states, *bounds), time, bounds)
+        case SessionAggregation():
+            for table in store.tables.values():
+                for key, sessions in _entries(table, keys, aggregation):
+                    for start, end, states in sessions:
+                        yield Record(tuple(key), folder.row(tuple(key), states, start, end), end, (start, end))
+
+
+def _is_final(aggregation: WindowAggregation, bounds: Window) -> bool:
+    assert aggregation.emitted is not None
+    closed = max((aggregation.emitted.get(p) for p in aggregation.store.tables), default=-1)
+    return bounds[1] <= closed
+
+
+def _entries(table: Mapping[Any, Any], keys: set[Any] | None, aggregation: Any) -> Iterator[Any]:
+    if keys is None:
+        yield from table.values()
+        return
+    for key in keys:
+        entry = table.get(aggregation.grouping.identity((key,)))
+        if entry is not None:
+            yield entry
+
+
+def result_keys(planned: PlannedQuery) -> list[str]:
+    """Which columns of the result are the table's key, by name."""
+    keys = {c.name for c in sources(planned.node)[0].source.schema.key}
+    return [c.name for c in planned.columns if c.name in keys]
+
+

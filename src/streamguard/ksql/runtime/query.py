@@ -1,0 +1,281 @@
+"""A persistent query at work: one thread that polls, runs, produces and commits.
+
+1. `_open`: the topology is built, state and positions restored from the changelog (`Changelog.restore`).
+2. `_run`: records are read in batches and fed to the topology; results go straight to the producer.
+3. `_commit`, now and then: what was produced is flushed, the changed state written, then the marker with the positions.
+   A query without state keeps its positions as its consumer group's offsets instead.
+
+With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
+A failure of the log or of the engine is reported, and the query starts again from its last commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streamguard.ksql.engine import PersistentQuery
+from streamguard.ksql.operators.base import ProcessingError, Runtime
+from streamguard.ksql.operators.record import OutputRecord
+from streamguard.ksql.runtime import clients, names
+from streamguard.ksql.runtime.api import PartitionOffsets, QueryStats
+from streamguard.ksql.runtime.changelog import TOPIC_CONFIG, Changelog, Positions, merged
+from streamguard.ksql.runtime.clients import KafkaTopics, Sender
+from streamguard.ksql.runtime.reading import Reader
+from streamguard.ksql.topology import Topology
+
+log = logging.getLogger(__name__)
+COMMIT_INTERVAL_MS = 500
+POLL_S = 0.1
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+
+
+def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A Kafka Streams setting: `ksql.streams.NAME` or plain `NAME`."""
+    return config.get(f"ksql.streams.{name}", config.get(name, default))
+
+
+class QueryRunner:
+    """Runs one persistent query in a thread of its own. `lock` is held while the state changes."""
+
+    def __init__(
+        self,
+        query: PersistentQuery,
+        servers: str,
+        service_id: str,
+        report: Callable[[ProcessingError], None],
+    ) -> None:
+        self.query = query
+        self.servers = servers
+        self.service_id = service_id
+        self.group = names.query_group(service_id, query.query_id)
+        self.lock = threading.RLock()
+        self.topology: Topology | None = None
+        self.state = "RUNNING"
+        self.consumed = self.consumed_bytes = self.produced = self.errors = 0
+        self.last_message_ms: int | None = None
+        self.ready = threading.Event()
+        self._report = report
+        self._stop = threading.Event()
+        self._paused = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=f"query-{query.query_id}", daemon=True)
+        guarantee = str(streams_property(query.config, "processing.guarantee", "at_least_once"))
+        self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
+        self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
+        self.changelog = Changelog(names.changelog_topic(service_id, query.query_id))
+
+    # --- from outside -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit and end; returns when the thread is gone."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=30)
+
+    def pause(self) -> None:
+        self._paused.set()
+        self.state = "PAUSED"
+
+    def resume(self) -> None:
+        self._paused.clear()
+        self.state = "RUNNING"
+
+    def stats(self) -> QueryStats:
+        return QueryStats(
+            self.state, self.consumed, self.consumed_bytes, self.produced, self.errors, self.last_message_ms, self.group,
+            self._offsets(),
+        )
+
+    def _offsets(self) -> dict[str, list[PartitionOffsets]]:
+        """Where the query stands in each partition of its topics; empty while it is not reading."""
+        reader = getattr(self, "_reader", None)
+        if reader is None:
+            return {}
+        result: dict[str, list[PartitionOffsets]] = {}
+        for topic, positions in reader.positions.items():
+            for partition, committed in positions.items():
+                low, high = reader.client.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=clients.TIMEOUT_S
+                )
+                result.setdefault(topic, []).append(PartitionOffsets(partition, low, high, committed))
+        return result
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                self._once()
+            except Exception as error:
+                self.errors += 1
+                self.state = "ERROR"
+                log.exception("query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s)
+                self._report_failure(error)
+                self._stop.wait(retry_s)
+                retry_s = FIRST_RETRY_S if time.monotonic() - started > 60 else min(2 * retry_s, LAST_RETRY_S)
+                self.state = "PAUSED" if self._paused.is_set() else "RUNNING"
+
+    def _report_failure(self, error: Exception) -> None:
+        try:
+            message = f"Query failed and starts again: {type(error).__name__}: {error}"
+            self._report(ProcessingError(self.query.query_id, "STREAMS_THREAD", message))
+        except Exception:
+            log.exception("the processing log cannot be written")
+
+    def _once(self) -> None:
+        """From open to close; raises what went wrong."""
+        consumer = clients.consumer(self.servers, self.group, read_committed=self.exactly_once)
+        transactional_id = self.group if self.exactly_once else None
+        producer = clients.producer(self.servers, transactional_id=transactional_id)
+        sender = Sender(producer)
+        try:
+            if self.exactly_once:
+                producer.init_transactions(30)
+            reader = self._open(consumer, sender)
+            self._run(reader, sender)
+        finally:
+            self._reader = None
+            with self.lock:
+                self.topology = None
+            consumer.close()
+            producer.purge()
+            producer.flush(0)
+
+    def _open(self, consumer: Consumer, sender: Sender) -> Reader:
+        topics = KafkaTopics(self.servers)
+        partitions = {}
+        for source in self.query.sources:
+            count = topics.partitions(source.topic)
+            if count is None:
+                raise clients.KafkaUnavailable(f"Topic '{source.topic}' of {source.name} does not exist.")
+            partitions[source.topic] = count
+        runtime = Runtime(
+            self.query.query_id,
+            self._output(sender),
+            self._row_error,
+            self.query.config,
+            partitions=max(partitions.values()),
+        )
+        topology = Topology(self.query.plan, runtime)
+        self.stateful = bool(runtime.stores.by_name)
+        positions = self._restore(topology, topics, consumer, sender) if self.stateful else self._committed(consumer, partitions)
+        with self.lock:
+            self.topology = topology
+        earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
+        reader = Reader(consumer, partitions, positions or {}, from_beginning=earliest)
+        self._sender = sender
+        self._in_transaction = False
+        self._commit(reader)
+        self._reader = reader
+        self.ready.set()
+        return reader
+
+    def _output(self, sender: Sender) -> Callable[[OutputRecord], None]:
+        send = sender.send
+
+        def output(record: OutputRecord) -> None:
+            self.produced += 1
+            send(record)
+
+        return output
+
+    def _restore(self, topology: Topology, topics: KafkaTopics, consumer: Consumer, sender: Sender) -> Positions | None:
+        topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
+        stores = topology.runtime.stores
+        positions, behind = self.changelog.restore(consumer, stores)
+        if behind and not self.exactly_once:
+            self.changelog.take_back(sender, stores, behind, positions)
+        return None if positions is None else merged(positions)
+
+    def _committed(self, consumer: Consumer, partitions: Mapping[str, int]) -> Positions:
+        wanted = [TopicPartition(t, p) for t, n in partitions.items() for p in range(n)]
+        positions: Positions = {}
+        for found in consumer.committed(wanted, timeout=clients.TIMEOUT_S):
+            if found.offset >= 0:
+                positions.setdefault(found.topic, {})[found.partition] = found.offset
+        return positions
+
+    def _run(self, reader: Reader, sender: Sender) -> None:
+        last_commit = time.monotonic()
+        dirty = False
+        while not self._stop.is_set():
+            if self._paused.is_set():
+                self._stop.wait(POLL_S)
+            else:
+                dirty |= self._step(reader)
+            sender.client.poll(0)
+            if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
+                self._commit(reader)
+                last_commit, dirty = time.monotonic(), False
+        if dirty:
+            self._commit(reader)
+
+    def _step(self, reader: Reader) -> bool:
+        """Read and process what there is; whether there was anything."""
+        batches = reader.poll(POLL_S)
+        if not batches:
+            return False
+        if self.exactly_once and not self._in_transaction:
+            self._sender.client.begin_transaction()
+            self._in_transaction = True
+        with self.lock:
+            assert self.topology is not None
+            for partition, records in batches:
+                self.topology.feed(partition, records)
+                self.consumed += len(records)
+                self.consumed_bytes += sum(len(r.value or b"") + len(r.key or b"") for r in records)
+        self.last_message_ms = batches[-1][1][-1].time
+        return True
+
+    def _commit(self, reader: Reader) -> None:
+        positions = reader.positions
+        if self.exactly_once:
+            self._commit_transaction(reader)
+            return
+        assert self.topology is not None
+        if self.stateful:
+            with self.lock:
+                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
+        self._sender.flush()
+        if self.stateful:
+            self.changelog.write_marker(self._sender, positions)
+            self._sender.flush()
+        self._commit_group(reader)
+
+    def _commit_transaction(self, reader: Reader) -> None:
+        assert self.topology is not None
+        client = self._sender.client
+        if not self._in_transaction:
+            client.begin_transaction()
+        if self.stateful:
+            with self.lock:
+                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
+            self.changelog.write_marker(self._sender, reader.positions)
+        offsets = [TopicPartition(t, p, o) for t, ps in reader.positions.items() for p, o in ps.items()]
+        client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), clients.TIMEOUT_S)
+        client.commit_transaction(clients.TIMEOUT_S)
+        self._in_transaction = False
+
+    def _commit_group(self, reader: Reader) -> None:
+        """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see."""
+        offsets = [TopicPartition(t, p, o) for t, ps in reader.positions.items() for p, o in ps.items()]
+        try:
+            reader.client.commit(offsets=offsets, asynchronous=self.stateful)
+        except KafkaException as error:
+            if not self.stateful:
+                raise
+            log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
+
+    def _row_error(self, error: ProcessingError) -> None:
+        self.errors += 1
+        self._report(error)

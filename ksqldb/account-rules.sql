@@ -1,0 +1,162 @@
+-- Rules that look back over an account's own payments, without the borders of windows. Reads the sources of queries.sql:
+-- deploy that first (start.sh does).
+
+-- The limits, once. Times in milliseconds, amounts in the currency of the transaction, distances in kilometres.
+DEFINE lookback_count = '3';
+DEFINE lookback_ms = '60000';
+DEFINE burst_count = '5';
+DEFINE burst_ms = '120000';
+DEFINE anomaly_times = '10';
+DEFINE anomaly_after = '5';
+DEFINE travel_km = '50';
+DEFINE travel_ms = '300000';
+DEFINE spend_amount = '10000';
+
+-- What an account did last, by the order of the log; the newest stands at the end.
+CREATE TABLE account_recent WITH (KAFKA_TOPIC='account_recent', VALUE_FORMAT='JSON') AS
+SELECT account_id,
+       AS_VALUE(account_id) AS account,
+       LATEST_BY_OFFSET(event_time, 20) AS times,
+       LATEST_BY_OFFSET(transaction_id) AS transaction_id,
+       LATEST_BY_OFFSET(amount) AS amount,
+       COUNT(*) AS tx_count,
+       SUM(amount) AS total_amount
+FROM transactions
+GROUP BY account_id
+EMIT CHANGES;
+
+CREATE STREAM account_recent_changes (
+  account VARCHAR,
+  times ARRAY<BIGINT>,
+  transaction_id VARCHAR,
+  amount DOUBLE,
+  tx_count BIGINT,
+  total_amount DOUBLE
+) WITH (KAFKA_TOPIC='account_recent', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');
+
+-- Rule: more payments than the limit in the minute that ends with this one. `amount` is that of the last payment.
+INSERT INTO fraud_alerts WITH (QUERY_ID='lookback_velocity')
+SELECT account AS account_id,
+       CONCAT('LOOKBACK_VELOCITY:', transaction_id) AS alert_id,
+       'LOOKBACK_VELOCITY' AS rule,
+       transaction_id,
+       amount,
+       CAST(ARRAY_LENGTH(FILTER(times, t => t > times[-1] - ${lookback_ms} AND t <= times[-1])) AS BIGINT) AS tx_count,
+       times[-1] - ${lookback_ms} + 1 AS window_start,
+       times[-1] + 1 AS window_end,
+       times[-1] AS detected_at
+FROM account_recent_changes
+WHERE ARRAY_LENGTH(FILTER(times, t => t > times[-1] - ${lookback_ms} AND t <= times[-1])) > ${lookback_count}
+PARTITION BY account
+EMIT CHANGES;
+
+-- Rule: the second limit, over two minutes.
+INSERT INTO fraud_alerts WITH (QUERY_ID='lookback_burst')
+SELECT account AS account_id,
+       CONCAT('LOOKBACK_BURST:', transaction_id) AS alert_id,
+       'LOOKBACK_BURST' AS rule,
+       transaction_id,
+       amount,
+       CAST(ARRAY_LENGTH(FILTER(times, t => t > times[-1] - ${burst_ms} AND t <= times[-1])) AS BIGINT) AS tx_count,
+       times[-1] - ${burst_ms} + 1 AS window_start,
+       times[-1] + 1 AS window_end,
+       times[-1] AS detected_at
+FROM account_recent_changes
+WHERE ARRAY_LENGTH(FILTER(times, t => t > times[-1] - ${burst_ms} AND t <= times[-1])) > ${burst_count}
+PARTITION BY account
+EMIT CHANGES;
+
+-- Rule: a payment many times the account's own average before it, once there are enough of them.
+INSERT INTO fraud_alerts WITH (QUERY_ID='amount_anomaly')
+SELECT account AS account_id,
+       CONCAT('AMOUNT_ANOMALY:', transaction_id) AS alert_id,
+       'AMOUNT_ANOMALY' AS rule,
+       transaction_id,
+       amount,
+       CAST(1 AS BIGINT) AS tx_count,
+       times[-1] AS window_start,
+       times[-1] AS window_end,
+       times[-1] AS detected_at
+FROM account_recent_changes
+WHERE tx_count > ${anomaly_after} AND amount > ${anomaly_times} * (total_amount - amount) / (tx_count - 1)
+PARTITION BY account
+EMIT CHANGES;
+
+-- The last two places of an account. Payments without a place say nothing about travel.
+CREATE TABLE account_places WITH (KAFKA_TOPIC='account_places', VALUE_FORMAT='JSON') AS
+SELECT account_id,
+       AS_VALUE(account_id) AS account,
+       LATEST_BY_OFFSET(event_time, 2) AS times,
+       LATEST_BY_OFFSET(latitude, 2) AS latitudes,
+       LATEST_BY_OFFSET(longitude, 2) AS longitudes,
+       LATEST_BY_OFFSET(transaction_id) AS transaction_id,
+       LATEST_BY_OFFSET(amount) AS amount
+FROM transactions
+WHERE latitude IS NOT NULL AND longitude IS NOT NULL
+GROUP BY account_id
+EMIT CHANGES;
+
+CREATE STREAM account_places_changes (
+  account VARCHAR,
+  times ARRAY<BIGINT>,
+  latitudes ARRAY<DOUBLE>,
+  longitudes ARRAY<DOUBLE>,
+  transaction_id VARCHAR,
+  amount DOUBLE
+) WITH (KAFKA_TOPIC='account_places', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');
+
+-- Rule: two places further apart than anybody travels in the time between.
+INSERT INTO fraud_alerts WITH (QUERY_ID='impossible_travel')
+SELECT account AS account_id,
+       CONCAT('IMPOSSIBLE_TRAVEL:', transaction_id) AS alert_id,
+       'IMPOSSIBLE_TRAVEL' AS rule,
+       transaction_id,
+       amount,
+       CAST(2 AS BIGINT) AS tx_count,
+       LEAST(times[1], times[2]) AS window_start,
+       GREATEST(times[1], times[2]) + 1 AS window_end,
+       times[2] AS detected_at
+FROM account_places_changes
+WHERE ARRAY_LENGTH(times) = 2
+  AND ABS(times[2] - times[1]) < ${travel_ms}
+  AND GEO_DISTANCE(latitudes[1], longitudes[1], latitudes[2], longitudes[2], 'KM') > ${travel_km}
+PARTITION BY account
+EMIT CHANGES;
+
+-- Rule: much money in five minutes, whatever the number of payments.
+CREATE TABLE account_spend WITH (KAFKA_TOPIC='account_spend', VALUE_FORMAT='JSON') AS
+SELECT account_id,
+       AS_VALUE(account_id) AS account,
+       COUNT(*) AS tx_count,
+       SUM(amount) AS total_amount,
+       LATEST_BY_OFFSET(transaction_id) AS transaction_id,
+       WINDOWSTART AS window_start,
+       WINDOWEND AS window_end
+FROM transactions
+WINDOW TUMBLING (SIZE 5 MINUTES, GRACE PERIOD 10 SECONDS)
+GROUP BY account_id
+HAVING SUM(amount) > ${spend_amount}
+EMIT CHANGES;
+
+CREATE STREAM account_spend_changes (
+  account VARCHAR,
+  tx_count BIGINT,
+  total_amount DOUBLE,
+  transaction_id VARCHAR,
+  window_start BIGINT,
+  window_end BIGINT
+) WITH (KAFKA_TOPIC='account_spend', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');
+
+INSERT INTO fraud_alerts WITH (QUERY_ID='window_amount')
+SELECT account AS account_id,
+       CONCAT('WINDOW_AMOUNT:', account, ':', CAST(window_start AS VARCHAR)) AS alert_id,
+       'WINDOW_AMOUNT' AS rule,
+       transaction_id,
+       total_amount AS amount,
+       tx_count,
+       window_start,
+       window_end,
+       ROWTIME AS detected_at
+FROM account_spend_changes
+PARTITION BY account
+EMIT CHANGES;

@@ -1,7 +1,8 @@
 """LATEST_BY_OFFSET and EARLIEST_BY_OFFSET, of one value or of N.
 
 Each kept value carries the number under which it came, so that two sessions that merge know which came first: the
-later session in time may well hold the earlier offset.
+later session in time may well hold the earlier offset. The numbers begin with the clock, so that they go on growing
+after a restart, when states come back that were numbered before.
 """
 
 from __future__ import annotations
@@ -28,15 +29,11 @@ class _ByOffset:
         self.limit: int = site.literals.get(1, 1) if constants and constants[0] != BOOLEAN else 1
         if self.limit < 1:
             raise KsqlError("the number of values to keep must be 1 or greater")
-        self.sequence = 0
+        self.sequence = site.now_ms() << 20
 
     def number(self) -> int:
         self.sequence += 1
         return self.sequence
-
-    def seen(self, number: int) -> None:
-        """Keeps the numbers growing after a restart, when states come back that were numbered before."""
-        self.sequence = max(self.sequence, number)
 
 
 @aggregate("LATEST_BY_OFFSET", _SINGLE, description="The latest value, or the latest N, by offset.")
@@ -56,7 +53,6 @@ class Latest(_ByOffset):
     def merge(self, left: Any, right: Any) -> Any:
         if left is None or right is None:
             return right if left is None else left
-        self.seen(max(left[0], right[0]))
         return left if left[0] > right[0] else right
 
     def result(self, state: Any) -> Any:
@@ -73,8 +69,6 @@ class LatestN(_ByOffset):
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if value is not None or not self.ignore_nulls:
-            if state and state[-1][0] > self.sequence:
-                self.seen(state[-1][0])
             state.append([self.number(), value])
             if len(state) > self.limit:
                 del state[0]
@@ -103,7 +97,6 @@ class Earliest(_ByOffset):
     def merge(self, left: Any, right: Any) -> Any:
         if left is None or right is None:
             return right if left is None else left
-        self.seen(max(left[0], right[0]))
         return left if left[0] <= right[0] else right
 
     def result(self, state: Any) -> Any:
@@ -124,10 +117,7 @@ class EarliestN(_ByOffset):
         return state
 
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
-        merged = sorted(left + right, key=lambda pair: pair[0])[: self.limit]
-        if merged:
-            self.seen(merged[-1][0])
-        return merged
+        return sorted(left + right, key=lambda pair: pair[0])[: self.limit]
 
     def result(self, state: list[Any]) -> list[Any]:
         return [value for _, value in state]

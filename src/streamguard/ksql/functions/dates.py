@@ -10,7 +10,7 @@ from streamguard.ksql.ast import UNIT_MS
 from streamguard.ksql.datetimes import DAY_MS, convert_zone, zone
 from streamguard.ksql.errors import EvaluationError
 from streamguard.ksql.functions.registry import CallSite, scalar
-from streamguard.ksql.java import wrap_long
+from streamguard.ksql.java import wrap_int, wrap_long
 
 DATE = "DATE / TIME"
 
@@ -158,7 +158,7 @@ def _unit_ms(unit: str) -> int:
 
 def _date_by(sign: int) -> Callable[[str, int, int], int]:
     def add(unit: str, interval: int, days: int) -> int:
-        return (days * DAY_MS + sign * interval * _unit_ms(unit)) // DAY_MS
+        return wrap_int((days * DAY_MS + sign * interval * _unit_ms(unit)) // DAY_MS)
 
     return add
 

@@ -39,6 +39,8 @@ _DIFFERENCES = """\
 - `SUBSTRING`, `INSTR` and the padding functions count characters beyond the basic plane (emoji) once, where Java counts
   them twice; `LEN` counts as Java does.
 - Week numbers (`w`, `W`, `Y`, `e` in date patterns) are those of the locale en_US.
+- `GENERATE_SERIES` gives at most 1,000,000 elements, `LPAD` and `RPAD` pad to at most 16 MiB: beyond, the result is
+  NULL with an entry in the processing log, where ksqlDB would take all memory.
 - Avro, Protobuf and JSON Schema need a schema registry and are not supported.
 """
 

@@ -19,7 +19,7 @@ def total(function: Callable[[float], float]) -> Callable[[float], float]:
 
     def run(value: float) -> float:
         try:
-            return function(value)
+            return function(float(value))
         except ValueError:
             return math.nan
         except OverflowError:
@@ -42,12 +42,22 @@ def _cotangent(value: float) -> float:
 
 
 def _cube_root(value: float) -> float:
-    """Rounded to the whole number where that is exact: 27 has the root 3.0, not 3.0000000000000004."""
-    if not math.isfinite(value):
+    """By Newton's method from a near value: the power 1/3 alone is off in the last digits."""
+    if not math.isfinite(value) or value == 0:
         return value
     root = math.copysign(abs(value) ** (1 / 3), value)
-    whole = float(round(root))
-    return whole if whole**3 == value else root
+    for _ in range(2):
+        root -= (root - value / (root * root)) / 3
+    return root
+
+
+def _degrees(radians: float) -> float:
+    return radians * 180 / math.pi
+
+
+def _radians(degrees: float) -> float:
+    """In this order of operations the recorded distances come out to the last digit."""
+    return degrees / 180 * math.pi
 
 
 def _logarithm(value: float) -> float:
@@ -65,10 +75,10 @@ _register("CBRT", "The cube root.", _cube_root)
 _register("COS", "The cosine of an angle in radians.", math.cos)
 _register("COSH", "The hyperbolic cosine.", math.cosh)
 _register("COT", "The cotangent of an angle in radians.", _cotangent)
-_register("DEGREES", "An angle in radians as degrees.", math.degrees)
+_register("DEGREES", "An angle in radians as degrees.", _degrees)
 _register("EXP", "e to the power of the number.", math.exp, "exponent")
 _register("LN", "The natural logarithm.", _logarithm)
-_register("RADIANS", "An angle in degrees as radians.", math.radians)
+_register("RADIANS", "An angle in degrees as radians.", _radians)
 _register("SIN", "The sine of an angle in radians.", math.sin)
 _register("SINH", "The hyperbolic sine.", _sinh)
 _register("SQRT", "The square root; NaN of a negative number.", math.sqrt)
@@ -124,11 +134,6 @@ def angle(y: float, x: float) -> float:
 @scalar("PI", "() -> DOUBLE", category=MATH, description="The number pi.")
 def pi() -> float:
     return math.pi
-
-
-def _radians(degrees: float) -> float:
-    """In this order of operations the recorded distances come out to the last digit."""
-    return degrees / 180 * math.pi
 
 
 def _radius(units: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from streamguard.ksql.errors import EvaluationError
@@ -12,6 +13,14 @@ REGEX = "REGULAR EXPRESSION"
 _replacement = lru_cache(maxsize=256)(java_regex.replacement)
 
 
+def _with_group(pattern: str, group: int) -> re.Pattern[str]:
+    """The compiled pattern; EvaluationError if it has no such group."""
+    compiled = java_regex.compile_java(pattern)
+    if not 0 <= group <= compiled.groups:
+        raise EvaluationError(f"No group {group}")
+    return compiled
+
+
 @scalar(
     "REGEXP_EXTRACT",
     "(pattern VARCHAR, input VARCHAR) -> VARCHAR",
@@ -20,7 +29,7 @@ _replacement = lru_cache(maxsize=256)(java_regex.replacement)
     description="The first part of the input that matches a pattern, or one group of it; NULL if none does.",
 )
 def extract(pattern: str, text: str, group: int = 0) -> str | None:
-    match = java_regex.compile_java(pattern).search(text)
+    match = _with_group(pattern, group).search(text)
     return match.group(group) if match else None
 
 
@@ -32,10 +41,7 @@ def extract(pattern: str, text: str, group: int = 0) -> str | None:
     description="All parts of the input that match a pattern, or one group of each.",
 )
 def extract_all(pattern: str, text: str, group: int = 0) -> list[str | None]:
-    compiled = java_regex.compile_java(pattern)
-    if not 0 <= group <= compiled.groups:
-        raise EvaluationError(f"No group {group}")
-    return [match.group(group) for match in compiled.finditer(text)]
+    return [match.group(group) for match in _with_group(pattern, group).finditer(text)]
 
 
 @scalar(

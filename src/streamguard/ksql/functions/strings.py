@@ -8,6 +8,8 @@ from streamguard.ksql.errors import EvaluationError
 from streamguard.ksql.functions.registry import scalar
 
 STRING = "STRING"
+PADDING_LIMIT = 16 * 1024 * 1024
+"""Longer than this is no text that a record could carry, but enough to take all memory."""
 JAVA_SPACE = "".join(map(chr, range(33)))
 
 
@@ -112,6 +114,8 @@ def _padding(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
     """What is missing to the target length; None if no result is possible."""
     if target < 0 or not padding:
         return None
+    if target > PADDING_LIMIT:
+        raise EvaluationError(f"cannot pad to more than {PADDING_LIMIT}")
     missing = max(0, target - len(value))
     return (padding * (missing // len(padding) + 1))[:missing]
 

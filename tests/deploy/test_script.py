@@ -19,6 +19,8 @@ def _read(tmp_path: Path, text: str) -> list[str]:
 
 def test_the_projects_files_can_be_read() -> None:
     for file in sorted((PROJECT_ROOT / "ksqldb").glob("*.sql")):
+        if file.stem.endswith("-values"):
+            continue  # rows, not definitions: for the shell
         assert read(file), file
 
 

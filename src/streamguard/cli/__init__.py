@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Store transactions and alerts in the database, until stopped.",
     ),
     "generate": ("streamguard.producer.cli", "app", "Make payments, or replay recorded ones."),
+    "simulate": ("streamguard.producer.cli", "simulate_app", "Look at what the generator would make."),
+    "evaluate": ("streamguard.producer.cli", "evaluate_app", "A scorecard of the rules against the truth."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that must not pay."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "What the desk vouches for."),

@@ -6,11 +6,15 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Annotated
 
+import orjson
 import typer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
 from sqlalchemy import Table, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
+from streamguard.config import get_settings
 from streamguard.database import AllowlistRow, BlacklistRow
 
 
@@ -41,6 +45,8 @@ def _commands(table: Table, help_text: str) -> typer.Typer:
         statement = insert(table).values({"kind": kind.value, "value": value, **changes})
         with database() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["kind", "value"], set_=changes))
+        if table.name == BLACKLIST_TOPIC:
+            publish([(f"{kind.value}:{value}", _entry(reason, expires))])
         print(
             f"{kind.value} {value} is on the {name}{'' if expires is None else f' until {expires:%Y-%m-%d %H:%M} UTC'}"
         )
@@ -53,6 +59,8 @@ def _commands(table: Table, help_text: str) -> typer.Typer:
         if not done.rowcount:
             typer.echo(f"{kind.value} {value} is not on the {name}", err=True)
             raise typer.Exit(1)
+        if table.name == BLACKLIST_TOPIC:
+            publish([(f"{kind.value}:{value}", None)])
         print(f"{kind.value} {value} is off the {name}")
 
     @app.command("list")
@@ -76,7 +84,51 @@ def _table(model: type[BlacklistRow] | type[AllowlistRow]) -> Table:
     return table
 
 
+BLACKLIST_TOPIC = "blacklist"
+"""The compacted topic that ksqldb/blacklist.sql joins with: the key is KIND:VALUE, a tombstone takes an entry off."""
+
+
+def publish(entries: list[tuple[str, bytes | None]]) -> None:
+    """Write entries to the compacted topic, made on first use. A log that is away is said: the table has the entry."""
+    settings = get_settings()
+    servers = settings.kafka_bootstrap_servers.split(",")
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=2_000)
+        try:
+            if BLACKLIST_TOPIC not in admin.list_topics():
+                topic = {"num_partitions": settings.topic_partitions, "replication_factor": -1}
+                admin.create_topics({BLACKLIST_TOPIC: {**topic, "configs": {"cleanup.policy": "compact"}}})
+        finally:
+            admin.close()
+        producer = KafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
+        try:
+            for sent in [producer.send(BLACKLIST_TOPIC, key=key.encode(), value=value) for key, value in entries]:
+                sent.get(timeout=10)
+        finally:
+            producer.close(timeout=2)
+    except KafkaError as error:
+        typer.echo(
+            f"the log was not told ({type(error).__name__}); `streamguard blacklist sync` tells it all", err=True
+        )
+
+
+def _entry(reason: str, expires: datetime | None) -> bytes:
+    expires_ms = None if expires is None else round(expires.timestamp() * 1000)
+    return orjson.dumps({"REASON": reason, "EXPIRES_AT": expires_ms})
+
+
 blacklist_app = _commands(
     _table(BlacklistRow), "Accounts, merchants, devices, addresses and countries that must not pay."
 )
 allowlist_app = _commands(_table(AllowlistRow), "What the desk vouches for: its alerts are dismissed.")
+
+
+@blacklist_app.command()
+def sync() -> None:
+    """Write the whole blacklist to its topic, for the SQL rule that joins with it."""
+    with database() as connection:
+        rows = connection.execute(
+            select(BlacklistRow.kind, BlacklistRow.value, BlacklistRow.reason, BlacklistRow.expires_at)
+        ).all()
+    publish([(f"{row.kind}:{row.value}", _entry(row.reason, row.expires_at)) for row in rows])
+    print(f"{len(rows)} entries written")

@@ -9,7 +9,7 @@ from pathlib import Path
 from streamguard.broker.configs import check_topic_config
 from streamguard.broker.errors import BrokerError, KafkaError
 from streamguard.broker.options import BrokerOptions
-from streamguard.broker.server import run
+from streamguard.broker.server import parse_listen, run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--topic-default", action="append", default=[], metavar="NAME=VALUE", help="e.g. max.message.bytes=10485760"
     )
+    parser.add_argument("--sasl", action="store_true", help="clients log in (SCRAM-SHA-256/512, PLAIN)")
+    parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then speaks TLS")
+    parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="give out Prometheus metrics there (loopback)")
     given = parser.parse_args(arguments)
     try:
         defaults = parse_topic_defaults(given.topic_default)
@@ -30,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
             auto_create_topics=not given.no_auto_create_topics,
             default_partitions=given.default_partitions,
             topic_defaults=defaults,
+            sasl=given.sasl,
+            tls_certificate=given.tls_certificate,
+            tls_key=given.tls_key,
+            metrics_listen=parse_listen(given.metrics) if given.metrics else None,
         )
         run(given.data_dir, given.listen, options)
     except BrokerError as error:

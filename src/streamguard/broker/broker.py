@@ -3,6 +3,7 @@
 DIR/LOCK            held while a broker runs on the folder
 DIR/identity.json   cluster id
 DIR/producer-ids    the first producer id not yet handed out
+DIR/users.json      salted, hashed credentials
 DIR/topics.json     topics, partitions, settings
 DIR/logs/T-P/       the segments of partition P of topic T
 DIR/state/          committed offsets and groups; transactions
@@ -29,6 +30,7 @@ from streamguard.broker.groups.coordinator import GroupCoordinator
 from streamguard.broker.groups.offsets import OffsetStore
 from streamguard.broker.metrics import Metrics
 from streamguard.broker.options import BrokerOptions
+from streamguard.broker.security.users import USERS_FILE, Users
 from streamguard.broker.storage.filesystem import FileSystem
 from streamguard.broker.storage.flusher import Flusher
 from streamguard.broker.storage.statelog import StateLog
@@ -106,6 +108,7 @@ class Broker:
         self.fs.make_directory(state)
         self.cluster_id = self._identity(folder / "identity.json")
         self.producer_ids = ProducerIds(folder / "producer-ids", self.fs)
+        self.users = Users(folder / USERS_FILE, self.fs)
         self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults)
         self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock))
         self.groups = GroupCoordinator(

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _RECEIVE_BYTES = 64 * 1024
 _GROW_BYTES = 1024 * 1024
 _API_VERSIONS = 18
+_BEFORE_LOGIN = frozenset({_API_VERSIONS, 17, 36})  # SaslHandshake, SaslAuthenticate
+_MAX_FRAME_BEFORE_LOGIN = 64 * 1024
 
 
 class RequestError(Exception):
@@ -125,6 +127,11 @@ class Connection(asyncio.BufferedProtocol):
         """Whether no answer is owed."""
         return not self._slots
 
+    @property
+    def _stranger(self) -> bool:
+        """Whether a login is wanted and has not happened."""
+        return self._options.sasl and self.caller.principal is None
+
     # Frames
 
     def _compact(self) -> None:
@@ -180,8 +187,9 @@ class Connection(asyncio.BufferedProtocol):
         if have < 4:
             return None
         size = struct.unpack_from(">i", self._buffer, self._start)[0]
-        if not 8 <= size <= self._options.max_frame_bytes:
-            raise RequestError(f"a frame of {size} bytes (8 to {self._options.max_frame_bytes} are taken)")
+        most = _MAX_FRAME_BEFORE_LOGIN if self._stranger else self._options.max_frame_bytes
+        if not 8 <= size <= most:
+            raise RequestError(f"a frame of {size} bytes (8 to {most} are taken)")
         if have >= size + 4:
             begin = self._start + 4
             self._start = begin + size
@@ -228,6 +236,8 @@ class Connection(asyncio.BufferedProtocol):
         handler = HANDLERS.get(key)
         if handler is None:
             raise RequestError(f"API key {key} is not spoken here")
+        if self._stranger and key not in _BEFORE_LOGIN:
+            raise RequestError(f"{handler.name} before a login")
         if not handler.min_version <= version <= handler.max_version:
             if key != _API_VERSIONS:
                 raise RequestError(f"{handler.name} v{version} is not spoken here")

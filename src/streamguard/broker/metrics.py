@@ -11,6 +11,7 @@ class Metrics:
     def __init__(self) -> None:
         self.bytes_in: dict[str, int] = defaultdict(int)
         self.records_in: dict[str, int] = defaultdict(int)
+        self.records_out: dict[str, int] = defaultdict(int)
         self.bytes_out: dict[str, int] = defaultdict(int)
         self.requests: dict[str, int] = defaultdict(int)
         self.request_seconds: dict[str, float] = defaultdict(float)
@@ -22,7 +23,8 @@ class Metrics:
         self.records_in[topic] += records
         self.bytes_in[topic] += size
 
-    def fetched(self, topic: str, size: int) -> None:
+    def fetched(self, topic: str, records: int, size: int) -> None:
+        self.records_out[topic] += records
         self.bytes_out[topic] += size
 
     def request(self, api: str, seconds: float) -> None:

@@ -17,6 +17,10 @@ class BrokerOptions:
     auto_create_topics: bool = True
     default_partitions: int = 1
     topic_defaults: dict[str, str] = field(default_factory=dict)
+    sasl: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    metrics_listen: tuple[str, int] | None = None
     max_frame_bytes: int = 100 * 1024 * 1024
     fetch_max_bytes: int = 8 * 1024 * 1024
     max_connections: int = 1000
@@ -27,6 +31,11 @@ class BrokerOptions:
     retention_check_interval_ms: int = 60_000
     compaction_interval_ms: int = 15_000
     offsets_retention_ms: int = 7 * 24 * 3600 * 1000
+
+    @property
+    def protocol(self) -> str:
+        """Kafka's name for what is spoken on the listener."""
+        return ("SASL_" if self.sasl else "") + ("SSL" if self.tls_certificate else "PLAINTEXT")
 
     def as_kafka_configs(self) -> dict[str, str]:
         """These options under the names that Kafka gives them, for DescribeConfigs of the broker."""
@@ -40,7 +49,7 @@ class BrokerOptions:
             "delete.topic.enable": "true",
             "fetch.max.bytes": str(self.fetch_max_bytes),
             "group.initial.rebalance.delay.ms": str(self.rebalance_initial_delay_ms),
-            "listeners": f"PLAINTEXT://{self.host}:{self.port}",
+            "listeners": f"{self.protocol}://{self.host}:{self.port}",
             "log.cleanup.policy": self.topic_defaults.get("cleanup.policy", "delete"),
             "log.dirs": str(self.data_dir),
             "log.retention.ms": self.topic_defaults.get("retention.ms", "604800000"),

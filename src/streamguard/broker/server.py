@@ -21,7 +21,9 @@ from streamguard.broker import api
 from streamguard.broker.broker import Broker
 from streamguard.broker.connection import Connection
 from streamguard.broker.errors import BrokerError
+from streamguard.broker.exposition import MetricsServer
 from streamguard.broker.options import BrokerOptions
+from streamguard.broker.security.listener import check_listener, is_loopback, tls_context
 
 log = logging.getLogger("streamguard.broker")
 
@@ -46,13 +48,16 @@ class Server:
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._metrics = MetricsServer(broker, self._connections)
 
     async def start(self) -> int:
         """Listen; returns the port (the real one for port 0). Raises BrokerError."""
         options = self._broker.options
+        check_listener(options, users=bool(self._broker.users.credentials))
+        tls = tls_context(options)
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self._broker, self._connections), options.host, options.port, backlog=512
+                lambda: Connection(self._broker, self._connections), options.host, options.port, backlog=512, ssl=tls
             )
         except socket.gaierror as error:
             raise BrokerError(f"The listen address {options.host} is unknown: {error.strerror}.") from error
@@ -64,6 +69,8 @@ class Server:
             raise BrokerError(
                 f"Cannot listen on {options.host}:{options.port}: {os.strerror(error.errno or 0)}."
             ) from error
+        if options.metrics_listen is not None:
+            await self._start_metrics(*options.metrics_listen)
         port = int(self._server.sockets[0].getsockname()[1])
         self._broker.advertised = (options.host, port)
         self._tasks = [
@@ -77,6 +84,14 @@ class Server:
             asyncio.create_task(self._every(10.0, self._close_idle)),
         ]
         return port
+
+    async def _start_metrics(self, host: str, port: int) -> None:
+        if not is_loopback(host):
+            raise BrokerError(f"Metrics are given out on loopback only, not on {host}.")
+        try:
+            await self._metrics.start(host, port)
+        except OSError as error:
+            raise BrokerError(f"The metrics port {port} on {host} cannot be used: {error.strerror}.") from error
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> None:
         while True:
@@ -96,6 +111,7 @@ class Server:
 
     async def stop(self) -> None:
         """Take no more requests, let clients go, sync and close."""
+        self._metrics.close()
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -116,7 +132,7 @@ async def serve(options: BrokerOptions) -> None:
     try:
         port = await server.start()
     except BrokerError:
-        await broker.close()
+        await server.stop()
         raise
     log.info(
         "listening on %s:%d: %d topics, ready in %.2f s",

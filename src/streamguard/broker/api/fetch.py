@@ -18,6 +18,7 @@ from streamguard.broker.errors import ErrorCode, KafkaError
 from streamguard.broker.registry import Call, handles
 from streamguard.broker.storage.log import LEADER_EPOCH, PartitionLog
 from streamguard.broker.storage.producers import AbortedTransaction
+from streamguard.broker.storage.records import count_records
 from streamguard.broker.wire import Writer
 
 _FLEXIBLE = 12
@@ -115,7 +116,7 @@ def _read(call: Call, request: Any) -> tuple[_Parts, int, bool]:
                 part.code, failed = error.code, True
             size += len(part.data)
             if part.data and topic is not None:
-                call.broker.metrics.fetched(topic.name, len(part.data))
+                call.broker.metrics.fetched(topic.name, count_records(part.data), len(part.data))
             partitions.append(part)
         parts.append(((wanted.topic_id or _NO_ID) if call.version >= _BY_ID else wanted.topic, partitions))
     return parts, size, failed

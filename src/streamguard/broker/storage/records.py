@@ -30,6 +30,7 @@ from streamguard.broker.errors import ErrorCode, KafkaError
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = _HEADER.size
+_LENGTH_AND_COUNT = struct.Struct(">i45xi")
 _CRC = struct.Struct(">I")
 _PLACE_OFFSET = struct.Struct(">q")
 _PLACE_EPOCH = struct.Struct(">i")
@@ -111,6 +112,17 @@ def increment_sequence(sequence: int, by: int) -> int:
 def read_header(data: Buffer, position: int = 0) -> BatchHeader:
     """The header at `position`. Raises struct.error if fewer than 61 bytes are there."""
     return BatchHeader._make(_HEADER.unpack_from(data, position))
+
+
+def count_records(data: Buffer) -> int:
+    """How many records the headers of the batches in `data` announce; a batch cut short at the end counts whole."""
+    position = count = 0
+    end = len(data) - HEADER_SIZE
+    while position <= end:
+        length, records = _LENGTH_AND_COUNT.unpack_from(data, position + 8)
+        count += records
+        position += length + PREFIX_SIZE
+    return count
 
 
 def checksum_holds(batch: Buffer, header: BatchHeader) -> bool:

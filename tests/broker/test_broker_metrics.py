@@ -1,0 +1,39 @@
+"""Metrics as Prometheus reads them."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+
+from tests.support.broker import BrokerProcess, free_port
+
+
+def test_what_went_in_and_out_is_counted(tmp_path: Path) -> None:
+    port = free_port()
+    with BrokerProcess(tmp_path / "log", arguments=("--metrics", f"127.0.0.1:{port}")) as broker:
+        producer = KafkaProducer(bootstrap_servers=broker.address, acks="all")
+        for _ in range(5):
+            producer.send("counted", b"x" * 100).get(10)
+        producer.close()
+        consumer = KafkaConsumer(
+            "counted", bootstrap_servers=broker.address, group_id="g", auto_offset_reset="earliest", max_poll_records=3
+        )
+        while not consumer.poll(500):
+            pass
+        consumer.commit()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        with pytest.raises(urllib.error.HTTPError) as missing, urllib.request.urlopen(f"http://127.0.0.1:{port}/x"):
+            pass
+        missing.value.close()
+        consumer.close()
+    assert 'streamguard_broker_records_in_total{topic="counted"} 5' in lines
+    assert 'streamguard_broker_records_out_total{topic="counted"} 5' in lines
+    assert 'streamguard_broker_group_lag_records{group="g",topic="counted",partition="0"} 2' in lines
+    assert 'streamguard_broker_group_members{group="g"} 1' in lines
+    assert any(line.startswith('streamguard_broker_request_seconds_total{api="Produce"} ') for line in lines)
+    assert any(line.startswith("streamguard_broker_sync_seconds_total ") for line in lines)

@@ -75,7 +75,6 @@ CHOICES: list[tuple[str, list[SqlType | None], list[SqlType | None], SqlType | N
     ("EXPLODE", [Array(STRING)], [Array(STRING)], STRING),
     ("CONCAT", [BYTES, None, BYTES], [BYTES, None, BYTES], BYTES),
     ("AS_MAP", [Array(STRING), Array(DOUBLE)], [Array(STRING), Array(DOUBLE)], Map(STRING, DOUBLE)),
-    ("AVG", [D42], [DOUBLE], DOUBLE),
     ("SUM", [Decimal(10, 3)], [Decimal(10, 3)], Decimal(10, 3)),
     ("UNIX_TIMESTAMP", [], [], BIGINT),
     ("DATEADD", [INTERVAL_UNIT, INTEGER, STRING], [None, INTEGER, DATE], DATE),  # type: ignore[list-item]
@@ -104,6 +103,8 @@ def test_choice(
         ("LEAST", [STRING, INTEGER], "Function 'least' does not accept parameters (STRING, INTEGER)."),
         ("LEAST", [INTEGER, BIGINT, Decimal(50, 30)], "ambiguous method parameters (INTEGER, BIGINT, DECIMAL(50, 30))"),
         ("GREATEST", [D42, INTEGER], "ambiguous method parameters (DECIMAL(4, 2), INTEGER)"),
+        ("AVG", [D42], "Function 'avg' does not accept parameters (DECIMAL(4, 2))."),
+        ("TOPK", [DATE, INTEGER], "Function 'topk' does not accept parameters (DATE, INTEGER)."),
         ("DATESUB", [DATE, INTEGER, DATE], "Function 'datesub' does not accept parameters (DATE, INTEGER, DATE)."),
         ("TRANSFORM", [Array(INTEGER), INTEGER], "does not accept parameters (ARRAY<INTEGER>, INTEGER)"),
         ("IFNULL", [INTEGER, STRING], "does not accept parameters (INTEGER, STRING)"),

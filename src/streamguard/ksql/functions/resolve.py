@@ -1,8 +1,8 @@
 """Which variant of a function a call means.
 
 1. Variants whose parameters are exactly the arguments' types; if there is none,
-2. variants that fit once arguments are converted as ksqlDB does by itself (see `matching.widens`): more than one such
-   variant is refused as ambiguous.
+2. variants that fit once arguments are converted as ksqlDB does by itself (see `widening.widens`): more than one such
+   variant is refused as ambiguous. Arguments of aggregates are never converted: AVG of a DECIMAL is refused.
 
 Within each step a variant without a variadic parameter goes before one with, and one of plain types before one with
 type variables. An untyped NULL fits every parameter. Lambdas are typed last: the caller is asked for the type of a
@@ -89,7 +89,7 @@ def _choose(function: Function, arguments: Sequence[ArgumentType]) -> _Candidate
     exact = _closest(_candidates(function, arguments, casts=False))
     if exact:
         return exact[0]
-    converted = _closest(_candidates(function, arguments, casts=True))
+    converted = [] if function.kind == "AGGREGATE" else _closest(_candidates(function, arguments, casts=True))
     if not converted:
         raise _refused(function, arguments)
     if len(converted) > 1:

@@ -101,7 +101,8 @@ def test_wrong_credentials_are_refused_and_logged(
         }
     )
     with pytest.raises(confluent_kafka.KafkaException):
-        admin.list_topics(timeout=3)
+        admin.list_topics(timeout=1)
+    admin.poll(1)
     assert any(error.code() == confluent_kafka.KafkaError._AUTHENTICATION for error in refused)
     assert "login refused for 127.0.0.1:" in secured.log()
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import STREAM, Catalog, DataSource, QueryUse
 from streamguard.ksql.ddl.properties import check_names
-from streamguard.ksql.ddl.sources import result_source_like, source_from_create, source_from_query
+from streamguard.ksql.ddl.sources import check_timestamp_is_selected, result_source_like, source_from_create, source_from_query
 from streamguard.ksql.errors import BadRequest, KsqlError
 from streamguard.ksql.formatter import format_statement
 from streamguard.ksql.plan import SinkNode
@@ -174,6 +174,7 @@ class Engine:
             raise self._already_there(statement.kind, statement.name, existing, statement.text)
         query_id = self._query_id_of(existing) if replaced else None
         query_id = query_id or f"{'CSAS' if statement.kind == STREAM else 'CTAS'}_{statement.name}_{self.next_number}"
+        check_timestamp_is_selected(statement)
         planned = self._planned(statement, statement.query, statement.name, config)
         target = source_from_query(statement, planned, self.catalog, config, query_id)
         if existing is not None and replaced:

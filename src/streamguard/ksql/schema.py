@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from streamguard.ksql.types import Array, SqlType, Struct
+from streamguard.ksql.errors import KsqlError
+from streamguard.ksql.types import Array, Map, SqlType, Struct
 
 ROWTIME, ROWPARTITION, ROWOFFSET = "ROWTIME", "ROWPARTITION", "ROWOFFSET"
 WINDOWSTART, WINDOWEND = "WINDOWSTART", "WINDOWEND"
@@ -69,6 +70,28 @@ def quoted_type(sql_type: SqlType) -> str:
         return f"STRUCT<{', '.join(f'`{n}` {quoted_type(t)}' for n, t in sql_type.fields)}>"
     if isinstance(sql_type, Array):
         return f"ARRAY<{quoted_type(sql_type.item)}>"
-    if sql_type.base == "MAP":
-        return f"MAP<{quoted_type(sql_type.key)}, {quoted_type(sql_type.value)}>"  # type: ignore[attr-defined]
+    if isinstance(sql_type, Map):
+        return f"MAP<{quoted_type(sql_type.key)}, {quoted_type(sql_type.value)}>"
     return str(sql_type)
+
+
+def refuse_map_key(column: Column) -> None:
+    """Refuse a key column that is, or holds, a MAP: equal maps may have different bytes."""
+    if _contains_map(column.type):
+        raise KsqlError(
+            "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior "
+            f"due to inconsistent serialization. Key column name: `{column.name}`. Column type: "
+            f"{quoted_type(column.type)}. See https://github.com/confluentinc/ksql/issues/6621 for more."
+        )
+
+
+def _contains_map(sql_type: SqlType) -> bool:
+    match sql_type:
+        case Map():
+            return True
+        case Array(item=item):
+            return _contains_map(item)
+        case Struct(fields=fields):
+            return any(_contains_map(t) for _, t in fields)
+        case _:
+            return False

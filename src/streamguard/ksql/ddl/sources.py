@@ -11,8 +11,8 @@ from streamguard.ksql.ddl.properties import COMMON, SOURCE_ONLY, SourcePropertie
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formats import FormatOptions, find_format
 from streamguard.ksql.planning.planner import PlannedQuery
-from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, quoted_type
-from streamguard.ksql.types import BIGINT, BYTES, STRING, TIMESTAMP, Array, Map, SqlType, Struct
+from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, refuse_map_key
+from streamguard.ksql.types import BIGINT, BYTES, STRING, TIMESTAMP, Array, Struct
 
 HEADERS_TYPE = Array(Struct((("KEY", STRING), ("VALUE", BYTES))))
 
@@ -21,6 +21,8 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
     """The source of a CREATE STREAM or CREATE TABLE; KsqlError for whatever ksqlDB refuses about it."""
     check_names(statement.properties, COMMON | SOURCE_ONLY)
     properties = SourceProperties(statement.properties, config)
+    stored = [c for c in statement.columns if c.constraint is None]
+    key_format, value_format = properties.key_format(), properties.value_format(len(stored))
     schema = _schema(statement, catalog)
     topic = properties.text("KAFKA_TOPIC")
     if topic is None:
@@ -28,8 +30,6 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
     window = properties.window()
     if window is not None and not schema.key:
         raise KsqlError("Windowed sources require a key column.")
-    key_format = properties.key_format()
-    value_format = properties.value_format(len(schema.stored))
     source = DataSource(
         statement.name,
         statement.kind,
@@ -88,6 +88,24 @@ def _result_key_format(properties: SourceProperties, first: DataSource, schema: 
         return properties.key_format(first.key_format)
     inherited = None if first.key_format.name == "NONE" else first.key_format
     return properties.key_format(inherited)
+
+
+def check_timestamp_is_selected(statement: ast.CreateAsSelect) -> None:
+    """Refuse a TIMESTAMP column that the SELECT list plainly does not have, before anything else is looked at."""
+    wanted = statement.properties.get("TIMESTAMP")
+    if wanted is None or not all(isinstance(i, ast.SelectItem) for i in statement.query.select):
+        return
+    names = {i.alias or getattr(i.expression, "name", "") for i in statement.query.select if isinstance(i, ast.SelectItem)}
+    if _unquoted(str(wanted)) not in names:
+        raise _no_timestamp(_unquoted(str(wanted)))
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1] if name.startswith("`") and name.endswith("`") else name.upper()
+
+
+def _no_timestamp(name: str) -> KsqlError:
+    return KsqlError(f"The TIMESTAMP column set in the WITH clause does not exist in the schema: '{name}'")
 
 
 def result_source_like(planned: PlannedQuery, target: DataSource) -> None:
@@ -154,12 +172,7 @@ def _check_constraint(definition: ast.ColumnDef, statement: ast.CreateSource) ->
 def check_formats(source: DataSource) -> None:
     """Refuse a source whose columns its formats cannot carry."""
     for column in source.schema.key:
-        if contains_map(column.type):
-            raise KsqlError(
-                "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior "
-                f"due to inconsistent serialization. Key column name: `{column.name}`. Column type: "
-                f"{quoted_type(column.type)}. See https://github.com/confluentinc/ksql/issues/6621 for more."
-            )
+        refuse_map_key(column)
     _check_format("Key", source.key_format, source.schema.key, key=True)
     _check_format("Value", source.value_format, source.schema.stored, key=False)
 
@@ -180,27 +193,15 @@ def _features(options: FormatOptions) -> str:
     return "[]" if options.wrap is None else "[WRAP_SINGLES]" if options.wrap else "[UNWRAP_SINGLES]"
 
 
-def contains_map(sql_type: SqlType) -> bool:
-    match sql_type:
-        case Map():
-            return True
-        case Array(item):
-            return contains_map(item)
-        case Struct(fields):
-            return any(contains_map(t) for _, t in fields)
-        case _:
-            return False
-
-
 def _timestamp(properties: SourceProperties, schema: Schema) -> TimestampColumn | None:
     name = properties.text("TIMESTAMP")
     pattern = properties.text("TIMESTAMP_FORMAT")
     if name is None:
         return None
-    name = name[1:-1] if name.startswith("`") and name.endswith("`") else name.upper()
+    name = _unquoted(name)
     column = schema.find(name)
     if column is None:
-        raise KsqlError(f"The TIMESTAMP column set in the WITH clause does not exist in the schema: '{name}'")
+        raise _no_timestamp(name)
     if column.type in (BIGINT, TIMESTAMP) and pattern is None:
         return TimestampColumn(name)
     if column.type == STRING and pattern is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from streamguard.ksql.errors import EvaluationError
 from streamguard.ksql.types import SqlType
 
 
@@ -66,10 +67,23 @@ class Environment:
         body = result(*texts)
         return f"({otherwise} if {' or '.join(tests)} else {body})" if tests else body
 
+    def careful(self, code: Code) -> str:
+        """The code's text, with a NULL where its evaluation fails: an element that fails does not take its array along."""
+        if code.constant or _is_simple(code.text):
+            return code.text
+        return self.call(_or_null, f"lambda: {code.text}")
+
     def function(self, parameters: str, body: str) -> Callable[..., Any]:
         """The generated code as a Python function."""
         made: Callable[..., Any] = eval(f"lambda {parameters}: {body}", self.names)
         return made
+
+
+def _or_null(evaluate: Callable[[], Any]) -> Any:
+    try:
+        return evaluate()
+    except (EvaluationError, ArithmeticError, ValueError, TypeError, LookupError):
+        return None
 
 
 def _is_simple(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import EvaluationError, KsqlError
-from streamguard.ksql.functions.matching import wider_number
+from streamguard.ksql.widening import wider_number
 from streamguard.ksql.schema import quoted_type
 from streamguard.ksql.types import BOOLEAN, NUMERIC_ORDER, STRING, Array, Map, SqlType, Struct
 

@@ -112,7 +112,7 @@ class Compiler(Predicates):
                 "Cannot construct an array with all NULL elements (see https://github.com/confluentinc/ksql/issues/4239). "
                 "As a workaround, you may cast a NULL value to the desired type."
             )
-        return Code(f"[{', '.join(c.text for c in codes)}]", Array(item_type), nullable=False)
+        return Code(f"[{', '.join(map(self.env.careful, codes))}]", Array(item_type), nullable=False)
 
     def _visit_createmap(self, node: ast.CreateMap) -> Code:
         if not node.items:
@@ -129,7 +129,8 @@ class Compiler(Predicates):
                     "As a workaround, you may cast a NULL value to the desired type."
                 )
         assert key_type is not None and value_type is not None
-        pairs = ", ".join(f"{k.text}: {v.text}" for k, v in zip(keys, values, strict=True))
+        careful = self.env.careful
+        pairs = ", ".join(f"{careful(k)}: {careful(v)}" for k, v in zip(keys, values, strict=True))
         return Code(f"{{{pairs}}}", Map(key_type, value_type), nullable=False)
 
     def _visit_createstruct(self, node: ast.CreateStruct) -> Code:
@@ -139,7 +140,7 @@ class Compiler(Predicates):
             if code.type is None:
                 raise KsqlError(f"Can't infer a type of null. Please explicitly cast field `{name}` to a required type")
             fields.append((name, code.type))
-        text = "{" + ", ".join(f"{name!r}: {code.text}" for name, code in codes) + "}"
+        text = "{" + ", ".join(f"{name!r}: {self.env.careful(code)}" for name, code in codes) + "}"
         return Code(text, Struct(tuple(fields)), nullable=False)
 
     # --- conversions --------------------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class Predicates:
     def _visit_comparison(self, node: ast.Comparison) -> Code:
         left, right = self.compile(node.left), self.compile(node.right)
         if left.is_null or right.is_null:
-            raise KsqlError(f"Comparison with NULL not supported: {format_expression(node)[1:-1]}")
+            sides = ["NULL" if c.is_null else format_expression(e) for c, e in ((left, node.left), (right, node.right))]
+            raise KsqlError(f"Comparison with NULL not supported: {sides[0]} {node.op} {sides[1]}")
         left, right = self._comparable(node, left, right)
         if node.op in PYTHON_COMPARISON:
             op = PYTHON_COMPARISON[node.op]

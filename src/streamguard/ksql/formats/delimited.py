@@ -15,7 +15,7 @@ from typing import Any
 
 from streamguard.ksql.errors import KsqlError, SerializationError
 from streamguard.ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
-from streamguard.ksql.java import decimal_to_string, double_to_string
+from streamguard.ksql.java import decimal_to_string, double_to_string, fit_decimal
 from streamguard.ksql.schema import Column
 from streamguard.ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, Decimal, SqlType
 
@@ -51,13 +51,16 @@ class DelimitedFormat(Format):
 
     def serializer(self, columns: Sequence[Column], options: FormatOptions, *, key: bool) -> Serializer:
         delimiter = delimiter_of(options)
-        writers = [_writer(c.type, delimiter) for c in columns]
+        writers = [_writer(c.type) for c in columns]
 
         def write(row: Sequence[Any]) -> bytes | None:
             if key and len(row) == 1 and row[0] is None:
                 return None
-            texts = ["" if value is None else to_text(value) for value, to_text in zip(row, writers, strict=True)]
-            return delimiter.join(texts).encode()
+            fields = [
+                "" if value is None else _quoted(to_text(value), delimiter, first=i == 0)
+                for i, (value, to_text) in enumerate(zip(row, writers, strict=True))
+            ]
+            return delimiter.join(fields).encode()
 
         return write
 
@@ -79,27 +82,31 @@ class DelimitedFormat(Format):
         return read
 
 
-def _writer(sql_type: SqlType, delimiter: str) -> Callable[[Any], str]:
+def _writer(sql_type: SqlType) -> Callable[[Any], str]:
     match sql_type.base:
         case "STRING":
-            return lambda value: _quoted(value, delimiter)
+            return str
         case "BOOLEAN":
             return lambda value: "true" if value else "false"
         case "DOUBLE":
             return double_to_string
         case "DECIMAL":
-            return lambda value: _quoted(decimal_to_string(value), delimiter)
+            return decimal_to_string
         case "BYTES":
             return lambda value: base64.b64encode(value).decode()
         case _:
             return str
 
 
-def _quoted(text: str, delimiter: str) -> str:
-    """A field in double quotes where the reader could otherwise misread it."""
+def _quoted(text: str, delimiter: str, *, first: bool) -> str:
+    """A field in double quotes where a reader could misread it: as minimal quoting of Apache Commons CSV does it.
+
+    The first field of a line is quoted also if it is empty or does not begin with a letter or digit.
+    """
     if not text:
-        return '""'
-    if any(c in text for c in (delimiter, '"', "\n", "\r")) or text[0] <= "#" or text[-1] <= " ":
+        return '""' if first else ""
+    odd_start = not (text[0].isascii() and text[0].isalnum()) if first else text[0] <= "#"
+    if odd_start or text[-1] <= " " or any(c in text for c in (delimiter, '"', "\n", "\r")):
         return '"' + text.replace('"', '""') + '"'
     return text
 
@@ -131,7 +138,7 @@ def _to_int(low: int, high: int) -> Callable[[str], int]:
 
 def _to_decimal(text: str, sql_type: SqlType) -> decimal.Decimal:
     assert isinstance(sql_type, Decimal)
-    return decimal.Decimal(text.strip()).quantize(decimal.Decimal(1).scaleb(-sql_type.scale))
+    return fit_decimal(decimal.Decimal(text.strip()), sql_type.precision, sql_type.scale)
 
 
 def _to_bytes(text: str) -> bytes:

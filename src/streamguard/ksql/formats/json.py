@@ -90,7 +90,7 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
         case Map(_, value_type):
             value_text = _nullable(writer(value_type))
             return lambda value: (
-                "{" + ",".join(f"{text_of_string(str(k))}:{value_text(v)}" for k, v in value.items()) + "}"
+                "{" + ",".join(f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()) + "}"
             )
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]

@@ -189,10 +189,15 @@ class WindowAggregation(Aggregation):
         last = self.emitted.get(partition)
         self.emitted.set(partition, max(last, closed))
         results = []
-        for start in sorted(s for s in self.store.table(partition) if last < s + self.size <= closed):
+        table = self.store.table(partition)
+        oldest = max(table, default=0) - self.retention
+        for start in sorted(s for s in table if last < s + self.size <= closed):
+            if start < oldest:
+                # Kafka Streams' store has let go of it by now: the cluster would not tell this window either.
+                self.runtime.row_error("Aggregate", f"Window {start} expired before its final result was told", len(table[start]))
+                continue
             bounds = (start, start + self.size)
-            entries = self.store.table(partition)[start]
-            for entry in sorted(entries.values(), key=lambda e: repr(e[2])):
+            for entry in sorted(table[start].values(), key=lambda e: repr(e[2])):
                 results.append(Record(entry[2], self.folder.row(entry[2], entry[0], *bounds), entry[1], bounds))
         return results
 

@@ -64,6 +64,7 @@ class StreamStreamJoin:
         self.stores = (runtime.stores.numbered(Store("Join.left")), runtime.stores.numbered(Store("Join.right")))
         self.waiting = runtime.stores.numbered(Store("Join.waiting"))
         self.stream_time = StreamTime(runtime, "Join.time")
+        self.side_times = (StreamTime(runtime, "Join.time.left"), StreamTime(runtime, "Join.time.right"))
         self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
         self._swept: dict[int, int] = {}
 
@@ -86,10 +87,12 @@ class StreamStreamJoin:
         self.stream_time.set(partition, now)
         results = self._expired(partition, now) if self.deferred else []
         name = identity(r)
-        if r.time > now - self.retention:
+        own = max(self.side_times[side].get(partition), r.time)
+        self.side_times[side].set(partition, own)
+        if r.time > own - self.retention:
             self._remember(self.stores[side], partition, name, r)
         back, ahead = (self.before, self.after) if side == 0 else (self.after, self.before)
-        partners = self._partners(self.stores[1 - side], partition, name, r.time - back, r.time + ahead, now)
+        partners = self._partners(1 - side, partition, name, r.time - back, r.time + ahead)
         for time, row, number in partners:
             pair = (r.value, row) if side == 0 else (row, r.value)
             results.append(Record(r.key, self.join(r.key, *pair), max(time, r.time), r.window, r.headers))
@@ -119,12 +122,13 @@ class StreamStreamJoin:
         return max((e[1] for e in rows if e[0] == time), default=0)
 
     def _partners(
-        self, store: Store, partition: int, name: Any, earliest: int, latest: int, now: int
+        self, side: int, partition: int, name: Any, earliest: int, latest: int
     ) -> list[tuple[int, Row, int]]:
-        rows = store.get(partition, name)
+        """The rows of a side within a span of time, by time; each side forgets by its own stream time."""
+        rows = self.stores[side].get(partition, name)
         if not rows:
             return []
-        earliest = max(earliest, now - self.retention)
+        earliest = max(earliest, self.side_times[side].get(partition) - self.retention + 1)
         first = bisect_left(rows, earliest, key=lambda e: e[0])
         found = []
         for time, number, row in rows[first:]:
@@ -152,11 +156,11 @@ class StreamStreamJoin:
         if now - self._swept.get(partition, 0) < max(self.retention // 4, 1000):
             return
         self._swept[partition] = now
-        for store in self.stores:
+        for side, store in enumerate(self.stores):
+            limit = self.side_times[side].get(partition) - self.retention
             for name, rows in list(store.table(partition).items()):
-                if rows[0][0] <= now - self.retention:
-                    kept = [e for e in rows if e[0] > now - self.retention]
-                    store.put(partition, name, kept or None)
+                if rows[0][0] <= limit:
+                    store.put(partition, name, [e for e in rows if e[0] > limit] or None)
 
 
 # --- stream with table ------------------------------------------------------------------------------------------------

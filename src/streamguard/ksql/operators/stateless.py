@@ -13,6 +13,7 @@ from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.base import ROW_ERRORS, Operator, Receive, Runtime, text_of
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
+from streamguard.ksql.transform import column_refs
 
 Row = Sequence[Any]
 
@@ -165,14 +166,25 @@ class SelectKey(Operator):
         super().__init__(emit)
         self.keys = RowFunction(node.keys, node.source, runtime, "PartitionBy") if node.keys else None
         self.partition_of = partition_of
+        names = [c.name for c in node.source.schema.key]
+        self.from_key = [names.index(c.name) if c.name in names else None for c in node.source.schema.value]
+        self.key_only = [all(ref.name in names for ref in column_refs(e)) for e in node.keys]
 
     def receive(self, partition: int, records: list[Record]) -> None:
         batches: dict[int, list[Record]] = {}
         for r in records:
-            key = None if self.keys is None or r.value is None else tuple(self.keys(r.value))
+            key = self._null_key(r) if r.value is None else None if self.keys is None else tuple(self.keys(r.value))
             if key is not None and len(key) == 1 and key[0] is None:
                 key = None
             moved = Record(key, r.value, r.time, None, r.headers)
             batches.setdefault(self.partition_of(key), []).append(moved)
         for target, batch in batches.items():
             self.emit(target, batch)
+
+    def _null_key(self, record: Record) -> tuple[Any, ...] | None:
+        """The new key of a null value: all that is known is the old key, so only expressions over it have a value."""
+        if self.keys is None:
+            return None
+        key = record.key
+        row = [None if i is None or key is None else key[i] for i in self.from_key]
+        return tuple(v if known else None for v, known in zip(self.keys(row), self.key_only, strict=True))

@@ -9,6 +9,7 @@ from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import FUNCTIONS
+from streamguard.ksql.functions.resolve import find
 from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node
 from streamguard.ksql.planning import projection
 from streamguard.ksql.planning.names import WINDOW_BOUNDS
@@ -51,12 +52,14 @@ class _Aggregation:
         self.keys: tuple[Column, ...] = ()
 
     def build(self, items: Sequence[Item]) -> tuple[Node, KeyInfo, list[Item]]:
+        for call in (c for i in items if i.expression is not None for c in calls(i.expression)):
+            find(call.name)
+        if not uses_aggregates(self.query):
+            raise KsqlError("GROUP BY requires aggregate functions in either the SELECT or HAVING clause.")
         self._check_formats()
         self._resolve_group_by(items)
         rewritten = self._rewrite_items(items)
         having = self._rewrite_having()
-        if not self.calls:
-            raise KsqlError("GROUP BY requires aggregate functions in either the SELECT or HAVING clause.")
         if self.query.emit == "FINAL" and self.query.window is None:
             raise KsqlError("EMIT FINAL is only supported for windowed aggregations.")
         node: Node = AggregateNode(
@@ -151,15 +154,14 @@ class _Aggregation:
 
     def _rewrite_items(self, items: Sequence[Item]) -> list[Item]:
         rewritten, refused = [], []
+        names = projection.ItemNames(self.query, self.context.names)
         for item in self._expand_stars(items):
             assert item.expression is not None
             resolved = self.context.names.resolve(item.expression, "SELECT", self._bounds())
             new, loose = self._over_results(resolved)
             if loose:
                 refused.append(resolved)
-            alias = item.alias
-            if alias is None and isinstance(item.expression, (ast.ColumnRef, ast.Dereference)):
-                alias = projection.ItemNames(self.query, self.context.names).alias(item.expression)
+            alias = item.alias or names.alias(item.expression)
             rewritten.append(Item(new, alias, resolved=True))
         if refused:
             raise self._not_grouped(refused)

@@ -20,7 +20,7 @@ from streamguard.ksql.plan import (
 )
 from streamguard.ksql.planning.names import Binding
 from streamguard.ksql.planning.projection import KeyInfo, type_or_refuse
-from streamguard.ksql.schema import Column, Schema
+from streamguard.ksql.schema import Column, Schema, refuse_map_key
 from streamguard.ksql.transform import column_refs
 from streamguard.ksql.types import SqlType
 
@@ -198,6 +198,7 @@ class _Joins:
     def _rekeyed(self, side: Side, expression: ast.Expression, key_type: SqlType, repartition: bool) -> Node:
         """The side's node with the join expression as its key."""
         name = expression.name if isinstance(expression, ast.ColumnRef) else "KSQL_COL_0"
+        refuse_map_key(Column(name, key_type))
         if not repartition:
             return side.node
         if side.node.window is not None:

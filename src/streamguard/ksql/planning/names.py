@@ -19,6 +19,10 @@ SYSTEM_TYPES = {ROWTIME: BIGINT, ROWPARTITION: INTEGER, ROWOFFSET: BIGINT, WINDO
 WINDOW_BOUNDS = (WINDOWSTART, WINDOWEND)
 
 
+class PlainError(KsqlError):
+    """A refusal that ksqlDB makes before it looks for the schema of the result."""
+
+
 @dataclass(frozen=True)
 class Binding:
     """A source under its alias."""
@@ -64,7 +68,9 @@ class Names:
         found = [b for b in self.bindings if b.has(ref.name)]
         if len(found) > 1:
             choices = " or ".join(f"{b.alias}.{ref.name}" for b in found)
-            raise KsqlError(f"{_where(ref)}Column '{ref.name}' is ambiguous. Could be {choices}.")
+            raise PlainError(
+                f"Exception while preparing statement: {_where(ref)}Column '{ref.name}' is ambiguous. Could be {choices}."
+            )
         if found:
             return found[0]
         if ref.name in self.synthetic_keys:
@@ -110,7 +116,7 @@ def bind(relation: ast.Relation, catalog: Catalog) -> list[Binding]:
     if isinstance(relation, ast.Source):
         source = catalog.find(relation.name)
         if source is None:
-            raise KsqlError(
+            raise PlainError(
                 f"Exception while preparing statement: {relation.name} does not exist.{catalog.hint(relation.name)}"
             )
         return [Binding(relation.alias, source)]

@@ -16,18 +16,19 @@ from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import Catalog, WindowInfo
-from streamguard.ksql.errors import KsqlError
+from streamguard.ksql.datetimes import parse_timestamp
+from streamguard.ksql.errors import EvaluationError, KsqlError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import FUNCTIONS
 from streamguard.ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard.ksql.planning import aggregation, joins, projection
-from streamguard.ksql.planning.names import WINDOW_BOUNDS, Names, bind
+from streamguard.ksql.planning.names import WINDOW_BOUNDS, Names, PlainError, bind
 from streamguard.ksql.planning.projection import Item, KeyInfo, Projection
-from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema
+from streamguard.ksql.schema import ROWTIME, SYSTEM_COLUMNS, Column, Schema
 from streamguard.ksql.transform import calls, column_refs, rewrite
-from streamguard.ksql.types import BOOLEAN
+from streamguard.ksql.types import BIGINT, BOOLEAN
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,6 @@ def plan_query(
         error.message = f"Could not determine output schema for query due to error: {error.message}"
         error.args = (error.message,)
         raise
-
-
-class PlainError(KsqlError):
-    """A refusal that ksqlDB makes before it looks for the schema of the result."""
 
 
 def _needed(query: ast.Query, names: Names) -> frozenset[str]:
@@ -164,7 +161,7 @@ def _where(context: Context, node: Node) -> Node:
         if function is not None and function.kind != "SCALAR":
             kind = "Aggregate" if function.kind == "AGGREGATE" else "Table"
             raise KsqlError(f"{kind} functions cannot be used in the WHERE clause: {call.name}")
-    predicate = context.names.resolve(condition, "WHERE")
+    predicate = with_times(context.names.resolve(condition, "WHERE"))
     check_predicate(context, node, predicate, "WHERE")
     return FilterNode(node.schema, node, predicate)
 
@@ -182,6 +179,31 @@ def check_predicate(context: Context, node: Node, predicate: ast.Expression, cla
         raise KsqlError(
             f"Type error in {clause} expression: Should evaluate to boolean but is {shown} ({found}) instead."
         )
+
+
+def with_times(condition: ast.Expression) -> ast.Expression:
+    """String literals that ROWTIME and the window bounds are compared with, as points in time (BIGINT)."""
+
+    def is_time(expression: ast.Expression) -> bool:
+        return isinstance(expression, ast.ColumnRef) and expression.name.endswith((ROWTIME, *WINDOW_BOUNDS))
+
+    def time(expression: ast.Expression) -> ast.Expression:
+        if not isinstance(expression, ast.Literal) or not isinstance(expression.value, str):
+            return expression
+        try:
+            return ast.Literal(parse_timestamp(expression.value), BIGINT, location=expression.location)
+        except (ValueError, EvaluationError) as error:
+            raise KsqlError(str(error)) from None
+
+    def change(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        match node:
+            case ast.Comparison(op=op, left=left, right=right) if is_time(left) or is_time(right):
+                return ast.Comparison(op, time(left), time(right), location=node.location)
+            case ast.Between(operand=operand, low=low, high=high) if is_time(operand):
+                return ast.Between(operand, time(low), time(high), location=node.location)
+        return None
+
+    return rewrite(condition, change)
 
 
 def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[Node, list[Item]]:

@@ -78,12 +78,20 @@ def initial_items(context: Context) -> list[Item]:
         elif isinstance(item, ast.SelectStructAll):
             items.append(Item(item.expression, None, struct_star=True))
         else:
-            if item.alias in ("ROWTIME", "ROWPARTITION", "ROWOFFSET") and context.persistent:
-                raise KsqlError(
-                    f"`{item.alias}` is a reserved column name. You cannot use it as an alias for a column."
-                )
+            if context.persistent:
+                _refuse_reserved(item, is_join=context.names.is_join)
             items.append(Item(item.expression, item.alias))
     return items
+
+
+def _refuse_reserved(item: ast.SelectItem, *, is_join: bool) -> None:
+    if item.alias in ("ROWTIME", "ROWPARTITION", "ROWOFFSET"):
+        raise KsqlError(f"`{item.alias}` is a reserved column name. You cannot use it as an alias for a column.")
+    name = item.alias
+    if name is None and isinstance(item.expression, ast.ColumnRef) and not is_join:
+        name = item.expression.name
+    if name in SYSTEM_COLUMNS:
+        raise KsqlError(f"Reserved column name in select: `{name}`. Please remove or alias the column.")
 
 
 @dataclass(frozen=True)
@@ -103,9 +111,6 @@ def build(context: Context, node: Node, key: KeyInfo, items: Sequence[Item]) -> 
     if not context.persistent:
         schema = Schema(key.columns, columns)
         return Projection(node, schema, tuple(s.expression for s in selected), columns)
-    for s in selected:
-        if s.name in SYSTEM_COLUMNS:
-            raise KsqlError(f"Reserved column name in select: `{s.name}`. Please remove or alias the column.")
     _refuse_duplicates(selected)
     keys, values = _split(context, key, selected)
     if not values and (node.is_table or keys):
@@ -211,7 +216,6 @@ class ItemNames:
     def __init__(self, query: ast.Query, names: Names) -> None:
         self.names = names
         self.used = {c.name for b in names.bindings for c in b.source.schema}
-        self.fields: dict[str, int] = {}
         explicit = [i.alias for i in query.select if isinstance(i, ast.SelectItem) and i.alias]
         self.used.update(explicit)
 
@@ -228,9 +232,13 @@ class ItemNames:
         return self._generated()
 
     def _field(self, name: str) -> str:
-        n = self.fields.get(name, 0)
-        self.fields[name] = n + 1
-        return f"{name}_{n}" if n else name
+        """A field's own name, with a number where a column has it already."""
+        alias, n = name, 0
+        while alias in self.used:
+            n += 1
+            alias = f"{name}_{n}"
+        self.used.add(alias)
+        return alias
 
     def _generated(self) -> str:
         name = unused_name(self.used)
@@ -275,7 +283,7 @@ def _split(context: Context, key: KeyInfo, selected: Sequence[Selected]) -> tupl
         return (), list(selected)
     chosen: dict[str, list[Selected]] = {}
     if key.viable:
-        name = next((s.expression.name for s in selected if _is_ref(s, key.viable)), None)
+        name = next((n for n in key.viable if any(_is_ref(s, (n,)) for s in selected)), None)
         if name is None:
             raise _missing(context, key)
         matches = [s for s in selected if _is_ref(s, (name,))]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.operators.record import InputRecord, OutputRecord
@@ -19,6 +19,9 @@ from streamguard.ksql.operators.record import InputRecord, OutputRecord
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 QUIET = {"log.connection.close": False, "socket.nagle.disable": True, "reconnect.backoff.max.ms": 1000}
+Offsets = dict[tuple[str, int], int]
+"""Offsets by topic and partition."""
+
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 
@@ -167,3 +170,15 @@ class KafkaTopics:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise KsqlError(f"Topic '{name}' could not be deleted: {error.args[0].str()}") from error
+
+    def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
+        """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
+        behind its long polls."""
+        found = []
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+            futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
+            try:
+                found.append({(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()})
+            except KafkaException as error:
+                raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
+        return found[0], found[1]

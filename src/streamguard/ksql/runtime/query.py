@@ -48,6 +48,7 @@ class QueryRunner:
         query: PersistentQuery,
         servers: str,
         service_id: str,
+        topics: KafkaTopics,
         report: Callable[[ProcessingError], None],
     ) -> None:
         self.query = query
@@ -67,6 +68,8 @@ class QueryRunner:
         guarantee = str(streams_property(query.config, "processing.guarantee", "at_least_once"))
         self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
         self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
+        self._reader: Reader | None = None
+        self._topics = topics
         self.changelog = Changelog(names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
@@ -96,16 +99,16 @@ class QueryRunner:
 
     def _offsets(self) -> dict[str, list[PartitionOffsets]]:
         """Where the query stands in each partition of its topics; empty while it is not reading."""
-        reader = getattr(self, "_reader", None)
+        reader = self._reader
         if reader is None:
             return {}
+        wanted = [TopicPartition(t, p) for t, ps in reader.positions.items() for p in ps]
+        starts, ends = self._topics.offsets(wanted)
         result: dict[str, list[PartitionOffsets]] = {}
-        for topic, positions in reader.positions.items():
-            for partition, committed in positions.items():
-                low, high = reader.client.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=clients.TIMEOUT_S
-                )
-                result.setdefault(topic, []).append(PartitionOffsets(partition, low, high, committed))
+        for tp in wanted:
+            name = (tp.topic, tp.partition)
+            at = PartitionOffsets(tp.partition, starts[name], ends[name], reader.positions[tp.topic][tp.partition])
+            result.setdefault(tp.topic, []).append(at)
         return result
 
     # --- the thread ---------------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ class QueryRunner:
             producer.flush(0)
 
     def _open(self, consumer: Consumer, sender: Sender) -> Reader:
-        topics = KafkaTopics(self.servers)
+        topics = self._topics
         partitions = {}
         for source in self.query.sources:
             count = topics.partitions(source.topic)

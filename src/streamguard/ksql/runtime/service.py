@@ -144,7 +144,7 @@ class KafkaRuntime:
             self._start(query)
 
     def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
-        runner = QueryRunner(query, self.servers, self.service_id, self._report)
+        runner = QueryRunner(query, self.servers, self.service_id, self._topics, self._report)
         if paused:
             runner.pause()
         self._runners[query.query_id] = runner

@@ -194,6 +194,8 @@ def decode_side(
 def same(expected: Any, actual: Any) -> bool:
     """Equal as JSON: numbers by value, a field that is null as one that is missing."""
     if isinstance(expected, dict) and isinstance(actual, dict):
+        if not expected.keys() & actual.keys():
+            expected, actual = _upper(expected), _upper(actual)
         return all(same(expected.get(k), actual.get(k)) for k in expected.keys() | actual.keys())
     if isinstance(expected, list) and isinstance(actual, list):
         return len(expected) == len(actual) and all(map(same, expected, actual))
@@ -203,7 +205,11 @@ def same(expected: Any, actual: Any) -> bool:
         return expected is actual
     if _is_number(expected) and _is_number(actual):
         return decimal.Decimal(expected) == decimal.Decimal(repr(actual) if isinstance(actual, float) else actual)
-    return bool(expected == actual) or (_is_number(expected) and str(expected) == actual)
+    return bool(expected == actual) or (_is_number(expected) != _is_number(actual) and str(expected) == str(actual))
+
+
+def _upper(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k.upper(): v for k, v in fields.items()}
 
 
 def _is_number(value: Any) -> bool:

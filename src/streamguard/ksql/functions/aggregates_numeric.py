@@ -256,7 +256,8 @@ class SampleVariance:
         return [left[0] + right[0], count, left[2] + right[2] + distance * distance * left[1] * right[1] / count]
 
     def result(self, state: list[Any]) -> float:
-        return float(state[2] / (state[1] - 1)) if state[1] > 1 else 0.0
+        """Rows taken back can leave a trace below zero, by rounding: it is zero."""
+        return max(0.0, float(state[2] / (state[1] - 1))) if state[1] > 1 else 0.0
 
 
 @aggregate("STDDEV_SAMPLE", *_NUMBERS, description="The standard deviation of the sample.")

@@ -42,6 +42,6 @@ def ksqldb(
     listen: Listen = "127.0.0.1:8088",
 ) -> None:
     """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
-    from streamguard.ksql.server.app import run
+    from streamguard.ksql.server.run import run
 
     run(listen=listen, bootstrap_servers=bootstrap_servers, data_dir=data_dir)

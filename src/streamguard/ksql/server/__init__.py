@@ -10,7 +10,8 @@ The life of a statement that comes to `/ksql`:
 
 The life of a query that comes to `/query` or `/query-stream`:
 
-1. `queries.start` starts it in the runtime: a push query (pulled row by row), a pull query (all rows at once), or PRINT.
+1. `queries.start` starts it in the runtime: a push query (pulled row by row), a pull query (all rows at
+   once), or PRINT.
 2. `formats` has one writer for each way of saying rows: ksqlDB's v1 JSON, lines of JSON, one JSON array.
 3. `streaming.QueryResponse` pulls rows as fast as the client reads them, and closes the query when it goes away.
 

@@ -15,7 +15,15 @@ from typing import Any
 from streamguard.ksql.errors import BadRequest, KsqlError
 
 STREAMS_PREFIX = "ksql.streams."
-CLIENT_PREFIXES = ("main.consumer.", "restore.consumer.", "global.consumer.", "consumer.", "producer.", "admin.", "topic.")
+CLIENT_PREFIXES = (
+    "main.consumer.",
+    "restore.consumer.",
+    "global.consumer.",
+    "consumer.",
+    "producer.",
+    "admin.",
+    "topic.",
+)
 OFFSET_RESET = "auto.offset.reset"
 FREE_PREFIXES = ("ksql.functions.", "ksql.logging.processing.")
 
@@ -80,7 +88,10 @@ SERVER_ONLY = frozenset(["ksql.streams.bootstrap.servers", "ksql.streams.state.d
 
 def check_value(name: str, value: Any) -> None:
     """Refuse a value that the property cannot have."""
-    if name.removeprefix(STREAMS_PREFIX).removeprefix("consumer.") == OFFSET_RESET and value not in ("earliest", "latest"):
+    if name.removeprefix(STREAMS_PREFIX).removeprefix("consumer.") == OFFSET_RESET and value not in (
+        "earliest",
+        "latest",
+    ):
         raise BadRequest(
             f"Invalid value {value} for configuration {OFFSET_RESET}: String must be one of: latest, earliest"
         )

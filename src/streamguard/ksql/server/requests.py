@@ -92,4 +92,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-__all__ = ["MAX_BODY_BYTES", "ClientDisconnect", "SqlRequest", "parse_object", "read_body", "read_object", "read_request"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "ClientDisconnect",
+    "SqlRequest",
+    "parse_object",
+    "read_body",
+    "read_object",
+    "read_request",
+]

@@ -67,8 +67,8 @@ def test_compressed_batches_hold_the_same(broker: BrokerProcess, compression: st
 def test_a_broker_killed_in_the_middle_is_waited_for_and_the_count_is_exact(broker: BrokerProcess) -> None:
     said: list[str] = []
     records = batch(30_000)
-    threading.Timer(0.4, _kill_and_restart, [broker, 4.5]).start()
-    with closing(KafkaSink(settings_for(broker.address), said.append)) as sink:
+    threading.Timer(0.4, _kill_and_restart, [broker, 2.0]).start()
+    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=1.0)) as sink:
         for number, record in enumerate(records):
             sink.send(record)
             if number % 100 == 0:
@@ -91,6 +91,20 @@ def test_sending_is_fast_enough(broker: BrokerProcess) -> None:
         sink.finish()
         # Of processor time, generation included; the promise is 15,000 acknowledged a second from one core.
         assert 30_000 / (time.process_time() - began_s) > 15_000
+
+
+def test_a_slow_stream_says_that_the_broker_is_away_too(broker: BrokerProcess) -> None:
+    said: list[str] = []
+    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=0.5)) as sink:
+        for record in batch(40):
+            sink.send(record)
+            time.sleep(0.05)
+            if sink.sent == 5:
+                threading.Thread(target=_kill_and_restart, args=[broker, 1.0]).start()
+        sink.finish()
+    assert any("does not answer" in line and " records wait for it" in line for line in said), said
+    assert said[-1].startswith("the broker is back after")
+    assert len(read_topic(broker.address)) == 40
 
 
 def test_a_broker_that_comes_late_is_waited_for(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ COMPRESSIONS = ("none", "lz4", "gzip", "snappy", "zstd")
 MAX_UNACKNOWLEDGED = 20_000
 _NEVER_MS = 2**31 - 1
 _PARTITION_CACHE = 100_000
-_PATIENCE_S = 3.0
 _REMIND_S = 10.0
 _PARTING_S = 10.0
 
@@ -41,6 +40,7 @@ class KafkaSink:
     """Sends records to `settings.transactions_topic` (or to a record's own topic) and counts acknowledgements.
 
     Construction makes sure of the topics and waits up to `wait_s` seconds for a broker; raises BrokerUnreachable.
+    A silence of `patience_s` while records are on the way is told through `say`.
     """
 
     done = "acknowledged"
@@ -54,6 +54,7 @@ class KafkaSink:
         wait_s: float = 30.0,
         extra_topics: tuple[str, ...] = (),
         linger_ms: int = 5,
+        patience_s: float = 3.0,
     ) -> None:
         if compression not in COMPRESSIONS:
             raise InputError(f"unknown compression {compression!r}: choose {', '.join(COMPRESSIONS)}")
@@ -64,6 +65,10 @@ class KafkaSink:
         self._topic = settings.transactions_topic
         self._say = say
         self._stop = stop or Stop()
+        self._patience_s = patience_s
+        self._moved_s = time.monotonic()
+        self._silent_since_s: float | None = None
+        self._said_s = 0.0
         self._acked = 0
         self._failed = 0
         self._error: BaseException | None = None
@@ -97,7 +102,7 @@ class KafkaSink:
             try:
                 ensure_topics(settings, extra=extra_topics)
             except KafkaError as error:
-                _close(producer, 0)
+                _close(producer)
                 if error.retriable and time.monotonic() < deadline_s:
                     self._nap()
                     continue
@@ -131,6 +136,7 @@ class KafkaSink:
                 raise Stopped
         if self._failed:
             raise self._refusal()
+        self._watch()
         try:
             partition = None if record.topic else self._partition(record.key)
             future = self._producer.send(
@@ -150,12 +156,13 @@ class KafkaSink:
             with contextlib.suppress(KafkaTimeoutError):
                 self._producer.flush(timeout=0.01)
             self._wait_for(0)
+        self._watch()
         if self._failed or self._acked != self.sent:
             raise self._refusal()
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged by now is given up."""
-        _close(self._producer, 1 if self.unacknowledged == 0 else 0)
+        _close(self._producer, give_up=self.unacknowledged > 0)
 
     def _partition(self, key: bytes) -> int:
         """The partition that the Java client would choose; murmur2 in Python costs more than the rest of a send."""
@@ -169,6 +176,7 @@ class KafkaSink:
     def _on_ack(self, _: object) -> None:
         # Only the client's sender thread comes here, so the count needs no lock.
         self._acked += 1
+        self._moved_s = time.monotonic()
         self._progress.set()
 
     def _on_error(self, error: BaseException) -> None:
@@ -177,22 +185,27 @@ class KafkaSink:
         self._progress.set()
 
     def _wait_for(self, limit: int) -> None:
-        """Wait until at most `limit` records are on the way; say so when nothing moves for a while."""
-        silent_since_s = said_s = time.monotonic()
-        said = False
+        """Wait until at most `limit` records are on the way."""
         while self.unacknowledged > limit and not (limit and (self._failed or self._stop.requested)):
-            if self._stop.forced or (self._stop.requested and time.monotonic() - silent_since_s > _PARTING_S):
+            silent_s = time.monotonic() - self._moved_s
+            if self._stop.forced or (self._stop.requested and silent_s > _PARTING_S):
                 return
             self._progress.clear()
-            if self._progress.wait(0.2):
-                if said:
-                    self._say(f"the broker is back after {time.monotonic() - silent_since_s:.0f} s")
-                silent_since_s, said = time.monotonic(), False
-                continue
-            now_s = time.monotonic()
-            if now_s - silent_since_s >= _PATIENCE_S and (not said or now_s - said_s >= _REMIND_S):
-                self._say(f"the broker at {self._address} does not answer: {self.unacknowledged:,} records wait for it")
-                said, said_s = True, now_s
+            self._progress.wait(0.2)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Say so when the broker has been silent for a while with records on the way, and when it is back."""
+        now_s = time.monotonic()
+        if not self.unacknowledged:
+            self._moved_s = now_s
+        if now_s - self._moved_s < self._patience_s:
+            if self._silent_since_s is not None:
+                self._say(f"the broker is back after {now_s - self._silent_since_s:.0f} s")
+                self._silent_since_s = None
+        elif self._silent_since_s is None or now_s - self._said_s >= _REMIND_S:
+            self._silent_since_s, self._said_s = self._moved_s, now_s
+            self._say(f"the broker at {self._address} does not answer: {self.unacknowledged:,} records wait for it")
 
     def _refusal(self) -> NotAcknowledged:
         if self._error is None:
@@ -203,10 +216,15 @@ class KafkaSink:
         return f"{self._acked:,} of {self.sent:,} sent are acknowledged"
 
 
-def _close(producer: Any, timeout_s: float) -> None:
-    """Close the client; what it cannot flush in that time is dropped, and already counted as not acknowledged."""
+def _close(producer: Any, give_up: bool = False) -> None:
+    """Close the client. `give_up` drops what is on the way: by then it has been counted as not acknowledged."""
+    if give_up:
+        # close() would wait for answers that do not come, fail, and be tried again when the object is destroyed. The
+        # client has no public way to drop records.
+        producer._sender.force_close()
+        producer._sender.join(2)
     with contextlib.suppress(KafkaError):
-        producer.close(timeout=timeout_s)
+        producer.close(timeout=1)
 
 
 def _options(address: str, compression: str, linger_ms: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 import warnings
 from bisect import bisect
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
@@ -147,14 +148,20 @@ class Population:
 
 
 def _faker(locale: str, seed: int) -> Any:
+    """A Faker of that locale that begins anew from the seed; raises InputError for a locale it does not know."""
+    faker = _faker_of(locale)
+    faker.seed_instance(seed)
+    return faker
+
+
+@lru_cache(maxsize=4)
+def _faker_of(locale: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            faker = Faker(locale)
+            return Faker(locale)
         except AttributeError:
-            raise InputError(f"Faker knows no locale {locale!r}: try pt_BR, en_US or sw") from None
-    faker.seed_instance(seed)
-    return faker
+            raise InputError(f"Faker knows no locale {locale!r}: try pt_BR, en_US or en_GB") from None
 
 
 def _make_merchants(profile: Profile, faker: Any, rng: Random) -> tuple[Merchant, ...]:

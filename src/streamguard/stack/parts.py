@@ -56,7 +56,8 @@ def embedded_parts(settings: Settings) -> list[Part]:
         Part(
             "ksqldb",
             (
-                *(*_cli("ksqldb"), "--data-dir", str(state / "ksqldb"), "--listen", f"{ksqldb.hostname}:{ksqldb_port}"),
+                *(python, "-m", "streamguard.ksql.server", "--data-dir", str(state / "ksqldb")),
+                *("--listen", f"{ksqldb.hostname}:{ksqldb_port}", "--service-id", "streamguard_"),
                 *("--bootstrap-servers", settings.kafka_bootstrap_servers),
             ),
             30,
@@ -71,7 +72,9 @@ def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
     instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
     parts = [Part("consumer", _cli("consume"), 40, shown="streamguard logs consumer", environment=instance)]
     if generator:
-        command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}")
+        # Something to see from the first second on.
+        begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")
+        command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}", *begin)
         parts.append(Part("generator", command, 50, shown="streamguard logs generator", stop_signal="INT"))
     return parts
 

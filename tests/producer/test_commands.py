@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from streamguard.producer.cli import app
+from streamguard.producer.cli import app, evaluate_app, simulate_app
 from streamguard.producer.replay import read_records
 from tests.producer.conftest import read_topic
 from tests.support.broker import BrokerProcess, free_port
@@ -41,6 +41,11 @@ def generate(
     )
 
 
+def here(*arguments: object) -> Result:
+    """The command in this process: its output and exit code, without the cost of a Python of its own."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
 def test_two_seeded_files_are_the_same_and_summed_up(tmp_path: Path) -> None:
     outcomes = [
         generate(["batch", "--count", 2000, "--seed", 7, "--to-file", tmp_path / name])
@@ -57,8 +62,8 @@ def test_two_seeded_files_are_the_same_and_summed_up(tmp_path: Path) -> None:
 
 def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
     started_s = time.time()
-    outcome = generate(["stream", "--tps", 400, "--duration", 2, "--to-file", tmp_path / "s.jsonl"])
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = here("stream", "--tps", 400, "--duration", 2, "--to-file", tmp_path / "s.jsonl")
+    assert outcome.exit_code == 0, outcome.stderr
     rate = float(re.search(r"rate ([\d.,]+)/s of 400.0/s asked: held", outcome.stdout).group(1))  # type: ignore[union-attr]
     assert 380 <= rate <= 420
     records = list(read_records(tmp_path / "s.jsonl"))
@@ -89,7 +94,7 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(arguments: list[object], sentence: str) -> None:
-    outcome = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    outcome = here(*arguments)
     assert outcome.exit_code == 2
     assert sentence in outcome.stderr
     assert outcome.stderr.count("\n") == 1
@@ -136,8 +141,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "full.jsonl").symlink_to("/dev/full")
     for count in (10, 20_000):
-        outcome = generate(["batch", "--count", count, "--to-file", tmp_path / "full.jsonl"])
-        assert outcome.returncode == 1
+        outcome = here("batch", "--count", count, "--to-file", tmp_path / "full.jsonl")
+        assert outcome.exit_code == 1
         assert "full.jsonl any further: No space left on device" in outcome.stderr
         assert "Traceback" not in outcome.stderr
         assert "records, 0 written, in" in outcome.stdout
@@ -145,19 +150,19 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("speed", "is_over"), [("max", True), ("100000", False)])
 def test_a_recording_can_begin_or_end_now(tmp_path: Path, speed: str, is_over: bool) -> None:
-    generate(["batch", "--count", 100, "--seed", 7, "--to-file", tmp_path / "in.csv"])
+    here("batch", "--count", 100, "--seed", 7, "--to-file", tmp_path / "in.csv")
     before_ms = time.time() * 1000
     arguments = ["replay", tmp_path / "in.csv", "--shift-to-now", "--speed", speed, "--to-file", tmp_path / "out.csv"]
-    outcome = generate(arguments)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = here(*arguments)
+    assert outcome.exit_code == 0, outcome.stderr
     times = [record.event_time for record in read_records(tmp_path / "out.csv")]
     assert before_ms <= (times[-1] if is_over else times[0]) <= time.time() * 1000
     assert times[-1] - times[0] > 60_000
 
 
 def test_a_preview_sends_nothing_and_shows_ten() -> None:
-    outcome = generate(["preview", "--seed", 7])
-    assert outcome.returncode == 0
+    outcome = here("preview", "--seed", 7)
+    assert outcome.exit_code == 0
     lines = outcome.stdout.splitlines()
     assert len(lines) == 10
     assert lines[0].startswith("BR-")
@@ -165,14 +170,22 @@ def test_a_preview_sends_nothing_and_shows_ten() -> None:
 
 
 def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
-    outcome = generate(["report", tmp_path / "r.html", "--days", 2, "--customers", 500])
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = here("report", tmp_path / "r.html", "--days", 2, "--customers", 500)
+    assert outcome.exit_code == 0, outcome.stderr
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     for heading in ("Volume by hour", "Amounts", "Places", "By kind"):
         assert f"<h2>{heading}" in page
     assert "http" not in page and "<script" not in page
     assert "São Paulo, BR" in page
+
+
+def test_evaluate_and_simulate_are_commands_of_their_own(tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    outcome = CliRunner().invoke(simulate_app, ["report", str(page), "--days", "0.1", "--seed", "7"])
+    assert outcome.exit_code == 0 and page.exists()
+    assert CliRunner().invoke(simulate_app, ["preview", "--count", "1"]).exit_code == 0
+    assert "Hold the alerts against the labels" in CliRunner().invoke(evaluate_app, ["--help"]).stdout
 
 
 def test_a_python_without_the_packages_finds_the_projects_own(tmp_path: Path) -> None:
@@ -213,7 +226,7 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
     broker: BrokerProcess, tmp_path: Path, command: str, exit_code: int
 ) -> None:
     recording = tmp_path / "r.jsonl"
-    generate(["batch", "--count", 500, "--to-file", recording])
+    here("batch", "--count", 500, "--to-file", recording)
     arguments = ["stream", "--tps", "200"] if command == "stream" else ["replay", str(recording), "--speed", "60"]
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), *arguments],

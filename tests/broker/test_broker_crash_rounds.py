@@ -52,6 +52,9 @@ class Writer(threading.Thread):
                 else:
                     self.failed.append(str(error))
 
+            if len(self._producer) > 20_000:
+                self._producer.poll(0.01)
+                continue
             self._producer.produce(TOPIC, f"{self.writer}:{number}", partition=partition, on_delivery=delivered)
             self._producer.poll(0)
             number += 1

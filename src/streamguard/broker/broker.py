@@ -26,6 +26,7 @@ import orjson
 from streamguard.broker.catalog import Catalog
 from streamguard.broker.clock import Clock, SystemClock
 from streamguard.broker.errors import BrokerError, ErrorCode, KafkaError
+from streamguard.broker.fetch_sessions import FetchSessions
 from streamguard.broker.groups.coordinator import GroupCoordinator
 from streamguard.broker.groups.offsets import OffsetStore
 from streamguard.broker.metrics import Metrics
@@ -87,6 +88,7 @@ class Broker:
         self.fs = fs or FileSystem()
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
+        self.fetch_sessions = FetchSessions()
         self.node_id = options.node_id
         self.advertised = (options.host, options.port)
         folder = options.data_dir

@@ -1,8 +1,4 @@
-"""Fetch (1): bytes from the segment files to the socket, with long polling.
-
-Sessions (KIP-227) are refused as the KIP provides: a client that asks for one gets session id 0, and goes on with full
-requests.
-"""
+"""Fetch (1): bytes from the segment files to the socket, with long polling and sessions."""
 
 from __future__ import annotations
 
@@ -13,8 +9,8 @@ from typing import Any
 
 from kafka.protocol.consumer import FetchRequest
 
-from streamguard.broker.catalog import Topic
 from streamguard.broker.errors import ErrorCode, KafkaError
+from streamguard.broker.fetch_sessions import NO_SESSION, FetchSession, Target, TopicKey
 from streamguard.broker.registry import Call, handles
 from streamguard.broker.storage.log import LEADER_EPOCH, PartitionLog
 from streamguard.broker.storage.producers import AbortedTransaction
@@ -23,6 +19,7 @@ from streamguard.broker.wire import Writer
 
 _FLEXIBLE = 12
 _BY_ID = 13
+_WITH_SESSIONS = 7
 _NO_ID = uuid.UUID(int=0)
 
 
@@ -30,6 +27,7 @@ _NO_ID = uuid.UUID(int=0)
 class _Part:
     """One partition's share of the response."""
 
+    key: TopicKey
     index: int
     code: ErrorCode = ErrorCode.NONE
     end_offset: int = -1
@@ -39,22 +37,50 @@ class _Part:
     data: bytes = b""
 
 
-_Parts = list[tuple[str | uuid.UUID, list[_Part]]]
-
-
 @handles(FetchRequest, 4, 18)
 async def fetch(call: Call, request: Any) -> Any:
     """Answer at once if `min_bytes` are there (or something is wrong), else when they are or `max_wait_ms` is over."""
-    if request.session_id:
-        return _encode(call.version, [], ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+    wanted = _targets(call, request)
+    session, incremental = None, False
+    if call.version >= _WITH_SESSIONS:
+        forgotten = [(_key(call, t), p) for t in request.forgotten_topics_data for p in t.partitions]
+        try:
+            session, incremental = call.broker.fetch_sessions.resolve(
+                request.session_id, request.session_epoch, wanted, forgotten
+            )
+        except KafkaError as error:
+            return _encode(call.version, [], error.code, NO_SESSION)
+    if session is not None:
+        wanted = dict(session.partitions)
+    parts = await _poll(call, request, wanted)
+    if session is not None:
+        parts = _what_changed(session, parts, incremental=incremental)
+    return _encode(call.version, parts, ErrorCode.NONE, session.session_id if session else NO_SESSION)
+
+
+def _key(call: Call, topic: Any) -> TopicKey:
+    """The topic as this version names it."""
+    return (topic.topic_id or _NO_ID) if call.version >= _BY_ID else topic.topic
+
+
+def _targets(call: Call, request: Any) -> dict[Target, Any]:
+    return {(_key(call, topic), asked.partition): asked for topic in request.topics for asked in topic.partitions}
+
+
+async def _poll(call: Call, request: Any, wanted: dict[Target, Any]) -> list[_Part]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + max(request.max_wait_ms, 0) / 1000
     while True:
-        parts, size, failed = _read(call, request)
+        parts, size, failed = _read(call, request, wanted)
         remaining = deadline - loop.time()
         if failed or size >= request.min_bytes or remaining <= 0:
-            return _encode(call.version, parts, ErrorCode.NONE)
-        await _growth(_logs(call, request), request.min_bytes - size, remaining)
+            break
+        await _growth(_logs(call, wanted), request.min_bytes - size, remaining)
+    for part in parts:
+        name = _topic_name(call, part.key) if part.data else None
+        if name is not None:
+            call.broker.metrics.fetched(name, count_records(part.data), len(part.data))
+    return parts
 
 
 async def _growth(logs: list[PartitionLog], wanted: int, timeout: float) -> None:
@@ -84,64 +110,70 @@ async def _growth(logs: list[PartitionLog], wanted: int, timeout: float) -> None
             log.on_append.discard(grown)
 
 
-def _topic(call: Call, wanted: Any) -> Topic | None:
-    catalog = call.broker.catalog
-    return catalog.by_id.get(wanted.topic_id) if call.version >= _BY_ID else catalog.get(wanted.topic)
+def _what_changed(session: FetchSession, parts: list[_Part], *, incremental: bool) -> list[_Part]:
+    """What an incremental response tells: data, errors, and offsets that moved since the last one."""
+    told = []
+    for part in parts:
+        target = (part.key, part.index)
+        offsets = (part.end_offset, part.stable_offset, part.start_offset)
+        failed = part.code is not ErrorCode.NONE
+        if not incremental or part.data or failed or session.sent.get(target) != offsets:
+            told.append(part)
+        if failed:
+            session.sent.pop(target, None)
+        else:
+            session.sent[target] = offsets
+        if part.data and target in session.partitions:
+            session.rotate(target)
+    return told
 
 
-def _logs(call: Call, request: Any) -> list[PartitionLog]:
-    logs = []
-    for wanted in request.topics:
-        topic = _topic(call, wanted)
-        if topic is not None:
-            logs += [topic.partitions[p.partition] for p in wanted.partitions if p.partition < len(topic.partitions)]
-    return logs
+def _topic_name(call: Call, key: TopicKey) -> str | None:
+    if isinstance(key, uuid.UUID):
+        topic = call.broker.catalog.by_id.get(key)
+        return None if topic is None else topic.name
+    return key
 
 
-def _read(call: Call, request: Any) -> tuple[_Parts, int, bool]:
+def _find(call: Call, target: Target) -> PartitionLog:
+    """The log of a target. Raises KafkaError."""
+    name = _topic_name(call, target[0])
+    if name is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+    log = call.broker.catalog.partition(name, target[1])
+    if log is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    return log
+
+
+def _logs(call: Call, wanted: dict[Target, Any]) -> list[PartitionLog]:
+    return [_find(call, target) for target in wanted]
+
+
+def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> tuple[list[_Part], int, bool]:
     """The response as of now, its size in log bytes, and whether any partition failed."""
     budget = min(request.max_bytes, call.broker.options.fetch_max_bytes)
     committed = request.isolation_level == 1
-    parts: _Parts = []
+    parts = []
     size, failed = 0, False
-    for wanted in request.topics:
-        topic = _topic(call, wanted)
-        partitions = []
-        for asked in wanted.partitions:
-            part = _Part(asked.partition)
-            try:
-                log = _log(call, topic, asked)
-                _fill(part, log, asked, budget - size, committed, first=size == 0)
-            except KafkaError as error:
-                part.code, failed = error.code, True
-            size += len(part.data)
-            if part.data and topic is not None:
-                call.broker.metrics.fetched(topic.name, count_records(part.data), len(part.data))
-            partitions.append(part)
-        parts.append(((wanted.topic_id or _NO_ID) if call.version >= _BY_ID else wanted.topic, partitions))
+    for target, asked in wanted.items():
+        part = _Part(*target)
+        try:
+            log = _find(call, target)
+            if asked.current_leader_epoch > LEADER_EPOCH:
+                raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+            _fill(part, log, asked, budget - size, committed, first=size == 0)
+        except KafkaError as error:
+            part.code, failed = error.code, True
+        size += len(part.data)
+        parts.append(part)
     return parts, size, failed
-
-
-def _log(call: Call, topic: Topic | None, asked: Any) -> PartitionLog:
-    if topic is None:
-        by_id = call.version >= _BY_ID
-        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    if not 0 <= asked.partition < len(topic.partitions):
-        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    if asked.current_leader_epoch > LEADER_EPOCH:
-        raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
-    log: PartitionLog = topic.partitions[asked.partition]
-    return log
 
 
 def _fill(part: _Part, log: PartitionLog, asked: Any, budget: int, committed: bool, *, first: bool) -> None:
     part.end_offset = log.end_offset
     part.stable_offset = log.stable_offset
     part.start_offset = log.start_offset
-    if budget <= 0 and not first:
-        if not log.start_offset <= asked.fetch_offset <= log.end_offset:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        return
     try:
         result = log.read(
             asked.fetch_offset, min(asked.partition_max_bytes, budget), committed=committed, whole_first=first
@@ -153,14 +185,17 @@ def _fill(part: _Part, log: PartitionLog, asked: Any, budget: int, committed: bo
         part.aborted = result.aborted
 
 
-def _encode(version: int, parts: _Parts, code: ErrorCode) -> list[bytes | bytearray]:
+def _encode(version: int, parts: list[_Part], code: ErrorCode, session_id: int) -> list[bytes | bytearray]:
+    by_topic: dict[TopicKey, list[_Part]] = {}
+    for part in parts:
+        by_topic.setdefault(part.key, []).append(part)
     writer = Writer(flexible=version >= _FLEXIBLE)
     writer.int32(0)
-    if version >= 7:
+    if version >= _WITH_SESSIONS:
         writer.int16(code)
-        writer.int32(0)
-    writer.array_length(len(parts))
-    for key, partitions in parts:
+        writer.int32(session_id)
+    writer.array_length(len(by_topic))
+    for key, partitions in by_topic.items():
         if isinstance(key, uuid.UUID):
             writer.raw(key.bytes)
         else:

@@ -124,7 +124,7 @@ def test_the_menu_leaves_at_the_end_of_input_and_on_quit() -> None:
 
 
 def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
-    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n5\n")
+    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n5\n")
     assert outcome.returncode == 0
     assert "cannot read /none.csv" in outcome.stderr
     assert "--count is -2" in outcome.stderr

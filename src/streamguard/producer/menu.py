@@ -7,6 +7,8 @@ from contextlib import suppress
 from rich.console import Console
 from rich.prompt import Prompt
 
+from streamguard.producer.profile import DEFAULT_PROFILE, profile_names
+
 CHOICES = {
     "1": "batch: a number of transactions at once",
     "2": "stream: a steady rate until Ctrl-C",
@@ -49,23 +51,28 @@ def _arguments(console: Console, choice: str) -> list[str]:
     """The command line that the answers amount to."""
     if choice == "1":
         arguments = ["batch", "--count", _ask(console, "How many", "1000")]
-        seed = _ask(console, "Seed (empty for a new one)", "")
-        return [*arguments, *(["--seed", seed] if seed else []), "--profile", _ask(console, "Profile", "br")]
+        arguments += _optional("--seed", _ask(console, "Seed (empty: a new one)", ""))
+        arguments += ["--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
+        return arguments + _optional("--fraud-share", _ask(console, "Share of fraud (empty: the profile's)", ""))
     if choice == "2":
         arguments = ["stream", "--tps", _ask(console, "Transactions per second", "10")]
-        duration = _ask(console, "Seconds (empty: until Ctrl-C)", "")
-        return [*arguments, *(["--duration", duration] if duration else [])]
+        arguments += _optional("--duration", _ask(console, "Seconds (empty: until Ctrl-C)", ""))
+        return [*arguments, "--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
     if choice == "3":
         account = _ask(console, "Account", "BR-0000042")
         return ["velocity", "--account", account, "--count", _ask(console, "How many", "5")]
     if choice == "4":
         path = _ask(console, "File (.csv or .csv.gz)")
-        limit = _ask(console, "How many (empty: all)", "")
-        speed = _ask(console, "Speed (1 is real time, or max)", "max")
-        return ["replay", path, *(["--limit", limit] if limit else []), "--speed", speed]
+        limit = _optional("--limit", _ask(console, "How many (empty: all)", ""))
+        return ["replay", path, *limit, "--speed", _ask(console, "Speed (1 is real time, or max)", "max")]
     if choice == "6":
-        return ["preview", "--profile", _ask(console, "Profile", "br")]
+        return ["preview", "--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
     raise _Leave
+
+
+def _optional(option: str, answer: str) -> list[str]:
+    """The option with the answer, or nothing where there is none."""
+    return [option, answer] if answer else []
 
 
 def _run(arguments: list[str]) -> None:

@@ -42,6 +42,6 @@ def ksqldb(
     listen: Listen = "127.0.0.1:8088",
 ) -> None:
     """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
-    from streamguard.ksql.server.run import run
+    from streamguard.ksql.server.__main__ import main
 
-    run(listen=listen, bootstrap_servers=bootstrap_servers, data_dir=data_dir)
+    sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers]))

@@ -1,0 +1,28 @@
+"""The numbers the broker promises: a small run to see that the bench works, and (soak) the whole one beside Kafka."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamguard.broker_bench.command import measure_kafka, measure_ours
+from tests.support.kafka import kafka_possible
+
+
+def test_a_small_run() -> None:
+    result = measure_ours(5_000, 1_000, 0.2)
+    assert min(result.figures.librdkafka_produce, result.figures.kafka_python_consume) > 1_000
+    assert result.start_seconds < 5
+
+
+@pytest.mark.soak
+@pytest.mark.kafka
+@pytest.mark.skipif(not kafka_possible(), reason="java and mvn are not there")
+def test_beside_kafka() -> None:
+    ours, theirs = (run(1_000_000, 100_000, 5.0) for run in (measure_ours, measure_kafka))
+    assert ours.figures.librdkafka_produce >= 0.8 * theirs.figures.librdkafka_produce
+    assert ours.figures.librdkafka_consume >= 0.8 * theirs.figures.librdkafka_consume
+    assert ours.figures.kafka_python_produce >= 0.9 * theirs.figures.kafka_python_produce
+    assert ours.figures.kafka_python_consume >= 0.9 * theirs.figures.kafka_python_consume
+    assert ours.figures.produce_p99_ms <= 10
+    assert ours.start_seconds <= 1.5
+    assert ours.memory_mb <= 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,7 @@ class Result:
     memory_mb: float
 
 
-_ROWS = (
+_ROWS: tuple[tuple[str, Callable[[Result], float]], ...] = (
     ("librdkafka produce, records/s", lambda r: r.figures.librdkafka_produce),
     ("librdkafka consume, records/s", lambda r: r.figures.librdkafka_consume),
     ("kafka-python produce, records/s", lambda r: r.figures.kafka_python_produce),

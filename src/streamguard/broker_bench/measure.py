@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 RECORD = b"x" * 300

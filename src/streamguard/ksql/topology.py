@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from streamguard.ksql import ast
 from streamguard.ksql.formats import find_format
 from streamguard.ksql.hashing import partition_for
 from streamguard.ksql.operators import aggregate, joins, stateless
@@ -78,13 +79,19 @@ class Topology:
             return
         operator, below_needs_old = self._operator(node, emit, needs_old)
         self.operators.append(operator)
-        self._build(node.inputs[0], operator.receive, needs_old=below_needs_old)
+        below = node.inputs[0]
+        if isinstance(below, AggregateNode) and isinstance(operator, (aggregate.Aggregation, aggregate.TableAggregation)):
+            below = below.source
+        self._build(below, operator.receive, needs_old=below_needs_old)
 
     def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
         runtime = self.runtime
         match node:
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
+            case FilterNode(source=AggregateNode() as aggregation):
+                # HAVING is evaluated inside the aggregation: see folding.Folder.
+                return self._aggregation(aggregation, emit, needs_old, node.predicate)
             case FilterNode() if node.is_table:
                 return stateless.TableFilter(node, runtime, emit), True
             case FilterNode():
@@ -105,17 +112,19 @@ class Topology:
             return None
         return self.runtime.stores.add(Store("Table"))
 
-    def _aggregation(self, node: AggregateNode, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
+    def _aggregation(
+        self, node: AggregateNode, emit: Receive, needs_old: bool, having: ast.Expression | None = None
+    ) -> tuple[Operator, bool]:
         partition_of = self._group_partition(node)
         if node.source.is_table:
-            return aggregate.TableAggregation(node, self.runtime, emit, partition_of), True
+            return aggregate.TableAggregation(node, self.runtime, emit, partition_of, having), True
         if node.window_spec is None:
             kind: type[aggregate.Aggregation] = aggregate.GroupAggregation
         elif node.window_spec.kind == "SESSION":
             kind = aggregate.SessionAggregation
         else:
             kind = aggregate.WindowAggregation
-        return kind(node, self.runtime, emit, partition_of, needs_old), False
+        return kind(node, self.runtime, emit, partition_of, having, needs_old), False
 
     def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> None:
         source: StreamSource | TableSource

@@ -13,27 +13,36 @@ from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.operators.base import Operator, Receive, Runtime
-from streamguard.ksql.operators.folding import Folder, Grouping
+from streamguard.ksql.operators.folding import FIRST_STATE, Folder, Grouping
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store, WindowStore
 from streamguard.ksql.plan import AggregateNode
-
-DEFAULT_GRACE_MS = 24 * 3_600_000
-"""Without GRACE PERIOD a window accepts late rows until a day after its start, as Kafka Streams always did."""
 
 PartitionOf = Callable[[int, tuple[Any, ...]], int]
 """The partition of a group: that of its rows, or another where GROUP BY changes the key."""
 
 
 class Aggregation(Operator):
-    """The base of all aggregations over streams. Entries of the store are [states, time]."""
+    """The base of all aggregations over streams; HAVING is part of it.
 
-    def __init__(self, node: AggregateNode, runtime: Runtime, emit: Receive, partition_of: PartitionOf, with_old: bool) -> None:
+    A group that HAVING does not let pass is no row of the table: one that passed and no longer does becomes a tombstone.
+    """
+
+    def __init__(
+        self,
+        node: AggregateNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: PartitionOf,
+        having: ast.Expression | None,
+        with_old: bool,
+    ) -> None:
         super().__init__(emit)
         self.runtime = runtime
-        self.folder = Folder(node, runtime)
+        self.folder = Folder(node, runtime, having)
         self.grouping = Grouping(node, runtime)
         self.partition_of = partition_of
+        self.filters = having is not None
         self.with_old = with_old
 
     def receive(self, partition: int, records: list[Record]) -> None:
@@ -53,10 +62,18 @@ class Aggregation(Operator):
 
 
 class GroupAggregation(Aggregation):
-    """Over all rows of a group."""
+    """Over all rows of a group. Entries: key, to [time, key, states...]."""
 
-    def __init__(self, node: AggregateNode, runtime: Runtime, emit: Receive, partition_of: PartitionOf, with_old: bool) -> None:
-        super().__init__(node, runtime, emit, partition_of, with_old)
+    def __init__(
+        self,
+        node: AggregateNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: PartitionOf,
+        having: ast.Expression | None,
+        with_old: bool,
+    ) -> None:
+        super().__init__(node, runtime, emit, partition_of, having, with_old)
         self.store = runtime.stores.add(Store("Aggregate"))
 
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
@@ -66,24 +83,37 @@ class GroupAggregation(Aggregation):
         for key, r in batch:
             name = identity(key)
             entry = table.get(name)
-            old = None
+            old, was_there = None, False
             if entry is None:
-                entry = table[name] = [folder.initial(), r.time, key]
+                entry = table[name] = [r.time, key, *folder.initial()]
             elif self.with_old:
-                old = folder.row(key, entry[0])
-            folder.add(entry[0], r.value)  # type: ignore[arg-type]
-            entry[1] = max(entry[1], r.time)
+                old = folder.change(key, entry)
+                was_there = old is not None
+            elif self.filters:
+                was_there = folder.passes(key, entry)
+            folder.add(entry, r.value)  # type: ignore[arg-type]
+            if r.time > entry[0]:
+                entry[0] = r.time
             dirty.add(name)
-            results.append(Record(key, folder.row(key, entry[0]), entry[1], None, r.headers, old))
+            row = folder.change(key, entry)
+            if row is not None or was_there:
+                results.append(Record(key, row, entry[0], None, r.headers, old))
         return results
 
 
 class TableAggregation(Operator):
     """Over the rows of a table: a change takes the old row out of its group and puts the new one into its own."""
 
-    def __init__(self, node: AggregateNode, runtime: Runtime, emit: Receive, partition_of: PartitionOf) -> None:
+    def __init__(
+        self,
+        node: AggregateNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: PartitionOf,
+        having: ast.Expression | None,
+    ) -> None:
         super().__init__(emit)
-        self.folder = Folder(node, runtime)
+        self.folder = Folder(node, runtime, having)
         self.grouping = Grouping(node, runtime)
         self.partition_of = partition_of
         self.store = runtime.stores.add(Store("Aggregate"))
@@ -95,20 +125,23 @@ class TableAggregation(Operator):
                 key = self.grouping.key(row)
                 if key is not None:
                     target = self.partition_of(partition, key)
-                    self.emit(target, [self._change(target, key, row, r, fold)])
+                    change = self._change(target, key, row, r, fold)
+                    if change is not None:
+                        self.emit(target, [change])
 
     def _change(
         self, partition: int, key: tuple[Any, ...], row: Any, r: Record, fold: Callable[[list[Any], Any], None]
-    ) -> Record:
+    ) -> Record | None:
         name = self.grouping.identity(key)
         entry = self.store.get(partition, name)
-        old = None if entry is None else self.folder.row(key, entry[0])
+        old = self.folder.change(key, entry)
         if entry is None:
-            entry = [self.folder.initial(), r.time, key]
-        fold(entry[0], row)
-        entry[1] = max(entry[1], r.time)
+            entry = [r.time, key, *self.folder.initial()]
+        fold(entry, row)
+        entry[0] = max(entry[0], r.time)
         self.store.put(partition, name, entry)
-        return Record(key, self.folder.row(key, entry[0]), entry[1], None, r.headers, old)
+        new = self.folder.change(key, entry)
+        return None if new is None and old is None else Record(key, new, entry[0], None, r.headers, old)
 
 
 class StreamTime:
@@ -126,15 +159,23 @@ class StreamTime:
 
 
 class WindowAggregation(Aggregation):
-    """Over tumbling or hopping windows."""
+    """Over tumbling or hopping windows. Entries: (window start, key), to [time, key, states...]."""
 
-    def __init__(self, node: AggregateNode, runtime: Runtime, emit: Receive, partition_of: PartitionOf, with_old: bool) -> None:
-        super().__init__(node, runtime, emit, partition_of, with_old)
+    def __init__(
+        self,
+        node: AggregateNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: PartitionOf,
+        having: ast.Expression | None,
+        with_old: bool,
+    ) -> None:
+        super().__init__(node, runtime, emit, partition_of, having, with_old)
         window = node.window_spec
         assert window is not None
         self.size = window.size.ms
         self.advance = window.advance.ms if window.advance else self.size
-        self.grace = grace_ms(window)
+        self.grace = window.grace_ms
         self.retention = max(window.retention.ms if window.retention else 0, self.size + self.grace)
         self.final = node.final
         self.store = WindowStore("Aggregate")
@@ -143,40 +184,58 @@ class WindowAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        table, dirty = self.store.table(partition), self.store.dirty(partition)
-        folder, identity, size, advance = self.folder, self.grouping.identity, self.size, self.advance
+        dirty, size, advance = self.store.dirty(partition), self.size, self.advance
+        identity, one = self.grouping.identity, self._fold_one
+        table = self.store.table(partition)
         before = now = self.stream_time.get(partition)
         results: list[Record] = []
         for key, r in batch:
             time = r.time
-            now = max(now, time)
-            closed = now - self.grace
+            if time > now:
+                now = time
             name = identity(key)
-            for start in range(max(0, time - time % advance - size + advance), time + 1, advance):
-                if start + size <= closed:
+            last = time - time % advance
+            for start in (last,) if advance == size else range(max(0, last - size + advance), time + 1, advance):
+                if start + size <= now - self.grace:
                     self._late(key, r, start)
                     continue
-                windows = table.get(start)
-                if windows is None:
-                    windows = table[start] = {}
-                entry = windows.get(name)
-                old = None
-                if entry is None:
-                    entry = windows[name] = [folder.initial(), time, key]
-                elif self.with_old and not self.final:
-                    old = folder.row(key, entry[0], start, start + size)
-                folder.add(entry[0], r.value)  # type: ignore[arg-type]
-                entry[1] = max(entry[1], time)
+                change = one(table, name, key, r, start)
                 dirty.add((start, name))
-                if not self.final:
-                    row = folder.row(key, entry[0], start, start + size)
-                    results.append(Record(key, row, entry[1], (start, start + size), r.headers, old))
+                if change is not None:
+                    results.append(change)
         if now > before:
             self.stream_time.set(partition, now)
             if self.final:
                 results = self._finished(partition, now - self.grace)
             self.store.drop_before(partition, now - self.retention)
         return results
+
+    def _fold_one(
+        self, table: dict[int, dict[Any, Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
+    ) -> Record | None:
+        """Fold a row into one window; the change of the table, None if there is none to tell."""
+        folder, end = self.folder, start + self.size
+        windows = table.get(start)
+        if windows is None:
+            windows = table[start] = {}
+        entry = windows.get(name)
+        old, was_there = None, False
+        if entry is None:
+            entry = windows[name] = [r.time, key, *folder.initial()]
+        elif self.with_old:
+            old = folder.change(key, entry, start, end)
+            was_there = old is not None
+        elif self.filters:
+            was_there = folder.passes(key, entry, start, end)
+        folder.add(entry, r.value)  # type: ignore[arg-type]
+        if r.time > entry[0]:
+            entry[0] = r.time
+        if self.final:
+            return None
+        row = folder.change(key, entry, start, end)
+        if row is None and not was_there:
+            return None
+        return Record(key, row, entry[0], (start, end), r.headers, old)
 
     def _late(self, key: tuple[Any, ...], record: Record, start: int) -> None:
         self.runtime.row_error(
@@ -197,23 +256,33 @@ class WindowAggregation(Aggregation):
                 self.runtime.row_error("Aggregate", f"Window {start} expired before its final result was told", len(table[start]))
                 continue
             bounds = (start, start + self.size)
-            for entry in sorted(table[start].values(), key=lambda e: repr(e[2])):
-                results.append(Record(entry[2], self.folder.row(entry[2], entry[0], *bounds), entry[1], bounds))
+            for entry in sorted(table[start].values(), key=lambda e: repr(e[1])):
+                row = self.folder.change(tuple(entry[1]), entry, *bounds)
+                if row is not None:
+                    results.append(Record(tuple(entry[1]), row, entry[0], bounds))
         return results
 
 
 class SessionAggregation(Aggregation):
     """Over sessions: runs of rows of a group no further apart than the gap. Entries: key, to its list of sessions.
 
-    A session is [start, end, states]; one that grows is first withdrawn (a tombstone) and then told anew.
+    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then told anew.
     """
 
-    def __init__(self, node: AggregateNode, runtime: Runtime, emit: Receive, partition_of: PartitionOf, with_old: bool) -> None:
-        super().__init__(node, runtime, emit, partition_of, with_old)
+    def __init__(
+        self,
+        node: AggregateNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: PartitionOf,
+        having: ast.Expression | None,
+        with_old: bool,
+    ) -> None:
+        super().__init__(node, runtime, emit, partition_of, having, with_old)
         window = node.window_spec
         assert window is not None
         self.gap = window.size.ms
-        self.grace = grace_ms(window)
+        self.grace = window.grace_ms
         self.retention = max(window.retention.ms if window.retention else 0, self.gap + self.grace)
         self.final = node.final
         self.store = runtime.stores.add(Store("Aggregate"))
@@ -247,20 +316,22 @@ class SessionAggregation(Aggregation):
             return []
         states = self.folder.initial()
         for session in met:
-            states = self.folder.merge(states, session[2])
+            states = self.folder.merge(states, session[FIRST_STATE:])
         withdrawn = [] if (start, end) == (r.time, r.time) else [self._withdrawn(key, s) for s in met]
-        self.folder.add(states, r.value)  # type: ignore[arg-type]
+        merged = [start, end, *states]
+        self.folder.add(merged, r.value)  # type: ignore[arg-type]
         kept = [s for s in sessions if s not in met]
-        kept.append([start, end, states])
+        kept.append(merged)
         kept.sort(key=lambda s: s[0])
         self.store.put(partition, name, [key, kept])
-        row = self.folder.row(key, states, start, end)
-        return [*withdrawn, Record(key, row, end, (start, end), r.headers)]
+        row = self.folder.change(key, merged, start, end)
+        told = [] if row is None else [Record(key, row, end, (start, end), r.headers)]
+        return [*(w for w in withdrawn if w is not None), *told]
 
-    def _withdrawn(self, key: tuple[Any, ...], session: list[Any]) -> Record:
-        start, end, states = session
-        old = self.folder.row(key, states, start, end) if self.with_old else None
-        return Record(key, None, end, (start, end), (), old)
+    def _withdrawn(self, key: tuple[Any, ...], session: list[Any]) -> Record | None:
+        start, end = session[:FIRST_STATE]
+        old = self.folder.change(key, session, start, end)
+        return None if old is None else Record(key, None, end, (start, end), (), old)
 
     def _finished(self, partition: int, closed: int) -> list[Record]:
         """EMIT FINAL: the sessions that have closed since the last look, oldest first."""
@@ -274,9 +345,12 @@ class SessionAggregation(Aggregation):
             if last <= s[1] < closed
         ]
         done.sort(key=lambda d: (d[0], repr(d[1])))
-        return [
-            Record(key, self.folder.row(key, s[2], s[0], s[1]), s[1], (s[0], s[1])) for _, key, s in done
-        ]
+        results = []
+        for _, key, s in done:
+            row = self.folder.change(key, s, s[0], s[1])
+            if row is not None:
+                results.append(Record(key, row, s[1], (s[0], s[1])))
+        return results
 
     def _forget(self, partition: int, now: int) -> None:
         """Drop the sessions that are past their retention; swept once per gap, since it looks at every key."""
@@ -288,10 +362,3 @@ class SessionAggregation(Aggregation):
             kept = [s for s in sessions if s[1] >= limit]
             if len(kept) < len(sessions):
                 self.store.put(partition, name, [key, kept] if kept else None)
-
-
-def grace_ms(window: ast.Window) -> int:
-    """How long after its end a window takes late rows."""
-    if window.grace is not None:
-        return window.grace.ms
-    return max(0, DEFAULT_GRACE_MS - window.size.ms)

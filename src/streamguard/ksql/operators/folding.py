@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
-from streamguard.ksql.functions.registry import Resolved
 from streamguard.ksql.operators.base import ROW_ERRORS, Runtime, text_of
 from streamguard.ksql.operators.stateless import RowFunction
 from streamguard.ksql.plan import AggregateNode
@@ -18,14 +18,18 @@ from streamguard.ksql.types import SqlType
 Row = Sequence[Any]
 
 
-class Folder:
-    """The aggregates of one node, compiled. A state is a list: one state per aggregate.
+FIRST_STATE = 2
+"""Where the states begin in an entry: what stands before them is the aggregation's business."""
 
-    `add(states, row)` and `undo(states, row)` change the list in place; generated code evaluates the arguments and
-    calls the aggregates without a loop.
+
+class Folder:
+    """The aggregates of one node, compiled: what folds a row into an entry, and reads an entry as a row.
+
+    An entry is a flat list whose states, one per aggregate, begin at FIRST_STATE. All that touches entries is generated
+    code without loops; HAVING is evaluated on the entry itself, so that groups that do not pass never become rows.
     """
 
-    def __init__(self, node: AggregateNode, runtime: Runtime) -> None:
+    def __init__(self, node: AggregateNode, runtime: Runtime, having: ast.Expression | None = None) -> None:
         self.runtime = runtime
         self.compiler = Compiler(Scope(node.source.schema.value, runtime.config))
         self.bodies: list[Any] = []
@@ -36,71 +40,116 @@ class Folder:
             self.arguments.append(text)
         self.add = self._fold("add")
         self.undo = self._fold("undo") if all(hasattr(b, "undo") for b in self.bodies) else None
-        self.initials = [b.initial for b in self.bodies]
-        self.results = [b.result for b in self.bodies]
+        self._compile_results(node, having)
 
     def _compile(self, call: ast.FunctionCall) -> tuple[Any, str]:
         codes, resolved = self.compiler.resolve_call(call)
         body = self.compiler.body_of(resolved, codes)
         if not call.args:
             return body, "1"
-        return body, self._argument(codes, resolved)
+        columns = [
+            self.compiler.converted(c, p).text
+            for c, p in list(zip(codes, resolved.parameters, strict=False))[: resolved.columns]
+            if c is not None
+        ]
+        return body, columns[0] if len(columns) == 1 else f"[{', '.join(columns)}]"
 
-    def _argument(self, codes: Sequence[Any], resolved: Resolved) -> str:
-        """What `add` is given: the value, or a list of the values where the function takes several columns."""
-        converted = [self.compiler.converted(c, p) for c, p in zip(codes, resolved.parameters, strict=False)]
-        columns = [c.text for i, c in enumerate(converted) if i == 0 or not c.constant]
-        return columns[0] if len(columns) == 1 else f"[{', '.join(columns)}]"
+    # --- folding ------------------------------------------------------------------------------------------------------
 
     def _fold(self, method: str) -> Callable[[list[Any], Row], None]:
-        """`def fold(s, v): s[0] = add0(s[0], <argument 0>); ...` with arguments that fail taken as NULL."""
+        """`def fold(e, v): e[2] = add(e[2], <argument>); ...`; an argument that fails is taken as NULL, and reported."""
         env = self.compiler.env
-        singles = []
-        lines = ["def fold(s, v):"]
-        for i, (body, argument) in enumerate(zip(self.bodies, self.arguments, strict=True)):
-            function = env.bind(getattr(body, method), "f")
-            lines.append(f"    s[{i}] = {function}(s[{i}], {argument})")
-            singles.append((getattr(body, method), env.function("v", argument)))
-        exec("\n".join(lines or ["    pass"]), env.names)
-        fast: Callable[[list[Any], Row], None] = env.names["fold"]
+        functions = [getattr(body, method) for body in self.bodies]
+        apply = ["def apply(e, a):"]
+        direct = ["def direct(e, v):"]
+        for i, (function, argument) in enumerate(zip(functions, self.arguments, strict=True)):
+            name, state = env.bind(function, "f"), f"e[{i + FIRST_STATE}]"
+            apply.append(f"    {state} = {name}({state}, a[{i}])")
+            direct.append(f"    {state} = {name}({state}, {argument})")
+        exec("\n".join(direct if self._cannot_fail() else apply), env.names)
+        if self._cannot_fail():
+            found: Callable[[list[Any], Row], None] = env.names["direct"]
+            return found
+        applied = env.names["apply"]
+        values = env.function("v", f"[{', '.join(self.arguments)}]")
+        singles = [env.function("v", argument) for argument in self.arguments]
 
-        def fold(states: list[Any], row: Row) -> None:
-            before = list(states)
+        def fold(entry: list[Any], row: Row) -> None:
             try:
-                fast(states, row)
+                given = values(row)
             except ROW_ERRORS:
-                for i, (function, argument_of) in enumerate(singles):
-                    states[i] = self._careful(function, argument_of, before[i], row)
+                given = [self._value(single, row) for single in singles]
+            try:
+                applied(entry, given)
+            except ROW_ERRORS as error:
+                self.runtime.row_error("Aggregate", text_of(error), row)
 
-        return fast if self._cannot_fail() else fold
+        return fold
 
     def _cannot_fail(self) -> bool:
         """Arguments that are bare columns or constants always have a value: no safety net is needed."""
         return all(a == "1" or (a.startswith("v[") and a[2:-1].isdigit()) for a in self.arguments)
 
-    def _careful(
-        self, function: Callable[[Any, Any], Any], argument_of: Callable[[Row], Any], state: Any, row: Row
-    ) -> Any:
+    def _value(self, argument_of: Callable[[Row], Any], row: Row) -> Any:
         try:
-            value = argument_of(row)
+            return argument_of(row)
         except ROW_ERRORS as error:
             self.runtime.row_error("Aggregate.Prepare", text_of(error), row)
-            value = None
-        try:
-            return function(state, value)
-        except ROW_ERRORS as error:
-            self.runtime.row_error("Aggregate", text_of(error), row)
-            return state
+            return None
 
     def initial(self) -> list[Any]:
-        return [make() for make in self.initials]
+        """The states of an empty group."""
+        return [body.initial() for body in self.bodies]
 
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """The states of two groups together."""
         return [b.merge(x, y) for b, x, y in zip(self.bodies, left, right, strict=True)]
 
-    def row(self, key: tuple[Any, ...], states: list[Any], *bounds: int) -> list[Any]:
-        """The row of a group: its key, the results, and the window's bounds."""
-        return [*key, *[result(s) for result, s in zip(self.results, states, strict=False)], *bounds]
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def _compile_results(self, node: AggregateNode, having: ast.Expression | None) -> None:
+        """`row(k, e, s, x)` and `passes(k, e, s, x)` of a group's key, its entry and its window's start and end."""
+        env = self.compiler.env
+        keys = [f"k[{i}]" for i in range(len(node.schema.key))]
+        results = [
+            f"{env.bind(body.result, 'r')}(e[{i + FIRST_STATE}])" for i, body in enumerate(self.bodies)
+        ]
+        texts = [*keys, *results, "s", "x"][: len(node.schema.value)]
+        self.row: Callable[..., list[Any]] = env.function("k, e, s=0, x=0", f"[{', '.join(texts)}]")
+        self.passes: Callable[..., bool] = _always
+        if having is not None:
+            scope = _EntryScope(node.schema.value, self.runtime.config, texts=tuple(texts))
+            predicate = env.function("k, e, s=0, x=0", Compiler(scope, env).compile(having).text)
+            self.passes = self._careful(predicate)
+
+    def _careful(self, predicate: Callable[..., Any]) -> Callable[..., bool]:
+        def passes(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:
+            try:
+                return predicate(key, entry, start, end) is True
+            except ROW_ERRORS as error:
+                self.runtime.row_error("Aggregate.HavingFilter", text_of(error), self.row(key, entry, start, end))
+                return False
+
+        return passes
+
+    def change(self, key: tuple[Any, ...], entry: list[Any] | None, start: int = 0, end: int = 0) -> list[Any] | None:
+        """The row of a group as the table has it: None if there is no group, or HAVING leaves it out."""
+        return None if entry is None or not self.passes(key, entry, start, end) else self.row(key, entry, start, end)
+
+
+def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class _EntryScope(Scope):
+    """The columns of an aggregation's result, found in the entry instead of in a row."""
+
+    texts: tuple[str, ...] = ()
+
+    def column(self, ref: ast.ColumnRef) -> tuple[str, SqlType]:
+        index = next(i for i, c in enumerate(self.columns) if c.name == ref.name)
+        return self.texts[index], self.columns[index].type
 
 
 class Grouping:

@@ -15,11 +15,11 @@ from typing import Any
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import Catalog, DataSource
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.operators.aggregate import GroupAggregation, SessionAggregation, TableAggregation, WindowAggregation
+from streamguard.ksql.operators.aggregate import Aggregation, GroupAggregation, SessionAggregation, TableAggregation, WindowAggregation
 from streamguard.ksql.operators.base import ProcessingError, Runtime
 from streamguard.ksql.operators.edges import Sink, row_builder
 from streamguard.ksql.operators.record import Record, Window
-from streamguard.ksql.operators.stateless import Project, TableFilter
+from streamguard.ksql.operators.stateless import Project
 from streamguard.ksql.plan import sources
 from streamguard.ksql.planning.planner import PlannedQuery, plan_query
 from streamguard.ksql.topology import Topology
@@ -115,49 +115,35 @@ def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
                 if keys is None or key[0] in keys:
                     yield Row(tuple(key), value, time, window and tuple(window))
         return
-    stages = topology.operators[1:]
-    aggregation = stages[-1]
-    results: list[Record] = []
-    last = list(reversed(stages[:-1]))
+    *projections, aggregation = [o for o in topology.operators[1:] if isinstance(o, (Project, Aggregation, TableAggregation))]
+    last: list[Project] = list(reversed(projections))
     for record in _groups(aggregation, keys):
-        found = _through(last, record)
-        if found is not None:
-            results.append(found)
-    for r in results:
-        yield Row(r.key or (), r.value or (), r.time, r.window)
-
-
-def _through(stages: Sequence[Any], record: Record) -> Record | None:
-    """A group's row through HAVING and SELECT, without changing anything."""
-    for stage in stages:
-        if isinstance(stage, TableFilter):
-            if not stage.predicate(record.value):
-                return None
-        elif isinstance(stage, Project):
-            record = record.with_value(None if record.value is None else stage.row(record.value))
-    return record
+        for project in last:
+            record = record.with_value(None if record.value is None else project.row(record.value))
+        if record.value is not None:
+            yield Row(record.key or (), record.value, record.time, record.window)
 
 
 def _groups(aggregation: Any, keys: set[Any] | None) -> Iterator[Record]:
-    folder, store = aggregation.folder, aggregation.store
-    match aggregation:
-        case GroupAggregation() | TableAggregation():
-            for table in store.tables.values():
-                for states, time, key in _entries(table, keys, aggregation):
-                    yield Record(tuple(key), folder.row(tuple(key), states), time)
-        case WindowAggregation():
-            for table in store.tables.values():
+    """The groups of an aggregation that HAVING lets pass, as rows."""
+    change, store = aggregation.folder.change, aggregation.store
+    for table in store.tables.values():
+        match aggregation:
+            case GroupAggregation() | TableAggregation():
+                for entry in _entries(table, keys, aggregation):
+                    key = tuple(entry[1])
+                    yield Record(key, change(key, entry), entry[0])
+            case WindowAggregation():
                 for start in sorted(table):
                     bounds = (start, start + aggregation.size)
-                    if aggregation.emitted is not None and not _is_final(aggregation, bounds):
-                        continue
-                    for states, time, key in _entries(table[start], keys, aggregation):
-                        yield Record(tuple(key), folder.row(tuple(key), states, *bounds), time, bounds)
-        case SessionAggregation():
-            for table in store.tables.values():
+                    if aggregation.emitted is None or _is_final(aggregation, bounds):
+                        for entry in _entries(table[start], keys, aggregation):
+                            key = tuple(entry[1])
+                            yield Record(key, change(key, entry, *bounds), entry[0], bounds)
+            case SessionAggregation():
                 for key, sessions in _entries(table, keys, aggregation):
-                    for start, end, states in sessions:
-                        yield Record(tuple(key), folder.row(tuple(key), states, start, end), end, (start, end))
+                    for s in sessions:
+                        yield Record(tuple(key), change(tuple(key), s, s[0], s[1]), s[1], (s[0], s[1]))
 
 
 def _is_final(aggregation: WindowAggregation, bounds: Window) -> bool:

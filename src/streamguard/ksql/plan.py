@@ -20,6 +20,15 @@ from streamguard.ksql.catalog import DataSource, TopicFormat, WindowInfo
 from streamguard.ksql.schema import Schema
 
 
+DEFAULT_GRACE_MS = 24 * 3_600_000
+"""Without GRACE PERIOD a window accepts late rows until a day after its start, as Kafka Streams always did."""
+
+
+def grace_ms(window: ast.Window) -> int:
+    """How long after its end a window takes late rows."""
+    return max(0, DEFAULT_GRACE_MS - window.size.ms) if window.grace is None else window.grace.ms
+
+
 @dataclass(frozen=True)
 class Node:
     """A step. `is_table`: its rows are changes of a table (by key), not events of a stream."""

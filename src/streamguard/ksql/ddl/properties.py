@@ -24,7 +24,7 @@ REGISTRY = frozenset(
     "KEY_SCHEMA_ID VALUE_SCHEMA_ID KEY_SCHEMA_FULL_NAME VALUE_SCHEMA_FULL_NAME VALUE_AVRO_SCHEMA_FULL_NAME "
     "KEY_PROTOBUF_NULLABLE_REPRESENTATION VALUE_PROTOBUF_NULLABLE_REPRESENTATION".split()
 )
-WINDOW_TYPES = ("SESSION", "TUMBLING", "HOPPING")
+WINDOW_TYPES = ("SESSION", "HOPPING", "TUMBLING")
 DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT = "ksql.persistence.default.format.key", "ksql.persistence.default.format.value"
 
 
@@ -130,7 +130,7 @@ class SourceProperties:
             return None
         kind = kind.upper()
         if kind not in WINDOW_TYPES:
-            raise _invalid("WINDOW_TYPE", f"Invalid value {kind} for configuration WINDOW_TYPE: one of {', '.join(WINDOW_TYPES)}")
+            raise _invalid("WINDOW_TYPE", f"Invalid value {kind} for configuration WINDOW_TYPE: String must be one of: {', '.join(WINDOW_TYPES)}, null")
         if kind == "SESSION":
             if size is not None:
                 raise KsqlError("'WINDOW_SIZE' should not be set for SESSION windows.")

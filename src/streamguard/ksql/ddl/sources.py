@@ -131,7 +131,7 @@ def _schema(statement: ast.CreateSource, catalog: Catalog) -> Schema:
     for definition in statement.columns:
         column = _column(definition, catalog)
         if column.name in seen:
-            raise KsqlError(f"Duplicate column names: {column.name}")
+            raise KsqlError(f"Duplicate column names: `{column.name}`")
         seen.add(column.name)
         if definition.constraint in ("KEY", "PRIMARY KEY"):
             _check_constraint(definition, statement)
@@ -207,9 +207,13 @@ def _timestamp(properties: SourceProperties, schema: Schema) -> TimestampColumn 
     if column.type == STRING and pattern is not None:
         return TimestampColumn(name, pattern)
     if pattern is not None:
-        raise KsqlError(f"'TIMESTAMP_FORMAT' set in the WITH clause can only be used when the timestamp column is of type STRING.")
+        raise KsqlError(
+            "'TIMESTAMP_FORMAT' set in the WITH clause can only be used when the timestamp column is of type STRING."
+        )
+    if column.type == STRING:
+        raise KsqlError("A String timestamp field has been specified without also specifying the timestamp_format")
     raise KsqlError(
-        f"Timestamp column, {name}, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"
+        f"Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"
     )
 
 

@@ -16,7 +16,7 @@ from streamguard.ksql.operators.base import Operator, Receive, Runtime
 from streamguard.ksql.operators.folding import FIRST_STATE, Folder, Grouping
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store, WindowStore
-from streamguard.ksql.plan import AggregateNode
+from streamguard.ksql.plan import AggregateNode, grace_ms
 
 PartitionOf = Callable[[int, tuple[Any, ...]], int]
 """The partition of a group: that of its rows, or another where GROUP BY changes the key."""
@@ -175,7 +175,7 @@ class WindowAggregation(Aggregation):
         assert window is not None
         self.size = window.size.ms
         self.advance = window.advance.ms if window.advance else self.size
-        self.grace = window.grace_ms
+        self.grace = grace_ms(window)
         self.retention = max(window.retention.ms if window.retention else 0, self.size + self.grace)
         self.final = node.final
         self.store = WindowStore("Aggregate")
@@ -282,7 +282,7 @@ class SessionAggregation(Aggregation):
         window = node.window_spec
         assert window is not None
         self.gap = window.size.ms
-        self.grace = window.grace_ms
+        self.grace = grace_ms(window)
         self.retention = max(window.retention.ms if window.retention else 0, self.gap + self.grace)
         self.final = node.final
         self.store = runtime.stores.add(Store("Aggregate"))

@@ -11,12 +11,13 @@ from typing import Any
 
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
-from streamguard.ksql.operators.aggregate import DEFAULT_GRACE_MS, StreamTime
+from streamguard.ksql.operators.aggregate import StreamTime
 from streamguard.ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
 from streamguard.ksql.operators.edges import identity
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import (
+    DEFAULT_GRACE_MS,
     ForeignKeyJoinNode,
     Node,
     StreamStreamJoinNode,

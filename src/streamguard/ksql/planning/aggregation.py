@@ -10,7 +10,7 @@ from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import FUNCTIONS
 from streamguard.ksql.functions.resolve import find
-from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node
+from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node, grace_ms
 from streamguard.ksql.planning import projection
 from streamguard.ksql.planning.names import WINDOW_BOUNDS
 from streamguard.ksql.planning.projection import Item, KeyInfo
@@ -57,6 +57,7 @@ class _Aggregation:
         if not uses_aggregates(self.query):
             raise KsqlError("GROUP BY requires aggregate functions in either the SELECT or HAVING clause.")
         self._check_formats()
+        self._check_window()
         self._resolve_group_by(items)
         rewritten = self._rewrite_items(items)
         having = self._rewrite_having()
@@ -86,6 +87,25 @@ class _Aggregation:
             raise KsqlError(
                 f"Source(s) {', '.join(kafka)} are using the 'KAFKA' value format. This format does not yet support "
                 "GROUP BY.\nSee https://github.com/confluentinc/ksql/issues/4692."
+            )
+
+    def _check_window(self) -> None:
+        window = self.query.window
+        if window is None:
+            return
+        if self.node.is_table:
+            raise KsqlError("Windowing not supported for table aggregations.")
+        size_ms, late_ms = window.size.ms, grace_ms(window)
+        if window.advance is not None and not 0 < window.advance.ms <= size_ms:
+            raise KsqlError(
+                "Window advancement interval should be more than zero and less than window duration which is "
+                f"{size_ms} ms, but given advancement interval is: {window.advance.ms} ms"
+            )
+        if window.retention is not None and window.retention.ms < size_ms + late_ms:
+            raise KsqlError(
+                "The retention period of the window store Aggregate-Aggregate-Materialize must be no smaller than its "
+                f"window size plus the grace period. Got size=[{size_ms}], grace=[{late_ms}], "
+                f"retention=[{window.retention.ms}]"
             )
 
     def _check_having(self, node: Node, having: ast.Expression) -> None:

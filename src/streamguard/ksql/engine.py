@@ -196,7 +196,7 @@ class Engine:
         try:
             return plan_query(query, self.catalog, config, sink=sink)
         except KsqlError as error:
-            error.statement = error.statement or _try_normal(statement, self.catalog)
+            error.statement = error.statement or _try_normal(statement, self.catalog, self.topics)
             raise
 
     def _with_topic(self, target: DataSource, planned: PlannedQuery) -> DataSource:
@@ -381,15 +381,10 @@ def _normal_create(statement: ast.CreateSource) -> ast.CreateSource:
 
 def _normal_query(statement: ast.CreateAsSelect, target: DataSource, planned: PlannedQuery) -> ast.CreateAsSelect:
     policy = "delete" if target.kind == STREAM else "compact,delete" if target.window else "compact"
-    properties = {
-        "CLEANUP_POLICY": policy,
-        "KAFKA_TOPIC": target.topic,
-        "PARTITIONS": target.partitions or 1,
-        "REPLICAS": 1,
-        "RETENTION_MS": DEFAULT_RETENTION_MS,
-        **statement.properties,
-    }
-    return replace(_qualified(statement, planned), properties=properties)
+    known = {"KAFKA_TOPIC": target.topic, "PARTITIONS": target.partitions or 1}
+    properties = _result_properties(policy, {**known, **statement.properties})
+    normal: ast.CreateAsSelect = replace(_qualified(statement, planned), properties=properties)
+    return normal
 
 
 def _qualified(statement: Any, planned: PlannedQuery) -> Any:
@@ -399,9 +394,27 @@ def _qualified(statement: Any, planned: PlannedQuery) -> Any:
     return replace(statement, query=normal_query(statement.query, planned.names))
 
 
-def _try_normal(statement: ast.Statement, catalog: Catalog) -> str:
+def _try_normal(statement: Any, catalog: Catalog, topics: Topics) -> str:
     """The normal form of a refused statement, as far as its names can be told; else its text."""
-    return statement.text
+    from streamguard.ksql.planning.names import Names, bind
+    from streamguard.ksql.planning.normal import normal_query
+
+    try:
+        bindings = bind(statement.query.source, catalog)
+        normal = replace(statement, query=normal_query(statement.query, Names(bindings)))
+        if isinstance(statement, ast.CreateAsSelect):
+            given = {"KAFKA_TOPIC": statement.name, "PARTITIONS": topics.partitions(bindings[0].source.topic) or 1}
+            policy = "delete" if statement.kind == STREAM else "compact,delete" if statement.query.window else "compact"
+            shown = _result_properties(policy, {**given, **statement.properties})
+            normal = replace(normal, properties=shown)
+        return format_statement(normal)
+    except KsqlError:
+        return str(statement.text)
+
+
+def _result_properties(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The WITH clause of a query's result in normal form: what is given, over what holds anyhow."""
+    return {"CLEANUP_POLICY": policy, "REPLICAS": 1, "RETENTION_MS": DEFAULT_RETENTION_MS, **given}
 
 
 def is_persistent(statement: ast.Statement) -> bool:

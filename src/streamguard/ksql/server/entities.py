@@ -165,20 +165,17 @@ def _variant(variant: Variant, description: str) -> Entity:
     }
 
 
-def property_list(text: str, values: Iterable[tuple[Setting, Any]]) -> Entity:
+def property_list(
+    text: str, values: Iterable[tuple[Setting, Any]], overridden: Sequence[str], defaults: Sequence[str]
+) -> Entity:
+    """SHOW PROPERTIES: settings with their values, the names that the session sets, and those that nobody set."""
     rows = []
     for setting, value in values:
         shown = None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        rows.append(
-            {
-                "name": setting.name,
-                "scope": "KSQL",
-                "value": shown,
-                "editable": setting.editable,
-                "level": setting.level,
-            }
-        )
-    return entity("properties", text, properties=rows)
+        row = {"name": setting.name, "scope": "KSQL", "value": shown}
+        rows.append({**row, "editable": setting.editable, "level": setting.level})
+    found = {"overwrittenProperties": list(overridden), "defaultProperties": list(defaults)}
+    return entity("properties", text, properties=rows, **found)
 
 
 def variable_list(text: str, variables: Mapping[str, str]) -> Entity:

@@ -16,7 +16,7 @@ from streamguard.ksql.server import descriptions, entities
 from streamguard.ksql.server.descriptions import Describer
 from streamguard.ksql.server.entities import Entity
 from streamguard.ksql.server.errors import ASSERTION_FAILED, RestError
-from streamguard.ksql.server.properties import overridden, settings
+from streamguard.ksql.server.properties import STREAMS_PREFIX, Setting, overridden, settings
 from streamguard.ksql.server.statements import Context, handles
 
 ASSERT_TIMEOUT = "ksql.assert.topic.default.timeout.ms"
@@ -95,13 +95,19 @@ def _functions(statement: ast.ListFunctions, context: Context) -> list[Entity]:
 
 @handles(ast.ListProperties)
 def _properties(statement: ast.ListProperties, context: Context) -> list[Entity]:
-    values = []
-    for setting in settings().values():
+    own = [Setting(name, None, editable=True, level="QUERY") for name in context.properties if name not in settings()]
+    values: list[tuple[Setting, Any]] = []
+    defaults = []
+    for setting in (*settings().values(), *own):
         value: Any = overridden(setting.name, context.properties)
         if value is None:
             value = context.runtime.config_value(setting.name)
-        values.append((setting, _own(setting.name, context) if value is None else value))
-    return [entities.property_list(statement.text, [(s, s.default if v is None else v) for s, v in values])]
+        if value is None:
+            value = _own(setting.name, context)
+        if value is None and not setting.name.startswith(STREAMS_PREFIX):
+            defaults.append(setting.name)
+        values.append((setting, setting.default if value is None else value))
+    return [entities.property_list(statement.text, values, list(context.properties), defaults)]
 
 
 def _own(name: str, context: Context) -> str | None:

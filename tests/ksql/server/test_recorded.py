@@ -1,0 +1,119 @@
+"""The requests recorded from ksqlDB 0.29, sent to our server in order: the answers have to be the same.
+
+Left aside is what differs from run to run or from cluster to cluster: ids and sequence numbers, times, rates and sizes,
+host names, topics of other tests; the order of lists that ksqlDB gives in no order; and the text of plans, functions'
+descriptions and the reason why there is no Kafka Connect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.ksqldb import KsqlServerProcess, running_server
+
+RECORDING = Path(__file__).parents[4] / "shared" / "golden" / "rest.json"
+pytestmark = pytest.mark.shared
+
+CASES: list[dict[str, Any]] = json.loads(RECORDING.read_text()) if RECORDING.exists() else []
+PAUSE_AFTER = {"csas": 1.0, "insert values 2": 1.0}
+"""Seconds to wait after some requests, as whoever recorded them did: a query has to be reading what comes next."""
+
+DIFFERENT = "(differs)"
+TEXTS = {"topology", "executionPlan"}
+ASIDE = {"kafkaClusterId", "kafka-cluster", "commandSequenceNumber", "timestamp", "author", "description"}
+SETS = {"streams", "tables", "functions", "queries", "readQueries", "writeQueries", "properties", "sourceConstraints"}
+SETS |= {"queryDescriptions", "sourceDescriptions", "defaultProperties", "tasksMetadata", "clusterStatistics"}
+OWN_SETTINGS = {"ksql.streams.bootstrap.servers", "ksql.streams.state.dir", "ksql.streams.application.server"}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, requests.Response]]:
+    """Our answer to each request, by the recording's name."""
+    if not CASES:
+        pytest.skip("the recordings are not here")
+    with running_server(tmp_path_factory.mktemp("recorded"), "--service-id", "gold_") as server:
+        yield _replay(server)
+
+
+def _replay(server: KsqlServerProcess) -> dict[str, requests.Response]:
+    """Send all requests; query ids in them are replaced by those that our server gave the same queries."""
+    found: dict[str, requests.Response] = {}
+    ids: dict[str, str] = {}
+    for case in CASES:
+        request = case["request"]
+        body = request["body"]
+        text = "" if body is None else body if isinstance(body, str) else json.dumps(body)
+        for theirs, ours in ids.items():
+            text = text.replace(theirs, ours)
+        response = requests.request(
+            request["method"], server.url + request["path"], headers=request["headers"], data=text or None, timeout=30
+        )
+        found[case["name"]] = response
+        given = re.search(r'"queryId":"(C[^"]+)"', case["response"]["body"])
+        mine = re.search(r'"queryId":"(C[^"]+)"', response.text)
+        if given and mine:
+            ids[given[1]] = mine[1]
+        time.sleep(PAUSE_AFTER.get(case["name"], 0))
+    return found
+
+
+def comparable(text: str) -> Any:
+    """An answer without what may differ."""
+    text = re.sub(r"(C[ST]AS_\w+?)_\d+\b", r"\1_N", text)
+    text = re.sub(r"transient_(transient_)?(\w+?)_\d+(_\d{13})?", r"transient_\2_N", text)
+    text = re.sub(r"\bquery_\d{13}", "query_N", text)
+    text = re.sub(r"(localhost|127\.0\.0\.1):\d+", "HOST", text)
+    text = re.sub(r"rowtime: \S+ \S+ Z", "rowtime: T", text)
+    try:
+        return _clean(json.loads(text))
+    except ValueError:
+        return text
+
+
+def _clean(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        if value.get("name") in OWN_SETTINGS:
+            return {**value, "value": DIFFERENT}
+        return {k: _clean(v, k) for k, v in value.items() if k not in ASIDE}
+    if isinstance(value, list):
+        items = [_clean(v, name) for v in value]
+        if name == "clusterStatistics":
+            items = [i for i in items if not i["name"].endswith("per-sec")]
+        return sorted(items, key=lambda i: json.dumps(i, sort_keys=True)) if name in SETS else items
+    if name in TEXTS:
+        assert isinstance(value, str) and value.strip()
+        return DIFFERENT
+    if name == "statistics":
+        return bool(value)
+    if name == "value" and isinstance(value, float):
+        return DIFFERENT
+    return value
+
+
+def _only_ours(wanted: Any, got: Any) -> Any:
+    """Topics of the recording that were left by other tests are not ours to have."""
+    for entity in wanted if isinstance(wanted, list) else ():
+        if isinstance(entity, dict) and "topics" in entity:
+            names = {t["name"] for t in got[0]["topics"]}
+            entity["topics"] = [t for t in entity["topics"] if t["name"] in names]
+    return wanted
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])
+def test_the_answer_is_ksqldbs(case: dict[str, Any], answers: dict[str, requests.Response]) -> None:
+    got, recorded = answers[case["name"]], case["response"]
+    assert got.status_code == recorded["status"], got.text
+    assert got.headers.get("content-type") == recorded["content_type"]
+    ours = comparable(got.text)
+    wanted = _only_ours(comparable(recorded["body"]), ours)
+    if case["name"] == "SHOW CONNECTORS;":
+        wanted = {**wanted, "message": ours["message"]}
+    assert ours == wanted

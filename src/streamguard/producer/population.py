@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 from faker import Faker
 
 from streamguard.producer.errors import InputError
-from streamguard.producer.profile import City, Profile
+from streamguard.producer.profile import Category, City, Profile
 
 _MASK = 2**64 - 1
 _CACHE_SIZE = 50_000
-_ADDRESS_POOL = 4096
+_ADDRESS_POOL = 1024
+_NAME_POOL = 1000
 _USUAL_MERCHANTS = 8
 
 # Share of the customers, and how often they pay compared to the mean (the products add up to 1): most people pay
@@ -175,14 +176,18 @@ def _make_merchants(profile: Profile, faker: Any, rng: Random) -> tuple[Merchant
     missing = max(0, profile.merchants - len(pairs))
     more = rng.choices(cities, city_weights, k=missing), rng.choices(categories, weights, k=missing)
     pairs += zip(*more, strict=True)
-    return tuple(_make_merchant(n, city, category, profile, faker, rng) for n, (city, category) in enumerate(pairs))
+    # Beyond a thousand, names come up again, as those of chains do: Faker's English ones take 0.1 ms each.
+    names = [faker.company() for _ in range(min(_NAME_POOL, len(pairs)))]
+    return tuple(
+        _make_merchant(n, names[n % len(names)], city, profile.categories[category], category, rng)
+        for n, (city, category) in enumerate(pairs)
+    )
 
 
-def _make_merchant(number: int, city: City, category: str, profile: Profile, faker: Any, rng: Random) -> Merchant:
-    kind = profile.categories[category]
+def _make_merchant(number: int, name: str, city: City, kind: Category, category: str, rng: Random) -> Merchant:
     return Merchant(
         merchant_id=f"M-{number:05d}",
-        name=faker.company(),
+        name=name,
         category=category,
         city=city,
         latitude=round(city.latitude + rng.uniform(-0.1, 0.1), 5),

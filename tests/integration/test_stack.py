@@ -28,6 +28,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
 
 
 @pytest.fixture
+def running(stack: StackRun) -> StackRun:
+    """The stack with its generator stream, and an alert or more."""
+    stack.start()
+    stack.wait_count("fraud_alerts", 1)
+    return stack
+
+
+@pytest.fixture
 def empty(stack: StackRun) -> StackRun:
     """The stack without data and without the generator stream."""
     stack.stop("--wipe")
@@ -54,30 +62,29 @@ def test_start_shows_services_and_alerts_and_a_warm_start_is_quick(stack: StackR
     assert stack.streamguard("status").stdout.count("running") == 5
 
 
-def test_the_queries_of_the_readme_run_as_written(stack: StackRun) -> None:
+def test_the_queries_of_the_readme_run_as_written(running: StackRun) -> None:
     readme = (PROJECT_ROOT / "README.md").read_text()
     queries = re.findall(r'^\.venv/bin/streamguard psql -c "([^"]+)"', readme, re.MULTILINE)
     assert len(queries) >= 3
     for query in queries:
-        assert "(0 rows)" not in stack.streamguard("psql", "-c", query).stdout, query
+        assert "(0 rows)" not in running.streamguard("psql", "-c", query).stdout, query
 
 
-def test_the_ksql_shell_and_the_test_runner_answer(stack: StackRun) -> None:
-    url = stack.settings.ksqldb_url
-    topics = stack.run(BIN / "ksql", "-e", "SHOW TOPICS;", url).stdout
+def test_the_ksql_shell_and_the_test_runner_answer(running: StackRun) -> None:
+    url = running.settings.ksqldb_url
+    topics = running.run(BIN / "ksql", "-e", "SHOW TOPICS;", url).stdout
     assert "fraud_alerts" in topics
     query = "SET 'auto.offset.reset'='earliest'; SELECT transaction_id, amount FROM transactions EMIT CHANGES LIMIT 3;"
-    assert "Limit Reached" in stack.run(BIN / "ksql", "-e", query, url).stdout
+    assert "Limit Reached" in running.run(BIN / "ksql", "-e", query, url).stdout
 
 
-def test_alerts_can_be_listed_shown_and_confirmed(stack: StackRun) -> None:
-    stack.wait_count("fraud_alerts", 1)
-    line = stack.streamguard("alerts", "list", "--limit", "1").stdout
+def test_alerts_can_be_listed_shown_and_confirmed(running: StackRun) -> None:
+    line = running.streamguard("alerts", "list", "--limit", "1").stdout
     alert_id = line.split()[-1]
-    assert "Decisions:" in stack.streamguard("alerts", "show", alert_id).stdout
-    stack.streamguard("alerts", "confirm", alert_id, "--reason", "the customer called", "--by", "ana")
-    assert "analyst:ana: confirmed" in stack.streamguard("alerts", "show", alert_id).stdout
-    assert stack.streamguard("alerts", "show", "none", check=False).returncode == 1
+    assert "Decisions:" in running.streamguard("alerts", "show", alert_id).stdout
+    running.streamguard("alerts", "confirm", alert_id, "--reason", "the customer called", "--by", "ana")
+    assert "analyst:ana: confirmed" in running.streamguard("alerts", "show", alert_id).stdout
+    assert running.streamguard("alerts", "show", "none", check=False).returncode == 1
 
 
 def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: StackRun) -> None:

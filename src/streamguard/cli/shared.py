@@ -24,9 +24,11 @@ def new_app(help_text: str) -> typer.Typer:
 
 
 @contextmanager
-def database() -> Iterator[Connection]:
-    """One transaction on the database."""
+def database(*, autocommit: bool = False) -> Iterator[Connection]:
+    """One transaction on the database, or with `autocommit` a connection on which each statement sees what is new."""
     engine = make_engine(get_settings())
+    if autocommit:
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with engine.begin() as connection:
             yield connection

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import orjson
 
+from streamguard.broker.budget import MemoryBudget
 from streamguard.broker.catalog import Catalog
 from streamguard.broker.clock import Clock, SystemClock
 from streamguard.broker.errors import BrokerError, ErrorCode, KafkaError
@@ -89,6 +90,7 @@ class Broker:
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.fetch_sessions = FetchSessions()
+        self.budget = MemoryBudget(options.max_inward_bytes, options.max_outward_bytes)
         self.node_id = options.node_id
         self.advertised = (options.host, options.port)
         folder = options.data_dir

@@ -4,9 +4,9 @@
       -> _handle: header, registry, handler; what the handler returns becomes a slot in the queue
       -> _drain: send the slots that are ready, oldest first
 
-A handler runs up to its first wait at once, so that pipelined produce requests are appended in order and share a sync.
-Memory is bounded: a frame above the limit ends the connection; while `max_pipelined_requests` answers are owed, or the
-client does not read what was sent, no further frame is looked at and reading from the socket stops.
+As in Kafka, the next request waits until the last is answered; but produce requests are taken one after the other, in
+order, so that they share a sync. Memory is bounded: a frame above the limit ends the connection; a large one waits
+until the broker's budget admits it; while answers are owed, or the client does not read, nothing more is read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import logging
 import struct
 from collections import deque
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 64 * 1024
 _GROW_BYTES = 1024 * 1024
+_PRODUCE = 0
 _API_VERSIONS = 18
 _BEFORE_LOGIN = frozenset({_API_VERSIONS, 17, 36})  # SaslHandshake, SaslAuthenticate
 _MAX_FRAME_BEFORE_LOGIN = 64 * 1024
@@ -41,9 +43,10 @@ class RequestError(Exception):
 class _Slot:
     """An answer owed: its buffers once ready; empty for a request without answer."""
 
-    __slots__ = ("buffers", "ready", "task")
+    __slots__ = ("buffers", "pipelined", "ready", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, *, pipelined: bool) -> None:
+        self.pipelined = pipelined
         self.buffers: list[bytes | bytearray] = []
         self.ready = False
         self.task: asyncio.Future[Any] | None = None
@@ -61,6 +64,9 @@ class Connection(asyncio.BufferedProtocol):
         self._end = 0
         self._large: bytearray | None = None
         self._large_size = 0
+        self._admitted = 0
+        self._awaits_admission = False
+        self._owed = 0
         self._slots: deque[_Slot] = deque()
         self._transport: asyncio.Transport | None = None
         self._write_paused = False
@@ -90,12 +96,16 @@ class Connection(asyncio.BufferedProtocol):
                 slot.task.cancel()
         self._slots.clear()
         self._large = None
+        self._settle_debt()
+        self._release()
 
     def pause_writing(self) -> None:
         self._write_paused = True
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        self.last_active_ms = self._broker.clock.monotonic_ms()
+        self._settle_debt()
         self._drain()
         self._process()
 
@@ -122,10 +132,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no answer is owed."""
-        return not self._slots
+    def close_if_stuck(self, now_ms: int) -> None:
+        """End it if it was idle for too long, does not read its answers, or stopped in the middle of a frame."""
+        silent_ms = now_ms - self.last_active_ms
+        idle = silent_ms > self._options.idle_timeout_ms and (not self._slots or self._write_paused)
+        stalled = self._large is not None and silent_ms > self._options.stalled_frame_timeout_ms
+        if idle or stalled:
+            log.info("closing %s:%d: silent for %d ms", self.caller.host, self.caller.port, silent_ms)
+            self._abort()
 
     @property
     def _stranger(self) -> bool:
@@ -161,7 +175,9 @@ class Connection(asyncio.BufferedProtocol):
             self._transport is None
             or self._transport.is_closing()
             or self._write_paused
+            or self._awaits_admission
             or len(self._slots) >= self._options.max_pipelined_requests
+            or bool(self._slots and not self._slots[-1].pipelined)
         )
 
     def _balance_reading(self) -> None:
@@ -182,6 +198,7 @@ class Connection(asyncio.BufferedProtocol):
             view = memoryview(self._large)
             self._large = None
             self._start = self._end = 0
+            self._release()
             return view
         have = self._end - self._start
         if have < 4:
@@ -195,10 +212,31 @@ class Connection(asyncio.BufferedProtocol):
             self._start = begin + size
             return memoryview(self._buffer)[begin : begin + size]
         if size + 4 > len(self._buffer):
-            self._begin_large(size)
+            if self._broker.budget.admit(size, self._admission):
+                self._admitted = size
+                self._begin_large(size)
+            else:
+                self._awaits_admission = True
         elif self._start + size + 4 > len(self._buffer):
             self._compact()
         return None
+
+    def _admission(self) -> None:
+        """Something was released: look at the waiting frame again."""
+        self._awaits_admission = False
+        if self._transport is not None:
+            self._process()
+
+    def _release(self) -> None:
+        if self._admitted:
+            size, self._admitted = self._admitted, 0
+            self._broker.budget.release(size)
+
+    def _settle_debt(self) -> None:
+        """Keep the budget's view of what this client has not taken."""
+        owed = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._broker.budget.owe(owed - self._owed)
+        self._owed = owed
 
     def _begin_large(self, size: int) -> None:
         """A frame that the buffer cannot hold gets one of its own, which grows with what really comes."""
@@ -213,18 +251,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, data: memoryview) -> None:
         started = perf_counter()
-        slot = _Slot()
         try:
             handler, call, correlation_id, body = self._read_header(data)
         except (struct.error, IndexError, ValueError) as error:
             raise RequestError(f"an unreadable request header: {error}") from error
+        slot = _Slot(pipelined=handler is not None and handler.key == _PRODUCE)
         self._slots.append(slot)
         if handler is None:
             self._finish(slot, self._refuse_version(correlation_id))
             return
         answer = self._call(handler, call, body)
         if asyncio.iscoroutine(answer):
-            self._await(slot, handler, call, correlation_id, answer, started)
+            waiting = self._complete(slot, handler, call, correlation_id, answer, started)
+            slot.task = asyncio.get_running_loop().create_task(waiting)
         else:
             self._finish(slot, self._encode(handler, call, correlation_id, answer))
             self._broker.metrics.request(handler.name, perf_counter() - started)
@@ -275,25 +314,19 @@ class Connection(asyncio.BufferedProtocol):
         flexible = handler.flexible(call.version) and handler.key != _API_VERSIONS
         return frame(correlation_id, body, flexible=flexible)
 
-    def _await(
-        self, slot: _Slot, handler: Handler, call: Call, correlation_id: int, answer: Any, started: float
+    async def _complete(
+        self, slot: _Slot, handler: Handler, call: Call, correlation_id: int, answer: Awaitable[Any], started: float
     ) -> None:
-        task = asyncio.get_running_loop().create_task(answer)
-        slot.task = task
-
-        def done(finished: asyncio.Task[Any]) -> None:
-            if finished.cancelled():
-                return
-            error = finished.exception()
-            if error is not None:
-                log.error("%s v%d failed", handler.name, call.version, exc_info=error)
-                self._abort()
-                return
-            self._finish(slot, self._encode(handler, call, correlation_id, finished.result()))
-            self._broker.metrics.request(handler.name, perf_counter() - started)
-            self._process()
-
-        task.add_done_callback(done)
+        """Wait for an answer and send it in the same step, so that the budget sees it before anybody reads more."""
+        try:
+            result = await answer
+            self._finish(slot, self._encode(handler, call, correlation_id, result))
+        except Exception:
+            log.exception("%s v%d failed", handler.name, call.version)
+            self._abort()
+            return
+        self._broker.metrics.request(handler.name, perf_counter() - started)
+        self._process()
 
     # Answers
 
@@ -312,5 +345,7 @@ class Connection(asyncio.BufferedProtocol):
                     transport.write(buffer)
             elif buffers:
                 transport.write(b"".join(buffers))
+        if transport is not None:
+            self._settle_debt()
         if self.caller.close_after and not self._slots:
             self.close()

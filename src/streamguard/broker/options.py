@@ -22,6 +22,9 @@ class BrokerOptions:
     tls_key: Path | None = None
     metrics_listen: tuple[str, int] | None = None
     max_frame_bytes: int = 100 * 1024 * 1024
+    max_inward_bytes: int = 128 * 1024 * 1024
+    max_outward_bytes: int = 48 * 1024 * 1024
+    stalled_frame_timeout_ms: int = 30_000
     fetch_max_bytes: int = 8 * 1024 * 1024
     max_connections: int = 1000
     max_pipelined_requests: int = 32

@@ -104,10 +104,9 @@ class Server:
                 log.exception("housekeeping failed")
 
     def _close_idle(self) -> None:
-        horizon_ms = self._broker.clock.monotonic_ms() - self._broker.options.idle_timeout_ms
+        now_ms = self._broker.clock.monotonic_ms()
         for connection in list(self._connections):
-            if connection.idle and connection.last_active_ms < horizon_ms:
-                connection.close()
+            connection.close_if_stuck(now_ms)
 
     async def stop(self) -> None:
         """Take no more requests, let clients go, sync and close."""

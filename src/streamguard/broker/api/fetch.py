@@ -152,7 +152,7 @@ def _logs(call: Call, wanted: dict[Target, Any]) -> list[PartitionLog]:
 
 def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> tuple[list[_Part], int, bool]:
     """The response as of now, its size in log bytes, and whether any partition failed."""
-    budget = min(request.max_bytes, call.broker.options.fetch_max_bytes)
+    budget = call.broker.budget.fetch_bytes(min(request.max_bytes, call.broker.options.fetch_max_bytes))
     committed = request.isolation_level == 1
     parts = []
     size, failed = 0, False

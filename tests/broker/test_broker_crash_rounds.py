@@ -35,11 +35,17 @@ class Writer(threading.Thread):
                 "bootstrap.servers": address,
                 "enable.idempotence": True,
                 "linger.ms": 2,
-                "message.timeout.ms": 120_000,
+                "message.timeout.ms": 600_000,
+                "retry.backoff.max.ms": 100,
                 "reconnect.backoff.max.ms": 200,
                 "log_level": 0,
             }
         )
+
+    @property
+    def backlog(self) -> int:
+        """Records neither acknowledged nor failed."""
+        return len(self._producer)
 
     def run(self) -> None:
         number = 0
@@ -136,6 +142,14 @@ def check_checksums(data_dir: Path) -> int:
     return count
 
 
+def wait_for_backlog(writers: list[Writer]) -> None:
+    """Let every producer get through: one that only ever meets a dying broker says nothing about it."""
+    deadline = time.monotonic() + 60
+    while any(writer.backlog > 1000 for writer in writers):
+        assert time.monotonic() < deadline, [writer.backlog for writer in writers]
+        time.sleep(0.05)
+
+
 def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
     rng = random.Random(seed)
     admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
@@ -145,10 +159,12 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
     readers = {group: Reader(broker.address, group, stop_reading) for group in ("g0", "g1")}
     for thread in (*writers, *readers.values()):
         thread.start()
-    for _ in range(count):
+    for number in range(count):
         time.sleep(rng.uniform(0.05, 0.8))
         broker.kill()
         broker.start()
+        if number % 10 == 9:
+            wait_for_backlog(writers)
     time.sleep(0.5)
     stop_writing.set()
     for writer in writers:

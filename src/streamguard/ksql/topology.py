@@ -70,6 +70,10 @@ class Topology:
         if isinstance(node, SourceNode):
             self._build_source(node, emit, needs_old)
             return
+        if isinstance(node, FilterNode) and isinstance(node.source, SourceNode) and not node.is_table:
+            # WHERE right above a stream is evaluated while reading it.
+            self._build_source(node.source, emit, needs_old).reader.filter(node)
+            return
         if type(node) in JOINS:
             operator = JOINS[type(node)](node, self.runtime, emit)
             self.operators.append(operator)
@@ -80,7 +84,9 @@ class Topology:
         operator, below_needs_old = self._operator(node, emit, needs_old)
         self.operators.append(operator)
         below = node.inputs[0]
-        if isinstance(below, AggregateNode) and isinstance(operator, (aggregate.Aggregation, aggregate.TableAggregation)):
+        if isinstance(below, AggregateNode) and isinstance(
+            operator, (aggregate.Aggregation, aggregate.TableAggregation)
+        ):
             below = below.source
         self._build(below, operator.receive, needs_old=below_needs_old)
 
@@ -126,7 +132,7 @@ class Topology:
             kind = aggregate.WindowAggregation
         return kind(node, self.runtime, emit, partition_of, having, needs_old), False
 
-    def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> None:
+    def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> StreamSource | TableSource:
         source: StreamSource | TableSource
         if node.source.is_table:
             store = self.runtime.stores.add(Store(f"Source.{node.source.name}")) if needs_old else None
@@ -134,6 +140,7 @@ class Topology:
         else:
             source = StreamSource(node, self.runtime, emit)
         self.sources.setdefault(node.source.topic, []).append(source)
+        return source
 
     # --- partitions ---------------------------------------------------------------------------------------------------
 
@@ -152,9 +159,8 @@ class Topology:
         """Groups stay in their rows' partition where GROUP BY keeps the key; else they go where the new key hashes to."""
         below = node.source.schema.key
         if [c.name for c in below] == [getattr(k, "name", None) for k in node.keys] and not node.source.is_table:
-            return lambda partition, key: partition
-        partition_of = self._partition_of(node.schema.key)
-        return lambda partition, key: partition_of(key)
+            return None
+        return self._partition_of(node.schema.key)
 
 
 def _chain(node: Node) -> Iterator[Node]:

@@ -14,6 +14,7 @@ import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -22,9 +23,25 @@ from streamguard.ksql.errors import KsqlError, SerializationError
 from streamguard.ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard.ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
 from streamguard.ksql.schema import Column
-from streamguard.ksql.types import Array, Decimal, Map, SqlType, Struct
+from streamguard.ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, Array, Decimal, Map, SqlType, Struct
 
-ALL_TYPES = frozenset(["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP", "ARRAY", "MAP", "STRUCT"])
+ALL_TYPES = frozenset(
+    [
+        "BOOLEAN",
+        "INTEGER",
+        "BIGINT",
+        "DOUBLE",
+        "DECIMAL",
+        "STRING",
+        "BYTES",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "ARRAY",
+        "MAP",
+        "STRUCT",
+    ]
+)
 MAX_DEPTH = 200
 """Nesting beyond this is refused as unreadable: it would only serve to exhaust a stack."""
 
@@ -90,7 +107,11 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
         case Map(_, value_type):
             value_text = _nullable(writer(value_type))
             return lambda value: (
-                "{" + ",".join(f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()) + "}"
+                "{"
+                + ",".join(
+                    f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()
+                )
+                + "}"
             )
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
@@ -189,14 +210,88 @@ def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 
-def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
-    """Generated code for the common case: plain scalars are taken over by an inlined type test, all else is converted.
+_TAKEN_OVER: dict[str, type] = {"STRING": str, "DOUBLE": float, "BOOLEAN": bool, "INTEGER": int, "BIGINT": int}
+"""SQL types whose JSON values are their Python values already, where they are of this Python type (or NULL)."""
+_RANGES = {"INTEGER": (INT_MIN, INT_MAX), "BIGINT": (BIGINT_MIN, BIGINT_MAX)}
+_MOST_SHAPES = 1000
 
-    A record whose fields are not spelt as the columns are costs one more look: the spelling of each set of field names
-    is found once and kept.
-    """
-    names = [c.name for c in columns]
-    env: dict[str, Any] = {"load": load, "slow": None}
+
+def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
+    """Reads objects by what it has learned of those before: the spelling of their fields, and which combinations of
+    JSON types can be taken over as they are. A record like the last one costs one look-up in C; any other is read field
+    by field, and learned from."""
+    if len(columns) < 2 or not all(c.type.base in _TAKEN_OVER for c in columns):
+        return _field_by_field(columns, load)
+    careful = _field_by_field(columns, lambda parsed: parsed)
+    spelling = _Spelling([c.name for c in columns])
+    in_range = _range_check(columns)
+    fine: set[tuple[type, ...]] = set()
+    take: Callable[[Any], tuple[Any, ...]] = itemgetter(*spelling.names)
+
+    def read(data: bytes) -> Sequence[Any] | None:
+        nonlocal take
+        parsed = load(data)
+        try:
+            values = take(parsed)
+        except (KeyError, TypeError):
+            if type(parsed) is dict:
+                take = itemgetter(*spelling.of(parsed))
+            return careful(parsed)
+        types = tuple(map(type, values))
+        if types in fine and in_range(values):
+            return values
+        row = careful(parsed)
+        if len(fine) < _MOST_SHAPES and _is_as_it_was(columns, types):
+            fine.add(types)
+        return row
+
+    return read
+
+
+def _is_as_it_was(columns: Sequence[Column], types: tuple[type, ...]) -> bool:
+    """Whether values of these Python types need no conversion; a NULL does not where a range is to be checked."""
+    nullable = type(None)
+    return all(
+        t is _TAKEN_OVER[c.type.base] or (t is nullable and c.type.base not in _RANGES)
+        for c, t in zip(columns, types, strict=True)
+    )
+
+
+def _range_check(columns: Sequence[Column]) -> Callable[[tuple[Any, ...]], bool]:
+    """Whether the integers of a row are in their types' ranges (those beyond wrap, as in Java)."""
+    tests = []
+    for i, column in enumerate(columns):
+        if column.type.base in _RANGES:
+            low, high = _RANGES[column.type.base]
+            tests.append(f"{low} <= v[{i}] <= {high}")
+    check: Callable[[tuple[Any, ...]], bool] = eval(f"lambda v: {' and '.join(tests) or 'True'}")
+    return check
+
+
+class _Spelling:
+    """How the fields of objects are spelt, per set of field names: exactly as the columns, or in any case."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def of(self, fields: dict[str, Any]) -> list[str]:
+        """The field for each column, in order; the column's own name where the object has no such field."""
+        shape = tuple(fields)
+        found = self._known.get(shape)
+        if found is None:
+            upper: dict[str, str] = {}
+            for field in shape:
+                upper.setdefault(field.upper(), field)
+            found = [name if name in fields else upper.get(name.upper(), name) for name in self.names]
+            if len(self._known) < _MOST_SHAPES:
+                self._known[shape] = found
+        return found
+
+
+def _field_by_field(columns: Sequence[Column], load: Callable[[Any], Any]) -> Deserializer:
+    """Generated code: plain scalars are taken over by an inlined type test, all else is converted."""
+    env: dict[str, Any] = {"load": load, "spelling": _Spelling([c.name for c in columns]).of, "wrong": _not_an_object}
     takes = []
     for i, column in enumerate(columns):
         env[f"c{i}"] = _column_reader(column)
@@ -205,22 +300,6 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
             takes.append(f"(x if type(x := get(n[{i}])) is {fast} or x is None else c{i}(x))")
         else:
             takes.append(f"(None if (x := get(n[{i}])) is None else c{i}(x))")
-    spellings: dict[tuple[str, ...], list[str]] = {}
-
-    def spelling(fields: dict[str, Any]) -> list[str]:
-        shape = tuple(fields)
-        found = spellings.get(shape)
-        if found is None:
-            upper = {}
-            for field in shape:
-                upper.setdefault(field.upper(), field)
-            found = [name if name in fields else upper.get(name.upper(), name) for name in names]
-            if len(spellings) < 1000:
-                spellings[shape] = found
-        return found
-
-    env["spelling"] = spelling
-    env["wrong"] = _not_an_object
     lines = [
         "def read(data):",
         "    d = load(data)",

@@ -18,8 +18,8 @@ from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store, WindowStore
 from streamguard.ksql.plan import AggregateNode, grace_ms
 
-PartitionOf = Callable[[int, tuple[Any, ...]], int]
-"""The partition of a group: that of its rows, or another where GROUP BY changes the key."""
+PartitionOf = Callable[[tuple[Any, ...]], int] | None
+"""The partition of a group where GROUP BY changes the key; None where groups stay in the partition of their rows."""
 
 
 class Aggregation(Operator):
@@ -46,11 +46,14 @@ class Aggregation(Operator):
         self.with_old = with_old
 
     def receive(self, partition: int, records: list[Record]) -> None:
+        key_of = self.grouping.key
+        keyed = [(key, r) for r in records if (key := key_of(r.value)) is not None]
         batches: dict[int, list[tuple[tuple[Any, ...], Record]]] = {}
-        for r in records:
-            key = self.grouping.key(r.value)
-            if key is not None:
-                batches.setdefault(self.partition_of(partition, key), []).append((key, r))
+        if self.partition_of is None:
+            batches[partition] = keyed
+        else:
+            for key, r in keyed:
+                batches.setdefault(self.partition_of(key), []).append((key, r))
         for target, batch in batches.items():
             results = self.fold(target, batch)
             if results:
@@ -124,7 +127,7 @@ class TableAggregation(Operator):
             for row, fold in ((r.old, self.folder.undo), (r.value, self.folder.add)):
                 key = self.grouping.key(row)
                 if key is not None:
-                    target = self.partition_of(partition, key)
+                    target = partition if self.partition_of is None else self.partition_of(key)
                     change = self._change(target, key, row, r, fold)
                     if change is not None:
                         self.emit(target, [change])
@@ -253,7 +256,9 @@ class WindowAggregation(Aggregation):
         for start in sorted(s for s in table if last < s + self.size <= closed):
             if start < oldest:
                 # Kafka Streams' store has let go of it by now: the cluster would not tell this window either.
-                self.runtime.row_error("Aggregate", f"Window {start} expired before its final result was told", len(table[start]))
+                self.runtime.row_error(
+                    "Aggregate", f"Window {start} expired before its final result was told", len(table[start])
+                )
                 continue
             bounds = (start, start + self.size)
             for entry in sorted(table[start].values(), key=lambda e: repr(e[1])):
@@ -312,7 +317,9 @@ class SessionAggregation(Aggregation):
         start = min([r.time, *(s[0] for s in met)])
         end = max([r.time, *(s[1] for s in met)])
         if end < closed:
-            self.runtime.row_error("Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value)
+            self.runtime.row_error(
+                "Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value
+            )
             return []
         states = self.folder.initial()
         for session in met:

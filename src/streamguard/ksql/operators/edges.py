@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from streamguard.ksql import ast
 from streamguard.ksql.catalog import DataSource, WindowInfo
 from streamguard.ksql.datetime_patterns import timestamp_parser
 from streamguard.ksql.errors import SerializationError
+from streamguard.ksql.expressions.compiler import Compiler
+from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formats import Deserializer, Serializer, find_format
 from streamguard.ksql.operators.base import ROW_ERRORS, Operator, ProcessingError, Receive, Runtime, text_of
 from streamguard.ksql.operators.record import Headers, InputRecord, OutputRecord, Record, Window
 from streamguard.ksql.operators.state import Store
-from streamguard.ksql.plan import SourceNode
+from streamguard.ksql.plan import FilterNode, SourceNode
 from streamguard.ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
+from streamguard.ksql.types import SqlType
 
 _LONG = struct.Struct(">q")
 NO_TIME = -1
@@ -86,35 +91,70 @@ class Reader:
         self.headers = [_header_reader(c) for c in node.source.schema.headers]
         self.row = row_builder(node)
         self.time = _time_extractor(node.source)
+        self.accepts: Callable[..., bool] | None = None
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
-    def record(self, message: InputRecord) -> Record | None:
-        """The row of a record, or None (after a word in the processing log) if it has to be left out."""
-        _, partition, offset, key_bytes, value_bytes, time, headers = message
-        try:
-            window = None
-            if key_bytes is None or not self.has_key:
-                key: Sequence[Any] | None = None
-            else:
-                if self.window is not None:
-                    key_bytes, window = split_windowed_key(key_bytes, self.window)
-                key = self.read_key(key_bytes)
-            values = None if value_bytes is None else self.read_value(value_bytes)
-        except (SerializationError, *ROW_ERRORS) as error:
-            self._unreadable(message, error)
-            return None
-        if self.time is not None and values is not None:
+    def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
+        """The rows of a batch; what has to be left out has its word in the processing log."""
+        read_key, read_value, row_of, time_of = self.read_key, self.read_value, self.row, self.time
+        has_key, window_info, header_readers, accepts = self.has_key, self.window, self.headers, self.accepts
+        found: list[Record] = []
+        window = None
+        header_values: Sequence[Any] = ()
+        for message in messages:
+            _, partition, offset, key_bytes, value_bytes, time, headers = message
             try:
-                time = self.time(key, values)
+                key = None
+                if key_bytes is not None and has_key:
+                    if window_info is not None:
+                        key_bytes, window = split_windowed_key(key_bytes, window_info)
+                    key = read_key(key_bytes)
+                values = None if value_bytes is None else read_value(value_bytes)
+            except (SerializationError, *ROW_ERRORS) as error:
+                self._unreadable(message, error)
+                continue
+            row = None
+            if values is not None:
+                if time_of is not None:
+                    time = self._time(message, time_of, key, values)
+                    if time < 0:
+                        continue
+                if header_readers:
+                    header_values = [read(headers) for read in header_readers]
+                if accepts is not None and not accepts(values, key, time, partition, offset, window, header_values):
+                    continue
+                row = row_of(values, key, time, partition, offset, window, header_values)
+            elif accepts is not None:
+                continue
+            found.append(Record(None if key is None else tuple(key), row, time, window, headers))
+        return found
+
+    def _time(self, message: InputRecord, time_of: Callable[[Any, Any], Any], key: Any, values: Any) -> int:
+        """The time of a record's timestamp column; negative, after a word in the log, where it has none."""
+        try:
+            time = time_of(key, values)
+        except ROW_ERRORS as error:
+            self._no_time(message, text_of(error))
+            return NO_TIME
+        if time is None or time < 0:
+            self._no_time(message, "the timestamp column is NULL or negative")
+            return NO_TIME
+        return int(time)
+
+    def filter(self, node: FilterNode) -> None:
+        """Let only records through for which the predicate is true: it is evaluated before a row is even made."""
+        texts = tuple(column_texts(node_source(node)))
+        compiler = Compiler(ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts))
+        test = compiler.env.function("v, k, t, p, o, w, h", compiler.compile(node.predicate).text)
+
+        def accepts(*parts: Any) -> bool:
+            try:
+                return test(*parts) is True
             except ROW_ERRORS as error:
-                return self._no_time(message, text_of(error))
-            if time < 0:
-                return self._no_time(message, "the timestamp column is NULL or negative")
-        row = None
-        if values is not None:
-            header_values = [read(headers) for read in self.headers] if self.headers else ()
-            row = self.row(values, key, time, partition, offset, window, header_values)
-        return Record(None if key is None else tuple(key), row, time, window, headers)
+                self.runtime.row_error("WhereFilter", text_of(error), parts[0])
+                return False
+
+        self.accepts = accepts
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.log(
@@ -149,8 +189,7 @@ class StreamSource(Operator):
 
     def read(self, partition: int, messages: Sequence[InputRecord]) -> None:
         """Pass the rows of a batch on; all messages are of this partition."""
-        record = self.reader.record
-        rows = [r for m in messages if (r := record(m)) is not None]
+        rows = self.reader.rows(messages)
         if rows:
             self.emit(partition, rows)
 
@@ -168,18 +207,9 @@ class TableSource(Operator):
 
     def read(self, partition: int, messages: Sequence[InputRecord]) -> None:
         rows = []
-        for message in messages:
-            record = self.reader.record(message)
-            if record is None:
-                continue
+        for record in self.reader.rows(messages):
             if record.key is None:
-                self.reader.runtime.log(
-                    ProcessingError(
-                        f"{self.reader.runtime.query_id}.Source", "RECORD_PROCESSING",
-                        f"A table's record without a key was left out: topic {message.topic}, partition {partition}, "
-                        f"offset {message.offset}",
-                    )
-                )
+                self._no_key(partition, messages)
                 continue
             if self.store is not None:
                 record.old = self.store.get(partition, record.key)
@@ -188,9 +218,48 @@ class TableSource(Operator):
         if rows:
             self.emit(partition, rows)
 
+    def _no_key(self, partition: int, messages: Sequence[InputRecord]) -> None:
+        first, last = messages[0], messages[-1]
+        text = (
+            f"A table's record without a key was left out: topic {first.topic}, partition {partition}, "
+            f"between offsets {first.offset} and {last.offset}"
+        )
+        runtime = self.reader.runtime
+        runtime.log(ProcessingError(f"{runtime.query_id}.Source", "RECORD_PROCESSING", text))
+
+
+@dataclass(frozen=True)
+class ColumnTexts(Scope):
+    """A scope whose columns are found by other code than their position in a row."""
+
+    texts: tuple[str, ...] = ()
+
+    def column(self, ref: ast.ColumnRef) -> tuple[str, SqlType]:
+        index = next((i for i, c in enumerate(self.columns) if c.name == ref.name), None)
+        if index is None:
+            return super().column(ref)
+        return self.texts[index], self.columns[index].type
+
+
+def node_source(node: FilterNode) -> SourceNode:
+    assert isinstance(node.source, SourceNode)
+    return node.source
+
 
 def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
-    """Generated code: the columns that the query wants, from wherever they come."""
+    """Generated code: the columns that the query wants, from wherever they come.
+
+    Called with the stored values, key, time, partition, offset, window and header columns of a record.
+    """
+    texts = column_texts(node)
+    whole = [f"v[{i}]" for i in range(len(node.source.schema.stored))]
+    body = "v" if texts == whole else f"[{', '.join(texts)}]"
+    builder: Callable[..., Sequence[Any]] = eval(f"lambda v, k, t, p, o, w, h: {body}")
+    return builder
+
+
+def column_texts(node: SourceNode) -> list[str]:
+    """For each column of a source's row the code that finds it in a record's parts (see `row_builder`)."""
     texts = []
     for origin in node.columns:
         match origin.origin:
@@ -202,13 +271,7 @@ def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
                 texts.append(f"h[{origin.index}]")
             case _:
                 texts.append(_system_text(origin.origin))
-    stored = len(node.source.schema.stored)
-    if texts == [f"v[{i}]" for i in range(stored)]:
-        body = "v"
-    else:
-        body = f"[{', '.join(texts)}]"
-    builder: Callable[..., Sequence[Any]] = eval(f"lambda v, k, t, p, o, w, h: {body}")
-    return builder
+    return texts
 
 
 def _system_text(name: str) -> str:
@@ -222,25 +285,24 @@ def _header_reader(column: Column) -> Callable[[Headers], Any]:
     return lambda headers: next((v for k, v in reversed(list(headers)) if k == name), None)
 
 
-def _time_extractor(source: DataSource) -> Callable[[Any, Any], int] | None:
-    """The function that finds a record's time in its key or value; negative for none. None: the record's own time."""
+def _time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
+    """The function that finds a record's time in its key and value (None where it has none); None if that is the
+    record's own time."""
     wanted = source.timestamp
     if wanted is None:
         return None
     column = source.schema.find(wanted.name)
     assert column is not None
-    convert = timestamp_parser(wanted.format) if wanted.format else None
     in_key = column in source.schema.key
     index = (source.schema.key if in_key else source.schema.stored).index(column)
-
-    def time(key: Any, values: Any) -> int:
-        row = key if in_key else values
-        value = None if row is None else row[index]
-        if value is None:
-            return NO_TIME
-        return convert(value) if convert else int(value)
-
-    return time
+    text = f"(None if k is None else k[{index}])" if in_key else f"v[{index}]"
+    if wanted.format is None:
+        plain: Callable[[Any, Any], Any] = eval(f"lambda k, v: {text}")
+        return plain
+    parsed = timestamp_parser(wanted.format)
+    code = f"lambda k, v: None if (x := {text}) is None else parse(x)"
+    found: Callable[[Any, Any], Any] = eval(code, {"parse": parsed})
+    return found
 
 
 # --- sinks ------------------------------------------------------------------------------------------------------------
@@ -253,7 +315,9 @@ class Sink(Operator):
     hold their results anyway and need none.
     """
 
-    def __init__(self, target: DataSource, window: WindowInfo | None, runtime: Runtime, store: Store | None = None) -> None:
+    def __init__(
+        self, target: DataSource, window: WindowInfo | None, runtime: Runtime, store: Store | None = None
+    ) -> None:
         super().__init__(lambda partition, records: None)
         self.store = store
         self.target = target
@@ -272,11 +336,13 @@ class Sink(Operator):
             except (SerializationError, *ROW_ERRORS) as error:
                 self._unwritable(r, error)
                 continue
-            if time < 0:
+            if time is None or time < 0:
                 self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
                 continue
             if self.store is not None:
-                self.store.put(partition, identity(r), None if r.value is None else [r.key, list(r.value), time, r.window])
+                self.store.put(
+                    partition, identity(r), None if r.value is None else [r.key, list(r.value), time, r.window]
+                )
             output(OutputRecord(topic, key, value, time, r.headers))
 
     def _key(self, record: Record) -> bytes | None:

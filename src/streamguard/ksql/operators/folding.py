@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.base import ROW_ERRORS, Runtime, text_of
+from streamguard.ksql.operators.edges import ColumnTexts
 from streamguard.ksql.operators.stateless import RowFunction
 from streamguard.ksql.plan import AggregateNode
 from streamguard.ksql.types import SqlType
@@ -111,14 +111,12 @@ class Folder:
         """`row(k, e, s, x)` and `passes(k, e, s, x)` of a group's key, its entry and its window's start and end."""
         env = self.compiler.env
         keys = [f"k[{i}]" for i in range(len(node.schema.key))]
-        results = [
-            f"{env.bind(body.result, 'r')}(e[{i + FIRST_STATE}])" for i, body in enumerate(self.bodies)
-        ]
+        results = [f"{env.bind(body.result, 'r')}(e[{i + FIRST_STATE}])" for i, body in enumerate(self.bodies)]
         texts = [*keys, *results, "s", "x"][: len(node.schema.value)]
         self.row: Callable[..., list[Any]] = env.function("k, e, s=0, x=0", f"[{', '.join(texts)}]")
         self.passes: Callable[..., bool] = _always
         if having is not None:
-            scope = _EntryScope(node.schema.value, self.runtime.config, texts=tuple(texts))
+            scope = ColumnTexts(node.schema.value, self.runtime.config, texts=tuple(texts))
             predicate = env.function("k, e, s=0, x=0", Compiler(scope, env).compile(having).text)
             self.passes = self._careful(predicate)
 
@@ -141,17 +139,6 @@ def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0
     return True
 
 
-@dataclass(frozen=True)
-class _EntryScope(Scope):
-    """The columns of an aggregation's result, found in the entry instead of in a row."""
-
-    texts: tuple[str, ...] = ()
-
-    def column(self, ref: ast.ColumnRef) -> tuple[str, SqlType]:
-        index = next(i for i, c in enumerate(self.columns) if c.name == ref.name)
-        return self.texts[index], self.columns[index].type
-
-
 class Grouping:
     """The key that rows are grouped by: a tuple, or None for a row that belongs to no group (a NULL in its key).
 
@@ -159,7 +146,8 @@ class Grouping:
     """
 
     def __init__(self, node: AggregateNode, runtime: Runtime) -> None:
-        self.values = RowFunction(node.keys, node.source, runtime, "GroupBy")
+        self.careful = RowFunction(node.keys, node.source, runtime, "GroupBy")
+        self.fast = self.careful.fast_tuple
         self.runtime = runtime
         nested = any(_is_nested(c.type) for c in node.schema.key)
         self.identity: Callable[[tuple[Any, ...]], Any] = _frozen if nested else _same
@@ -167,9 +155,14 @@ class Grouping:
     def key(self, row: Row | None) -> tuple[Any, ...] | None:
         if row is None:
             return None
-        key = tuple(self.values(row))
+        try:
+            key = self.fast(row)
+        except ROW_ERRORS:
+            key = tuple(self.careful(row))
         if None in key:
-            self.runtime.row_error("GroupBy", "Group-by column with index 0 resolved to null. The record is left out.", row)
+            self.runtime.row_error(
+                "GroupBy", "Group-by column with index 0 resolved to null. The record is left out.", row
+            )
             return None
         return key
 

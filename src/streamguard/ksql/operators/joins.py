@@ -122,9 +122,7 @@ class StreamStreamJoin:
         rows = self.stores[side].get(partition, name) or []
         return max((e[1] for e in rows if e[0] == time), default=0)
 
-    def _partners(
-        self, side: int, partition: int, name: Any, earliest: int, latest: int
-    ) -> list[tuple[int, Row, int]]:
+    def _partners(self, side: int, partition: int, name: Any, earliest: int, latest: int) -> list[tuple[int, Row, int]]:
         """The rows of a side within a span of time, by time; each side forgets by its own stream time."""
         rows = self.stores[side].get(partition, name)
         if not rows:
@@ -338,5 +336,3 @@ class ForeignKeyJoin:
 
 def _hashable(value: Any) -> bool:
     return not isinstance(value, (list, dict))
-
-

@@ -26,6 +26,9 @@ class RowFunction:
         compiler = Compiler(scope, Environment())
         texts = [compiler.compile(e).text for e in expressions]
         self.fast: Callable[[Row], list[Any]] = compiler.env.function(scope.row, f"[{', '.join(texts)}]")
+        self.fast_tuple: Callable[[Row], tuple[Any, ...]] = compiler.env.function(
+            scope.row, f"({''.join(t + ',' for t in texts)})"
+        )
         self._single = [compiler.env.function(scope.row, text) for text in texts]
         self._runtime = runtime
         self._step = step
@@ -134,7 +137,9 @@ class FlatMap(Operator):
         for call in node.calls:
             codes, resolved = compiler.resolve_call(call)
             body = compiler.body_of(resolved, codes)
-            texts = [compiler.converted(c, p).text for c, p in zip(codes, resolved.parameters, strict=False) if c is not None]
+            texts = [
+                compiler.converted(c, p).text for c, p in zip(codes, resolved.parameters, strict=False) if c is not None
+            ]
             arguments = compiler.env.function(compiler.scope.row, f"({', '.join(texts)},)")
             self.functions.append((body, arguments))
         self.runtime = runtime
@@ -161,7 +166,11 @@ class SelectKey(Operator):
     """PARTITION BY: a new key, and with it the partition that the row belongs to from here on."""
 
     def __init__(
-        self, node: SelectKeyNode, runtime: Runtime, emit: Receive, partition_of: Callable[[tuple[Any, ...] | None], int]
+        self,
+        node: SelectKeyNode,
+        runtime: Runtime,
+        emit: Receive,
+        partition_of: Callable[[tuple[Any, ...] | None], int],
     ) -> None:
         super().__init__(emit)
         self.keys = RowFunction(node.keys, node.source, runtime, "PartitionBy") if node.keys else None

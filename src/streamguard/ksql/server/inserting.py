@@ -54,7 +54,7 @@ class InsertsStream:
             await answer.refuse(fault(error, "inserting rows"))
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        if scope["http_version"] != "2":
+        if scope["http_version"] != "2" and not _wants_http2(scope):
             raise RestError("This endpoint is only available when using HTTP2", code=NOT_HTTP2)
         lines = _lines(receive)
         first = await anext(lines, b"")
@@ -118,6 +118,11 @@ class _Answer:
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _wants_http2(scope: Scope) -> bool:
+    """Whether an HTTP/1.1 request asked to go on as HTTP/2: one with a body is not upgraded, and served as it came."""
+    return any(name == b"upgrade" and value.lower() == b"h2c" for name, value in scope["headers"])
 
 
 async def _lines(receive: Receive) -> AsyncIterator[bytes]:

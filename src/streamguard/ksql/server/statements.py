@@ -197,8 +197,10 @@ def _check_active_limit(context: Context) -> None:
 @handles(ast.Terminate)
 def _terminate(statement: ast.Terminate, context: Context) -> list[Entity]:
     """A persistent query's end is a command; a push query is closed here and now."""
-    if statement.query_id is not None and context.server.close_query(statement.query_id):
-        return [entities.terminated_query(statement.text, statement.query_id)]
+    for query in context.server.open_queries():
+        if query.query_id.upper() == statement.query_id:  # SQL has the name in upper case
+            context.server.close_query(query.query_id)
+            return [entities.terminated_query(statement.text, query.query_id)]
     return _submit(statement, context)
 
 

@@ -7,20 +7,20 @@ away ends the query.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from streamguard.ksql.server.errors import RestError, fault
-from streamguard.ksql.server.formats import JSON, Writer
+from streamguard.ksql.server.formats import JSON, Rows, Writer
 from streamguard.ksql.server.queries import Print, Pull, Push, Started
 from streamguard.ksql.server.state import Server
 
 log = logging.getLogger("streamguard.ksql.server")
 POLL_S = 1.0
-ROWS_PER_CHUNK = 1000
+CHUNK_CHARACTERS = 65_536
 NORMAL_ENDS = ("Limit Reached", "Query Completed")
 
 
@@ -58,12 +58,26 @@ def _query_id(started: Push | Print) -> str:
     return started.result.query_id if isinstance(started, Push) else started.query_id
 
 
+def _chunks(writer: Writer, rows: Rows) -> Iterator[str]:
+    """The text of rows in pieces of a bounded size, so that many rows are never one huge text."""
+    parts: list[str] = []
+    size = 0
+    for row in rows:
+        text = writer.rows((row,))
+        parts.append(text)
+        size += len(text)
+        if size >= CHUNK_CHARACTERS:
+            yield "".join(parts)
+            parts, size = [], 0
+    if size:
+        yield "".join(parts)
+
+
 async def _push(server: Server, query: Push, writer: Writer) -> AsyncIterator[str]:
     yield writer.head()
     try:
         while (rows := await server.pull(query.stream.next_rows, POLL_S)) is not None:
-            text = writer.rows(rows)
-            if text:
+            for text in _chunks(writer, rows):
                 yield text
         reason = query.stream.end_reason
     except Exception as error:
@@ -78,8 +92,8 @@ async def _push(server: Server, query: Push, writer: Writer) -> AsyncIterator[st
 
 async def _pull(query: Pull, writer: Writer) -> AsyncIterator[str]:
     yield writer.head()
-    for start in range(0, len(query.rows), ROWS_PER_CHUNK):
-        yield writer.rows(query.rows[start : start + ROWS_PER_CHUNK])
+    for text in _chunks(writer, query.rows):
+        yield text
     end = writer.end(None)
     if end:
         yield end

@@ -49,6 +49,8 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, text = COMMANDS[cmd_name]
+        if cmd_name == "evaluate" and any(word.startswith("--data") for word in sys.argv):
+            module, attribute = "streamguard.cli.evaluating", "app"
         if len(sys.argv) < 2 or sys.argv[1] != cmd_name:
             # Asked for its help line only.
             return click.Command(cmd_name, help=text)

@@ -8,7 +8,7 @@ Source: docs/concepts/time-and-windows-in-ksqldb-queries.md; Kafka Streams' docu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from streamguard.ksql import ast
@@ -65,7 +65,7 @@ class Aggregation(Operator):
 
 
 class GroupAggregation(Aggregation):
-    """Over all rows of a group. Entries: key, to [time, key, states...]."""
+    """Over all rows of a group. Entries: key, to [time, key or None (see `keyed_entries`), states...]."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class GroupAggregation(Aggregation):
             entry = table.get(name)
             old, was_there = None, False
             if entry is None:
-                entry = table[name] = [r.time, key, *folder.initial()]
+                entry = table[name] = [r.time, key if key is not name else None, *folder.initial()]
             elif self.with_old:
                 old = folder.change(key, entry)
                 was_there = old is not None
@@ -139,12 +139,18 @@ class TableAggregation(Operator):
         entry = self.store.get(partition, name)
         old = self.folder.change(key, entry)
         if entry is None:
-            entry = [r.time, key, *self.folder.initial()]
+            entry = [r.time, key if key is not name else None, *self.folder.initial()]
         fold(entry, row)
         entry[0] = max(entry[0], r.time)
         self.store.put(partition, name, entry)
         new = self.folder.change(key, entry)
         return None if new is None and old is None else Record(key, new, entry[0], None, r.headers, old)
+
+
+def keyed_entries(items: Iterable[tuple[Any, list[Any]]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
+    """Groups as (key, entry). An entry holds its key only where what it is filed under is not the key itself."""
+    for name, entry in items:
+        yield (name if entry[1] is None else tuple(entry[1])), entry
 
 
 class StreamTime:
@@ -162,7 +168,7 @@ class StreamTime:
 
 
 class WindowAggregation(Aggregation):
-    """Over tumbling or hopping windows. Entries: (window start, key), to [time, key, states...]."""
+    """Over tumbling or hopping windows. Entries: (window start, key), to [time, key or None, states...]."""
 
     def __init__(
         self,
@@ -224,7 +230,7 @@ class WindowAggregation(Aggregation):
         entry = windows.get(name)
         old, was_there = None, False
         if entry is None:
-            entry = windows[name] = [r.time, key, *folder.initial()]
+            entry = windows[name] = [r.time, key if key is not name else None, *folder.initial()]
         elif self.with_old:
             old = folder.change(key, entry, start, end)
             was_there = old is not None
@@ -261,10 +267,10 @@ class WindowAggregation(Aggregation):
                 )
                 continue
             bounds = (start, start + self.size)
-            for entry in sorted(table[start].values(), key=lambda e: repr(e[1])):
-                row = self.folder.change(tuple(entry[1]), entry, *bounds)
+            for key, entry in sorted(keyed_entries(table[start].items()), key=lambda found: repr(found[0])):
+                row = self.folder.change(key, entry, *bounds)
                 if row is not None:
-                    results.append(Record(tuple(entry[1]), row, entry[0], bounds))
+                    results.append(Record(key, row, entry[0], bounds))
         return results
 
 

@@ -39,6 +39,19 @@ def encode(value: Any) -> bytes:
     return ormsgpack.packb(value, default=_pack_other, option=_OPTIONS)
 
 
+def encode_key(key: Any) -> bytes:
+    """The key of an entry as bytes. Keys can be hashed, so every array in them is a tuple: no need to mark them."""
+    return ormsgpack.packb(key, default=_pack_other, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+def decode_key(data: bytes) -> Any:
+    return _tuples(decode(data))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
 def decode(data: bytes) -> Any:
     return ormsgpack.unpackb(data, ext_hook=_unpack_other, option=ormsgpack.OPT_NON_STR_KEYS)
 

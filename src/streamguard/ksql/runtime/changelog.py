@@ -18,14 +18,14 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from streamguard.ksql.operators.record import OutputRecord
-from streamguard.ksql.operators.state import Stores, decode, encode
+from streamguard.ksql.operators.state import Stores, decode, decode_key, encode, encode_key
 from streamguard.ksql.runtime.clients import Sender, read_to_end
 
 log = logging.getLogger(__name__)
 Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
 
-MARKER = ("commit",)
+MARKER = encode_key(("commit",))
 TOPIC_CONFIG = {"cleanup.policy": "compact", "min.compaction.lag.ms": "600000"}
 
 
@@ -42,7 +42,7 @@ class Changelog:
         restored = 0
         for message in read_to_end(client, self.topic):
             key = message.key()
-            if decode(key) != MARKER:
+            if key != MARKER:
                 pending.append((key, message.value()))
                 continue
             for entry in pending:
@@ -50,17 +50,19 @@ class Changelog:
             restored += len(pending)
             pending.clear()
             positions = decode(message.value())
-        log.info("%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(pending))
+        log.info(
+            "%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(pending)
+        )
         return positions, [key for key, _ in pending]
 
     def _apply(self, stores: Stores, key: bytes, value: bytes | None) -> None:
-        name, partition, inner = decode(key)
+        name, partition, inner = decode_key(key)
         stores.restore(name, partition, inner, None if value is None else decode(value))
 
     def take_back(self, sender: Sender, stores: Stores, keys: Iterable[bytes], positions: Positions | None) -> None:
         """Write the last committed value of keys that a crash left behind, and a marker."""
         for key in dict.fromkeys(keys):
-            name, partition, inner = decode(key)
+            name, partition, inner = decode_key(key)
             store = stores.by_name.get(name)
             value = None if store is None else store.get(partition, inner)
             self._send(sender, key, None if value is None else encode(value))
@@ -73,12 +75,12 @@ class Changelog:
         """Hand over the last value of every key changed since the last commit; how many there were."""
         count = 0
         for name, partition, key, value in stores.changes():
-            self._send(sender, encode((name, partition, key)), None if value is None else encode(value))
+            self._send(sender, encode_key((name, partition, key)), None if value is None else encode(value))
             count += 1
         return count
 
     def write_marker(self, sender: Sender, positions: Positions) -> None:
-        self._send(sender, encode(MARKER), encode(positions))
+        self._send(sender, MARKER, encode(positions))
 
     def _send(self, sender: Sender, key: bytes, value: bytes | None) -> None:
         sender.send(OutputRecord(self.topic, key, value, -1))

@@ -34,7 +34,7 @@ class CommandLog:
         self.servers = servers
         self.topic = topic
         KafkaTopics(servers).create(topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"})
-        self._producer: Producer = clients.producer(servers)
+        self._producer: Producer = clients.producer(servers, reports=True)
 
     def replay(self) -> Iterator[Command]:
         """All statements, oldest first."""

@@ -25,7 +25,9 @@ def print_topic(statement: ast.PrintTopic, servers: str, *, from_beginning: bool
     if found is None:
         near = [t for t in topics if t.upper() == statement.topic.upper()]
         hint = f"\nDid you mean: {', '.join(near)}?" if near else ""
-        raise KsqlError(f"Could not find topic '{statement.topic}', or the KSQL user does not have permissions to list the topic.{hint}")
+        raise KsqlError(
+            f"Could not find topic '{statement.topic}', or the KSQL user does not have permissions to list the topic.{hint}"
+        )
     return _lines(statement, servers, len(topics[found].partitions), from_beginning)
 
 
@@ -92,7 +94,9 @@ def _key_format(data: bytes | None) -> str:
         return "KAFKA_INT"
     if len(data) == 8 and not _is_text(data):
         return "KAFKA_BIGINT or KAFKA_DOUBLE"
-    return "KAFKA_STRING" if _is_text(data) else "SESSION(KAFKA_STRING) or HOPPING(KAFKA_STRING) or TUMBLING(KAFKA_STRING)"
+    return (
+        "KAFKA_STRING" if _is_text(data) else "SESSION(KAFKA_STRING) or HOPPING(KAFKA_STRING) or TUMBLING(KAFKA_STRING)"
+    )
 
 
 def _value_format(data: bytes | None) -> str:

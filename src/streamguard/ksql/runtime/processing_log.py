@@ -38,7 +38,9 @@ def source(topic: str) -> DataSource:
         f"CREATE STREAM {NAME} ({COLUMNS}) WITH (CLEANUP_POLICY='delete', KAFKA_TOPIC='{topic}', KEY_FORMAT='KAFKA', "
         "VALUE_FORMAT='JSON');"
     )
-    return DataSource(NAME, STREAM, Schema((), columns), topic, TopicFormat("KAFKA"), TopicFormat("JSON"), sql=sql, partitions=1)
+    return DataSource(
+        NAME, STREAM, Schema((), columns), topic, TopicFormat("KAFKA"), TopicFormat("JSON"), sql=sql, partitions=1
+    )
 
 
 def record(topic: str, error: ProcessingError, time_ms: int) -> OutputRecord:
@@ -56,21 +58,35 @@ def record(topic: str, error: ProcessingError, time_ms: int) -> OutputRecord:
         case "DESERIALIZATION":
             sample = None if error.record is None else base64.b64encode(error.record[:LARGEST_SAMPLE_BYTES]).decode()
             message["deserializationError"] = {
-                "target": error.target, "errorMessage": error.message, "recordB64": sample, "cause": cause,
+                "target": error.target,
+                "errorMessage": error.message,
+                "recordB64": sample,
+                "cause": cause,
                 "topic": error.topic,
             }
         case "SERIALIZATION":
             message["type"] = 3
             message["serializationError"] = {
-                "target": error.target, "errorMessage": error.message, "record": _sample(error.row), "cause": cause,
+                "target": error.target,
+                "errorMessage": error.message,
+                "record": _sample(error.row),
+                "cause": cause,
                 "topic": error.topic,
             }
         case "STREAMS_THREAD":
             message["type"] = 4
-            message["kafkaStreamsThreadError"] = {"errorMessage": error.message, "threadName": error.logger, "cause": cause}
+            message["kafkaStreamsThreadError"] = {
+                "errorMessage": error.message,
+                "threadName": error.logger,
+                "cause": cause,
+            }
         case _:
             message["type"] = 1
-            message["recordProcessingError"] = {"errorMessage": error.message, "record": _sample(error.row), "cause": cause}
+            message["recordProcessingError"] = {
+                "errorMessage": error.message,
+                "record": _sample(error.row),
+                "cause": cause,
+            }
     entry = {"level": "ERROR", "logger": f"processing.{error.logger}", "time": time_ms, "message": message}
     return OutputRecord(topic, None, orjson.dumps(entry), time_ms)
 

@@ -15,7 +15,14 @@ from typing import Any
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import Catalog, DataSource
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.operators.aggregate import Aggregation, GroupAggregation, SessionAggregation, TableAggregation, WindowAggregation
+from streamguard.ksql.operators.aggregate import (
+    Aggregation,
+    GroupAggregation,
+    SessionAggregation,
+    TableAggregation,
+    WindowAggregation,
+    keyed_entries,
+)
 from streamguard.ksql.operators.base import ProcessingError, Runtime
 from streamguard.ksql.operators.edges import Sink, row_builder
 from streamguard.ksql.operators.record import Record, Window
@@ -38,7 +45,10 @@ class Row:
 def plan_pull(query: ast.Query, catalog: Catalog, config: Mapping[str, Any]) -> PlannedQuery:
     """The plan of a pull query; KsqlError for clauses that it cannot have."""
     refused = {
-        "GROUP BY": query.group_by, "PARTITION BY": query.partition_by, "HAVING": query.having, "WINDOW": query.window,
+        "GROUP BY": query.group_by,
+        "PARTITION BY": query.partition_by,
+        "HAVING": query.having,
+        "WINDOW": query.window,
     }
     for clause, given in refused.items():
         if given:
@@ -115,7 +125,9 @@ def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
                 if keys is None or key[0] in keys:
                     yield Row(tuple(key), value, time, window and tuple(window))
         return
-    *projections, aggregation = [o for o in topology.operators[1:] if isinstance(o, (Project, Aggregation, TableAggregation))]
+    *projections, aggregation = [
+        o for o in topology.operators[1:] if isinstance(o, (Project, Aggregation, TableAggregation))
+    ]
     last: list[Project] = list(reversed(projections))
     for record in _groups(aggregation, keys):
         for project in last:
@@ -130,18 +142,16 @@ def _groups(aggregation: Any, keys: set[Any] | None) -> Iterator[Record]:
     for table in store.tables.values():
         match aggregation:
             case GroupAggregation() | TableAggregation():
-                for entry in _entries(table, keys, aggregation):
-                    key = tuple(entry[1])
+                for key, entry in keyed_entries(_entries(table, keys, aggregation)):
                     yield Record(key, change(key, entry), entry[0])
             case WindowAggregation():
                 for start in sorted(table):
                     bounds = (start, start + aggregation.size)
                     if aggregation.emitted is None or _is_final(aggregation, bounds):
-                        for entry in _entries(table[start], keys, aggregation):
-                            key = tuple(entry[1])
+                        for key, entry in keyed_entries(_entries(table[start], keys, aggregation)):
                             yield Record(key, change(key, entry, *bounds), entry[0], bounds)
             case SessionAggregation():
-                for key, sessions in _entries(table, keys, aggregation):
+                for _, (key, sessions) in _entries(table, keys, aggregation):
                     for s in sessions:
                         yield Record(tuple(key), change(tuple(key), s, s[0], s[1]), s[1], (s[0], s[1]))
 
@@ -152,19 +162,18 @@ def _is_final(aggregation: WindowAggregation, bounds: Window) -> bool:
     return bounds[1] <= closed
 
 
-def _entries(table: Mapping[Any, Any], keys: set[Any] | None, aggregation: Any) -> Iterator[Any]:
+def _entries(table: Mapping[Any, Any], keys: set[Any] | None, aggregation: Any) -> Iterator[tuple[Any, Any]]:
+    """The items of a store's table, all or those of some single-column keys."""
     if keys is None:
-        yield from table.values()
+        yield from table.items()
         return
     for key in keys:
-        entry = table.get(aggregation.grouping.identity((key,)))
-        if entry is not None:
-            yield entry
+        name = aggregation.grouping.identity((key,))
+        if name in table:
+            yield name, table[name]
 
 
 def result_keys(planned: PlannedQuery) -> list[str]:
     """Which columns of the result are the table's key, by name."""
     keys = {c.name for c in sources(planned.node)[0].source.schema.key}
     return [c.name for c in planned.columns if c.name in keys]
-
-

@@ -51,7 +51,9 @@ class PushQuery:
         self._lock = threading.Lock()
         topics = KafkaTopics(servers).all()
         wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
-        runtime = Runtime(self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1))
+        runtime = Runtime(
+            self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
+        )
         self._topology = Topology(planned.node, runtime, self._deliver)
         self._client = clients.consumer(servers, names.query_group(service_id, self.query_id), read_committed=True)
         earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"

@@ -93,7 +93,13 @@ class QueryRunner:
 
     def stats(self) -> QueryStats:
         return QueryStats(
-            self.state, self.consumed, self.consumed_bytes, self.produced, self.errors, self.last_message_ms, self.group,
+            self.state,
+            self.consumed,
+            self.consumed_bytes,
+            self.produced,
+            self.errors,
+            self.last_message_ms,
+            self.group,
             self._offsets(),
         )
 
@@ -122,7 +128,9 @@ class QueryRunner:
             except Exception as error:
                 self.errors += 1
                 self.state = "ERROR"
-                log.exception("query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s)
+                log.exception(
+                    "query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s
+                )
                 self._report_failure(error)
                 self._stop.wait(retry_s)
                 retry_s = FIRST_RETRY_S if time.monotonic() - started > 60 else min(2 * retry_s, LAST_RETRY_S)
@@ -171,7 +179,11 @@ class QueryRunner:
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        positions = self._restore(topology, topics, consumer, sender) if self.stateful else self._committed(consumer, partitions)
+        positions = (
+            self._restore(topology, topics, consumer, sender)
+            if self.stateful
+            else self._committed(consumer, partitions)
+        )
         with self.lock:
             self.topology = topology
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"

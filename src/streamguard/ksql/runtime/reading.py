@@ -24,7 +24,9 @@ IDLE_POLLS = 20
 class Reader:
     """The input of one query. `positions` is always the next offset that the query has not yet been given."""
 
-    def __init__(self, client: Consumer, partitions: dict[str, int], positions: Positions, *, from_beginning: bool) -> None:
+    def __init__(
+        self, client: Consumer, partitions: dict[str, int], positions: Positions, *, from_beginning: bool
+    ) -> None:
         self.client = client
         self.positions: Positions = {topic: {} for topic in partitions}
         self._buffers: dict[tuple[str, int], deque[InputRecord]] = {}
@@ -118,5 +120,3 @@ class Reader:
                     continue
                 reached = self.client.position([TopicPartition(topic, partition)])[0].offset
                 partitions[partition] = max(partitions[partition], reached)
-
-

@@ -287,5 +287,3 @@ def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:
             return f"type/{name}/drop"
         case _:
             return f"{type(statement).__name__.lower()}//execute"
-
-

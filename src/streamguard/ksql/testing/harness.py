@@ -15,7 +15,7 @@ from streamguard.ksql.engine import Engine, PersistentQuery
 from streamguard.ksql.inserts import insert_values_record
 from streamguard.ksql.operators.base import ProcessingError, Runtime
 from streamguard.ksql.operators.record import InputRecord, OutputRecord
-from streamguard.ksql.operators.state import Stores, decode, encode
+from streamguard.ksql.operators.state import Stores, decode, decode_key, encode, encode_key
 from streamguard.ksql.parser import parse_statements
 from streamguard.ksql.topology import Topology
 
@@ -111,9 +111,9 @@ class Harness:
         for query_id, (query, topology) in list(self.running.items()):
             changelog = self._changelogs.setdefault(query_id, {})
             for name, partition, key, value in topology.runtime.stores.changes():
-                changelog[(name, partition, encode(key))] = None if value is None else encode(value)
+                changelog[(name, partition, encode_key(key))] = None if value is None else encode(value)
             self._start(query)
             restored = self.running[query_id][1].runtime.stores
             for (name, partition, key), data in changelog.items():
                 if data is not None:
-                    restored.restore(name, partition, decode(key), decode(data))
+                    restored.restore(name, partition, decode_key(key), decode(data))

@@ -98,7 +98,9 @@ def kafka_python_produce(address: str, topic: str, records: int) -> float:
 
 def kafka_python_consume(address: str, topic: str, records: int) -> float:
     """Records/s from the first record on."""
-    consumer = KafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest", max_poll_records=5000)
+    consumer = KafkaConsumer(
+        bootstrap_servers=address, auto_offset_reset="earliest", max_poll_records=5000, fetch_max_wait_ms=50
+    )
     consumer.assign([TopicPartition(topic, p) for p in range(PARTITIONS)])
     count = 0
     started: float | None = None

@@ -60,7 +60,7 @@ class Bench:
         return bool(self.postgres.query("SELECT to_regclass('consumer_offsets') IS NOT NULL")[0][0])
 
     def wait_read(self, count: int, timeout_s: float = 40.0) -> None:
-        eventually(self.read, lambda read: read >= count, timeout_s, f"{count} records read\n{self.said()}")
+        eventually(self.read, lambda read: read >= count, timeout_s, lambda: f"{count} records read\n{self.said()}")
 
     def said(self) -> str:
         return "\n".join(program.said()[-2_000:] for program in self.programs)
@@ -121,7 +121,7 @@ def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:
     consumer = bench.consumer(STREAMGUARD_CONSUMER_INSTANCE="one")
     bench.wait_read(len(poison) + 2)
     unpublished = "SELECT count(*) FROM dead_letters WHERE NOT published"
-    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 20, bench.said())
+    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 20, bench.said)
     bench.in_is_out()
     in_table = bench.postgres.query(
         "SELECT source_topic, source_partition, source_offset, reason, raw_value FROM dead_letters"
@@ -136,7 +136,7 @@ def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:
     consumer.end(signal.SIGKILL)
     bench.postgres.query("UPDATE dead_letters SET published = false")
     consumer.start()
-    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 30, bench.said())
+    eventually(lambda: bench.postgres.query(unpublished), lambda rows: rows == [(0,)], 30, bench.said)
     assert len(dead_letters_in_topic(bench.broker)) == len(in_topic)
 
 

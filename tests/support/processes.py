@@ -53,12 +53,16 @@ class Program:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
-def eventually(probe: Callable[[], T], wanted: Callable[[T], bool], timeout_s: float = 30.0, say: str = "") -> T:
+def eventually(
+    probe: Callable[[], T], wanted: Callable[[T], bool], timeout_s: float = 30.0, say: str | Callable[[], str] = ""
+) -> T:
     """Ask until the answer is right; fails with the last answer when it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = probe()
         if wanted(answer):
             return answer
-        assert time.monotonic() < deadline, f"{say or 'not'} within {timeout_s:.0f} s; last seen: {answer!r}"
+        if time.monotonic() > deadline:
+            what = say() if callable(say) else say
+            raise AssertionError(f"{what or 'not'} within {timeout_s:.0f} s; last seen: {answer!r}")
         time.sleep(0.05)

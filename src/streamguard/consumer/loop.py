@@ -147,14 +147,18 @@ class Consumer:
         if not self._in_place(reader, records):
             self._seen_changes = -1
             return
+        self.store_records(self._positions, records)
+
+    def store_records(self, positions: dict[Partition, int], records: dict[Partition, list[Any]]) -> None:
+        """Store records that go on from `positions`; what the database refuses becomes dead, record by record.
+
+        Raises Fenced and outages; then nothing is known of the batch, and the caller seeks to the stored offsets.
+        """
+        self._positions = positions
         try:
             self._write(self._decode(records))
-        except DBAPIError as error:
-            if is_outage(error):
-                raise
-            self._isolate(records, error)
         except Exception as error:
-            if is_outage(error) or not hasattr(error, "pgcode"):
+            if not _is_refusal(error):
                 raise
             self._isolate(records, error)
 
@@ -203,7 +207,7 @@ class Consumer:
             try:
                 self._write(self._decode(part))
             except Exception as refused:
-                if is_outage(refused) or isinstance(refused, Fenced):
+                if not _is_refusal(refused):
                     raise
                 self._isolate(part, refused)
 
@@ -256,6 +260,11 @@ class Meter:
                 *(transactions, alerts, dead, elapsed, (transactions + alerts + dead) / elapsed),
             )
         self._since, self._counts = now, [0, 0, 0]
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database says that the data is wrong, and is not merely away."""
+    return not is_outage(error) and (isinstance(error, DBAPIError) or hasattr(error, "pgcode"))
 
 
 def _by_partition(flat: Sequence[tuple[Partition, LogRecord]]) -> dict[Partition, list[LogRecord]]:

@@ -19,7 +19,7 @@ class TopicFormat:
     """How the keys or the values of a topic are written."""
 
     name: str
-    options: FormatOptions = FormatOptions()
+    options: FormatOptions = field(default_factory=FormatOptions)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,12 @@ from typing import Any, Protocol
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import STREAM, Catalog, DataSource, QueryUse
 from streamguard.ksql.ddl.properties import check_names
-from streamguard.ksql.ddl.sources import check_timestamp_is_selected, result_source_like, source_from_create, source_from_query
+from streamguard.ksql.ddl.sources import (
+    check_timestamp_is_selected,
+    result_source_like,
+    source_from_create,
+    source_from_query,
+)
 from streamguard.ksql.errors import BadRequest, KsqlError
 from streamguard.ksql.formatter import format_statement
 from streamguard.ksql.plan import SinkNode
@@ -136,9 +141,13 @@ class Engine:
                 f"Cannot add {new.kind.lower()} '{new.name}': A {old.kind.lower()} with the same name already exists"
             )
         if old.topic != new.topic:
-            raise self._cannot_upgrade(new, f"DataSource '`{new.name}`' has topic = {old.topic} which is not upgradeable to {new.topic}")
+            raise self._cannot_upgrade(
+                new, f"DataSource '`{new.name}`' has topic = {old.topic} which is not upgradeable to {new.topic}"
+            )
         if old.schema.key != new.schema.key:
-            raise self._cannot_upgrade(new, f"(Key columns must be identical.) Existing: {old.schema}, new: {new.schema}")
+            raise self._cannot_upgrade(
+                new, f"(Key columns must be identical.) Existing: {old.schema}, new: {new.schema}"
+            )
         kept = list(old.schema.value)
         if list(new.schema.value)[: len(kept)] != kept:
             missing = ", ".join(f"`{c.name}` {c.type}" for c in kept if c not in new.schema.value)
@@ -152,7 +161,10 @@ class Engine:
             return
         if source.partitions is None:
             example = replace(
-                statement, or_replace=False, if_not_exists=False, is_source=False,
+                statement,
+                or_replace=False,
+                if_not_exists=False,
+                is_source=False,
                 properties={**_normal_create(statement).properties, "PARTITIONS": 2},
             )
             example.properties.pop("CLEANUP_POLICY", None)
@@ -210,7 +222,14 @@ class Engine:
         return replace(target, partitions=partitions)
 
     def _register(
-        self, query_id: str, sql: str, planned: PlannedQuery, target: DataSource, config: Mapping[str, Any], *, creates: bool
+        self,
+        query_id: str,
+        sql: str,
+        planned: PlannedQuery,
+        target: DataSource,
+        config: Mapping[str, Any],
+        *,
+        creates: bool,
     ) -> PersistentQuery:
         plan = SinkNode(planned.node.schema, planned.node, target)
         sources = tuple(self.catalog.get(n) for n in planned.source_names)
@@ -318,7 +337,9 @@ class Engine:
     def _create_type(self, statement: ast.CreateType, config: Mapping[str, Any]) -> Outcome:
         if statement.name in self.catalog.types:
             known = self.catalog.types[statement.name]
-            message = f"Cannot register custom type '{statement.name}' since it is already registered with type: {known}"
+            message = (
+                f"Cannot register custom type '{statement.name}' since it is already registered with type: {known}"
+            )
             if statement.if_not_exists:
                 return Outcome(message, statement.text, skipped=True)
             raise KsqlError(message)
@@ -342,15 +363,19 @@ class Engine:
         if source.kind != statement.kind:
             raise KsqlError(f"Incompatible data source type is {source.kind}, but statement was ALTER {statement.kind}")
         if source.read_only:
-            raise KsqlError(f"Cannot alter {kind} '{source.name}': ALTER operations are not supported on source {kind}s.")
+            raise KsqlError(
+                f"Cannot alter {kind} '{source.name}': ALTER operations are not supported on source {kind}s."
+            )
         if source.query_id is not None:
-            raise KsqlError(f"ALTER command is not supported for CREATE ... AS statements.")
+            raise KsqlError("ALTER command is not supported for CREATE ... AS statements.")
         from streamguard.ksql.schema import Column
 
         added = tuple(Column(c.name, self.catalog.resolve(c.type)) for c in statement.columns)
         for column in added:
             if source.schema.find(column.name) is not None:
-                raise KsqlError(f"Cannot add column `{column.name}` to schema. A column with the same name already exists.")
+                raise KsqlError(
+                    f"Cannot add column `{column.name}` to schema. A column with the same name already exists."
+                )
         schema = Schema(source.schema.key, source.schema.value + added)
         self.catalog.add(replace(source, schema=schema))
         return Outcome(f"{kind.capitalize()} {source.name} altered successfully.", statement.text)
@@ -419,5 +444,3 @@ def _result_properties(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_persistent(statement: ast.Statement) -> bool:
     return isinstance(statement, (ast.CreateAsSelect, ast.InsertInto))
-
-

@@ -28,7 +28,7 @@ def insert_values_record(
     source = writable_source(catalog, statement.target)
     columns = _columns(source, statement)
     if len(columns) != len(statement.values):
-        raise KsqlError(f"Expected a value for each column. Expected Columns: {[c.name for c in columns]}. Got {_shown(statement.values)}")
+        raise _wrong_count(statement, columns)
     row: dict[str, Any] = {}
     for column, expression in zip(columns, statement.values, strict=True):
         row[column.name] = _value(column, expression, config)
@@ -52,7 +52,9 @@ def row_record(source: DataSource, row: Mapping[str, Any], clock: Callable[[], i
     schema = source.schema
     if source.is_table and any(row.get(c.name) is None for c in schema.key):
         missing = ",".join(c.name for c in schema.key)
-        raise KsqlError(f"Failed to insert values into '{source.name}'. Value for primary key column(s) {missing} is required for tables")
+        raise KsqlError(
+            f"Failed to insert values into '{source.name}'. Value for primary key column(s) {missing} is required for tables"
+        )
     write_key, write_value = serializers(source)
     key_values = [row.get(c.name) for c in schema.key]
     key = None if not key_values or all(v is None for v in key_values) else write_key(key_values)
@@ -89,15 +91,28 @@ def _value(column: Column, expression: ast.Expression, config: Mapping[str, Any]
         compiler = Compiler(Scope((), config))
         code = compiler.compile(expression)
         value = compiler.env.function("v", code.text)(())
-        return None if value is None else _coerced(value, code.type, column.type)
+        return None if value is None else _coerced(value, code.type, column)
     except (EvaluationError, ValueError, TypeError, ArithmeticError) as error:
         shown = format_expression(expression)
-        raise KsqlError(f"Could not insert {shown} into column `{column.name}` of type {column.type}: {error}") from error
+        raise KsqlError(
+            f"Could not insert {shown} into column `{column.name}` of type {column.type}: {error}"
+        ) from error
 
 
-def _coerced(value: Any, source: SqlType | None, target: SqlType) -> Any:
-    return value if source == target else coerce_literal(value, source, target)
+def _coerced(value: Any, source: SqlType | None, column: Column) -> Any:
+    if source == column.type:
+        return value
+    try:
+        return coerce_literal(value, source, column.type)
+    except KsqlError as error:
+        if not error.message.startswith("Cannot coerce"):
+            raise
+        raise KsqlError(f"Expected type {column.type} for field `{column.name}` but got {source}({value})") from None
 
 
-def _shown(values: Sequence[ast.Expression]) -> str:
-    return "[" + ", ".join(format_expression(v) for v in values) + "]"
+def _wrong_count(statement: ast.InsertValues, columns: Sequence[Column]) -> KsqlError:
+    values = "[" + ", ".join(format_expression(v) for v in statement.values) + "]"
+    if statement.columns:
+        return KsqlError(f"Expected number columns and values to match: [{', '.join(statement.columns)}], {values}")
+    listed = ", ".join(f"`{c.name}`" for c in columns)
+    return KsqlError(f"Expected a value for each column. Expected Columns: [{listed}]. Got {values}")

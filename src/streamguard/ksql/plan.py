@@ -19,7 +19,6 @@ from streamguard.ksql import ast
 from streamguard.ksql.catalog import DataSource, TopicFormat, WindowInfo
 from streamguard.ksql.schema import Schema
 
-
 DEFAULT_GRACE_MS = 24 * 3_600_000
 """Without GRACE PERIOD a window accepts late rows until a day after its start, as Kafka Streams always did."""
 

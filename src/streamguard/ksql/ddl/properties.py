@@ -16,16 +16,39 @@ from streamguard.ksql.formats import FormatOptions, find_format
 from streamguard.ksql.formats.delimited import delimiter_of
 
 COMMON = frozenset(
-    "KAFKA_TOPIC VALUE_FORMAT KEY_FORMAT FORMAT PARTITIONS REPLICAS RETENTION_MS CLEANUP_POLICY VALUE_DELIMITER "
-    "KEY_DELIMITER TIMESTAMP TIMESTAMP_FORMAT WRAP_SINGLE_VALUE".split()
+    {
+        "KAFKA_TOPIC",
+        "VALUE_FORMAT",
+        "KEY_FORMAT",
+        "FORMAT",
+        "PARTITIONS",
+        "REPLICAS",
+        "RETENTION_MS",
+        "CLEANUP_POLICY",
+        "VALUE_DELIMITER",
+        "KEY_DELIMITER",
+        "TIMESTAMP",
+        "TIMESTAMP_FORMAT",
+        "WRAP_SINGLE_VALUE",
+    }
 )
-SOURCE_ONLY = frozenset("WINDOW_TYPE WINDOW_SIZE SOURCED_BY_CONNECTOR".split())
+SOURCE_ONLY = frozenset({"WINDOW_TYPE", "WINDOW_SIZE", "SOURCED_BY_CONNECTOR"})
 REGISTRY = frozenset(
-    "KEY_SCHEMA_ID VALUE_SCHEMA_ID KEY_SCHEMA_FULL_NAME VALUE_SCHEMA_FULL_NAME VALUE_AVRO_SCHEMA_FULL_NAME "
-    "KEY_PROTOBUF_NULLABLE_REPRESENTATION VALUE_PROTOBUF_NULLABLE_REPRESENTATION".split()
+    {
+        "KEY_SCHEMA_ID",
+        "VALUE_SCHEMA_ID",
+        "KEY_SCHEMA_FULL_NAME",
+        "VALUE_SCHEMA_FULL_NAME",
+        "VALUE_AVRO_SCHEMA_FULL_NAME",
+        "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+        "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+    }
 )
 WINDOW_TYPES = ("SESSION", "HOPPING", "TUMBLING")
-DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT = "ksql.persistence.default.format.key", "ksql.persistence.default.format.value"
+DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT = (
+    "ksql.persistence.default.format.key",
+    "ksql.persistence.default.format.value",
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,9 @@ class SourceProperties:
         if both is not None:
             if self.given.get("KEY_FORMAT") is not None or self.given.get("VALUE_FORMAT") is not None:
                 other = "KEY_FORMAT" if "KEY_FORMAT" in self.given else "VALUE_FORMAT"
-                raise KsqlError(f"Cannot supply both '{other}' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats.")
+                raise KsqlError(
+                    f"Cannot supply both '{other}' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats."
+                )
             specific = both
         return None if specific is None else specific.upper()
 
@@ -130,7 +155,10 @@ class SourceProperties:
             return None
         kind = kind.upper()
         if kind not in WINDOW_TYPES:
-            raise _invalid("WINDOW_TYPE", f"Invalid value {kind} for configuration WINDOW_TYPE: String must be one of: {', '.join(WINDOW_TYPES)}, null")
+            raise _invalid(
+                "WINDOW_TYPE",
+                f"Invalid value {kind} for configuration WINDOW_TYPE: String must be one of: {', '.join(WINDOW_TYPES)}, null",
+            )
         if kind == "SESSION":
             if size is not None:
                 raise KsqlError("'WINDOW_SIZE' should not be set for SESSION windows.")
@@ -149,7 +177,9 @@ def check_names(given: Mapping[str, Any], allowed: frozenset[str]) -> None:
     if registry:
         raise KsqlError(f"{registry[0]} needs a Schema Registry, which is not configured.")
     if unknown:
-        raise KsqlError(f"Failed to prepare statement: Invalid config variable(s) in the WITH clause: {', '.join(unknown)}")
+        raise KsqlError(
+            f"Failed to prepare statement: Invalid config variable(s) in the WITH clause: {', '.join(unknown)}"
+        )
 
 
 def duration_ms(text: str) -> int:

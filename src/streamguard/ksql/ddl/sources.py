@@ -26,7 +26,7 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
     schema = _schema(statement, catalog)
     topic = properties.text("KAFKA_TOPIC")
     if topic is None:
-        raise KsqlError("Missing required property \"KAFKA_TOPIC\" which has no default value.")
+        raise KsqlError('Missing required property "KAFKA_TOPIC" which has no default value.')
     window = properties.window()
     if window is not None and not schema.key:
         raise KsqlError("Windowed sources require a key column.")
@@ -55,7 +55,7 @@ def source_from_query(
     is_table = planned.is_table
     if is_table and statement.kind == STREAM:
         raise KsqlError(
-            f"Invalid result type. Your SELECT query produces a TABLE. Please use CREATE TABLE AS SELECT statement instead."
+            "Invalid result type. Your SELECT query produces a TABLE. Please use CREATE TABLE AS SELECT statement instead."
         )
     if not is_table and statement.kind == TABLE:
         raise KsqlError(
@@ -95,7 +95,9 @@ def check_timestamp_is_selected(statement: ast.CreateAsSelect) -> None:
     wanted = statement.properties.get("TIMESTAMP")
     if wanted is None or not all(isinstance(i, ast.SelectItem) for i in statement.query.select):
         return
-    names = {i.alias or getattr(i.expression, "name", "") for i in statement.query.select if isinstance(i, ast.SelectItem)}
+    names = {
+        i.alias or getattr(i.expression, "name", "") for i in statement.query.select if isinstance(i, ast.SelectItem)
+    }
     if _unquoted(str(wanted)) not in names:
         raise _no_timestamp(_unquoted(str(wanted)))
 
@@ -151,13 +153,13 @@ def _column(definition: ast.ColumnDef, catalog: Catalog) -> Column:
     sql_type = catalog.resolve(definition.type)
     if definition.constraint == "HEADERS":
         if sql_type != HEADERS_TYPE:
-            raise KsqlError(
-                f"Invalid type for HEADERS column: expected {HEADERS_TYPE}, got {sql_type}"
-            )
+            raise KsqlError(f"Invalid type for HEADERS column: expected {HEADERS_TYPE}, got {sql_type}")
         return Column(definition.name, sql_type, "")
     if definition.constraint == "HEADER":
         if sql_type != BYTES:
-            raise KsqlError(f"Invalid type for HEADER('{definition.header_key}') column: expected BYTES, got {sql_type}")
+            raise KsqlError(
+                f"Invalid type for HEADER('{definition.header_key}') column: expected BYTES, got {sql_type}"
+            )
         return Column(definition.name, sql_type, definition.header_key)
     return Column(definition.name, sql_type)
 
@@ -215,5 +217,3 @@ def _timestamp(properties: SourceProperties, schema: Schema) -> TimestampColumn 
     raise KsqlError(
         f"Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"
     )
-
-

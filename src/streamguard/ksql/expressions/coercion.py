@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import EvaluationError, KsqlError
-from streamguard.ksql.widening import wider_number
 from streamguard.ksql.schema import quoted_type
 from streamguard.ksql.types import BOOLEAN, NUMERIC_ORDER, STRING, Array, Map, SqlType, Struct
+from streamguard.ksql.widening import wider_number
 
 BOOLEAN_WORDS = {"true": True, "false": False, "yes": True, "no": False}
 
@@ -88,13 +88,13 @@ def read_string(text: str, target: SqlType) -> object:
     from streamguard.ksql.casts import cast_function
 
     if target == BOOLEAN:
-        for word, value in BOOLEAN_WORDS.items():
+        for word, truth in BOOLEAN_WORDS.items():
             if text and word.startswith(text.strip().lower()):
-                return value
+                return truth
         raise KsqlError(f'invalid input syntax for type BOOLEAN: "{text}".')
     try:
         cast = cast_function(STRING, target, {})
-        value = cast(text) if cast else text
+        value: object = cast(text) if cast else text
     except (EvaluationError, ValueError, ArithmeticError, KsqlError):
         value = None
     if value is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamguard.ksql import ast
+from streamguard.ksql.datetimes import DAY_MS
 from streamguard.ksql.errors import EvaluationError, KsqlError
 from streamguard.ksql.expressions.code import Code, Environment
 from streamguard.ksql.expressions.numbers import (
@@ -16,9 +17,9 @@ from streamguard.ksql.expressions.numbers import (
     result_type,
 )
 from streamguard.ksql.formatter import format_expression
-from streamguard.ksql.java import divide_doubles, remainder_doubles
+from streamguard.ksql.java import divide_doubles, remainder_doubles, wrap_int, wrap_long
 from streamguard.ksql.schema import quoted_type
-from streamguard.ksql.types import BOOLEAN, DOUBLE, STRING, Decimal, SqlType, is_numeric
+from streamguard.ksql.types import BOOLEAN, DOUBLE, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
 
 COMPARISON_NAMES = {
     "=": "EQUAL",
@@ -76,7 +77,10 @@ class Predicates:
             raise KsqlError(
                 f"Unary {node.sign} needs a number, got {operand.type or 'null'}: {format_expression(node)}"
             )
-        return Code(self.env.guarded([operand], lambda x: f"({node.sign}{x})"), operand.type)
+        wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
+        if wrap is None or node.sign != "-" or operand.constant:
+            return Code(self.env.guarded([operand], lambda x: f"({node.sign}{x})"), operand.type)
+        return Code(self.env.guarded([operand], lambda x: self.env.call(wrap, f"-{x}")), operand.type)
 
     # --- comparison ---------------------------------------------------------------------------------------------------
 
@@ -118,10 +122,13 @@ class Predicates:
         if right.type == STRING:
             return left, self._temporal(right, left.type)
         if left.type.base == "TIMESTAMP" and right.type.base == "DATE":
-            return left, self.converted(right, left.type)
+            return left, self._as_timestamp(right)
         if left.type.base == "DATE" and right.type.base == "TIMESTAMP":
-            return self.converted(left, right.type), right
+            return self._as_timestamp(left), right
         raise KsqlError(f"Cannot compare {left.type} to {right.type}.")
+
+    def _as_timestamp(self, date: Code) -> Code:
+        return Code(self.env.guarded([date], lambda d: f"({d} * {DAY_MS})"), TIMESTAMP)
 
     def _temporal(self, code: Code, target: SqlType) -> Code:
         """A string as a point in time, read once if it is a literal."""

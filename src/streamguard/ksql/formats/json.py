@@ -23,7 +23,18 @@ from streamguard.ksql.errors import KsqlError, SerializationError
 from streamguard.ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard.ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
 from streamguard.ksql.schema import Column
-from streamguard.ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, Array, Decimal, Map, SqlType, Struct
+from streamguard.ksql.types import (
+    BIGINT_MAX,
+    BIGINT_MIN,
+    BOOLEAN,
+    INT_MAX,
+    INT_MIN,
+    Array,
+    Decimal,
+    Map,
+    SqlType,
+    Struct,
+)
 
 ALL_TYPES = frozenset(
     [
@@ -388,11 +399,7 @@ def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -
 
 
 def _boolean(value: Any) -> bool:
-    return bool(_expect(value, bool, _Boolean))
-
-
-class _Boolean:
-    base = "BOOLEAN"
+    return bool(_expect(value, bool, BOOLEAN))
 
 
 def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:

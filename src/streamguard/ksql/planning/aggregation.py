@@ -273,6 +273,10 @@ class _Aggregation:
         results = []
         for i, call in enumerate(self.calls):
             _, resolved = self.compiler.resolve_call(call)
+            if resolved.returns is None:
+                raise KsqlError(
+                    f"Can't infer the type of {format_expression(call)}. Please cast its arguments to a type."
+                )
             results.append(Column(f"KSQL_AGG_VARIABLE_{i}", resolved.returns))
         bounds = [Column(b, BIGINT) for b in WINDOW_BOUNDS] if self.query.window is not None else []
         return Schema(self.keys, (*self.keys, *results, *bounds))

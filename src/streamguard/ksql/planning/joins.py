@@ -336,7 +336,8 @@ class _Joins:
         if join.within is not None:
             raise KsqlError(
                 f"A window definition was provided for a {what} join. These joins are not windowed. "
-                "Please drop the window definition (ie. the WITHIN clause) and try to execute your join again."
+                "Please drop the window definition (i.e. the WITHIN clause) and try to execute your "
+                f"{what} join again."
             )
 
     def _check_windows(self, left: Side, right: Side) -> None:

@@ -21,14 +21,14 @@ from streamguard.ksql.errors import EvaluationError, KsqlError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formatter import format_expression
-from streamguard.ksql.functions.registry import FUNCTIONS
+from streamguard.ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard.ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard.ksql.planning import aggregation, joins, projection
 from streamguard.ksql.planning.names import WINDOW_BOUNDS, Names, PlainError, bind
 from streamguard.ksql.planning.projection import Item, KeyInfo, Projection
 from streamguard.ksql.schema import ROWTIME, SYSTEM_COLUMNS, Column, Schema
 from streamguard.ksql.transform import calls, column_refs, rewrite
-from streamguard.ksql.types import BIGINT, BOOLEAN
+from streamguard.ksql.types import BIGINT, BOOLEAN, SqlType
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
         inner = context.names.resolve(call, "SELECT")
         assert isinstance(inner, ast.FunctionCall)
         _, chosen = context.compiler(node).resolve_call(inner)
-        columns.append(Column(f"KSQL_SYNTH_{i}", chosen.returns))
+        columns.append(Column(f"KSQL_SYNTH_{i}", result_type_of(call, chosen)))
         resolved.append(inner)
     schema = Schema(node.schema.key, node.schema.value + tuple(columns))
     replaced = {call: ast.ColumnRef(column.name) for call, column in zip(found, columns, strict=True)}
@@ -235,6 +235,13 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
     context.names.synthetic_keys.update(c.name for c in columns)
     new_items = [i if i.expression is None else i.with_expression(rewrite(i.expression, change)) for i in items]
     return FlatMapNode(schema, node, tuple(resolved)), new_items
+
+
+def result_type_of(call: ast.FunctionCall, chosen: Resolved) -> SqlType:
+    """The type a call returns; KsqlError where it is NULL's, which has none."""
+    if chosen.returns is None:
+        raise KsqlError(f"Can't infer the type of {format_expression(call)}. Please cast its arguments to a type.")
+    return chosen.returns
 
 
 def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item]) -> tuple[Node, KeyInfo, list[Item]]:

@@ -71,7 +71,7 @@ class RowStream(Protocol):
 
     limit: int | None
 
-    def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any]] | None:
+    def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:
         """The rows that have come, waiting at most so long for the first; None at the end.
 
         Values are SQL values (see `streamguard.ksql.types`), in the order of `columns`. A row that is a tombstone of a

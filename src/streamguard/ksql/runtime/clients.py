@@ -10,13 +10,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.operators.record import InputRecord, OutputRecord
 
 log = logging.getLogger(__name__)
+Message = Any
+"""A message of librdkafka's client. Its stubs call every part optional, since a message may also be an error; those are
+told apart before anything else is asked."""
 TIMEOUT_S = 10.0
 QUIET = {"log.connection.close": False, "socket.nagle.disable": True, "reconnect.backoff.max.ms": 1000}
 Offsets = dict[tuple[str, int], int]
@@ -120,26 +123,27 @@ class Sender:
 
 def input_record(message: Message) -> InputRecord:
     """A client's message as the engine's record."""
-    _, time = message.timestamp()
-    return InputRecord(
+    record: InputRecord = InputRecord(
         message.topic(),
         message.partition(),
         message.offset(),
         message.key(),
         message.value(),
-        time,
+        message.timestamp()[1],
         message.headers() or (),
     )
+    return record
 
 
 def read_to_end(client: Consumer, topic: str, partition: int = 0, start: int | None = None) -> Sequence[Message]:
     """All records of a partition up to its end as it is now, in order."""
     low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-    position = max(low, start or 0)
+    position: int = max(low, start or 0)
     client.assign([TopicPartition(topic, partition, position)])
     found: list[Message] = []
     while position < high:
-        for message in client.consume(10_000, 0.1):
+        messages: Sequence[Message] = client.consume(10_000, 0.1)
+        for message in messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
             found.append(message)
@@ -190,7 +194,7 @@ class KafkaTopics:
         """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
         behind its long polls."""
         found = []
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
             futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
             try:
                 found.append({(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()})

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Producer
 
 from streamguard.ksql.runtime import clients
-from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message
 
 
 @dataclass(frozen=True)

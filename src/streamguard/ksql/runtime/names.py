@@ -23,4 +23,4 @@ def changelog_topic(service_id: str, query_id: str) -> str:
 
 
 def is_internal(topic: str) -> bool:
-    return topic.startswith(INTERNAL_PREFIX) or topic.startswith("__")
+    return topic.startswith((INTERNAL_PREFIX, "__"))

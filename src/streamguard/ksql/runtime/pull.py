@@ -128,7 +128,7 @@ def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
     *projections, aggregation = [
         o for o in topology.operators[1:] if isinstance(o, (Project, Aggregation, TableAggregation))
     ]
-    last: list[Project] = list(reversed(projections))
+    last = [p for p in reversed(projections) if isinstance(p, Project)]
     for record in _groups(aggregation, keys):
         for project in last:
             record = record.with_value(None if record.value is None else project.row(record.value))

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from confluent_kafka import Consumer
+
 from streamguard.ksql.operators.base import ProcessingError, Runtime
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.planning.planner import PlannedQuery
@@ -41,7 +43,7 @@ class PushQuery:
     ) -> None:
         self.query_id = f"transient_{planned.source_names[0]}_{uuid.uuid4().int % 10**19}"
         self.columns: Sequence[Column] = planned.columns
-        self.key_columns = result_keys(planned)
+        self.key_columns: Sequence[str] = result_keys(planned)
         self.limit = limit
         self._until_end = until_end
         self._rows: deque[Sequence[Any] | None] = deque()
@@ -55,7 +57,8 @@ class PushQuery:
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
         self._topology = Topology(planned.node, runtime, self._deliver)
-        self._client = clients.consumer(servers, names.query_group(service_id, self.query_id), read_committed=True)
+        group = names.query_group(service_id, self.query_id)
+        self._client: Consumer | None = clients.consumer(servers, group, read_committed=True)
         earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
         self._reader = Reader(self._client, wanted, {}, from_beginning=earliest)
 

@@ -285,7 +285,10 @@ class QueryRunner:
         """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see."""
         offsets = [TopicPartition(t, p, o) for t, ps in reader.positions.items() for p, o in ps.items()]
         try:
-            reader.client.commit(offsets=offsets, asynchronous=self.stateful)
+            if self.stateful:
+                reader.client.commit(offsets=offsets, asynchronous=True)
+            else:
+                reader.client.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             if not self.stateful:
                 raise

@@ -29,7 +29,8 @@ def renders(*kinds: str) -> Callable[[Renderer], Renderer]:
 def render(entity: Entity, width: int | None) -> list[str]:
     """The lines of an entity, its warnings last."""
     renderer = RENDERERS.get(str(entity.get("@type")))
-    lines = to_json(entity) if renderer is None else renderer(entity, width)
+    drawn = to_json(entity) if renderer is None else renderer(entity, width)
+    lines = [line for text in drawn for line in text.split("\n")]
     return lines + [f"WARNING: {w.get('message', w)}" for w in entity.get("warnings") or ()]
 
 

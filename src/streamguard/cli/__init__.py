@@ -9,9 +9,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "deploy": ("streamguard.cli.deploying", "app", "Bring SQL files to the ksqlDB server."),
@@ -53,7 +52,7 @@ class LazyGroup(TyperGroup):
             module, attribute = "streamguard.cli.evaluating", "app"
         if len(sys.argv) < 2 or sys.argv[1] != cmd_name:
             # Asked for its help line only.
-            return click.Command(cmd_name, help=text)
+            return TyperCommand(cmd_name, help=text)
         command = typer.main.get_command(getattr(import_module(module), attribute))
         command.name = cmd_name
         command.help = command.help or text

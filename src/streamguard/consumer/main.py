@@ -14,6 +14,9 @@ from streamguard.database import is_outage, lay_schema, make_engine, sentence_of
 
 log = logging.getLogger("streamguard.consumer")
 
+CONSUMER_NAME = "streamguard-consumer"
+"""What `pg_stat_activity` calls the consumer's connections; the stack waits for one."""
+
 
 def consume(settings: Settings) -> None:
     """Run one member of the consumer group until SIGTERM or SIGINT; lays the schema first, waiting for the database."""
@@ -22,7 +25,7 @@ def consume(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    engine = make_engine(settings)
+    engine = make_engine(settings, CONSUMER_NAME)
     while not stop.is_set():
         try:
             lay_schema(engine)

@@ -13,14 +13,17 @@ _SCHEMA_LOCK = 5_347_001
 """Advisory lock: two processes that lay the schema at once would trip over each other's CREATEs."""
 
 
-def make_engine(settings: Settings) -> Engine:
-    """An engine whose connections are checked before use and that gives up on a dead host after 5 seconds."""
+def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
+    """An engine whose connections are checked before use and that gives up on a dead host after 5 seconds.
+
+    `name` is what `pg_stat_activity` calls its connections.
+    """
     return create_engine(
         settings.database_url,
         pool_size=3,
         max_overflow=2,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "application_name": "streamguard", "options": "-c timezone=UTC"},
+        connect_args={"connect_timeout": 5, "application_name": name, "options": "-c timezone=UTC"},
     )
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import psycopg2
 import requests
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
+from streamguard.consumer.main import CONSUMER_NAME
+from streamguard.database import make_engine, sentence_of
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import StackError, Supervisor
 
@@ -33,6 +37,27 @@ def postgres_probe(settings: Settings) -> str | None:
     except psycopg2.OperationalError as error:
         return str(error).strip().splitlines()[-1]
     return None
+
+
+def consumer_probe(settings: Settings) -> str | None:
+    """Ready when it is connected to the database: its imports, its settings and the schema are then right."""
+    engine = make_engine(settings)
+    try:
+        with engine.connect() as connection:
+            seen = connection.execute(
+                text("SELECT 1 FROM pg_stat_activity WHERE application_name = :name"), {"name": CONSUMER_NAME}
+            ).first()
+    except DBAPIError as error:
+        return sentence_of(error)
+    finally:
+        engine.dispose()
+    return None if seen else "it is not connected to the database"
+
+
+def running_probe(supervisor: Supervisor, name: str) -> str | None:
+    """Ready when it has outlived its first second."""
+    state = supervisor.processes()[name].state
+    return None if state == "RUNNING" else state.lower()
 
 
 def kafka_probe(settings: Settings) -> str | None:

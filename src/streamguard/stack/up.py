@@ -18,7 +18,7 @@ from streamguard.deploy import DeployError, deploy
 from streamguard.deploy.state import Server
 from streamguard.stack import conf, ports
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
-from streamguard.stack.readiness import kafka_probe, ksqldb_probe, postgres_probe, wait
+from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
 from streamguard.stack.supervisor import StackError, Supervisor
 from streamguard.topics import ensure_topics
 
@@ -57,9 +57,7 @@ def start(settings: Settings, wanted: Wanted, tell: Tell) -> list[Part]:
     try:
         _infrastructure(settings, wanted, by_name(parts), supervisor, tell)
         _lay_out(settings, tell)
-        for name in ["consumer", *(["generator"] if wanted.generator else [])]:
-            if supervisor.start(name):
-                tell(f"{name} started")
+        _application(settings, by_name(parts), supervisor, wanted, tell)
     except (KafkaError, DeployError) as error:
         raise StackError(str(error)) from None
     return parts
@@ -101,6 +99,20 @@ def _infrastructure(
         tell("postgres and broker answer")
         wait(parts["ksqldb"], lambda: ksqldb_probe(settings), supervisor, logs)
         tell("ksqldb answers")
+
+
+def _application(
+    settings: Settings, parts: dict[str, Part], supervisor: Supervisor, wanted: Wanted, tell: Tell
+) -> None:
+    """The consumer and the generator stream; both import while they are waited for side by side."""
+    logs = settings.state_path / "logs"
+    names = ["consumer", *(["generator"] if wanted.generator else [])]
+    for name in names:
+        supervisor.start(name)
+    wait(parts["consumer"], lambda: consumer_probe(settings), supervisor, logs)
+    for name in names:
+        wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
+    tell(" and ".join(names) + (" run" if len(names) > 1 else " runs"))
 
 
 def _lay_out(settings: Settings, tell: Tell) -> None:

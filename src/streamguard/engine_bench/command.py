@@ -1,0 +1,153 @@
+"""The command: make the transactions, measure the ceiling, measure the engine, print both and the ratio."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from streamguard.broker_bench.node import OurBroker, resident_mb
+from streamguard.deploy import deploy
+from streamguard.deploy.state import Server
+from streamguard.engine_bench.processes import EngineProcess, cpu_seconds, pin
+from streamguard.ksql.runtime import names
+from streamguard.ksql.runtime.clients import KafkaTopics
+
+SERVICE_ID = "default_"
+TOPIC = "transactions"
+PARTITIONS = 3
+FIRST_EVENT_MS = 1_763_692_800_000
+RULES = Path("ksqldb/queries.sql")
+
+
+@dataclass(frozen=True)
+class EngineFigures:
+    """What one run of the engine gave; memory in MB after the last record, seconds of CPU over all its threads."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_mb: float
+    restart_seconds: float
+
+
+def transaction(number: int, draw: random.Random, accounts: int) -> tuple[bytes, bytes]:
+    """Key and value (about 300 bytes) of a made-up payment; two milliseconds of event time after the one before."""
+    account = f"ACC{draw.randrange(accounts):06d}"
+    value = {
+        "transaction_id": f"tx-{number:09d}",
+        "amount": round(draw.lognormvariate(4.5, 1.2), 2),
+        "currency": "BRL",
+        "transaction_type": "PURCHASE",
+        "channel": "CARD",
+        "merchant_id": f"M{draw.randrange(2000):05d}",
+        "merchant_name": "Loja",
+        "merchant_category": "grocery",
+        "city": "Recife",
+        "country": "BR",
+        "latitude": -8.05,
+        "longitude": -34.9,
+        "device_id": "d1",
+        "event_time": FIRST_EVENT_MS + 2 * number,
+    }
+    return account.encode(), orjson.dumps(value)
+
+
+def fill(servers: str, records: int, accounts: int) -> None:
+    """Write the transactions, seeded, in three partitions."""
+    KafkaTopics(servers).create(TOPIC, PARTITIONS, {})
+    producer = Producer(
+        {"bootstrap.servers": servers, "linger.ms": 20, "partitioner": "murmur2_random", "batch.num.messages": 10_000}
+    )
+    draw = random.Random(1)
+    for number in range(records):
+        key, value = transaction(number, draw, accounts)
+        while True:
+            try:
+                producer.produce(TOPIC, value=value, key=key, timestamp=FIRST_EVENT_MS + 2 * number)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+
+
+def measure_ceiling(servers: str, records: int, core: int | None) -> float:
+    """Seconds that the bare consumer takes."""
+    command = [sys.executable, "-m", "streamguard.engine_bench.ceiling", servers, TOPIC, str(PARTITIONS), str(records)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    pin(process.pid, core)
+    output, _ = process.communicate()
+    return float(output)
+
+
+def measure_engine(servers: str, records: int, rules: Path, folder: Path, core: int | None) -> EngineFigures:
+    """The rules over all records, from deploying them to the last record's commit; then a kill and a restart."""
+    with EngineProcess(folder, servers, core) as engine:
+        before = cpu_seconds(engine.pid)
+        started = time.perf_counter()
+        outcomes = deploy(Server(engine.url), [rules])
+        assert outcomes
+        groups = _groups(servers)
+        _wait_until_read(servers, groups, records)
+        elapsed = time.perf_counter() - started
+        cpu, memory = cpu_seconds(engine.pid) - before, resident_mb(engine.pid)
+        engine.kill()
+    started = time.perf_counter()
+    with EngineProcess(folder, servers, core):
+        return EngineFigures(elapsed, cpu, memory, time.perf_counter() - started)
+
+
+def _groups(servers: str) -> list[str]:
+    """The groups of the two rules' queries that read the transactions."""
+    prefix = names.query_group(SERVICE_ID, "")
+    admin = KafkaTopics(servers).admin
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = [g.group_id for g in admin.list_consumer_groups().result().valid if g.group_id.startswith(prefix)]
+        reading = [g for g in found if "VELOCITY_CHANGES" not in g and "HIGH_VELOCITY" not in g]
+        if len(reading) == 2:
+            return reading
+        time.sleep(0.05)
+    raise RuntimeError("the queries did not start within 30 s")
+
+
+def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
+    wanted = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+    for group in groups:
+        watcher = Consumer({"bootstrap.servers": servers, "group.id": group})
+        while sum(max(0, tp.offset) for tp in watcher.committed(wanted, timeout=10)) < records:
+            time.sleep(0.05)
+        watcher.close()
+
+
+def engine(
+    records: Annotated[int, typer.Option(min=1_000, help="Transactions of 300 bytes.")] = 600_000,
+    accounts: Annotated[int, typer.Option(min=1)] = 100_000,
+    rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
+    pinned: Annotated[bool, typer.Option(help="Keep engine and ceiling on one core each time.")] = True,
+) -> None:
+    """The engine with all its rules, beside a bare consumer that only decodes the same records."""
+    core = 0 if pinned else None
+    with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "log") as node:
+        fill(node.address, records, accounts)
+        ceiling = measure_ceiling(node.address, records, core)
+        figures = measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core)
+    table = Table("", "value", box=None)
+    table.add_row("ceiling: kafka-python, decoding only, transactions/s", f"{records / ceiling:,.0f}")
+    table.add_row(f"engine: {rules.name}, transactions/s", f"{records / figures.seconds:,.0f}")
+    table.add_row("engine / ceiling", f"{ceiling / figures.seconds:.2f}")
+    table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
+    table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
+    table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
+    Console(width=110).print(table)

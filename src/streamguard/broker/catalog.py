@@ -101,7 +101,14 @@ class Catalog:
             {"name": t.name, "id": str(t.id), "partitions": len(t.partitions), "configs": t.config.own}
             for t in self.topics.values()
         ]
-        self._fs.replace_file(self._folder / "topics.json", orjson.dumps(entries, option=orjson.OPT_INDENT_2))
+        try:
+            self._fs.replace_file(self._folder / "topics.json", orjson.dumps(entries, option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            raise self._storage_error(error) from error
+
+    @staticmethod
+    def _storage_error(error: OSError) -> KafkaError:
+        return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"The list of topics cannot be stored: {error.strerror}.")
 
     # Reading
 
@@ -151,7 +158,10 @@ class Catalog:
             self._save()
         except OSError as error:
             self._forget(name)
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"Cannot store the topic: {error.strerror}.") from error
+            raise self._storage_error(error) from error
+        except KafkaError:
+            self._forget(name)
+            raise
         log.info("created topic %s with %d partitions", name, partitions)
         return topic
 
@@ -167,8 +177,12 @@ class Catalog:
         topic = self.topics.pop(name, None)
         if topic is None:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
+        try:
+            self._save()
+        except KafkaError:
+            self.topics[name] = topic
+            raise
         del self.by_id[topic.id]
-        self._save()
         for partition in topic.partitions:
             partition.delete()
         log.info("deleted topic %s", name)
@@ -184,9 +198,15 @@ class Catalog:
                 ErrorCode.INVALID_PARTITIONS, f"Topic '{name}' has {have} partitions, which is not below {count}."
             )
         self._check_partition_total(count - have)
-        for partition in range(have, count):
-            topic.partitions.append(self._open_log(topic, partition))
-        self._save()
+        try:
+            for partition in range(have, count):
+                topic.partitions.append(self._open_log(topic, partition))
+            self._save()
+        except (OSError, KafkaError) as error:
+            for extra in topic.partitions[have:]:
+                extra.delete()
+            del topic.partitions[have:]
+            raise self._storage_error(error) if isinstance(error, OSError) else error from error
 
     def set_configs(self, name: str, own: dict[str, str]) -> None:
         """Replace a topic's own settings and put them to work. Raises KafkaError."""
@@ -195,10 +215,14 @@ class Catalog:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
         for key, value in own.items():
             check_topic_config(key, value)
-        topic.config = TopicConfig(own, self.defaults)
+        before, topic.config = topic.config, TopicConfig(own, self.defaults)
+        try:
+            self._save()
+        except KafkaError:
+            topic.config = before
+            raise
         for partition in topic.partitions:
             partition.config = topic.config.log_config()
-        self._save()
 
     def close(self) -> None:
         """Sync and close every log."""

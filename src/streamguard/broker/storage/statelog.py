@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from streamguard.broker.clock import Clock
+from streamguard.broker.errors import ErrorCode, KafkaError
 from streamguard.broker.storage.filesystem import FileSystem
 from streamguard.broker.storage.log import LogConfig, PartitionLog
 from streamguard.broker.storage.records import BatchHeader, build_batch, read_header
@@ -58,7 +59,16 @@ class StateLog:
         return self.log.size > self._rewrite_above
 
     def rewrite(self, state: Iterable[Pair], then: Iterable[bytearray] = ()) -> None:
-        """Replace all records by `state`, followed by the batches `then`. Raises KafkaError or OSError."""
+        """Replace all records by `state`, followed by the batches `then`.
+
+        Raises KafkaError KAFKA_STORAGE_ERROR; the old records are there still.
+        """
+        try:
+            self._rewrite(state, then)
+        except OSError as error:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
+
+    def _rewrite(self, state: Iterable[Pair], then: Iterable[bytearray]) -> None:
         self.log.roll()
         start = self.log.end_offset
         chunk: list[Pair] = []

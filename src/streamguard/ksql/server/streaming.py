@@ -6,8 +6,9 @@ away ends the query.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -20,7 +21,7 @@ from streamguard.ksql.server.state import Server
 
 log = logging.getLogger("streamguard.ksql.server")
 POLL_S = 1.0
-CHUNK_CHARACTERS = 65_536
+ROWS_PER_TURN = 100
 NORMAL_ENDS = ("Limit Reached", "Query Completed")
 
 
@@ -58,26 +59,21 @@ def _query_id(started: Push | Print) -> str:
     return started.result.query_id if isinstance(started, Push) else started.query_id
 
 
-def _chunks(writer: Writer, rows: Rows) -> Iterator[str]:
-    """The text of rows in pieces of a bounded size, so that many rows are never one huge text."""
-    parts: list[str] = []
-    size = 0
-    for row in rows:
+async def _row_by_row(writer: Writer, rows: Rows) -> AsyncIterator[str]:
+    """The text of each row by itself: there are clients that take each chunk for a row, as ksqlDB sends them."""
+    for number, row in enumerate(rows, start=1):
         text = writer.rows((row,))
-        parts.append(text)
-        size += len(text)
-        if size >= CHUNK_CHARACTERS:
-            yield "".join(parts)
-            parts, size = [], 0
-    if size:
-        yield "".join(parts)
+        if text:
+            yield text
+        if number % ROWS_PER_TURN == 0:
+            await asyncio.sleep(0)  # a client that reads fast must not keep the others waiting
 
 
 async def _push(server: Server, query: Push, writer: Writer) -> AsyncIterator[str]:
     yield writer.head()
     try:
         while (rows := await server.pull(query.stream.next_rows, POLL_S)) is not None:
-            for text in _chunks(writer, rows):
+            async for text in _row_by_row(writer, rows):
                 yield text
         reason = query.stream.end_reason
     except Exception as error:
@@ -92,7 +88,7 @@ async def _push(server: Server, query: Push, writer: Writer) -> AsyncIterator[st
 
 async def _pull(query: Pull, writer: Writer) -> AsyncIterator[str]:
     yield writer.head()
-    for text in _chunks(writer, query.rows):
+    async for text in _row_by_row(writer, query.rows):
         yield text
     end = writer.end(None)
     if end:

@@ -32,6 +32,17 @@ def is_aggregate(call: ast.FunctionCall) -> bool:
     return function is not None and function.kind == "AGGREGATE"
 
 
+def refuse_unless_scalar(expressions: tuple[ast.Expression, ...], clause: str) -> None:
+    """Keys are made by scalar functions alone: an aggregate or a table function there is refused."""
+    for call in calls(expressions):
+        function = FUNCTIONS.get(call.name)
+        if function is not None and function.kind != "SCALAR":
+            kind, article = ("aggregate", "an") if function.kind == "AGGREGATE" else ("table", "a")
+            raise KsqlError(
+                f"{clause} does not support {kind} functions: {call.name} is {article} {kind} function."
+            )
+
+
 def uses_aggregates(query: ast.Query) -> bool:
     return any(is_aggregate(c) for c in calls((query.select, *([query.having] if query.having else []))))
 
@@ -135,9 +146,7 @@ class _Aggregation:
     def _resolve_group_by(self, items: Sequence[Item]) -> None:
         if not self.query.group_by:
             self._refuse_ungrouped(items)
-        for call in calls(self.query.group_by):
-            if is_aggregate(call):
-                raise KsqlError(f"GROUP BY does not support aggregate functions: {call.name} is an aggregate function.")
+        refuse_unless_scalar(self.query.group_by, "GROUP BY")
         if self.query.window is not None:
             from streamguard.ksql.planning.planner import refuse_window_bounds
 

@@ -254,11 +254,7 @@ def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item])
         raise KsqlError(
             "PARTITION BY on windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385."
         )
-    for call in (c for e in expressions for c in calls(e)):
-        function = FUNCTIONS.get(call.name)
-        if function is not None and function.kind != "SCALAR":
-            kind = "aggregate" if function.kind == "AGGREGATE" else "table"
-            raise KsqlError(f"PARTITION BY does not support {kind} functions: {call.name} is an {kind} function.")
+    aggregation.refuse_unless_scalar(expressions, "PARTITION BY")
     if len(expressions) == 1 and isinstance(expressions[0], ast.Literal) and expressions[0].value is None:
         schema = Schema((), node.schema.value)
         return SelectKeyNode(schema, node, ()), KeyInfo((), "partitioning", changed=True), items

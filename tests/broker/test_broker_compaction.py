@@ -17,6 +17,7 @@ from streamguard.broker.storage.records import (
     build_batch,
     control_batch,
     every_record_has_a_key,
+    frame_batch,
     read_header,
 )
 from tests.support.manual_clock import ManualClock
@@ -150,6 +151,20 @@ def test_duplicates_are_known_after_a_crash_in_the_middle_of_a_replacement() -> 
     log = open_log(fs, clock)
     assert log.end_offset == 2
     assert append(log, [(b"k", b"1")], producer_id=9, producer_epoch=0, base_sequence=0) == 0
+
+
+def test_nonsense_under_a_true_checksum_is_one_record() -> None:
+    for attributes in (0, 1, 2, 3, 4):
+        batch = frame_batch(
+            [b"\xff" * 30],
+            record_count=5,
+            last_offset_delta=4,
+            base_timestamp=1,
+            max_timestamp=9,
+            attributes=attributes,
+        )
+        records = iter_records(bytes(batch), read_header(batch))
+        assert [(r.offset, r.timestamp, r.key) for r in records] == [(0, 9, None)]
 
 
 @pytest.mark.parametrize(("keys", "keyed"), [([b"a", b""], True), ([b"a", None], False), ([None], False)])

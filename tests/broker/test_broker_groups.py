@@ -158,6 +158,13 @@ def test_strangers_to_the_protocol_are_refused(kind: str, protocols: list[tuple[
     assert refused is not None and refused.error is ErrorCode.INCONSISTENT_GROUP_PROTOCOL
 
 
+def test_a_full_group_takes_nobody() -> None:
+    group = Group("g", max_members=1)
+    Client().join(group, 0)
+    refused = Client().join(group, 0)
+    assert refused is not None and refused.error is ErrorCode.GROUP_MAX_SIZE_REACHED
+
+
 @pytest.mark.parametrize("state", [s for s in GroupState if s is not GroupState.DEAD])
 def test_calls_by_state(state: GroupState) -> None:
     """Heartbeat and commit of a known member answer by the tables; of an unknown one or an old generation, the same."""

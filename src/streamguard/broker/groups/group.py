@@ -139,7 +139,7 @@ class Group:
             if not common & {name for name, _ in call.protocols}:
                 return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
         if call.member_id not in self.members and len(self.members) >= self._max_members:
-            return ErrorCode.POLICY_VIOLATION
+            return ErrorCode.GROUP_MAX_SIZE_REACHED
         return ErrorCode.NONE
 
     @staticmethod

@@ -39,7 +39,7 @@ _ENCODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_encode, 2: snappy_enco
 
 
 class UnreadableBatch(Exception):
-    """A batch whose codec is not installed: its segment cannot be compacted."""
+    """A batch that cannot be opened: its segment cannot be compacted."""
 
 
 def _digest(key: bytes) -> bytes:
@@ -73,8 +73,9 @@ class Aborted:
 
 
 def _records(batch: bytes, header: BatchHeader) -> list[Record]:
-    records = list(iter_records(batch, header))
-    if len(records) != header.record_count:
+    records = iter_records(batch, header)
+    unread = len(records) == 1 and records[0].key is None and records[0].value is None
+    if unread or len(records) != header.record_count:
         raise UnreadableBatch
     return records
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kafka.record.default_records import DefaultRecordBatch
 
 from streamguard.broker.storage.records import CODEC_MASK, BatchHeader, Record, iter_plain_records
 
 
-def iter_records(batch: bytes, header: BatchHeader) -> Iterator[Record]:
+def iter_records(batch: bytes, header: BatchHeader) -> list[Record]:
     """The records of one batch.
 
-    A codec whose library is not installed yields one record for the whole batch, at its base offset and highest
-    timestamp: a lookup by time then lands at most one batch early, never late.
+    A batch that cannot be opened (its codec's library is not installed, or a client put nonsense under a true checksum)
+    gives one record for all of it, without key or value, at its base offset and highest timestamp: a lookup by time
+    then lands at most one batch early, never late.
     """
-    if not header.attributes & CODEC_MASK:
-        yield from iter_plain_records(batch, header)
-        return
     try:
-        decoded = list(DefaultRecordBatch(batch))
-    except (AssertionError, NotImplementedError, ImportError):
-        yield Record(header.base_offset, header.max_timestamp, None, None, [])
-        return
-    for record in decoded:
-        yield Record(record.offset, record.timestamp, record.key, record.value, list(record.headers))
+        if not header.attributes & CODEC_MASK:
+            return list(iter_plain_records(batch, header))
+        return [
+            Record(record.offset, record.timestamp, record.key, record.value, list(record.headers))
+            for record in DefaultRecordBatch(batch)
+        ]
+    except Exception:  # each codec library has errors of its own
+        return [Record(header.base_offset, header.max_timestamp, None, None, [])]

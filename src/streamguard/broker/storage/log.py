@@ -394,7 +394,9 @@ class PartitionLog:
 
     def end_compaction(self, work: CompactionWork) -> None:
         """Put the rewritten segments in place. Raises OSError; what is in place then stays so."""
-        self._compacting = False
+        self._compacting = work.plan is None and work.error is None
+        if self._compacting:
+            log.warning("%s: holds a batch that cannot be opened; not compacted until a restart", self.folder.name)
         try:
             if work.error is not None:
                 raise work.error

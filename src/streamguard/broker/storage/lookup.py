@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamguard.broker.storage.decoding import iter_records
@@ -47,5 +47,5 @@ def find_max_timestamp(segments: Sequence[Segment], start_offset: int) -> Timest
     return TimestampAndOffset(header.max_timestamp, header.last_offset)
 
 
-def _records(segment: Segment, position: int, header: BatchHeader) -> Iterator[Record]:
+def _records(segment: Segment, position: int, header: BatchHeader) -> list[Record]:
     return iter_records(segment.read(position, header.size), header)

@@ -1,0 +1,121 @@
+"""Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files stay where they are."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.support.broker import BrokerProcess
+
+TOPICS = [f"soak-{i}" for i in range(64)]
+SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "3000000"}
+
+
+def open_files(broker: BrokerProcess) -> int:
+    assert broker.process is not None
+    return len(os.listdir(f"/proc/{broker.process.pid}/fd"))
+
+
+def write(address: str, stop: threading.Event, seed: int, failures: list[str]) -> None:
+    """Producers of two kinds: plain ones, and transactional ones that abort every third time."""
+    rng = random.Random(seed)
+    settings: dict[str, object] = {"bootstrap.servers": address, "log_level": 0, "linger.ms": 5}
+    if seed % 3 == 0:
+        settings["transactional.id"] = f"soak-{seed}"
+    producer = Producer(settings)
+    try:
+        if seed % 3 == 0:
+            producer.init_transactions(30)
+        while not stop.is_set():
+            if seed % 3 == 0:
+                producer.begin_transaction()
+            for _ in range(20):
+                producer.produce(
+                    rng.choice(TOPICS), rng.randbytes(rng.randint(10, 2000)), key=b"%d" % rng.randrange(100)
+                )
+            producer.flush(30)
+            if seed % 3 == 0:
+                producer.abort_transaction(30) if rng.random() < 0.3 else producer.commit_transaction(30)
+            time.sleep(0.05)
+    except KafkaException as error:
+        failures.append(f"writer {seed}: {error}")
+
+
+def read(address: str, stop: threading.Event, seed: int, failures: list[str]) -> None:
+    """Members of ten groups, which leave and come back."""
+    rng = random.Random(seed)
+    while not stop.is_set():
+        consumer = Consumer(
+            {
+                "bootstrap.servers": address, "group.id": f"soak-{seed % 10}", "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed", "log_level": 0, "fetch.wait.max.ms": 200,
+            }
+        )  # fmt: skip
+        consumer.subscribe(rng.sample(TOPICS, 8))
+        until = time.monotonic() + rng.uniform(5, 30)
+        while time.monotonic() < until and not stop.is_set():
+            for message in consumer.consume(500, 0.2):
+                if message.error() is not None and message.error().fatal():
+                    failures.append(f"reader {seed}: {message.error()}")
+        consumer.close()
+
+
+def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> list[tuple[float, int]]:
+    """Run the load; (resident MB, open files) once a second in the last half."""
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    for future in admin.create_topics([NewTopic(name, 3, 1, config=SETTINGS) for name in TOPICS]).values():
+        future.result(30)
+    stop = threading.Event()
+    failures: list[str] = []
+    threads = [
+        threading.Thread(target=target, args=(broker.address, stop, seed, failures))
+        for target, count in ((write, writers), (read, readers))
+        for seed in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    samples = []
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        time.sleep(1)
+        if time.monotonic() - started > seconds / 2:
+            samples.append((broker.resident_mb(), open_files(broker)))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[:5]
+    assert "ERROR" not in broker.log(), broker.log()[-2000:]
+    return samples
+
+
+def steady(values: list[float]) -> bool:
+    """The last quarter is not above the first by more than a tenth and a little."""
+    quarter = max(1, len(values) // 4)
+    first, last = sorted(values[:quarter])[quarter // 2], sorted(values[-quarter:])[quarter // 2]
+    return last <= first * 1.1 + 8
+
+
+def start(tmp_path: Path) -> BrokerProcess:
+    return BrokerProcess(tmp_path / "log", arguments=("--topic-default", "segment.ms=5000"))
+
+
+def test_a_short_mixed_load(tmp_path: Path) -> None:
+    with start(tmp_path) as broker:
+        samples = load(broker, 8, writers=4, readers=4)
+        assert max(memory for memory, _ in samples) < 120
+
+
+@pytest.mark.soak
+def test_ten_minutes_of_mixed_load(tmp_path: Path) -> None:
+    with start(tmp_path) as broker:
+        samples = load(broker, 600, writers=40, readers=60)
+        assert steady([memory for memory, _ in samples]), samples[:: len(samples) // 20]
+        assert steady([float(files) for _, files in samples]), samples[:: len(samples) // 20]
+        assert max(memory for memory, _ in samples) < 160

@@ -14,7 +14,6 @@ import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -237,23 +236,29 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
     spelling = _Spelling([c.name for c in columns])
     in_range = _range_check(columns)
     fine: set[tuple[type, ...]] = set()
-    take: Callable[[Any], tuple[Any, ...]] = itemgetter(*spelling.names)
+    fields = spelling.names
+    spelt_so: set[tuple[str, ...]] = set()
 
     def read(data: bytes) -> Sequence[Any] | None:
-        nonlocal take
+        nonlocal fields
         parsed = load(data)
         try:
-            values = take(parsed)
-        except (KeyError, TypeError):
-            if type(parsed) is dict:
-                take = itemgetter(*spelling.of(parsed))
+            values = tuple(map(parsed.get, fields))
+        except AttributeError:
             return careful(parsed)
         types = tuple(map(type, values))
-        if types in fine and in_range(values):
+        # A NULL may also be a field that is spelt otherwise here: then the object's own field names decide.
+        if types in fine and in_range(values) and (None not in values or tuple(parsed) in spelt_so):
             return values
+        spelt = spelling.of(parsed)
+        if any(name in parsed and name != field for name, field in zip(spelt, fields, strict=True)):
+            fields = [name if name in parsed else field for name, field in zip(spelt, fields, strict=True)]
+            spelt_so.clear()
+            return careful(parsed)
         row = careful(parsed)
-        if len(fine) < _MOST_SHAPES and _is_as_it_was(columns, types):
+        if len(fine) < _MOST_SHAPES and len(spelt_so) < _MOST_SHAPES and _is_as_it_was(columns, types):
             fine.add(types)
+            spelt_so.add(tuple(parsed))
         return row
 
     return read

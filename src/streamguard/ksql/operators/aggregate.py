@@ -193,7 +193,7 @@ class WindowAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        dirty, size, advance = self.store.dirty(partition), self.size, self.advance
+        changed, size, advance = self.store.changed(partition), self.size, self.advance
         identity, one = self.grouping.identity, self._fold_one
         table = self.store.table(partition)
         before = now = self.stream_time.get(partition)
@@ -209,7 +209,7 @@ class WindowAggregation(Aggregation):
                     self._late(key, r, start)
                     continue
                 change = one(table, name, key, r, start)
-                dirty.add((start, name))
+                changed[start].add(name)
                 if change is not None:
                     results.append(change)
         if now > before:

@@ -7,7 +7,8 @@ every update (`changes`); at start what was written is put back (`restore`). Key
 from __future__ import annotations
 
 import decimal
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import ormsgpack
@@ -54,6 +55,10 @@ def _tuples(value: Any) -> Any:
 
 def decode(data: bytes) -> Any:
     return ormsgpack.unpackb(data, ext_hook=_unpack_other, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+CHUNK = 1_000
+"""Entries of a window that go into one record of a changelog."""
 
 
 class Store:
@@ -104,38 +109,91 @@ class Store:
         else:
             table[key] = value
 
+    def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """What to write over entries that a crash left behind the last commit: their values as of that commit."""
+        for key in keys:
+            yield key, self.get(partition, key)
+
     def __len__(self) -> int:
         return sum(len(t) for t in self.tables.values())
 
 
 class WindowStore(Store):
-    """A store keyed by (window start, key), held as a dict of dicts so that a window is dropped at once."""
+    """The entries of windows: `tables[partition][window start][key]`, so that a window is dropped at once.
 
-    def put(self, partition: int, key: Any, value: Any) -> None:
-        self.restore(partition, key, value)
-        self._dirty[partition].add(key)
+    A commit writes what changed in a window as one chunk: key (window start, number), value a list of [key, entry]. When
+    the window is dropped its chunks are; there are as many as it saw commits, not as it had keys.
+    """
 
-    def get(self, partition: int, key: Any) -> Any:
-        windows = self.tables.get(partition, {}).get(key[0])
-        return None if windows is None else windows.get(key[1])
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._changed: dict[int, dict[int, set[Any]]] = {}
+        self._chunks: dict[int, dict[int, set[int]]] = {}
+        self._dropped: dict[int, list[tuple[int, int]]] = {}
+        self._next = 0
+
+    def changed(self, partition: int) -> dict[int, set[Any]]:
+        """Per window start the keys changed since the last commit: to be added to on every change."""
+        return self._changed.setdefault(partition, defaultdict(set))
+
+    def changes(self) -> Iterator[tuple[int, Any, Any]]:
+        for partition, dropped in self._dropped.items():
+            for chunk in dropped:
+                yield partition, chunk, None
+            dropped.clear()
+        for partition, windows in self._changed.items():
+            for start, names in windows.items():
+                entries = self.table(partition).get(start)
+                if entries is not None:
+                    for key, value in self._chunked(partition, start, names, entries):
+                        yield partition, key, value
+            windows.clear()
+
+    def _chunked(
+        self, partition: int, start: int, names: Iterable[Any], entries: dict[Any, Any]
+    ) -> Iterator[tuple[Any, Any]]:
+        """Entries of a window as new chunks, none of more than CHUNK entries."""
+        listed = [[list(n) if type(n) is tuple else n, entries[n]] for n in names]
+        for first in range(0, len(listed), CHUNK):
+            number, self._next = self._next, self._next + 1
+            self._chunks.setdefault(partition, {}).setdefault(start, set()).add(number)
+            yield (start, number), listed[first : first + CHUNK]
 
     def restore(self, partition: int, key: Any, value: Any) -> None:
-        table = self.table(partition)
-        start, inner = key
+        start, number = key
+        self._next = max(self._next, number + 1)
+        chunks = self._chunks.setdefault(partition, {}).setdefault(start, set())
         if value is not None:
-            table.setdefault(start, {})[inner] = value
-        elif start in table:
-            table[start].pop(inner, None)
-            if not table[start]:
-                del table[start]
+            chunks.add(number)
+            window = self.table(partition).setdefault(start, {})
+            for name, entry in value:
+                window[tuple(name) if type(name) is list else name] = entry
+            return
+        chunks.discard(number)
+        if not chunks:
+            del self._chunks[partition][start]
+            self.table(partition).pop(start, None)
+
+    def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """A chunk behind the last commit is withdrawn; a window that lost chunks there is written anew, whole."""
+        starts = []
+        for start, number in keys:
+            self._next = max(self._next, number + 1)
+            if number not in self._chunks.get(partition, {}).get(start, ()):
+                yield (start, number), None
+            else:
+                starts.append(start)
+        for start in dict.fromkeys(starts):
+            entries = self.table(partition).get(start, {})
+            yield from self._chunked(partition, start, list(entries), entries)
 
     def drop_before(self, partition: int, start: int) -> None:
         """Forget the windows that start before `start`."""
         table = self.table(partition)
-        dirty = self._dirty[partition]
         for old in [s for s in table if s < start]:
-            dirty.update((old, inner) for inner in table[old])
             del table[old]
+            numbers = self._chunks.get(partition, {}).pop(old, ())
+            self._dropped.setdefault(partition, []).extend((old, n) for n in numbers)
 
     def __len__(self) -> int:
         return sum(len(w) for t in self.tables.values() for w in t.values())

@@ -19,14 +19,18 @@ from confluent_kafka import Consumer
 
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard.ksql.runtime.clients import Sender, read_to_end
+from streamguard.ksql.runtime.clients import LARGEST_RECORD_BYTES, Sender, read_to_end
 
 log = logging.getLogger(__name__)
 Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
 
 MARKER = encode_key(("commit",))
-TOPIC_CONFIG = {"cleanup.policy": "compact", "min.compaction.lag.ms": "600000"}
+TOPIC_CONFIG = {
+    "cleanup.policy": "compact",
+    "min.compaction.lag.ms": "600000",
+    "max.message.bytes": str(LARGEST_RECORD_BYTES),
+}
 
 
 class Changelog:
@@ -61,11 +65,15 @@ class Changelog:
 
     def take_back(self, sender: Sender, stores: Stores, keys: Iterable[bytes], positions: Positions | None) -> None:
         """Write the last committed value of keys that a crash left behind, and a marker."""
+        behind: dict[tuple[str, int], list[Any]] = {}
         for key in dict.fromkeys(keys):
             name, partition, inner = decode_key(key)
+            behind.setdefault((name, partition), []).append(inner)
+        for (name, partition), inners in behind.items():
             store = stores.by_name.get(name)
-            value = None if store is None else store.get(partition, inner)
-            self._send(sender, key, None if value is None else encode(value))
+            recovered = ((inner, None) for inner in inners) if store is None else store.recover(partition, inners)
+            for inner, value in recovered:
+                self._send(sender, encode_key((name, partition, inner)), None if value is None else encode(value))
         sender.flush()
         if positions is not None:
             self.write_marker(sender, positions)

@@ -16,7 +16,7 @@ from streamguard.ksql.catalog import STREAM, Catalog, DataSource, QueryUse
 from streamguard.ksql.ddl.properties import check_names
 from streamguard.ksql.ddl.sources import (
     check_timestamp_is_selected,
-    result_source_like,
+    fitted_to,
     source_from_create,
     source_from_query,
 )
@@ -137,8 +137,8 @@ class Engine:
     def _check_evolution(self, old: DataSource, new: DataSource) -> None:
         """CREATE OR REPLACE may add columns at the end; all else is refused."""
         if old.kind != new.kind:
-            raise KsqlError(
-                f"Cannot add {new.kind.lower()} '{new.name}': A {old.kind.lower()} with the same name already exists"
+            raise self._cannot_upgrade(
+                new, f"DataSource '`{new.name}`' has type = K{old.kind} which is not upgradeable to K{new.kind}"
             )
         if old.topic != new.topic:
             raise self._cannot_upgrade(
@@ -257,7 +257,7 @@ class Engine:
                 "INSERT INTO can only be used to insert a stream. The SELECT query produces a TABLE: "
                 f"{target.name} is a stream."
             )
-        result_source_like(planned, target)
+        planned = fitted_to(planned, target)
         sql = format_statement(_qualified(statement, planned))
         query = self._register(query_id, sql, planned, target, config, creates=False)
         return Outcome(f"Created query with ID {query_id}", sql, query=query)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from streamguard.ksql import ast
+from streamguard.ksql.casts import can_coerce
 from streamguard.ksql.catalog import STREAM, TABLE, Catalog, DataSource, TimestampColumn, TopicFormat
 from streamguard.ksql.ddl.properties import COMMON, SOURCE_ONLY, SourceProperties, check_names
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formats import FormatOptions, find_format
+from streamguard.ksql.plan import ProjectNode
 from streamguard.ksql.planning.planner import PlannedQuery
-from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, refuse_map_key
+from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, quoted_type, refuse_map_key
 from streamguard.ksql.types import BIGINT, BYTES, STRING, TIMESTAMP, Array, Struct
 
 HEADERS_TYPE = Array(Struct((("KEY", STRING), ("VALUE", BYTES))))
@@ -110,16 +113,26 @@ def _no_timestamp(name: str) -> KsqlError:
     return KsqlError(f"The TIMESTAMP column set in the WITH clause does not exist in the schema: '{name}'")
 
 
-def result_source_like(planned: PlannedQuery, target: DataSource) -> None:
-    """Refuse an INSERT INTO whose result is not what its target holds."""
-    result, sink = planned.node.schema, target.schema
-    same = [(c.name, c.type) for c in result.key] == [(c.name, c.type) for c in sink.key] and [
-        (c.name, c.type) for c in result.value
-    ] == [(c.name, c.type) for c in sink.value]
-    if not same:
+def fitted_to(planned: PlannedQuery, target: DataSource) -> PlannedQuery:
+    """The query of an INSERT INTO with its columns as its target has them; KsqlError where they do not fit.
+
+    Names and order must be the same; a value column may be of a type that widens to the target's.
+    """
+    node = planned.node
+    result, sink = node.schema, target.schema
+    same_keys = [(c.name, c.type) for c in result.key] == [(c.name, c.type) for c in sink.key]
+    same_names = [c.name for c in result.value] == [c.name for c in sink.value]
+    pairs = list(zip(result.value, sink.value, strict=False))
+    if not same_keys or not same_names or not all(can_coerce(have.type, want.type) for have, want in pairs):
         raise KsqlError(
             f"Incompatible schema between results and sink.\nResult schema is {result}\nSink schema is {sink}"
         )
+    assert isinstance(node, ProjectNode)
+    expressions = tuple(
+        e if have.type == want.type else ast.Cast(e, want.type)
+        for e, (have, want) in zip(node.expressions, pairs, strict=True)
+    )
+    return replace(planned, node=replace(node, schema=Schema(result.key, sink.value), expressions=expressions))
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -153,12 +166,12 @@ def _column(definition: ast.ColumnDef, catalog: Catalog) -> Column:
     sql_type = catalog.resolve(definition.type)
     if definition.constraint == "HEADERS":
         if sql_type != HEADERS_TYPE:
-            raise KsqlError(f"Invalid type for HEADERS column: expected {HEADERS_TYPE}, got {sql_type}")
+            raise KsqlError(f"Invalid type for HEADERS column: expected {quoted_type(HEADERS_TYPE)}, got {quoted_type(sql_type)}")
         return Column(definition.name, sql_type, "")
     if definition.constraint == "HEADER":
         if sql_type != BYTES:
             raise KsqlError(
-                f"Invalid type for HEADER('{definition.header_key}') column: expected BYTES, got {sql_type}"
+                f"Invalid type for HEADER('{definition.header_key}') column: expected BYTES, got {quoted_type(sql_type)}"
             )
         return Column(definition.name, sql_type, definition.header_key)
     return Column(definition.name, sql_type)

@@ -138,7 +138,11 @@ def _to_int(low: int, high: int) -> Callable[[str], int]:
 
 def _to_decimal(text: str, sql_type: SqlType) -> decimal.Decimal:
     assert isinstance(sql_type, Decimal)
-    return fit_decimal(decimal.Decimal(text.strip()), sql_type.precision, sql_type.scale)
+    exact = decimal.Decimal(text.strip())
+    fitted = fit_decimal(exact, sql_type.precision, sql_type.scale)
+    if fitted != exact:
+        raise ValueError(f"cannot fit it into {sql_type} without rounding")
+    return fitted
 
 
 def _to_bytes(text: str) -> bytes:

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamguard.ksql import ast
@@ -82,6 +82,7 @@ def plan_query(
 
     Raises KsqlError, in ksqlDB's words, for whatever it refuses.
     """
+    query = _with_types(query, catalog)
     names = Names(bind(query.source, catalog))
     stars = frozenset(item.source for item in query.select if isinstance(item, ast.SelectAll))
     context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars)
@@ -93,6 +94,17 @@ def plan_query(
         error.message = f"Could not determine output schema for query due to error: {error.message}"
         error.args = (error.message,)
         raise
+
+
+def _with_types(query: ast.Query, catalog: Catalog) -> ast.Query:
+    """The query with the custom types in its casts resolved."""
+
+    def change(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        if not isinstance(node, ast.Cast):
+            return None
+        return replace(node, operand=rewrite(node.operand, change, bound), type=catalog.resolve(node.type))
+
+    return rewrite(query, change)
 
 
 def _needed(query: ast.Query, names: Names) -> frozenset[str]:
@@ -221,6 +233,7 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
         raise KsqlError("Table functions cannot be used with aggregations.")
     columns, resolved = [], []
     for i, call in enumerate(found):
+        _refuse_nested(call)
         inner = context.names.resolve(call, "SELECT")
         assert isinstance(inner, ast.FunctionCall)
         _, chosen = context.compiler(node).resolve_call(inner)
@@ -242,6 +255,13 @@ def result_type_of(call: ast.FunctionCall, chosen: Resolved) -> SqlType:
     if chosen.returns is None:
         raise KsqlError(f"Can't infer the type of {format_expression(call)}. Please cast its arguments to a type.")
     return chosen.returns
+
+
+def _refuse_nested(call: ast.FunctionCall) -> None:
+    for inner in calls(call.args):
+        function = FUNCTIONS.get(inner.name)
+        if function is not None and function.kind == "TABLE":
+            raise KsqlError(f"Table functions cannot be nested: {call.name}({inner.name}())")
 
 
 def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item]) -> tuple[Node, KeyInfo, list[Item]]:

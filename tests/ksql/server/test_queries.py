@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,25 @@ def test_there_may_be_only_so_many_push_queries(tmp_path: Path) -> None:
         with server.post("/query", body, stream=True) as admitted:
             assert admitted.status_code == 200
         held.pop().close()
+
+
+def test_a_thousand_clients_that_want_a_push_query(tmp_path: Path) -> None:
+    """A hundred are served, the others are told; memory stays bounded and the server answers."""
+    with running_server(tmp_path) as server:
+        server.ksql("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
+        before = server.resident_mb()
+        body = b'{"ksql":"SELECT * FROM s EMIT CHANGES;"}'
+        request = b"POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(1000)]
+        for client in clients:
+            client.sendall(request)
+        statuses = Counter(client.recv(12)[-3:] for client in clients)
+        assert statuses == {b"200": 100, b"429": 900}
+        assert server.resident_mb() - before < 300
+        assert len(open_queries(server)) == 100
+        for client in clients:
+            client.close()
+        eventually(lambda: not open_queries(server), 20)
 
 
 def test_a_client_that_stops_reading_costs_no_memory(ksqldb: KsqlServerProcess, stream: str) -> None:

@@ -281,6 +281,8 @@ def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:
             return f"stream/`{query_id}`/create"
         case ast.Terminate(query_id=query_id) | ast.Pause(query_id=query_id) | ast.Resume(query_id=query_id):
             return f"{type(statement).__name__.lower()}/{query_id or 'ALL'}/execute"
+        case ast.AlterSource(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/alter"
         case ast.CreateType(name=name):
             return f"type/{name}/create"
         case ast.DropType(name=name):

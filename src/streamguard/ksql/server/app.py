@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -44,24 +45,41 @@ def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | 
     """The server's application; `host` is HOST:PORT as it names itself. `server` is there to close its queries."""
     endpoints = _Endpoints(server or Server(runtime, host, wall_clock_ms))
     routes = [
-        Route("/", endpoints.info, methods=["GET"]),
-        Route("/info", endpoints.info, methods=["GET"]),
-        Route("/healthcheck", endpoints.healthcheck, methods=["GET"]),
-        Route("/v1/metadata", endpoints.metadata, methods=["GET"]),
-        Route("/v1/metadata/id", endpoints.metadata_id, methods=["GET"]),
-        Route("/clusterStatus", endpoints.cluster_status, methods=["GET"]),
-        Route("/is_valid_property/{name}", endpoints.is_valid_property, methods=["GET"]),
-        Route("/status", endpoints.statuses, methods=["GET"]),
-        Route("/status/{command:path}", endpoints.status, methods=["GET"]),
-        Route("/ksql", endpoints.ksql, methods=["POST"]),
-        Route("/ksql/terminate", endpoints.terminate, methods=["POST"]),
-        Route("/query", endpoints.query, methods=["POST"]),
-        Route("/query-stream", endpoints.query, methods=["POST"]),
-        Route("/close-query", endpoints.close_query, methods=["POST"]),
+        Route("/", _guarded(endpoints.info), methods=["GET"]),
+        Route("/info", _guarded(endpoints.info), methods=["GET"]),
+        Route("/healthcheck", _guarded(endpoints.healthcheck), methods=["GET"]),
+        Route("/v1/metadata", _guarded(endpoints.metadata), methods=["GET"]),
+        Route("/v1/metadata/id", _guarded(endpoints.metadata_id), methods=["GET"]),
+        Route("/clusterStatus", _guarded(endpoints.cluster_status), methods=["GET"]),
+        Route("/is_valid_property/{name}", _guarded(endpoints.is_valid_property), methods=["GET"]),
+        Route("/status", _guarded(endpoints.statuses), methods=["GET"]),
+        Route("/status/{command:path}", _guarded(endpoints.status), methods=["GET"]),
+        Route("/ksql", _guarded(endpoints.ksql), methods=["POST"]),
+        Route("/ksql/terminate", _guarded(endpoints.terminate), methods=["POST"]),
+        Route("/query", _guarded(endpoints.query), methods=["POST"]),
+        Route("/query-stream", _guarded(endpoints.query), methods=["POST"]),
+        Route("/close-query", _guarded(endpoints.close_query), methods=["POST"]),
         Route("/inserts-stream", InsertsStream(endpoints.server), methods=["POST"]),
     ]
-    handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _failed}
+    handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone}
     return Starlette(routes=routes, exception_handlers=handlers)
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with errors that are ours turned into a refusal: one line in the log, no traceback anywhere."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except (RestError, HTTPException, ClientDisconnect):
+            raise
+        except Exception as error:
+            raise fault(error, f"answering {request.url.path}") from error
+
+    return answer
 
 
 class _Endpoints:
@@ -188,7 +206,3 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
     """Nobody reads this any more."""
     return Response(status_code=400)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return await _refused(request, fault(error, f"answering {request.url.path}"))

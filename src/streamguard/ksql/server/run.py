@@ -24,7 +24,7 @@ from streamguard.ksql.server.state import Server
 
 log = logging.getLogger("streamguard.ksql.server")
 KEEP_ALIVE_S = 300.0
-GRACEFUL_S = 3.0
+GRACEFUL_S = 1.0
 
 
 class StartError(Exception):

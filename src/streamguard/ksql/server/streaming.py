@@ -88,8 +88,12 @@ async def _push(server: Server, query: Push, writer: Writer) -> AsyncIterator[st
 
 async def _pull(query: Pull, writer: Writer) -> AsyncIterator[str]:
     yield writer.head()
-    async for text in _row_by_row(writer, query.rows):
-        yield text
+    try:
+        async for text in _row_by_row(writer, query.rows):
+            yield text
+    except Exception as error:
+        yield writer.failed(_reason(error, query.result.query_id))
+        return
     end = writer.end(None)
     if end:
         yield end

@@ -108,8 +108,10 @@ def test_topics_and_their_settings_survive(broker: BrokerProcess, topic: str) ->
     admin = KafkaAdminClient(bootstrap_servers=broker.address)
     admin.create_topics([NewTopic(topic, 3, 1, topic_configs={"retention.ms": "12345"})])
     before = admin.describe_topics([topic])[0]
+    admin.close()
     broker.kill()
     broker.start()
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
     after = admin.describe_topics([topic])[0]
     assert before["topic_id"] == after["topic_id"]
     assert len(after["partitions"]) == 3

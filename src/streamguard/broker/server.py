@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -157,9 +159,18 @@ def run(data_dir: Path, listen: str, options: BrokerOptions | None = None) -> No
     person: port in use, folder locked, no disk space, bad address.
     """
     host, port = parse_listen(listen)
+    raise_file_limit()
     base = options or BrokerOptions(data_dir)
     configure_logging()
     asyncio.run(serve(replace(base, data_dir=Path(data_dir), host=host, port=port)))
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system allows: one for each partition and connection, and the usual soft limit is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def configure_logging() -> None:

@@ -257,6 +257,9 @@ class PartitionLog:
             segment.release()
         if work.error is None:
             self.flushed_offset = max(self.flushed_offset, work.next_offset)
+            for segment in work.segments:
+                if segment is not self.active and segment.synced_size == segment.size:
+                    segment.rest()
         elif not self.closed:
             self.failure = f"The log could not be synced ({work.error.strerror}); it is read-only until a restart."
             log.error("%s: %s", self.folder.name, self.failure)
@@ -425,6 +428,7 @@ class PartitionLog:
         if state is not None:
             self.fs.replace_file(fresh.checkpoint_path, fresh.checkpoint(state))
             fresh.checkpointed_size = fresh.size
+        fresh.rest()
         self.segments[self.segments.index(old)] = fresh
         old.close()
         sizes = (old.size, fresh.size)

@@ -57,6 +57,9 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
         segments.append(segment)
     if cut_bytes:
         log.warning("recovered %s: cut %d bytes after offset %d", folder.name, cut_bytes, segments[-1].next_offset)
+    for segment in segments[:-1]:
+        if segment.synced_size == segment.size:
+            segment.rest()
     created = not segments
     if created:
         segments.append(Segment(fs, folder, 0, now_ms))

@@ -14,6 +14,7 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Segment:
         self._next_index_position = 0
         self._users = 0
         self._closing = False
+        self._resting = False
 
     # Writing
 
@@ -82,7 +84,8 @@ class Segment:
 
     def read(self, position: int, length: int) -> bytes:
         """Up to `length` bytes from `position`, never past the last whole batch."""
-        return self.fs.read(self.fd, min(length, self.size - position), position)
+        with self._file() as fd:
+            return self.fs.read(fd, min(length, self.size - position), position)
 
     def find(self, offset: int) -> tuple[int, BatchHeader] | None:
         """Position and header of the first batch that ends at or after `offset`; None if there is none."""
@@ -102,15 +105,16 @@ class Segment:
         """Headers from `start`, a batch boundary, on."""
         end = self.size if end is None else end
         position, chunk_start, chunk = start, start, b""
-        while position + HEADER_SIZE <= end:
-            if position + HEADER_SIZE > chunk_start + len(chunk):
-                chunk_start = position
-                chunk = self.fs.read(self.fd, min(_SCAN_CHUNK, end - position), position)
-                if len(chunk) < HEADER_SIZE:
-                    return
-            header = read_header(chunk, position - chunk_start)
-            yield position, header
-            position += header.size
+        with self._file() as fd:
+            while position + HEADER_SIZE <= end:
+                if position + HEADER_SIZE > chunk_start + len(chunk):
+                    chunk_start = position
+                    chunk = self.fs.read(fd, min(_SCAN_CHUNK, end - position), position)
+                    if len(chunk) < HEADER_SIZE:
+                        return
+                header = read_header(chunk, position - chunk_start)
+                yield position, header
+                position += header.size
 
     def scan_batches(self, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
         """Whole batches, as far as their lengths make sense; ends before the first that does not fit the file."""
@@ -136,13 +140,33 @@ class Segment:
         """Drop what follows `size`; the caller has noted exactly that much. Raises OSError."""
         self.fs.truncate(self.fd, size)
 
+    @contextmanager
+    def _file(self) -> Iterator[int]:
+        """The open file, or, of a segment at rest, one opened for the occasion."""
+        if self.fd >= 0:
+            yield self.fd
+            return
+        fd = self.fs.open(self.path)
+        try:
+            yield fd
+        finally:
+            self.fs.close(fd)
+
     def acquire(self) -> None:
-        """Keep the file open while another thread syncs it."""
+        """Keep the file open while another thread works on it."""
+        if self.fd < 0:
+            self.fd = self.fs.open(self.path)
         self._users += 1
 
     def release(self) -> None:
         self._users -= 1
-        if self._closing and not self._users:
+        if (self._closing or self._resting) and not self._users:
+            self._close_now()
+
+    def rest(self) -> None:
+        """Keep no file open from now on: nothing more is written here, and old segments are many."""
+        self._resting = True
+        if not self._users:
             self._close_now()
 
     def close(self) -> None:

@@ -14,7 +14,8 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def ksqldb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KsqlServerProcess]:
-    with running_server(tmp_path_factory.mktemp("ksqldb")) as server:
+    quick = "ksql.server.command.response.timeout.ms=200"
+    with running_server(tmp_path_factory.mktemp("ksqldb"), "--set", quick) as server:
         yield server
 
 

@@ -38,7 +38,7 @@ __all__ = ["create_app", "looking"]
 
 BARE_PATHS = ("/query-stream", "/inserts-stream", "/close-query")
 """Where ksqlDB sends errors without a content type."""
-COMMAND_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT, DEFAULT_COMMAND_TIMEOUT_MS = "ksql.server.command.response.timeout.ms", 5000
 
 
 def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | None = None) -> Starlette:
@@ -148,7 +148,8 @@ class _Endpoints:
 
     async def _wait_for_command(self, number: int | None) -> None:
         """Wait for a command that was promised; those that this server answered for are carried out already."""
-        deadline = asyncio.get_running_loop().time() + COMMAND_TIMEOUT_S
+        timeout_ms = int(self.runtime.config_value(COMMAND_TIMEOUT) or DEFAULT_COMMAND_TIMEOUT_MS)
+        deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
         while number is not None and self.server.last_sequence_number is not None:
             if number <= self.server.last_sequence_number:
                 return

@@ -19,6 +19,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from streamguard.ksql.runtime.service import KafkaRuntime
+from streamguard.ksql.server import reasons
 from streamguard.ksql.server.app import create_app
 from streamguard.ksql.server.state import Server
 
@@ -44,6 +45,7 @@ def run(
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.
     gc.set_threshold(200_000, 50, 1_000)
+    reasons.install()
     settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer
 
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard.ksql.runtime.clients import LARGEST_RECORD_BYTES, Sender, read_to_end
+from streamguard.ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender, read_range
 
 log = logging.getLogger(__name__)
-Positions = dict[str, dict[int, int]]
-"""The next offset to read, by topic and partition."""
-
 MARKER = encode_key(("commit",))
 TOPIC_CONFIG = {
     "cleanup.policy": "compact",
@@ -33,35 +31,59 @@ TOPIC_CONFIG = {
 }
 
 
+TAIL = 2_000
+"""How many offsets from the end the last marker is first looked for."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a changelog had: the positions of the last commit (None if there never was one), and the keys of what a crash
+    left behind it."""
+
+    positions: Positions | None
+    behind: list[bytes]
+
+
 class Changelog:
     """One query's changelog."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
 
-    def restore(self, client: Consumer, stores: Stores) -> tuple[Positions | None, list[bytes]]:
-        """Fill the stores; the positions of the last commit (None if there never was one) and the keys left behind it."""
-        positions: Positions | None = None
-        pending: list[tuple[bytes, bytes | None]] = []
+    def restore(self, client: Consumer, topics: KafkaTopics, stores: Stores) -> Restored:
+        """Fill the stores from what the last marker closes. Nothing is held in memory but the state and the tail."""
+        start, end = topics.ends(self.topic)
+        tail = self._tail(client, start, end)
+        last = max((i for i, m in enumerate(tail) if m.key() == MARKER), default=None)
+        behind = [m.key() for m in (tail if last is None else tail[last + 1 :])]
+        if last is None:
+            log.info("%s: no commit, %d entries are taken back", self.topic, len(behind))
+            return Restored(None, behind)
         restored = 0
-        for message in read_to_end(client, self.topic):
-            key = message.key()
-            if key != MARKER:
-                pending.append((key, message.value()))
-                continue
-            for entry in pending:
-                self._apply(stores, *entry)
-            restored += len(pending)
-            pending.clear()
-            positions = decode(message.value())
-        log.info(
-            "%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(pending)
-        )
-        return positions, [key for key, _ in pending]
+        for message in read_range(client, self.topic, start, tail[0].offset()):
+            restored += self._apply(stores, message)
+        for message in tail[:last]:
+            restored += self._apply(stores, message)
+        log.info("%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(behind))
+        return Restored(_with_numbers(decode(tail[last].value())), behind)
 
-    def _apply(self, stores: Stores, key: bytes, value: bytes | None) -> None:
+    def _tail(self, client: Consumer, start: int, end: int) -> list[Message]:
+        """The last records, from so far back that the last marker is among them if there is one."""
+        length = TAIL
+        while True:
+            first = max(start, end - length)
+            tail = list(read_range(client, self.topic, first, end))
+            if first == start or any(m.key() == MARKER for m in tail):
+                return tail
+            length *= 8
+
+    def _apply(self, stores: Stores, message: Message) -> int:
+        key, value = message.key(), message.value()
+        if key == MARKER:
+            return 0
         name, partition, inner = decode_key(key)
         stores.restore(name, partition, inner, None if value is None else decode(value))
+        return 1
 
     def take_back(self, sender: Sender, stores: Stores, keys: Iterable[bytes], positions: Positions | None) -> None:
         """Write the last committed value of keys that a crash left behind, and a marker."""
@@ -94,6 +116,6 @@ class Changelog:
         sender.send(OutputRecord(self.topic, key, value, -1))
 
 
-def merged(positions: Any) -> Positions:
+def _with_numbers(positions: Any) -> Positions:
     """Positions as they came from MessagePack, with integer partitions."""
     return {topic: {int(p): o for p, o in offsets.items()} for topic, offsets in positions.items()}

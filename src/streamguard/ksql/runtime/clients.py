@@ -7,10 +7,12 @@ a client in Python can.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from streamguard.ksql.errors import KsqlError
@@ -21,9 +23,16 @@ Message = Any
 """A message of librdkafka's client. Its stubs call every part optional, since a message may also be an error; those are
 told apart before anything else is asked."""
 TIMEOUT_S = 10.0
+TRANSACTION_TIMEOUT_S = 30.0
 QUIET = {"log.connection.close": False, "socket.nagle.disable": True, "reconnect.backoff.max.ms": 1000}
 Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
+Positions = dict[str, dict[int, int]]
+"""The next offset to read, by topic and partition."""
+LAST_WORDS_S = 10.0
+"""How long a query that is told to stop still waits for the log."""
+PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
+"""Errors of a consumer that say only that it is connecting again: it goes on by itself."""
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
 
@@ -38,14 +47,19 @@ def admin_client(servers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=log)
 
 
-def consumer(servers: str, group: str, *, read_committed: bool = False) -> Consumer:
-    """A consumer whose positions are its owner's business: nothing is committed behind his back."""
+def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
+    """A consumer whose positions are its owner's business: nothing is committed behind his back.
+
+    It tells when it has reached the end of a partition: the only way to know that what is left there are control
+    records and aborted ones.
+    """
     return Consumer(
         {
             "bootstrap.servers": servers,
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed" if read_committed else "read_uncommitted",
             "allow.auto.create.topics": False,
@@ -54,16 +68,23 @@ def consumer(servers: str, group: str, *, read_committed: bool = False) -> Consu
             "queued.max.messages.kbytes": 32 * 1024,
             "fetch.queue.backoff.ms": 10,
             "topic.metadata.refresh.interval.ms": 60_000,
+            "on_commit": _committed,
             **QUIET,
         },
         logger=log,
     )
 
 
-def producer(servers: str, *, transactional_id: str | None = None, reports: bool = False) -> Producer:
+def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+    if error is not None:
+        log.warning("offsets were not stored: %s", error.str())
+
+
+def producer(servers: str, *, transactional_id: str | None = None, reports: bool = False, **settings: Any) -> Producer:
     """A producer that keeps order and acknowledges only what is on disk; the partition is Java's choice for the key.
 
     Without `reports` only failures are called back: a call per record would cost as much as the record.
+    `settings`: librdkafka's, with underscores for dots.
     """
     config: dict[str, Any] = {
         "bootstrap.servers": servers,
@@ -77,35 +98,45 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
         "queue.buffering.max.kbytes": 512 * 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
+        **{name.replace("_", "."): value for name, value in settings.items()},
     }
     if transactional_id is not None:
-        config |= {"transactional.id": transactional_id, "transaction.timeout.ms": 60_000}
+        config |= {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(2 * TRANSACTION_TIMEOUT_S * 1000),
+        }
     return Producer(config, logger=log)
 
 
 class Sender:
-    """A producer that counts: `flush` returns when all is acknowledged, and raises if anything was not."""
+    """A producer that counts: `flush` returns when all is acknowledged, and raises if anything was not.
 
-    def __init__(self, client: Producer) -> None:
+    Once `stopping` is set it waits no longer than LAST_WORDS_S for a log that does not answer.
+    """
+
+    def __init__(self, client: Producer, stopping: threading.Event | None = None) -> None:
         self.client = client
         self._failed: KafkaError | None = None
+        self._stopping = stopping or threading.Event()
 
     def send(self, record: OutputRecord) -> None:
         """Hand a record over; waits while the buffer is full."""
-        topic, key, value, time, headers = record
+        topic, key, value, time_ms, headers = record
+        deadline: float | None = None
         while True:
             try:
                 self.client.produce(
                     topic,
                     value=value,
                     key=key,
-                    timestamp=time,
+                    timestamp=time_ms,
                     headers=list(headers) or None,
                     on_delivery=self._delivered,
                 )
                 return
             except BufferError:
                 self.client.poll(0.05)
+                deadline = self._deadline(deadline)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -113,12 +144,26 @@ class Sender:
 
     def flush(self) -> None:
         """Wait until the log has everything; KafkaUnavailable if it refused something."""
-        while self.client.flush(1.0):
-            if self._failed is not None:
-                break
+        deadline: float | None = None
+        while self._failed is None and self.client.flush(0.5):
+            deadline = self._deadline(deadline)
+        self.check()
+
+    def check(self) -> None:
+        """KafkaUnavailable if the log refused something since the last call."""
         failed, self._failed = self._failed, None
         if failed is not None:
             raise KafkaUnavailable(f"The log did not take a record: {failed.str()}")
+
+    def _deadline(self, given: float | None) -> float | None:
+        """When to stop waiting: None as long as nobody wants to; KafkaUnavailable once it has passed."""
+        if not self._stopping.is_set():
+            return None
+        if given is not None and time.monotonic() > given:
+            raise KafkaUnavailable(
+                f"The log has not answered for {LAST_WORDS_S:.0f} s, and the query was told to stop."
+            )
+        return given or time.monotonic() + LAST_WORDS_S
 
 
 def input_record(message: Message) -> InputRecord:
@@ -135,23 +180,30 @@ def input_record(message: Message) -> InputRecord:
     return record
 
 
-def read_to_end(client: Consumer, topic: str, partition: int = 0, start: int | None = None) -> Sequence[Message]:
-    """All records of a partition up to its end as it is now, in order."""
-    low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-    position: int = max(low, start or 0)
-    client.assign([TopicPartition(topic, partition, position)])
-    found: list[Message] = []
-    while position < high:
-        messages: Sequence[Message] = client.consume(10_000, 0.1)
-        for message in messages:
-            if message.error() is not None:
-                raise KafkaException(message.error())
-            found.append(message)
-            position = message.offset() + 1
-        # Control records and compacted ends leave no message: the client's position says how far it has come.
-        reached = client.position([TopicPartition(topic, partition)])[0].offset
-        position = max(position, reached)
-    return found
+def read_range(client: Consumer, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
+    """The records of a partition from offset `start` to before `end`, in order; it may hold fewer than these offsets."""
+    if start >= end:
+        return
+    client.assign([TopicPartition(topic, partition, start)])
+    while True:
+        for message in take(client, 10_000, 0.1):
+            error = message.error()
+            if error is None:
+                if message.offset() >= end:
+                    return
+                yield message
+                if message.offset() == end - 1:
+                    return
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            elif error.code() not in PASSING:
+                raise KafkaException(error)
+
+
+def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
+    """What a consumer has, errors and ends of partitions too, waiting at most so long for the first."""
+    first = client.poll(timeout_s)
+    return [] if first is None else [first, *client.consume(most, 0)]
 
 
 class KafkaTopics:
@@ -193,11 +245,55 @@ class KafkaTopics:
     def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
         """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
         behind its long polls."""
-        found = []
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-            futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
-            try:
-                found.append({(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()})
-            except KafkaException as error:
-                raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
-        return found[0], found[1]
+        asked = [
+            self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        ]
+        try:
+            starts, ends = ({(tp.topic, tp.partition): int(f.result().offset) for tp, f in a.items()} for a in asked)
+        except KafkaException as error:
+            raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
+        return starts, ends
+
+    def ends(self, topic: str, partition: int = 0) -> tuple[int, int]:
+        """The first and the next offset of one partition."""
+        starts, ends = self.offsets([TopicPartition(topic, partition)])
+        return starts[(topic, partition)], ends[(topic, partition)]
+
+    def group_positions(self, group: str) -> Positions:
+        """Where a consumer group stands. Of the admin client: a consumer first waits a second for its coordinator."""
+        request = ConsumerGroupTopicPartitions(group)
+        future = self.admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)[group]
+        try:
+            found = future.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            raise KafkaUnavailable(f"Kafka does not tell where {group} stands: {error.args[0].str()}") from error
+        positions: Positions = {}
+        for tp in found.topic_partitions or ():
+            if tp.error is None and tp.offset >= 0:
+                positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
+        return positions
+
+    def store_group_positions(self, group: str, positions: Positions) -> None:
+        """Set where a consumer group stands; KafkaUnavailable if that cannot be had."""
+        wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
+        future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
+        try:
+            errors = [tp.error for tp in future.result().topic_partitions or () if tp.error is not None]
+        except KafkaException as error:
+            errors = [error.args[0]]
+        if errors:
+            raise KafkaUnavailable(f"Kafka does not keep where {group} stands: {errors[0].str()}")
+
+    def delete_group(self, group: str) -> None:
+        """Delete a consumer group; one that is not there is no error."""
+        try:
+            self.admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
+        except KafkaException as error:
+            log.info("group %s: %s", group, error.args[0].str())
+
+
+def as_partitions(positions: Positions) -> list[TopicPartition]:
+    return [TopicPartition(t, p, o) for t, offsets in positions.items() for p, o in offsets.items()]

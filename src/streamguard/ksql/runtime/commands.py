@@ -6,16 +6,19 @@ Key: the command's id as ksqlDB forms it. Value: JSON with the statement and the
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import KafkaError, Producer
 
+from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.runtime import clients
-from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message
+from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard.ksql.runtime.inserting import Inserter
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,38 +31,52 @@ class Command:
 
 
 class CommandLog:
-    """Appends statements and reads them back."""
+    """Appends statements and reads them back. `next_offset`: of the first statement that nobody has carried out."""
 
-    def __init__(self, servers: str, topic: str) -> None:
+    def __init__(self, servers: str, topics: KafkaTopics, topic: str) -> None:
         self.servers = servers
         self.topic = topic
-        KafkaTopics(servers).create(topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"})
-        self._producer: Producer = clients.producer(servers, reports=True)
+        self.next_offset = 0
+        self.doubtful = False
+        self._topics = topics
+        topics.create(topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"})
+        self._inserter = Inserter(servers)
 
     def replay(self) -> Iterator[Command]:
-        """All statements, oldest first."""
-        client = clients.consumer(self.servers, f"{self.topic}-replay", read_committed=True)
+        """The statements that have not been carried out yet, oldest first."""
+        start, end = self._topics.ends(self.topic)
+        client = clients.consumer(self.servers, f"{self.topic}-replay")
         try:
-            for message in clients.read_to_end(client, self.topic):
-                entry = orjson.loads(message.value())
-                yield Command(message.offset(), entry["statement"], entry.get("streamsProperties") or {})
+            for message in clients.read_range(client, self.topic, max(start, self.next_offset), end):
+                self.next_offset = message.offset() + 1
+                command = _command(message.offset(), message.value())
+                if command is not None:
+                    yield command
+            self.doubtful = False
         finally:
             client.close()
 
     def append(self, key: str, text: str, properties: Mapping[str, Any]) -> int:
-        """Write a statement; its offset. Returns once it is on disk, KafkaUnavailable if that cannot be had."""
-        done = threading.Event()
-        result: list[Any] = [None, None]
+        """Write a statement; its offset. Returns once it is on disk.
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            result[:] = [error, None if error else message.offset()]
-            done.set()
-
+        KafkaUnavailable if that was not told in time: it may be there all the same, so `doubtful` is set, and `replay`
+        is to be asked before anything else is appended.
+        """
         value = orjson.dumps({"statement": text, "streamsProperties": dict(properties)})
-        self._producer.produce(self.topic, value=value, key=key.encode(), partition=0, on_delivery=delivered)
-        self._producer.flush(30)
-        if not done.is_set() or result[0] is not None:
-            why = result[0].str() if result[0] else "no acknowledgement within 30 s"
-            raise KafkaUnavailable(f"Could not write the statement into the command topic: {why}")
-        offset: int = result[1]
+        try:
+            offset = self._inserter.insert(OutputRecord(self.topic, key.encode(), value, -1))
+        except KafkaUnavailable:
+            self.doubtful = True
+            raise
+        self.next_offset = offset + 1
         return offset
+
+
+def _command(offset: int, value: bytes | None) -> Command | None:
+    """A record of the topic as a command; None, with a word in the log, for what is none."""
+    try:
+        entry = orjson.loads(value or b"")
+        return Command(offset, str(entry["statement"]), entry.get("streamsProperties") or {})
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        log.error("record %d of the command topic is no statement and is left out: %s", offset, error)
+        return None

@@ -18,23 +18,25 @@ from streamguard.ksql.runtime.clients import KafkaTopics
 from streamguard.ksql.runtime.reading import Reader
 
 
-def print_topic(statement: ast.PrintTopic, servers: str, *, from_beginning: bool) -> Iterator[str]:
+def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *, from_beginning: bool) -> Iterator[str]:
     """The lines of PRINT; endless without LIMIT. An empty line comes when nothing else does, for the caller to look up."""
-    topics = KafkaTopics(servers).all()
-    found = statement.topic if statement.topic in topics else None
+    known = topics.all()
+    found = statement.topic if statement.topic in known else None
     if found is None:
-        near = [t for t in topics if t.upper() == statement.topic.upper()]
+        near = [t for t in known if t.upper() == statement.topic.upper()]
         hint = f"\nDid you mean: {', '.join(near)}?" if near else ""
         raise KsqlError(
             f"Could not find topic '{statement.topic}', or the KSQL user does not have permissions to list the topic.{hint}"
         )
-    return _lines(statement, servers, len(topics[found].partitions), from_beginning)
+    return _lines(statement, servers, topics, len(known[found].partitions), from_beginning)
 
 
-def _lines(statement: ast.PrintTopic, servers: str, partitions: int, from_beginning: bool) -> Iterator[str]:
+def _lines(
+    statement: ast.PrintTopic, servers: str, topics: KafkaTopics, partitions: int, from_beginning: bool
+) -> Iterator[str]:
     client = clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False)
     try:
-        reader = Reader(client, {statement.topic: partitions}, {}, from_beginning=from_beginning)
+        reader = Reader(client, topics, {statement.topic: partitions}, {}, from_beginning=from_beginning)
         given, seen, told = 0, 0, False
         while statement.limit is None or given < statement.limit:
             records = [r for _, batch in reader.poll(0.2) for r in batch]

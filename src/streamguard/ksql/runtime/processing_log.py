@@ -7,16 +7,23 @@ Source: docs/reference/processing-log.md of the ksqlDB manual; message types: 0 
 from __future__ import annotations
 
 import base64
+import logging
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
+from confluent_kafka import KafkaException
 
 from streamguard.ksql.catalog import STREAM, DataSource, TopicFormat
 from streamguard.ksql.operators.base import ProcessingError
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.parser import parse_schema
+from streamguard.ksql.runtime import clients
 from streamguard.ksql.schema import Column, Schema
 
+log = logging.getLogger(__name__)
 NAME = "KSQL_PROCESSING_LOG"
 LARGEST_SAMPLE_BYTES = 64 * 1024
 """Of a record that could not be read no more than this is kept: the log is for looking, not for storage."""
@@ -93,3 +100,57 @@ def record(topic: str, error: ProcessingError, time_ms: int) -> OutputRecord:
 
 def _sample(row: str | None) -> str | None:
     return None if row is None else row[:LARGEST_SAMPLE_BYTES]
+
+
+BURST = 50_000
+PER_SECOND = 1_000
+"""Errors that are written at once, and for how many more there is room after a second: each of them as in ksqlDB, but a
+stream of nothing but bad records must not turn into a second stream as large. What is left out is counted and told."""
+FLUSH_S = 2.0
+QUEUE = 100_000
+
+
+class ProcessingLog:
+    """Writes errors to the topic. Queries call it: it never waits for the log, but in `flush`, and never fails."""
+
+    def __init__(self, servers: str, topic: str, clock: Callable[[], float] = time.time) -> None:
+        self.topic = topic
+        self.left_out = 0
+        self._clock = clock
+        self._room = float(BURST)
+        self._seen_s = clock()
+        self._lock = threading.Lock()
+        self._producer = clients.producer(servers, linger_ms=20, queue_buffering_max_messages=QUEUE)
+
+    def __call__(self, error: ProcessingError) -> None:
+        with self._lock:
+            now = self._clock()
+            self._room = min(float(BURST), self._room + (now - self._seen_s) * PER_SECOND)
+            self._seen_s = now
+            if self._room < 1:
+                self.left_out += 1
+                return
+            if self.left_out and self._room >= 2:
+                missed, self.left_out = self.left_out, 0
+                text = f"{missed} further errors were not logged: there were more than {PER_SECOND} per second"
+                self._write(ProcessingError(error.logger, "RECORD_PROCESSING", text), now)
+            self._write(error, now)
+
+    def _write(self, error: ProcessingError, now: float) -> None:
+        entry = record(self.topic, error, int(now * 1000))
+        self._room -= 1
+        try:
+            self._producer.produce(entry.topic, value=entry.value, timestamp=entry.time)
+            self._producer.poll(0)
+        except (BufferError, KafkaException):
+            self.left_out += 1
+
+    def flush(self) -> None:
+        """Wait until all that was logged is on disk, but no longer than FLUSH_S."""
+        left = self._producer.flush(FLUSH_S)
+        if left:
+            log.warning("%d entries of the processing log are still to be written", left)
+
+    def close(self) -> None:
+        self._producer.flush(FLUSH_S)
+        self._producer.purge()

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer
@@ -27,6 +28,15 @@ from streamguard.ksql.schema import Column
 from streamguard.ksql.topology import Topology
 
 
+@dataclass(frozen=True)
+class Connection:
+    """The Kafka that queries read: its addresses, the service whose groups they are, and the shared admin client."""
+
+    servers: str
+    service_id: str
+    topics: KafkaTopics
+
+
 class PushQuery:
     """The rows of a push query (see `api.RowStream`). With `until_end` it ends where the topics end now."""
 
@@ -34,8 +44,7 @@ class PushQuery:
         self,
         planned: PlannedQuery,
         limit: int | None,
-        servers: str,
-        service_id: str,
+        connection: Connection,
         config: Mapping[str, Any],
         report: Callable[[ProcessingError], None],
         *,
@@ -51,16 +60,18 @@ class PushQuery:
         self._ended: str | None = None
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        topics = KafkaTopics(servers).all()
+        topics = connection.topics.all()
         wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
         runtime = Runtime(
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
         self._topology = Topology(planned.node, runtime, self._deliver)
-        group = names.query_group(service_id, self.query_id)
-        self._client: Consumer | None = clients.consumer(servers, group, read_committed=True)
+        group = names.query_group(connection.service_id, self.query_id)
         earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
-        self._reader = Reader(self._client, wanted, {}, from_beginning=earliest)
+        client = clients.consumer(connection.servers, group)
+        self._client: Consumer | None = client
+        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=earliest)
+        self._ends = self._reader.ends()
 
     def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:
         """The rows that have come, waiting at most so long for the first; None at the end."""
@@ -84,11 +95,9 @@ class PushQuery:
                 return
             for partition, records in self._reader.poll(min(0.1, max(0.0, deadline - time.monotonic()))):
                 self._topology.feed(partition, records)
-            if self._until_end and not self._rows:
-                self._reader.skip_gaps()
-                if self._reader.at_end():
-                    self._ended = "Query Completed"
-                    return
+            if self._until_end and not self._rows and self._reader.has_passed(self._ends):
+                self._ended = "Query Completed"
+                return
             if time.monotonic() >= deadline:
                 return
 

@@ -2,7 +2,8 @@
 
 1. `_open`: the topology is built, state and positions restored from the changelog (`Changelog.restore`).
 2. `_run`: records are read in batches and fed to the topology; results go straight to the producer.
-3. `_commit`, now and then: what was produced is flushed, the changed state written, then the marker with the positions.
+3. `_commit`, now and then: results and changed state are flushed, then the marker with the positions is sent. It need not
+   be waited for: until it is there, a crash just goes back one commit further.
    A query without state keeps its positions as its consumer group's offsets instead.
 
 With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
@@ -15,17 +16,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from streamguard.ksql.engine import PersistentQuery
 from streamguard.ksql.operators.base import ProcessingError, Runtime
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.runtime import clients, names
 from streamguard.ksql.runtime.api import PartitionOffsets, QueryStats
-from streamguard.ksql.runtime.changelog import TOPIC_CONFIG, Changelog, Positions, merged
-from streamguard.ksql.runtime.clients import KafkaTopics, Sender
+from streamguard.ksql.runtime.changelog import TOPIC_CONFIG, Changelog
+from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
 from streamguard.ksql.runtime.reading import Reader
 from streamguard.ksql.topology import Topology
 
@@ -33,6 +34,16 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
 POLL_S = 0.1
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+
+
+class Report(Protocol):
+    """The processing log as a query sees it."""
+
+    def __call__(self, error: ProcessingError) -> None:
+        """Log an error; never waits, never fails."""
+
+    def flush(self) -> None:
+        """Wait a little until what was logged is on disk."""
 
 
 def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -49,7 +60,7 @@ class QueryRunner:
         servers: str,
         service_id: str,
         topics: KafkaTopics,
-        report: Callable[[ProcessingError], None],
+        report: Report,
     ) -> None:
         self.query = query
         self.servers = servers
@@ -70,6 +81,8 @@ class QueryRunner:
         self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
         self._reader: Reader | None = None
         self._topics = topics
+        self._reported = False
+        self._replaced = threading.Event()
         self.changelog = Changelog(names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
@@ -79,9 +92,22 @@ class QueryRunner:
 
     def stop(self) -> None:
         """Commit and end; returns when the thread is gone."""
-        self._stop.set()
+        self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=30)
+
+    def ask_to_stop(self) -> None:
+        """As `stop`, but without waiting."""
+        self._stop.set()
+
+    def source_partitions(self) -> dict[str, int]:
+        """How many partitions the query reads of each of its topics; empty while it is not reading."""
+        reader = self._reader
+        return {} if reader is None else {topic: len(ps) for topic, ps in reader.positions.items()}
+
+    def open_anew(self) -> None:
+        """Commit, and start again with the topics as they are then."""
+        self._replaced.set()
 
     def pause(self) -> None:
         self._paused.set()
@@ -108,12 +134,12 @@ class QueryRunner:
         reader = self._reader
         if reader is None:
             return {}
-        wanted = [TopicPartition(t, p) for t, ps in reader.positions.items() for p in ps]
+        wanted = as_partitions(reader.positions)
         starts, ends = self._topics.offsets(wanted)
         result: dict[str, list[PartitionOffsets]] = {}
         for tp in wanted:
             name = (tp.topic, tp.partition)
-            at = PartitionOffsets(tp.partition, starts[name], ends[name], reader.positions[tp.topic][tp.partition])
+            at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
             result.setdefault(tp.topic, []).append(at)
         return result
 
@@ -137,23 +163,24 @@ class QueryRunner:
                 self.state = "PAUSED" if self._paused.is_set() else "RUNNING"
 
     def _report_failure(self, error: Exception) -> None:
-        try:
-            message = f"Query failed and starts again: {type(error).__name__}: {error}"
-            self._report(ProcessingError(self.query.query_id, "STREAMS_THREAD", message))
-        except Exception:
-            log.exception("the processing log cannot be written")
+        message = f"Query failed and starts again: {type(error).__name__}: {error}"
+        self._report(ProcessingError(self.query.query_id, "STREAMS_THREAD", message))
 
     def _once(self) -> None:
         """From open to close; raises what went wrong."""
-        consumer = clients.consumer(self.servers, self.group, read_committed=self.exactly_once)
+        self._replaced.clear()
+        partitions = self._partitions()
         transactional_id = self.group if self.exactly_once else None
         producer = clients.producer(self.servers, transactional_id=transactional_id)
-        sender = Sender(producer)
+        consumer = clients.consumer(self.servers, self.group)
+        sender = Sender(producer, self._stop)
         try:
             if self.exactly_once:
-                producer.init_transactions(30)
-            reader = self._open(consumer, sender)
+                # Ends what a crash left open: from here on nobody else writes for this query.
+                producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+            reader = self._open(partitions, consumer, sender)
             self._run(reader, sender)
+            sender.flush()
         finally:
             self._reader = None
             with self.lock:
@@ -162,14 +189,17 @@ class QueryRunner:
             producer.purge()
             producer.flush(0)
 
-    def _open(self, consumer: Consumer, sender: Sender) -> Reader:
-        topics = self._topics
+    def _partitions(self) -> dict[str, int]:
+        known = self._topics.all()
         partitions = {}
         for source in self.query.sources:
-            count = topics.partitions(source.topic)
-            if count is None:
-                raise clients.KafkaUnavailable(f"Topic '{source.topic}' of {source.name} does not exist.")
-            partitions[source.topic] = count
+            topic = known.get(source.topic)
+            if topic is None or topic.error is not None:
+                raise KafkaUnavailable(f"Topic '{source.topic}' of {source.name} does not exist.")
+            partitions[source.topic] = len(topic.partitions)
+        return partitions
+
+    def _open(self, partitions: Mapping[str, int], consumer: Consumer, sender: Sender) -> Reader:
         runtime = Runtime(
             self.query.query_id,
             self._output(sender),
@@ -179,21 +209,26 @@ class QueryRunner:
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        positions = (
-            self._restore(topology, topics, consumer, sender)
-            if self.stateful
-            else self._committed(consumer, partitions)
-        )
-        with self.lock:
-            self.topology = topology
+        known = self._restore(topology, consumer, sender) if self.stateful else self._topics.group_positions(self.group)
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
-        reader = Reader(consumer, partitions, positions or {}, from_beginning=earliest)
+        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest)
         self._sender = sender
         self._in_transaction = False
-        self._commit(reader)
+        with self.lock:
+            self.topology = topology
+        if reader.positions != {t: known.get(t) for t in partitions}:
+            self._commit_start(reader)
         self._reader = reader
         self.ready.set()
         return reader
+
+    def _commit_start(self, reader: Reader) -> None:
+        """Keep where a query begins: it begins there again, even if it dies before its first commit."""
+        if self.exactly_once or self.stateful:
+            self._commit(reader)
+            self._sender.flush()
+        else:
+            self._topics.store_group_positions(self.group, reader.positions)
 
     def _output(self, sender: Sender) -> Callable[[OutputRecord], None]:
         send = sender.send
@@ -204,26 +239,18 @@ class QueryRunner:
 
         return output
 
-    def _restore(self, topology: Topology, topics: KafkaTopics, consumer: Consumer, sender: Sender) -> Positions | None:
-        topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
+    def _restore(self, topology: Topology, consumer: Consumer, sender: Sender) -> Positions:
+        self._topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
         stores = topology.runtime.stores
-        positions, behind = self.changelog.restore(consumer, stores)
-        if behind and not self.exactly_once:
-            self.changelog.take_back(sender, stores, behind, positions)
-        return None if positions is None else merged(positions)
-
-    def _committed(self, consumer: Consumer, partitions: Mapping[str, int]) -> Positions:
-        wanted = [TopicPartition(t, p) for t, n in partitions.items() for p in range(n)]
-        positions: Positions = {}
-        for found in consumer.committed(wanted, timeout=clients.TIMEOUT_S):
-            if found.offset >= 0:
-                positions.setdefault(found.topic, {})[found.partition] = found.offset
-        return positions
+        found = self.changelog.restore(consumer, self._topics, stores)
+        if found.behind and not self.exactly_once:
+            self.changelog.take_back(sender, stores, found.behind, found.positions)
+        return found.positions or {}
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
         dirty = False
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._replaced.is_set():
             if self._paused.is_set():
                 self._stop.wait(POLL_S)
             else:
@@ -253,7 +280,9 @@ class QueryRunner:
         return True
 
     def _commit(self, reader: Reader) -> None:
-        positions = reader.positions
+        if self._reported:
+            self._report.flush()
+            self._reported = False
         if self.exactly_once:
             self._commit_transaction(reader)
             return
@@ -263,8 +292,7 @@ class QueryRunner:
                 self.changelog.write_changes(self._sender, self.topology.runtime.stores)
         self._sender.flush()
         if self.stateful:
-            self.changelog.write_marker(self._sender, positions)
-            self._sender.flush()
+            self.changelog.write_marker(self._sender, reader.positions)
         self._commit_group(reader)
 
     def _commit_transaction(self, reader: Reader) -> None:
@@ -276,24 +304,27 @@ class QueryRunner:
             with self.lock:
                 self.changelog.write_changes(self._sender, self.topology.runtime.stores)
             self.changelog.write_marker(self._sender, reader.positions)
-        offsets = [TopicPartition(t, p, o) for t, ps in reader.positions.items() for p, o in ps.items()]
-        client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), clients.TIMEOUT_S)
-        client.commit_transaction(clients.TIMEOUT_S)
+        offsets = as_partitions(reader.positions)
+        timeout_s = clients.TRANSACTION_TIMEOUT_S
+        client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), timeout_s)
+        client.commit_transaction(timeout_s)
         self._in_transaction = False
 
     def _commit_group(self, reader: Reader) -> None:
-        """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see."""
-        offsets = [TopicPartition(t, p, o) for t, ps in reader.positions.items() for p, o in ps.items()]
+        """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see.
+
+        Not waited for: what a crash finds not yet stored is read once more, as at-least-once has it. The last commit of
+        a query without state is waited for, so that a clean stop repeats nothing.
+        """
         try:
-            if self.stateful:
-                reader.client.commit(offsets=offsets, asynchronous=True)
+            if self._stop.is_set() and not self.stateful:
+                self._topics.store_group_positions(self.group, reader.positions)
             else:
-                reader.client.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            if not self.stateful:
-                raise
+                reader.client.commit(offsets=as_partitions(reader.positions), asynchronous=True)
+        except (KafkaException, KafkaUnavailable) as error:
             log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
 
     def _row_error(self, error: ProcessingError) -> None:
         self.errors += 1
+        self._reported = True
         self._report(error)

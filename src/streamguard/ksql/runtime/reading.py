@@ -7,14 +7,13 @@ earliest time next, as Kafka Streams does: a partition without records is waited
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamguard.ksql.operators.record import InputRecord
-from streamguard.ksql.runtime.changelog import Positions
-from streamguard.ksql.runtime.clients import TIMEOUT_S, input_record
+from streamguard.ksql.runtime.clients import PASSING, KafkaTopics, Positions, input_record, take
 
 BATCH = 5_000
 IDLE_POLLS = 20
@@ -25,53 +24,64 @@ class Reader:
     """The input of one query. `positions` is always the next offset that the query has not yet been given."""
 
     def __init__(
-        self, client: Consumer, partitions: dict[str, int], positions: Positions, *, from_beginning: bool
+        self,
+        client: Consumer,
+        topics: KafkaTopics,
+        partitions: Mapping[str, int],
+        known: Positions,
+        *,
+        from_beginning: bool,
     ) -> None:
         self.client = client
         self.positions: Positions = {topic: {} for topic in partitions}
         self._buffers: dict[tuple[str, int], deque[InputRecord]] = {}
-        self._ends: dict[tuple[str, int], int] = {}
         self._many = len(partitions) > 1
         self._idle = 0
-        assignment = []
-        for topic, count in partitions.items():
-            for partition in range(count):
-                start = self._start(topic, partition, positions, from_beginning)
-                self.positions[topic][partition] = start
-                self._buffers[(topic, partition)] = deque()
-                assignment.append(TopicPartition(topic, partition, start))
-        client.assign(assignment)
-
-    def _start(self, topic: str, partition: int, positions: Positions, from_beginning: bool) -> int:
-        low, high = self.client.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-        self._ends[(topic, partition)] = high
-        known = positions.get(topic, {}).get(partition)
-        if known is None or known < 0 or known > high:
-            return int(low if from_beginning else high)
-        return int(max(low, known))
+        wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
+        starts, self._ends = topics.offsets(wanted)
+        for tp in wanted:
+            key = (tp.topic, tp.partition)
+            low, high = starts[key], self._ends[key]
+            position = known.get(tp.topic, {}).get(tp.partition)
+            if position is None or position < 0 or position > high:
+                # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
+                tp.offset = low if from_beginning else high
+            else:
+                tp.offset = max(low, position)
+            self.positions[tp.topic][tp.partition] = tp.offset
+            self._buffers[key] = deque()
+        client.assign(wanted)
 
     def poll(self, timeout_s: float) -> list[tuple[int, list[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
-        records = self._take(timeout_s)
-        if not self._many:
-            return self._grouped(records)
-        for record in records:
-            self._buffers[(record.topic, record.partition)].append(record)
-        return list(self._in_time_order())
+        records, reached = self._take(timeout_s)
+        if self._many:
+            for record in records:
+                self._buffers[(record.topic, record.partition)].append(record)
+            self._reach(reached)
+            return list(self._in_time_order())
+        batches = self._grouped(records)
+        self._reach(reached)
+        return batches
 
-    def _take(self, timeout_s: float) -> list[InputRecord]:
-        first = self.client.poll(timeout_s)
-        if first is None:
-            return []
-        messages = [first, *self.client.consume(BATCH, 0)]
-        found = []
-        for message in messages:
+    def _take(self, timeout_s: float) -> tuple[list[InputRecord], list[tuple[str, int, int]]]:
+        """The records that have come, and the (topic, partition, offset) of ends that were reached."""
+        records, reached = [], []
+        for message in take(self.client, BATCH, timeout_s):
             error = message.error()
             if error is None:
-                found.append(input_record(message))
-            elif error.code() not in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+                records.append(input_record(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                reached.append((message.topic(), message.partition(), message.offset()))
+            elif error.code() not in PASSING:
                 raise KafkaException(error)
-        return found
+        return records, reached
+
+    def _reach(self, ends: Sequence[tuple[str, int, int]]) -> None:
+        """Move positions over offsets without records: control records, aborted and compacted ones."""
+        for topic, partition, offset in ends:
+            if not self._buffers[(topic, partition)]:
+                self.positions[topic][partition] = max(self.positions[topic][partition], offset)
 
     def _grouped(self, records: Sequence[InputRecord]) -> list[tuple[int, list[InputRecord]]]:
         batches: dict[int, list[InputRecord]] = {}
@@ -108,15 +118,10 @@ class Reader:
         self._ends[key] = max(self._ends[key], high)
         return self.positions[topic][partition] < self._ends[key]
 
-    def at_end(self) -> bool:
-        """Whether all that the topics held when the reader was made has been given out."""
-        return all(self.positions[t][p] >= end for (t, p), end in self._ends.items())
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Where the partitions end, as far as is known."""
+        return dict(self._ends)
 
-    def skip_gaps(self) -> None:
-        """Move positions over offsets without records (control records, compacted ones), as the client has."""
-        for topic, partitions in self.positions.items():
-            for partition in partitions:
-                if self._buffers[(topic, partition)]:
-                    continue
-                reached = self.client.position([TopicPartition(topic, partition)])[0].offset
-                partitions[partition] = max(partitions[partition], reached)
+    def has_passed(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether all records before these offsets have been given out."""
+        return all(self.positions[t][p] >= end for (t, p), end in ends.items())

@@ -20,38 +20,26 @@ from streamguard.ksql import ast
 from streamguard.ksql.catalog import DataSource
 from streamguard.ksql.engine import Engine, Outcome, PersistentQuery
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.operators.base import ProcessingError
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.parser import parse_statement
 from streamguard.ksql.plan import Node
 from streamguard.ksql.planning.planner import plan_query
 from streamguard.ksql.runtime import clients, names, processing_log, pull
 from streamguard.ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
-from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Sender
-from streamguard.ksql.runtime.commands import CommandLog
+from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard.ksql.runtime.commands import Command, CommandLog
+from streamguard.ksql.runtime.inserting import Inserter
+from streamguard.ksql.runtime.pretending import PretendedTopics
 from streamguard.ksql.runtime.printing import print_topic
-from streamguard.ksql.runtime.push import PushQuery
+from streamguard.ksql.runtime.processing_log import ProcessingLog
+from streamguard.ksql.runtime.push import Connection, PushQuery
 from streamguard.ksql.runtime.query import QueryRunner, streams_property
+from streamguard.ksql.runtime.upgrades import check_upgrade
+from streamguard.ksql.runtime.watching import Watcher
 from streamguard.ksql.schema import Column
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
-
-
-class _TrialTopics:
-    """Topics as they are, with creations and deletions only pretended: for trying a statement."""
-
-    def __init__(self, topics: KafkaTopics) -> None:
-        self._known = {name: len(t.partitions) for name, t in topics.all().items()}
-
-    def partitions(self, name: str) -> int | None:
-        return self._known.get(name)
-
-    def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
-        self._known[name] = partitions
-
-    def delete(self, name: str) -> None:
-        self._known.pop(name, None)
 
 
 class KafkaRuntime:
@@ -67,13 +55,15 @@ class KafkaRuntime:
         self.cluster_id = self._wait_for_log()
         self.engine = Engine(self._topics, dict(config or {}))
         self._runners: dict[str, QueryRunner] = {}
-        self._log_topic = names.processing_log_topic(service_id)
-        self._topics.create(self._log_topic, 1, {})
-        self._sender = Sender(clients.producer(bootstrap_servers))
-        self._send_lock = threading.Lock()
-        self._commands = CommandLog(bootstrap_servers, names.command_topic(service_id))
-        self.engine.catalog.add(processing_log.source(self._log_topic))
+        log_topic = names.processing_log_topic(service_id)
+        self._topics.create(log_topic, 1, {})
+        self._report = ProcessingLog(bootstrap_servers, log_topic)
+        self._inserter = Inserter(bootstrap_servers)
+        self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
+        self.engine.catalog.add(processing_log.source(log_topic))
         self._replay()
+        self._watcher = Watcher(self._topics, lambda: list(self._runners.values()))
+        self._watcher.start()
 
     def _wait_for_log(self) -> str:
         """The cluster's id, once the log answers; KafkaUnavailable after a minute."""
@@ -90,20 +80,44 @@ class KafkaRuntime:
                     ) from error
 
     def _replay(self) -> None:
+        """Bring the catalogue to where the command topic ends, then start the queries that are left.
+
+        Topics are neither created nor deleted on the way: a statement that once deleted one must not do so again. What
+        is missing at the end is created, and what ended queries left behind is removed.
+        """
+        topics = PretendedTopics(self._topics.all())
+        self.engine.topics = topics
         paused: set[str] = set()
+        ended: set[str] = set()
         for command in self._commands.replay():
-            try:
-                statement = parse_statement(command.text)
-                self.engine.next_number = command.offset
-                if isinstance(statement, (ast.Pause, ast.Resume)):
-                    self._mark_paused(statement, paused)
-                else:
-                    self.engine.execute(statement, command.properties)
-            except KsqlError as error:
-                log.error("command %d is left out: %s (%s)", command.offset, error, command.text)
+            ended.update(self._repeat(command, topics, paused))
+        self.engine.topics = self._topics
+        for name, (partitions, config) in topics.missing(s.topic for s in self.engine.catalog.sources.values()).items():
+            self._topics.create(name, partitions, config)
+        for query_id in ended - set(self.engine.queries):
+            changelog = names.changelog_topic(self.service_id, query_id)
+            if topics.exists(changelog):
+                self._topics.delete(changelog)
         for query in self.engine.queries.values():
             self._start(query, paused=query.query_id in paused)
         log.info("%d sources and %d queries are back", len(self.engine.catalog.sources), len(self._runners))
+
+    def _repeat(self, command: Command, topics: PretendedTopics, paused: set[str]) -> tuple[str, ...]:
+        """Carry out a statement of the command topic; the queries it ended."""
+        try:
+            statement = parse_statement(command.text)
+            self.engine.next_number = command.offset
+            if isinstance(statement, (ast.Pause, ast.Resume)):
+                self._mark_paused(statement, paused)
+                return ()
+            if isinstance(statement, ast.CreateSource):
+                topics.assume(statement)
+            outcome = self.engine.execute(statement, command.properties)
+            paused.difference_update(outcome.terminated)
+            return outcome.terminated
+        except KsqlError as error:
+            log.error("command %d is left out: %s (%s)", command.offset, error, command.text)
+            return ()
 
     def _mark_paused(self, statement: ast.Pause | ast.Resume, paused: set[str]) -> None:
         ids = list(self.engine.queries) if statement.query_id is None else [statement.query_id]
@@ -116,15 +130,18 @@ class KafkaRuntime:
 
     def submit(self, statement: ast.Statement, properties: Properties, text: str) -> Submitted:
         with self.lock:
+            self._catch_up()
             if isinstance(statement, (ast.Pause, ast.Resume)):
                 return self._pause_or_resume(statement, text)
             trial = replace(
                 self.engine,
-                topics=_TrialTopics(self._topics),
+                topics=PretendedTopics(self._topics.all()),
                 catalog=self.engine.catalog.copy(),
                 queries=dict(self.engine.queries),
             )
             outcome = trial.execute(statement, properties)
+            if outcome.query is not None:
+                check_upgrade(self.engine.queries.get(outcome.query.query_id), outcome.query)
             if outcome.skipped:
                 return Submitted(outcome, -1)
             offset = self._commands.append(command_id(statement, outcome), text, properties)
@@ -132,6 +149,18 @@ class KafkaRuntime:
             outcome = self.engine.execute(statement, properties)
             self._carry_out(outcome)
             return Submitted(outcome, offset)
+
+    def _catch_up(self) -> None:
+        """Carry out a statement whose writing was not acknowledged, if it was written after all."""
+        if not self._commands.doubtful:
+            return
+        for command in self._commands.replay():
+            statement = parse_statement(command.text)
+            self.engine.next_number = command.offset
+            if isinstance(statement, (ast.Pause, ast.Resume)):
+                self._set_paused(statement)
+            else:
+                self._carry_out(self.engine.execute(statement, command.properties))
 
     def _carry_out(self, outcome: Outcome) -> None:
         for query_id in outcome.terminated:
@@ -156,34 +185,24 @@ class KafkaRuntime:
             return
         runner.stop()
         self._topics.delete(runner.changelog.topic)
-        self._delete_group(runner.group)
-
-    def _delete_group(self, group: str) -> None:
-        try:
-            self._topics.admin.delete_consumer_groups([group])[group].result(clients.TIMEOUT_S)
-        except KafkaException as error:
-            log.info("group %s: %s", group, error.args[0].str())
+        self._topics.delete_group(runner.group)
 
     def _pause_or_resume(self, statement: ast.Pause | ast.Resume, text: str) -> Submitted:
-        ids = list(self._runners) if statement.query_id is None else [self.engine.query(statement.query_id).query_id]
+        if statement.query_id is not None:
+            self.engine.query(statement.query_id)
         offset = self._commands.append(command_id(statement, None), text, {})
         self.engine.next_number = offset
+        self._set_paused(statement)
         pause = isinstance(statement, ast.Pause)
-        for query_id in ids:
-            runner = self._runners[query_id]
-            runner.pause() if pause else runner.resume()
         return Submitted(Outcome("Query paused." if pause else "Query resumed.", text), offset)
 
-    def insert(self, record: OutputRecord) -> None:
-        with self._send_lock:
-            self._sender.send(record)
-            self._sender.flush()
+    def _set_paused(self, statement: ast.Pause | ast.Resume) -> None:
+        for query_id in list(self._runners) if statement.query_id is None else [statement.query_id]:
+            runner = self._runners[query_id]
+            runner.pause() if isinstance(statement, ast.Pause) else runner.resume()
 
-    def _report(self, error: ProcessingError) -> None:
-        now = int(time.time() * 1000)
-        with self._send_lock:
-            self._sender.send(processing_log.record(self._log_topic, error, now))
-            self._sender.client.poll(0)
+    def insert(self, record: OutputRecord) -> None:
+        self._inserter.insert(record)
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
@@ -192,7 +211,12 @@ class KafkaRuntime:
         with self.lock:
             planned = plan_query(query, self.engine.catalog, config, persistent=False)
         return PushQuery(
-            planned, query.limit, self.servers, self.service_id, config, self._report, until_end=query.emit is None
+            planned,
+            query.limit,
+            Connection(self.servers, self.service_id, self._topics),
+            config,
+            self._report,
+            until_end=query.emit is None,
         )
 
     def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
@@ -223,7 +247,7 @@ class KafkaRuntime:
 
     def print_topic(self, statement: ast.PrintTopic, properties: Properties) -> Iterator[str]:
         earliest = str(streams_property(properties, "auto.offset.reset", "latest")) == "earliest"
-        return print_topic(statement, self.servers, from_beginning=statement.from_beginning or earliest)
+        return print_topic(statement, self.servers, self._topics, from_beginning=statement.from_beginning or earliest)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -261,12 +285,13 @@ class KafkaRuntime:
         return {"metastore": True, "kafka": kafka, "commandRunner": kafka}
 
     def close(self) -> None:
-        for runner in list(self._runners.values()):
-            runner._stop.set()
-        for runner in list(self._runners.values()):
+        self._watcher.stop()
+        runners = list(self._runners.values())
+        for runner in runners:
+            runner.ask_to_stop()
+        for runner in runners:
             runner.stop()
-        with self._send_lock:
-            self._sender.client.flush(5)
+        self._report.close()
 
 
 def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:

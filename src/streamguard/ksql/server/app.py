@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.runtime.api import Runtime
 from streamguard.ksql.server import entities, looking, requests, terminating
+from streamguard.ksql.server.absolute import AbsoluteForm
 from streamguard.ksql.server.errors import (
     COMMANDS_BEHIND,
     METHOD_NOT_ALLOWED,
@@ -62,7 +64,7 @@ def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | 
         Route("/inserts-stream", InsertsStream(endpoints.server), methods=["POST"]),
     ]
     handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone}
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(AbsoluteForm)])
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -5,7 +5,6 @@ Source: docs/developer-guide/joins/join-streams-and-tables.md of the ksqlDB manu
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.aggregate import StreamTime
 from streamguard.ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
+from streamguard.ksql.operators.buffers import Deadlines, RowBuffer
 from streamguard.ksql.operators.edges import identity
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store
@@ -62,12 +62,12 @@ class StreamStreamJoin:
         self.deferred = within.grace is not None
         self.grace = within.grace.ms if within.grace is not None else DEFAULT_GRACE_MS
         self.retention = self.before + self.after + self.grace
-        self.stores = (runtime.stores.numbered(Store("Join.left")), runtime.stores.numbered(Store("Join.right")))
-        self.waiting = runtime.stores.numbered(Store("Join.waiting"))
+        numbered = runtime.stores.numbered
+        self.buffers = (RowBuffer(numbered(Store("Join.left"))), RowBuffer(numbered(Store("Join.right"))))
+        self.waiting = Deadlines(numbered(Store("Join.waiting")))
         self.stream_time = StreamTime(runtime, "Join.time")
         self.side_times = (StreamTime(runtime, "Join.time.left"), StreamTime(runtime, "Join.time.right"))
         self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
-        self._swept: dict[int, int] = {}
 
     def left(self, partition: int, records: list[Record]) -> None:
         self._receive(0, partition, records)
@@ -90,76 +90,39 @@ class StreamStreamJoin:
         name = identity(r)
         own = max(self.side_times[side].get(partition), r.time)
         self.side_times[side].set(partition, own)
+        number = 0
         if r.time > own - self.retention:
-            self._remember(self.stores[side], partition, name, r)
+            number = self.buffers[side].add(partition, name, r.time, list(r.value or ()))
         back, ahead = (self.before, self.after) if side == 0 else (self.after, self.before)
-        partners = self._partners(1 - side, partition, name, r.time - back, r.time + ahead)
-        for time, row, number in partners:
+        # Each side forgets by its own stream time.
+        oldest = self.side_times[1 - side].get(partition) - self.retention + 1
+        partners = self.buffers[1 - side].between(partition, name, max(r.time - back, oldest), r.time + ahead)
+        for time, row, other_number in partners:
             pair = (r.value, row) if side == 0 else (row, r.value)
             results.append(Record(r.key, self.join(r.key, *pair), max(time, r.time), r.window, r.headers))
-            self.waiting.put(partition, (1 - side, name, time, number), None)
+            self.waiting.remove(partition, (1 - side, name, time, other_number))
         if not partners and self.outer[side]:
-            if not self.deferred or r.time + ahead + self.grace < now:
+            deadline = r.time + ahead + self.grace
+            if not self.deferred or deadline < now:
                 results.append(self._alone(side, r.key, r.value, r.time, r.window))
             else:
                 entry = [r.key, list(r.value or ()), r.window]
-                self.waiting.put(partition, (side, name, r.time, self._number(side, partition, name, r.time)), entry)
-        self._forget(partition, now)
+                self.waiting.add(partition, (side, name, r.time, number), deadline, entry)
+        self.buffers[side].forget(partition, own - self.retention)
         return results
 
     def _alone(self, side: int, key: Any, row: Row | None, time: int, window: Any) -> Record:
         pair = (row, None) if side == 0 else (None, row)
         return Record(key, self.join(key, *pair), time, window)
 
-    def _remember(self, store: Store, partition: int, name: Any, r: Record) -> None:
-        """Entries: identity, to the rows as [time, number, row] in the order of time, then of arrival."""
-        rows = store.get(partition, name) or []
-        number = sum(1 for entry in rows if entry[0] == r.time)
-        insort(rows, [r.time, number, list(r.value or ())], key=lambda e: (e[0], e[1]))
-        store.put(partition, name, rows)
-
-    def _number(self, side: int, partition: int, name: Any, time: int) -> int:
-        rows = self.stores[side].get(partition, name) or []
-        return max((e[1] for e in rows if e[0] == time), default=0)
-
-    def _partners(self, side: int, partition: int, name: Any, earliest: int, latest: int) -> list[tuple[int, Row, int]]:
-        """The rows of a side within a span of time, by time; each side forgets by its own stream time."""
-        rows = self.stores[side].get(partition, name)
-        if not rows:
-            return []
-        earliest = max(earliest, self.side_times[side].get(partition) - self.retention + 1)
-        first = bisect_left(rows, earliest, key=lambda e: e[0])
-        found = []
-        for time, number, row in rows[first:]:
-            if time > latest:
-                break
-            found.append((time, row, number))
-        return found
-
     def _expired(self, partition: int, now: int) -> list[Record]:
         """The rows without a partner whose window has closed, by time."""
-        due = []
-        for (side, name, time, number), entry in self.waiting.table(partition).items():
-            ahead = self.after if side == 0 else self.before
-            if time + ahead + self.grace < now:
-                due.append((time, side, number, name, entry))
-        due.sort(key=lambda d: d[:3])
-        results = []
-        for time, side, number, name, (key, row, window) in due:
-            self.waiting.put(partition, (side, name, time, number), None)
-            results.append(self._alone(side, key, row, time, window and tuple(window)))
-        return results
-
-    def _forget(self, partition: int, now: int) -> None:
-        """Drop rows past the retention; swept now and then, since it looks at every key."""
-        if now - self._swept.get(partition, 0) < max(self.retention // 4, 1000):
-            return
-        self._swept[partition] = now
-        for side, store in enumerate(self.stores):
-            limit = self.side_times[side].get(partition) - self.retention
-            for name, rows in list(store.table(partition).items()):
-                if rows[0][0] <= limit:
-                    store.put(partition, name, [e for e in rows if e[0] > limit] or None)
+        due = self.waiting.due(partition, now)
+        due.sort(key=lambda d: (d[0][2], d[0][0], d[0][3]))
+        return [
+            self._alone(side, key, row, time, window and tuple(window))
+            for (side, _, time, _), (key, row, window) in due
+        ]
 
 
 # --- stream with table ------------------------------------------------------------------------------------------------

@@ -286,13 +286,20 @@ def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item])
         return node, KeyInfo(key.columns, "partitioning", _qualified(context, expressions), changed=False), items
     compiler = context.compiler(node)
     used = {c.name for c in node.schema.value}
-    columns = tuple(
-        Column(_name_of(e) or projection.unused_name(used), projection.type_or_refuse(compiler, e)) for e in resolved
-    )
+    columns = tuple(_key_column(compiler, e, used) for e in resolved)
     value = projection.value_without_keys(node.schema.value, columns, resolved)
     rekeyed = SelectKeyNode(Schema(columns, node.schema.value), node, resolved)
     info = KeyInfo(columns, "partitioning", _qualified(context, expressions), resolved, changed=True, star=value)
     return rekeyed, info, items
+
+
+def _key_column(compiler: Compiler, expression: ast.Expression, used: set[str]) -> Column:
+    """The column that an expression of PARTITION BY makes; the name of one without a name is added to `used`."""
+    name = _name_of(expression)
+    if name is None:
+        name = projection.unused_name(used)
+        used.add(name)
+    return Column(name, projection.type_or_refuse(compiler, expression))
 
 
 def _explain_partition_by(error: KsqlError, expressions: tuple[ast.Expression, ...]) -> KsqlError:

@@ -29,6 +29,8 @@ FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 REPORT_EVERY_S = 10.0
 COMMIT_EVERY_S = 1.0
+FIRST_IDLE_S = 10.0
+LONGEST_IDLE_S = 300.0
 
 Partition = tuple[str, int]
 
@@ -60,6 +62,7 @@ class Consumer:
         self._listener = _Assignment()
         self._wait_s = FIRST_WAIT_S
         self._committed_at = 0.0
+        self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
         self._meter = Meter()
 
     def run(self) -> None:
@@ -76,6 +79,7 @@ class Consumer:
                 self._pause(f"reading the log failed ({_short(error)}); connecting anew")
             finally:
                 self._seen_changes = -1
+                self._positions = {}
                 _close(reader)
 
     def _connect(self) -> KafkaConsumer:
@@ -91,6 +95,8 @@ class Consumer:
             isolation_level="read_committed",
             max_poll_records=settings.batch_max_records,
             max_partition_fetch_bytes=8 * 1024 * 1024,
+            # Seeking back under an incremental session (KIP-227) was seen to leave the client waiting for good.
+            enable_incremental_fetch_sessions=False,
             bootstrap_timeout_ms=5_000,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=2_000,
@@ -105,10 +111,13 @@ class Consumer:
         while not self._stop.is_set():
             polled: dict[TopicPartition, list[LogRecord]] = reader.poll(timeout_ms=POLL_MS)
             try:
-                if self._listener.changes != self._seen_changes:
+                if self._assignment_changed(reader):
                     # Whatever was polled may come from a position the group remembers; the database knows better.
                     self._seek(reader)
                     continue
+                if self._idle_for_good():
+                    log.info("no partition was assigned for a while; joining anew")
+                    return
                 if polled:
                     self._store_polled(reader, polled)
                 self._housekeeping(reader)
@@ -121,6 +130,25 @@ class Consumer:
                     raise
                 self._seen_changes = -1
                 self._outage(reader, error)
+
+    def _assignment_changed(self, reader: KafkaConsumer) -> bool:
+        assigned = {(partition.topic, partition.partition) for partition in reader.assignment()}
+        return self._listener.changes != self._seen_changes or assigned != self._positions.keys()
+
+    def _idle_for_good(self) -> bool:
+        """Whether this member has waited long enough for partitions to join anew.
+
+        It may be one too many for the partitions there are; but the client was seen to miss an assignment, so it asks
+        again, ever more seldom.
+        """
+        now = time.monotonic()
+        if self._positions:
+            self._idle_since, self._idle_patience_s = now, FIRST_IDLE_S
+            return False
+        if now - self._idle_since < self._idle_patience_s:
+            return False
+        self._idle_since, self._idle_patience_s = now, min(self._idle_patience_s * 2, LONGEST_IDLE_S)
+        return True
 
     def _seek(self, reader: KafkaConsumer) -> None:
         """Read on where the database left off."""

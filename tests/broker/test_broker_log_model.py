@@ -227,6 +227,19 @@ def test_retention_by_time_spares_the_young(log: PartitionLog) -> None:
     assert log.start_offset > 20
 
 
+def test_a_segment_dropped_before_its_sync_stays_dropped(log: PartitionLog) -> None:
+    assert isinstance(log.fs, MemoryFileSystem)
+    for i in range(40):
+        batch = build_batch([(None, b"x" * 50)], 1000 + i)
+        log.append(batch, read_header(batch))
+    log.config = LogConfig(segment_bytes=600, retention_bytes=600)
+    assert log.enforce_retention() > 0
+    log.flush()
+    files = {path for path in log.fs.files if path.suffix == ".log"}
+    assert files == {segment.path for segment in log.segments}
+    assert len(log.fs.open_files) == 1, "sealed and synced segments keep no file open"
+
+
 def test_delete_before_moves_the_start_and_survives(log: PartitionLog) -> None:
     for i in range(20):
         batch = build_batch([(None, b"%d" % i * 20)], i)

@@ -144,6 +144,7 @@ class PartitionLog:
         recovered = recover(fs, folder, clock.wall_ms())
         self.segments, self.producers, self.cut_bytes = recovered.segments, recovered.producers, recovered.cut_bytes
         self.active = self.segments[-1]
+        self._sealing = [s for s in self.segments[:-1] if s.synced_size < s.size or s.sealed_checkpoint is not None]
         self.start_offset = max(self._stored_offset(START_OFFSET_FILE), self.segments[0].base_offset)
         self._clean_offset = min(self._stored_offset(CLEAN_OFFSET_FILE), self.active.base_offset)
         self._new_names = recovered.created or recovered.unsynced
@@ -217,6 +218,7 @@ class PartitionLog:
         if not self.active.size:
             return
         self.active.seal(self.producers.snapshot())
+        self._sealing.append(self.active)
         self.active = Segment(self.fs, self.folder, self.end_offset, self.clock.wall_ms())
         self.segments.append(self.active)
         self._new_names = True
@@ -228,8 +230,8 @@ class PartitionLog:
 
         `checkpoint`: also write the active segment's, whatever its size (a clean stop).
         """
-        dirty = [s for s in self.segments if s.synced_size < s.size]
-        due = [s for s in self.segments if s.sealed_checkpoint is not None and s.checkpointed_size < s.size]
+        dirty = [s for s in (*self._sealing, self.active) if s.synced_size < s.size]
+        due = [s for s in self._sealing if s.sealed_checkpoint is not None]
         checkpoints = [(s.checkpoint_path, s.sealed_checkpoint) for s in due if s.sealed_checkpoint is not None]
         grown = self.active.size - self.active.checkpointed_size
         if grown and (checkpoint or grown >= CHECKPOINT_INTERVAL_BYTES):
@@ -257,9 +259,10 @@ class PartitionLog:
             segment.release()
         if work.error is None:
             self.flushed_offset = max(self.flushed_offset, work.next_offset)
-            for segment in work.segments:
-                if segment is not self.active and segment.synced_size == segment.size:
-                    segment.rest()
+            done = [s for s in self._sealing if s.synced_size == s.size and s.sealed_checkpoint is None]
+            for segment in done:
+                segment.rest()
+                self._sealing.remove(segment)
         elif not self.closed:
             self.failure = f"The log could not be synced ({work.error.strerror}); it is read-only until a restart."
             log.error("%s: %s", self.folder.name, self.failure)
@@ -381,7 +384,7 @@ class PartitionLog:
             return None
         now_ms = self.clock.wall_ms()
         young_ms = now_ms - self.config.min_compaction_lag_ms
-        sealed = [s for s in self.segments[:-1] if s.next_offset <= self.stable_offset and s.synced_size == s.size]
+        sealed = [s for s in self.segments[:-1] if s.next_offset <= self.stable_offset and s not in self._sealing]
         if self.config.min_compaction_lag_ms:
             sealed = [s for s in sealed if s.max_timestamp <= young_ms]
         dirty = sum(s.size for s in sealed if s.next_offset > self._clean_offset)
@@ -441,6 +444,8 @@ class PartitionLog:
         """Delete from the oldest on while `condemned`."""
         while len(self.segments) > 1 and condemned(self.segments[0]):
             gone = self.segments.pop(0)
+            if gone in self._sealing:
+                self._sealing.remove(gone)
             gone.delete()
             log.info("%s: dropped segment %d (%d bytes)", self.folder.name, gone.base_offset, gone.size)
         self.start_offset = max(self.start_offset, self.segments[0].base_offset)

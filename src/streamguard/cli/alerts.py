@@ -1,4 +1,4 @@
-"""`streamguard alerts list|show|confirm|dismiss|reopen`."""
+"""`streamguard alerts list|show|verify|confirm|dismiss|reopen`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from streamguard.cli.shared import database, new_app
+from streamguard.config import get_settings
+from streamguard.consumer.verify import claim_of, differences, payments_of
 from streamguard.database.desk import AlertLine, NoSuchAlert, list_alerts, resolve_alert, show_alert
 
 app = new_app("List, show, confirm and dismiss alerts.")
@@ -67,6 +69,24 @@ def dismiss(alert_id: str, reason: Why, by: Who = None) -> None:
 def reopen(alert_id: str, reason: Why, by: Who = None) -> None:
     """Take a confirmation or dismissal back."""
     _resolve(alert_id, "open", reason, by)
+
+
+@app.command()
+def verify(alert_id: str) -> None:
+    """Read the log again and recompute the alert from its payments; exits 1 if they say something else."""
+    with database() as connection:
+        try:
+            claim = claim_of(connection, alert_id)
+        except NoSuchAlert as error:
+            raise _unknown(error) from None
+    payments = payments_of(get_settings(), claim)
+    for payment in payments:
+        print(f"  {payment.transaction_id}  {payment.amount:>12,.2f} {payment.currency}")
+    if found := differences(claim, payments):
+        for sentence in found:
+            print(f"DIFFERENT: {sentence}")
+        raise typer.Exit(1)
+    print(f"{claim.rule} holds: {len(payments)} payments in the log, as the alert says")
 
 
 def _resolve(alert_id: str, status: str, reason: str, by: str | None) -> None:

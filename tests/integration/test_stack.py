@@ -96,6 +96,9 @@ def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: S
     wanted = expected_alerts(payments, above=3_000, window_ms=60_000, more_than=3)
     assert {alert_id.split(":")[0] for alert_id in wanted} == {"HIGH_AMOUNT", "HIGH_VELOCITY"}
     assert alerts_of(empty) == wanted
+    for rule in ("HIGH_AMOUNT", "HIGH_VELOCITY"):
+        alert_id = next(alert_id for alert_id in sorted(wanted) if alert_id.startswith(rule))
+        assert f"{rule} holds" in empty.streamguard("alerts", "verify", alert_id).stdout
     high = {alert_id.split(":")[1] for alert_id in wanted if alert_id.startswith("HIGH_AMOUNT")}
     windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
     fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}
@@ -154,6 +157,7 @@ def test_real_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackR
     assert sum(alert_id.startswith("HIGH_VELOCITY") for alert_id in wanted) == 144
     assert sum(alert_id.startswith("HIGH_AMOUNT") for alert_id in wanted) == sum(amount > 220 for amount in amounts)
     assert alerts_of(empty) == wanted
+    assert "tumbling windows miss" in empty.streamguard("demo", "border-evasion").stdout
 
 
 @pytest.mark.shared

@@ -14,6 +14,7 @@ import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -239,20 +240,29 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
     fields = spelling.names
     spelt_so: set[tuple[str, ...]] = set()
 
+    complete = itemgetter(*fields)
+    all_there = True
+
     def read(data: bytes) -> Sequence[Any] | None:
-        nonlocal fields
+        nonlocal fields, complete, all_there
         parsed = load(data)
         try:
+            # The quicker way needs every field to be there; where the last record lacked one, the next will as well.
+            values = complete(parsed) if all_there else tuple(map(parsed.get, fields))
+        except KeyError:
+            all_there = False
             values = tuple(map(parsed.get, fields))
-        except AttributeError:
+        except (AttributeError, TypeError):
             return careful(parsed)
         types = tuple(map(type, values))
         # A NULL may also be a field that is spelt otherwise here: then the object's own field names decide.
         if types in fine and in_range(values) and (None not in values or tuple(parsed) in spelt_so):
             return values
+        all_there = True
         spelt = spelling.of(parsed)
         if any(name in parsed and name != field for name, field in zip(spelt, fields, strict=True)):
             fields = [name if name in parsed else field for name, field in zip(spelt, fields, strict=True)]
+            complete = itemgetter(*fields)
             spelt_so.clear()
             return careful(parsed)
         row = careful(parsed)

@@ -88,7 +88,7 @@ class GroupAggregation(Aggregation):
             entry = table.get(name)
             old, was_there = None, False
             if entry is None:
-                entry = table[name] = [r.time, key if key is not name else None, *folder.initial()]
+                entry = table[name] = folder.entry(r.time, key if key is not name else None)
             elif self.with_old:
                 old = folder.change(key, entry)
                 was_there = old is not None
@@ -137,9 +137,9 @@ class TableAggregation(Operator):
     ) -> Record | None:
         name = self.grouping.identity(key)
         entry = self.store.get(partition, name)
-        old = self.folder.change(key, entry)
+        old = None if entry is None else self.folder.change(key, entry)
         if entry is None:
-            entry = [r.time, key if key is not name else None, *self.folder.initial()]
+            entry = self.folder.entry(r.time, key if key is not name else None)
         fold(entry, row)
         entry[0] = max(entry[0], r.time)
         self.store.put(partition, name, entry)
@@ -230,7 +230,7 @@ class WindowAggregation(Aggregation):
         entry = windows.get(name)
         old, was_there = None, False
         if entry is None:
-            entry = windows[name] = [r.time, key if key is not name else None, *folder.initial()]
+            entry = windows[name] = folder.entry(r.time, key if key is not name else None)
         elif self.with_old:
             old = folder.change(key, entry, start, end)
             was_there = old is not None

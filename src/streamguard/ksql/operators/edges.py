@@ -275,7 +275,9 @@ def column_texts(node: SourceNode) -> list[str]:
 
 
 def _system_text(name: str) -> str:
-    return {ROWTIME: "t", ROWPARTITION: "p", ROWOFFSET: "o", WINDOWSTART: "(w and w[0])", WINDOWEND: "(w and w[1])"}[name]
+    return {ROWTIME: "t", ROWPARTITION: "p", ROWOFFSET: "o", WINDOWSTART: "(w and w[0])", WINDOWEND: "(w and w[1])"}[
+        name
+    ]
 
 
 def _header_reader(column: Column) -> Callable[[Headers], Any]:

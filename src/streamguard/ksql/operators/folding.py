@@ -108,31 +108,35 @@ class Folder:
     # --- results ------------------------------------------------------------------------------------------------------
 
     def _compile_results(self, node: AggregateNode, having: ast.Expression | None) -> None:
-        """`row(k, e, s, x)` and `passes(k, e, s, x)` of a group's key, its entry and its window's start and end."""
-        env = self.compiler.env
+        """Generated code over a group's key k, its entry e and its window's start s and end x: `row` is its row,
+        `passes` whether HAVING takes it, `change` its row as the table has it, None where HAVING leaves it out."""
+        env, arguments = self.compiler.env, "k, e, s=0, x=0"
         keys = [f"k[{i}]" for i in range(len(node.schema.key))]
         results = [f"{env.bind(body.result, 'r')}(e[{i + FIRST_STATE}])" for i, body in enumerate(self.bodies)]
         texts = [*keys, *results, "s", "x"][: len(node.schema.value)]
-        self.row: Callable[..., list[Any]] = env.function("k, e, s=0, x=0", f"[{', '.join(texts)}]")
+        row = f"[{', '.join(texts)}]"
+        initial = ", ".join(f"{env.bind(body.initial, 'i')}()" for body in self.bodies)
+        self.entry: Callable[[int, Any], list[Any]] = env.function("time, key", f"[time, key, {initial}]")
+        self.row: Callable[..., list[Any]] = env.function(arguments, row)
+        self.change: Callable[..., list[Any] | None] = self.row
         self.passes: Callable[..., bool] = _always
         if having is not None:
             scope = ColumnTexts(node.schema.value, self.runtime.config, texts=tuple(texts))
-            predicate = env.function("k, e, s=0, x=0", Compiler(scope, env).compile(having).text)
-            self.passes = self._careful(predicate)
+            predicate = Compiler(scope, env).compile(having).text
+            self.passes = self._careful(env.function(arguments, f"{predicate} is True"), False)
+            self.change = self._careful(env.function(arguments, f"{row} if {predicate} is True else None"), None)
 
-    def _careful(self, predicate: Callable[..., Any]) -> Callable[..., bool]:
-        def passes(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:
+    def _careful(self, function: Callable[..., Any], otherwise: Any) -> Callable[..., Any]:
+        """The function, giving `otherwise` (after a word in the log) where HAVING has no value."""
+
+        def guarded(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> Any:
             try:
-                return predicate(key, entry, start, end) is True
+                return function(key, entry, start, end)
             except ROW_ERRORS as error:
                 self.runtime.row_error("Aggregate.HavingFilter", text_of(error), self.row(key, entry, start, end))
-                return False
+                return otherwise
 
-        return passes
-
-    def change(self, key: tuple[Any, ...], entry: list[Any] | None, start: int = 0, end: int = 0) -> list[Any] | None:
-        """The row of a group as the table has it: None if there is no group, or HAVING leaves it out."""
-        return None if entry is None or not self.passes(key, entry, start, end) else self.row(key, entry, start, end)
+        return guarded
 
 
 def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:

@@ -33,6 +33,13 @@ LAST_WORDS_S = 10.0
 """How long a query that is told to stop still waits for the log."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
 """Errors of a consumer that say only that it is connecting again: it goes on by itself."""
+LEADERLESS = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+)
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
 
@@ -168,16 +175,19 @@ class Sender:
 
 def input_record(message: Message) -> InputRecord:
     """A client's message as the engine's record."""
-    record: InputRecord = InputRecord(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.key(),
-        message.value(),
-        message.timestamp()[1],
-        message.headers() or (),
+    # Made as a tuple is: the constructor of a named tuple takes twice as long, and this runs for every record.
+    return tuple.__new__(
+        InputRecord,
+        (
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.key(),
+            message.value(),
+            message.timestamp()[1],
+            message.headers() or (),
+        ),
     )
-    return record
 
 
 def read_range(client: Consumer, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
@@ -245,15 +255,19 @@ class KafkaTopics:
     def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
         """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
         behind its long polls."""
-        asked = [
-            self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        ]
-        try:
-            starts, ends = ({(tp.topic, tp.partition): int(f.result().offset) for tp, f in a.items()} for a in asked)
-        except KafkaException as error:
-            raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
-        return starts, ends
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return self._offsets(wanted, OffsetSpec.earliest()), self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            except KafkaException as error:
+                # A topic that was created a moment ago has no leaders yet.
+                if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+                    raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
+                time.sleep(0.02)
+
+    def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:
+        futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
+        return {(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()}
 
     def ends(self, topic: str, partition: int = 0) -> tuple[int, int]:
         """The first and the next offset of one partition."""

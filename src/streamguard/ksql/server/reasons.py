@@ -34,4 +34,4 @@ def install() -> None:
     """Let hypercorn's connections say their phrases."""
     import hypercorn.protocol
 
-    hypercorn.protocol.H11Protocol = _Reasoned  # type: ignore[misc,attr-defined]
+    hypercorn.protocol.H11Protocol = _Reasoned  # type: ignore[attr-defined]

@@ -147,7 +147,8 @@ class PartitionLog:
         self._sealing = [s for s in self.segments[:-1] if s.synced_size < s.size or s.sealed_checkpoint is not None]
         self.start_offset = max(self._stored_offset(START_OFFSET_FILE), self.segments[0].base_offset)
         self._clean_offset = min(self._stored_offset(CLEAN_OFFSET_FILE), self.active.base_offset)
-        self._new_names = recovered.created or recovered.unsynced
+        # A checkpoint over the whole active segment was written after its name was synced; anything less proves nothing.
+        self._new_names = not 0 < self.active.size == self.active.checkpointed_size
         self.flushed_offset = self.segments[0].base_offset if recovered.unsynced else self.end_offset
 
     # Offsets

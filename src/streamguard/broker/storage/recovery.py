@@ -22,13 +22,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Recovered:
-    """The log as found. `unsynced`: something may not be on disk yet. `created`: the folder was empty."""
+    """The log as found. `unsynced`: something may not be on disk yet."""
 
     segments: list[Segment]
     producers: ProducerStates
     cut_bytes: int
     unsynced: bool
-    created: bool
 
 
 def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
@@ -60,10 +59,9 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
     for segment in segments[:-1]:
         if segment.synced_size == segment.size:
             segment.rest()
-    created = not segments
-    if created:
+    if not segments:
         segments.append(Segment(fs, folder, 0, now_ms))
-    return Recovered(segments, producers, cut_bytes, unsynced, created)
+    return Recovered(segments, producers, cut_bytes, unsynced)
 
 
 def _load(segment: Segment, before: ProducerStates, *, sealed: bool) -> tuple[ProducerStates, int]:

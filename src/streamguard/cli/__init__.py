@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "psql": ("streamguard.cli.looking", "psql_app", "psql on the database; arguments are psql's own."),
     "status": ("streamguard.cli.looking", "status_app", "What runs, and how much it has stored."),
     "logs": ("streamguard.cli.looking", "logs_app", "What the processes said."),
-    "bench": ("streamguard.cli.bench", "app", "Measure the running stack."),
+    "bench": ("streamguard.cli.bench", "app", "Measure the running stack, the broker or the engine."),
     "demo": ("streamguard.cli.demo", "app", "Demonstrations on the stored payments."),
     "topics": ("streamguard.admin", "topics_app", "The topics of the log."),
     "groups": ("streamguard.admin", "groups_app", "The consumer groups of the log."),

@@ -1,4 +1,6 @@
-"""`streamguard bench pipeline`: send payments at a steady rate through the running stack; say what came and how fast.
+"""`streamguard bench`: the running stack (`pipeline`), the broker and the engine, each beside what it is compared with.
+
+`pipeline` sends payments at a steady rate through the running stack and says what came and how fast.
 
 Latency is from the moment a payment is handed to the producer (its event time) to the moment its row is written.
 """
@@ -15,14 +17,18 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, text
 
+from streamguard.broker_bench.command import broker
 from streamguard.cli.shared import database, new_app
+from streamguard.engine_bench.command import engine
 
-app = new_app("Measure the running stack.")
+app = new_app("Measure the running stack, the broker or the engine.")
+app.command()(broker)
+app.command()(engine)
 
 
 @app.callback()
 def _root() -> None:
-    """Measure the running stack."""
+    """Measure the running stack, the broker or the engine."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,30 @@ def load_json(path: Path) -> Any:
         raise CaseFileError(f"{path}: not valid JSON: {error}") from error
 
 
-def _case(path: Path, entry: Mapping[str, Any]) -> Case:
+def load_records(path: Path, field: str) -> tuple[Mapping[str, Any], ...]:
+    """The records of an input or output file of one script: an object with a list under `field`."""
+    data = load_json(path)
+    if not isinstance(data, dict) or field not in data:
+        raise CaseFileError(f'{path}: an object with a list "{field}" is expected')
+    return _records(path, field, data[field])
+
+
+def _records(path: Path, what: str, data: Any) -> tuple[Mapping[str, Any], ...]:
+    """Records, each with a topic; CaseFileError that counts from 1 where one has none."""
+    if not isinstance(data, list):
+        raise CaseFileError(f'{path}: "{what}" is no list')
+    for number, record in enumerate(data, 1):
+        if not isinstance(record, dict) or not isinstance(record.get("topic"), str):
+            raise CaseFileError(f'{path}: record {number} of "{what}" has no "topic"')
+    return tuple(data)
+
+
+def _case(path: Path, entry: Any) -> Case:
+    if not isinstance(entry, dict):
+        raise CaseFileError(f"{path}: a case is an object, not {json.dumps(entry, default=str)[:60]}")
+    statements = entry.get("statements", ())
+    if not isinstance(statements, (list, tuple)) or not all(isinstance(s, str) for s in statements):
+        raise CaseFileError(f"{path}: the statements of the case {entry.get('name', '?')!r} are no list of texts")
     expected = entry.get("expectedException")
     post = entry.get("post") or {}
     try:
@@ -68,8 +91,8 @@ def _case(path: Path, entry: Mapping[str, Any]) -> Case:
             path,
             entry["name"],
             tuple(entry["statements"]),
-            tuple(entry.get("inputs") or ()),
-            tuple(entry["outputs"]) if entry.get("outputs") is not None else None,
+            _records(path, "inputs", entry.get("inputs") or []),
+            _records(path, "outputs", entry["outputs"]) if entry.get("outputs") is not None else None,
             None if expected is None else str(expected.get("message") or ""),
             entry.get("properties") or {},
             tuple(post.get("sources") or ()),

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from streamguard.ksql.testing.cases import Case, CaseFileError, find_files, load, load_json
+from streamguard.ksql.testing.cases import Case, CaseFileError, find_files, load, load_records
 from streamguard.ksql.testing.running import Difference, run_case
 
 app = typer.Typer(add_completion=False)
@@ -27,7 +27,9 @@ def run(
     paths: Annotated[list[Path] | None, typer.Argument(help="Case files, or folders of them.")] = None,
     sql_file: Annotated[Path | None, typer.Option("-s", "--sql-file", help="SQL statements to test.")] = None,
     input_file: Annotated[Path | None, typer.Option("-i", "--input-file", help="Input records (JSON).")] = None,
-    output_file: Annotated[Path | None, typer.Option("-o", "--output-file", help="Expected output records (JSON).")] = None,
+    output_file: Annotated[
+        Path | None, typer.Option("-o", "--output-file", help="Expected output records (JSON).")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report, with a reason per failed case.")] = None,
 ) -> None:
     """Test ksqlDB statements without a broker."""
@@ -50,9 +52,11 @@ def _run_script(sql_file: Path, input_file: Path | None, output_file: Path | Non
         text = sql_file.read_text(encoding="utf-8")
     except OSError as error:
         raise CaseFileError(f"{sql_file}: cannot be read: {error.strerror}") from None
-    inputs = load_json(input_file).get("inputs", []) if input_file is not None else []
-    outputs = load_json(output_file).get("outputs", [])
-    reason = _reason(Case(sql_file, sql_file.name, (text,), tuple(inputs), tuple(outputs)))
+    except UnicodeDecodeError as error:
+        raise CaseFileError(f"{sql_file}: is not UTF-8: {error.reason}") from None
+    inputs = load_records(input_file, "inputs") if input_file is not None else ()
+    outputs = load_records(output_file, "outputs")
+    reason = _reason(Case(sql_file, sql_file.name, (text,), inputs, outputs))
     if reason is None:
         print("\t >>> Test passed!")
         return 0
@@ -78,7 +82,10 @@ def _run_files(files: Sequence[Path], report: Path | None) -> int:
     print(f"{passed} passed, {len(failures)} failed")
     if report is not None:
         content = {"passed": passed, "failed": len(failures), "failures": failures}
-        report.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        try:
+            report.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CaseFileError(f"{report}: cannot be written: {error.strerror}") from None
     return 1 if failures else 0
 
 

@@ -160,7 +160,9 @@ def _compare_as(source: DataSource, expected: Mapping[str, Any], actual: OutputR
     key = decode_side(key_bytes, source.key_format.name, source.schema.key, source.key_format.options, key=True)
     if not same(expected.get("key"), key):
         return f"key {key!r} is not {expected.get('key')!r}"
-    value = decode_side(actual.value, source.value_format.name, source.schema.stored, source.value_format.options, key=False)
+    value = decode_side(
+        actual.value, source.value_format.name, source.schema.stored, source.value_format.options, key=False
+    )
     if not same(expected.get("value"), value):
         return f"value {value!r} is not {expected.get('value')!r}"
     if expected.get("timestamp") is not None and expected["timestamp"] != actual.time:

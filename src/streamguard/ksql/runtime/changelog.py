@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer
-
 from streamguard.ksql.operators.record import OutputRecord
 from streamguard.ksql.operators.state import Stores, decode, decode_key, encode, encode_key
 from streamguard.ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender, read_range
@@ -47,32 +45,34 @@ class Restored:
 class Changelog:
     """One query's changelog."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, servers: str, topics: KafkaTopics, topic: str) -> None:
         self.topic = topic
+        self._servers = servers
+        self._topics = topics
 
-    def restore(self, client: Consumer, topics: KafkaTopics, stores: Stores) -> Restored:
+    def restore(self, stores: Stores) -> Restored:
         """Fill the stores from what the last marker closes. Nothing is held in memory but the state and the tail."""
-        start, end = topics.ends(self.topic)
-        tail = self._tail(client, start, end)
+        start, end = self._topics.ends(self.topic)
+        tail = self._tail(start, end)
         last = max((i for i, m in enumerate(tail) if m.key() == MARKER), default=None)
         behind = [m.key() for m in (tail if last is None else tail[last + 1 :])]
         if last is None:
             log.info("%s: no commit, %d entries are taken back", self.topic, len(behind))
             return Restored(None, behind)
         restored = 0
-        for message in read_range(client, self.topic, start, tail[0].offset()):
+        for message in read_range(self._servers, self.topic, start, tail[0].offset()):
             restored += self._apply(stores, message)
         for message in tail[:last]:
             restored += self._apply(stores, message)
         log.info("%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(behind))
         return Restored(_with_numbers(decode(tail[last].value())), behind)
 
-    def _tail(self, client: Consumer, start: int, end: int) -> list[Message]:
+    def _tail(self, start: int, end: int) -> list[Message]:
         """The last records, from so far back that the last marker is among them if there is one."""
         length = TAIL
         while True:
             first = max(start, end - length)
-            tail = list(read_range(client, self.topic, first, end))
+            tail = list(read_range(self._servers, self.topic, first, end))
             if first == start or any(m.key() == MARKER for m in tail):
                 return tail
             length *= 8

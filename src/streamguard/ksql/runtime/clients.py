@@ -29,6 +29,8 @@ Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
 Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
+BATCH = 5_000
+"""The most records that are taken from a consumer at once."""
 LAST_WORDS_S = 10.0
 """How long a query that is told to stop still waits for the log."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
@@ -190,24 +192,30 @@ def input_record(message: Message) -> InputRecord:
     )
 
 
-def read_range(client: Consumer, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
-    """The records of a partition from offset `start` to before `end`, in order; it may hold fewer than these offsets."""
+def read_range(servers: str, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
+    """The records of a partition from offset `start` to before `end`, in order; it may hold fewer than these offsets.
+
+    By a consumer of its own: one that has other partitions to read next would first sit out its long poll on this one.
+    """
     if start >= end:
         return
-    client.assign([TopicPartition(topic, partition, start)])
-    while True:
-        for message in take(client, 10_000, 0.1):
-            error = message.error()
-            if error is None:
-                if message.offset() >= end:
+    client = consumer(servers, f"{topic}-reader")
+    try:
+        client.assign([TopicPartition(topic, partition, start)])
+        while True:
+            for message in take(client, BATCH, 0.1):
+                error = message.error()
+                if error is None:
+                    if message.offset() < end:
+                        yield message
+                    if message.offset() >= end - 1:
+                        return
+                elif error.code() == KafkaError._PARTITION_EOF:
                     return
-                yield message
-                if message.offset() == end - 1:
-                    return
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return
-            elif error.code() not in PASSING:
-                raise KafkaException(error)
+                elif error.code() not in PASSING:
+                    raise KafkaException(error)
+    finally:
+        client.close()
 
 
 def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:

@@ -45,16 +45,12 @@ class CommandLog:
     def replay(self) -> Iterator[Command]:
         """The statements that have not been carried out yet, oldest first."""
         start, end = self._topics.ends(self.topic)
-        client = clients.consumer(self.servers, f"{self.topic}-replay")
-        try:
-            for message in clients.read_range(client, self.topic, max(start, self.next_offset), end):
-                self.next_offset = message.offset() + 1
-                command = _command(message.offset(), message.value())
-                if command is not None:
-                    yield command
-            self.doubtful = False
-        finally:
-            client.close()
+        for message in clients.read_range(self.servers, self.topic, max(start, self.next_offset), end):
+            self.next_offset = message.offset() + 1
+            command = _command(message.offset(), message.value())
+            if command is not None:
+                yield command
+        self.doubtful = False
 
     def append(self, key: str, text: str, properties: Mapping[str, Any]) -> int:
         """Write a statement; its offset. Returns once it is on disk.

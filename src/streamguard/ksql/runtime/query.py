@@ -83,7 +83,7 @@ class QueryRunner:
         self._topics = topics
         self._reported = False
         self._replaced = threading.Event()
-        self.changelog = Changelog(names.changelog_topic(service_id, query.query_id))
+        self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class QueryRunner:
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        known = self._restore(topology, consumer, sender) if self.stateful else self._topics.group_positions(self.group)
+        known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
         reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest)
         self._sender = sender
@@ -239,10 +239,10 @@ class QueryRunner:
 
         return output
 
-    def _restore(self, topology: Topology, consumer: Consumer, sender: Sender) -> Positions:
+    def _restore(self, topology: Topology, sender: Sender) -> Positions:
         self._topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
         stores = topology.runtime.stores
-        found = self.changelog.restore(consumer, self._topics, stores)
+        found = self.changelog.restore(stores)
         if found.behind and not self.exactly_once:
             self.changelog.take_back(sender, stores, found.behind, found.positions)
         return found.positions or {}

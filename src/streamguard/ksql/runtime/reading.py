@@ -13,9 +13,8 @@ from itertools import groupby
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamguard.ksql.operators.record import InputRecord
-from streamguard.ksql.runtime.clients import PASSING, KafkaTopics, Positions, input_record, take
+from streamguard.ksql.runtime.clients import BATCH, PASSING, KafkaTopics, Positions, input_record, take
 
-BATCH = 5_000
 IDLE_POLLS = 20
 """How often an empty partition is asked for before the others go on without it."""
 

@@ -52,12 +52,14 @@ def test_acknowledged_records_survive_kills_once_and_in_order(broker: BrokerProc
     thread = threading.Thread(target=kill_three_times)
     thread.start()
     number = 0
-    while not killer.is_set():
-        producer.produce(topic, value=b"%d" % number, on_delivery=delivered)
-        number += 1
-        producer.poll(0)
-        time.sleep(0.0002)
-    thread.join()
+    try:
+        while not killer.is_set():
+            producer.produce(topic, value=b"%d" % number, on_delivery=delivered)
+            number += 1
+            producer.poll(0)
+            time.sleep(0.0002)
+    finally:
+        thread.join()
     assert producer.flush(30) == 0
     assert not failed
     assert read_all(broker.address, topic) == [b"%d" % i for i in range(number)]

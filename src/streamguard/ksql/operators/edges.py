@@ -10,7 +10,7 @@ from typing import Any
 from streamguard.ksql import ast
 from streamguard.ksql.catalog import DataSource, WindowInfo
 from streamguard.ksql.datetime_patterns import timestamp_parser
-from streamguard.ksql.errors import SerializationError
+from streamguard.ksql.errors import EvaluationError, SerializationError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formats import Deserializer, Serializer, find_format
@@ -22,7 +22,6 @@ from streamguard.ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND,
 from streamguard.ksql.types import SqlType
 
 _LONG = struct.Struct(">q")
-NO_TIME = -1
 
 
 def identity(record: Record) -> Any:
@@ -115,13 +114,16 @@ class Reader:
                 continue
             row = None
             if values is not None:
-                if time_of is not None:
-                    time = self._time(message, time_of, key, values)
-                    if time < 0:
+                try:
+                    if time_of is not None and ((time := time_of(key, values)) is None or time < 0):
+                        self._no_time(message, "the timestamp column is NULL or negative")
                         continue
-                if header_readers:
-                    header_values = [read(headers) for read in header_readers]
-                if accepts is not None and not accepts(values, key, time, partition, offset, window, header_values):
+                    if header_readers:
+                        header_values = [read(headers) for read in header_readers]
+                    if accepts is not None and not accepts(values, key, time, partition, offset, window, header_values):
+                        continue
+                except ROW_ERRORS as error:
+                    self._unusable(message, error, values)
                     continue
                 row = row_of(values, key, time, partition, offset, window, header_values)
             elif accepts is not None:
@@ -129,32 +131,18 @@ class Reader:
             found.append(Record(None if key is None else tuple(key), row, time, window, headers))
         return found
 
-    def _time(self, message: InputRecord, time_of: Callable[[Any, Any], Any], key: Any, values: Any) -> int:
-        """The time of a record's timestamp column; negative, after a word in the log, where it has none."""
-        try:
-            time = time_of(key, values)
-        except ROW_ERRORS as error:
+    def _unusable(self, message: InputRecord, error: BaseException, values: Any) -> None:
+        """A record whose time or whose WHERE has no value is left out, and reported."""
+        if isinstance(error, TimeError):
             self._no_time(message, text_of(error))
-            return NO_TIME
-        if time is None or time < 0:
-            self._no_time(message, "the timestamp column is NULL or negative")
-            return NO_TIME
-        return int(time)
+        else:
+            self.runtime.row_error("WhereFilter", text_of(error), values)
 
     def filter(self, node: FilterNode) -> None:
         """Let only records through for which the predicate is true: it is evaluated before a row is even made."""
         texts = tuple(column_texts(node_source(node)))
         compiler = Compiler(ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts))
-        test = compiler.env.function("v, k, t, p, o, w, h", compiler.compile(node.predicate).text)
-
-        def accepts(*parts: Any) -> bool:
-            try:
-                return test(*parts) is True
-            except ROW_ERRORS as error:
-                self.runtime.row_error("WhereFilter", text_of(error), parts[0])
-                return False
-
-        self.accepts = accepts
+        self.accepts = compiler.env.function("v, k, t, p, o, w, h", f"{compiler.compile(node.predicate).text} is True")
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.log(
@@ -174,6 +162,10 @@ class Reader:
         if self.throws:
             raise FatalRecordError(f"Fatal user code error in TimestampExtractor callback for record {message}: {why}")
         self.runtime.log(ProcessingError(f"{self.runtime.query_id}.Source", "RECORD_PROCESSING", text))
+
+
+class TimeError(EvaluationError):
+    """A text in the timestamp column that is no time."""
 
 
 class FatalRecordError(Exception):
@@ -301,9 +293,16 @@ def _time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
     if wanted.format is None:
         plain: Callable[[Any, Any], Any] = eval(f"lambda k, v: {text}")
         return plain
-    parsed = timestamp_parser(wanted.format)
-    code = f"lambda k, v: None if (x := {text}) is None else parse(x)"
-    found: Callable[[Any, Any], Any] = eval(code, {"parse": parsed})
+    parse = timestamp_parser(wanted.format)
+
+    def parsed(value: str) -> int:
+        try:
+            return parse(value)
+        except ROW_ERRORS as error:
+            raise TimeError(text_of(error)) from error
+
+    code = f"lambda k, v: None if (x := {text}) is None else parsed(x)"
+    found: Callable[[Any, Any], Any] = eval(code, {"parsed": parsed})
     return found
 
 

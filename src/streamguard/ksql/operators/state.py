@@ -59,6 +59,8 @@ def decode(data: bytes) -> Any:
 
 CHUNK = 1_000
 """Entries of a window that go into one record of a changelog."""
+ANEW = None
+"""The first item of a chunk that stands for its whole window: what was read of it before does not count."""
 
 
 class Store:
@@ -166,6 +168,9 @@ class WindowStore(Store):
         if value is not None:
             chunks.add(number)
             window = self.table(partition).setdefault(start, {})
+            if value and value[0] is ANEW:
+                window.clear()
+                del value[0]
             for name, entry in value:
                 window[tuple(name) if type(name) is list else name] = entry
             return
@@ -175,17 +180,21 @@ class WindowStore(Store):
             self.table(partition).pop(start, None)
 
     def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """A chunk behind the last commit is withdrawn; a window that lost chunks there is written anew, whole."""
+        """A chunk behind the last commit is withdrawn, and what is left of its window written anew, whole.
+
+        Both are needed: who reads the changelog from its start meets the chunk before he learns that it does not count.
+        """
         starts = []
         for start, number in keys:
             self._next = max(self._next, number + 1)
-            if number not in self._chunks.get(partition, {}).get(start, ()):
-                yield (start, number), None
-            else:
-                starts.append(start)
+            starts.append(start)
+            yield (start, number), None
         for start in dict.fromkeys(starts):
-            entries = self.table(partition).get(start, {})
-            yield from self._chunked(partition, start, list(entries), entries)
+            entries = self.table(partition).get(start)
+            if entries is not None:
+                chunks = list(self._chunked(partition, start, list(entries), entries))
+                chunks[0][1].insert(0, ANEW)
+                yield from chunks
 
     def drop_before(self, partition: int, start: int) -> None:
         """Forget the windows that start before `start`."""

@@ -190,3 +190,16 @@ def test_partitions_move_between_members_without_loss_or_double_effect(bench: Be
     bench.wait_read(5_000, timeout_s=60)
     assert bench.postgres.query("SELECT count(*) FROM transactions") == [(5_000,)]
     bench.in_is_out()
+
+
+def test_a_database_away_for_a_while_is_waited_for(bench: Bench) -> None:
+    consumer = bench.consumer(STREAMGUARD_CONSUMER_INSTANCE="one")
+    bench.payments(500)
+    bench.wait_read(500)
+    bench.postgres.kill()
+    bench.payments(2_000, seed=8, start=500)
+    eventually(consumer.said, lambda said: said.count("the database is away") >= 3, 20)
+    bench.postgres.start()
+    bench.wait_read(2_500)
+    assert consumer.process is not None and consumer.process.poll() is None, "it waits, it does not die"
+    bench.in_is_out()

@@ -160,6 +160,28 @@ def test_real_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackR
     assert "tumbling windows miss" in empty.streamguard("demo", "border-evasion").stdout
 
 
+def test_a_changed_rule_is_different_until_it_is_replaced(stack: StackRun, tmp_path: Path) -> None:
+    stack.start("--no-generator")
+    changed = tmp_path / "changed.sql"
+    text = (PROJECT_ROOT / "ksqldb" / "queries.sql").read_text()
+    changed.write_text(text.replace("DEFINE velocity_count = '3'", "DEFINE velocity_count = '4'"))
+    said = stack.streamguard("deploy", changed, check=False)
+    assert said.returncode == 1
+    assert "different  table   ACCOUNT_VELOCITY" in said.stdout
+    assert said.stdout.count("unchanged") == 5
+    said = stack.streamguard("deploy", changed, "--replace")
+    assert re.findall(r"^replaced +\w+ +(\w+)", said.stdout, re.MULTILINE)[0] == "ACCOUNT_VELOCITY"
+    assert stack.streamguard("deploy", changed).stdout.count("unchanged") == 6
+    rules = Path("ksqldb/account-rules.sql")
+    assert stack.streamguard("deploy", rules).stdout.count("new ") == 11
+    assert stack.streamguard("deploy", rules).stdout.count("unchanged") == 11
+    wrong = tmp_path / "wrong.sql"
+    wrong.write_text("CREATE STREAM x AS\n  SELECT nothing FROM transactions;\n")
+    said = stack.streamguard("deploy", wrong, check=False)
+    assert said.returncode == 1
+    assert "wrong.sql:1:" in said.stderr and "NOTHING" in said.stderr and "Traceback" not in said.stderr
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the recordings lie beside the project, in ../shared")
 def test_the_test_runner_passes_the_recorded_rules(stack: StackRun) -> None:

@@ -58,10 +58,8 @@ def deploy(
 
 def _status(server: Server, item: Item) -> str:
     try:
-        if isinstance(item.statement, InsertInto):
-            running = server.queries().get(item.name)
-        else:
-            running = server.definition(item.name)
+        is_query = isinstance(item.statement, InsertInto)
+        running = server.queries().get(item.name) if is_query else server.definition(item.name)
     except Refused as error:
         raise DeployError(f"{item.file}:{item.line}: {error}") from None
     if running is None:

@@ -13,7 +13,7 @@ The life of a transaction, step by step, and where to read it:
    and the offsets read.
 6. In it, `consumer.judge.judge` asks the rules of `consumer.rules` about every alert whose payment is there, and keeps
    each verdict with its reason; `is_fraud` follows.
-7. People see it: `cli`, `psql`, the `ksql` shell, the dashboard. What analysts do (`database.desk`) is kept too.
+7. People see it: `cli`, `psql`, the `ksql` shell. What analysts do (`database.desk`) is kept too.
 
 `stack` starts and stops the processes of it all on one machine.
 """

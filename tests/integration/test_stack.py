@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,6 +198,18 @@ def test_a_taken_port_is_said_in_one_sentence(stack: StackRun, tmp_path: Path) -
     assert "is in use, broker needs it" in done.stderr
     assert "STREAMGUARD_KAFKA_PORT" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("docker") is not None and subprocess.run(["docker", "info"], capture_output=True).returncode == 0,
+    reason="a Docker daemon answers here",
+)
+def test_without_a_docker_daemon_the_embedded_way_is_named(stack: StackRun, tmp_path: Path) -> None:
+    other = StackRun(tmp_path / "other")
+    done = other.run("./start.sh", "--docker", check=False)
+    assert done.returncode == 1
+    assert "./start.sh without --docker runs everything without it" in done.stderr
+    assert "nothing runs" in other.stop()
 
 
 def test_an_unreachable_database_and_nonsense_settings_are_one_sentence(stack: StackRun) -> None:

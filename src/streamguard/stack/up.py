@@ -40,6 +40,8 @@ def start(settings: Settings, wanted: Wanted, tell: Tell) -> list[Part]:
     """Bring up what does not run yet; returns the parts. Raises StackError with one sentence."""
     infrastructure = [] if wanted.docker else embedded_parts(settings)
     parts = [*infrastructure, *application_parts(settings, generator=wanted.generator)]
+    if wanted.docker:
+        _compose_up(tell)
     supervisor = Supervisor(settings)
     if supervisor.alive():
         running = supervisor.processes()
@@ -87,18 +89,21 @@ def _infrastructure(
 ) -> None:
     """Postgres, log and engine, ours or Docker's; returns when all three answer."""
     logs = settings.state_path / "logs"
-    if wanted.docker:
-        _compose_up(tell)
-    else:
+    if not wanted.docker:
         for name in ("postgres", "broker"):
             supervisor.start(name)
-        wait(parts["broker"], lambda: kafka_probe(settings), supervisor, logs)
+    kafka = parts.get("broker", Part("kafka", (), 0))
+    postgres = parts.get("postgres", Part("postgres", (), 0))
+    ksqldb = parts.get("ksqldb", Part("ksqldb", (), 0))
+    watched = None if wanted.docker else supervisor
+    wait(kafka, lambda: kafka_probe(settings), watched, logs)
+    if not wanted.docker:
         # The engine takes longest to start; the database gets ready meanwhile.
         supervisor.start("ksqldb")
-        wait(parts["postgres"], lambda: postgres_probe(settings), supervisor, logs)
-        tell("postgres and broker answer")
-        wait(parts["ksqldb"], lambda: ksqldb_probe(settings), supervisor, logs)
-        tell("ksqldb answers")
+    wait(postgres, lambda: postgres_probe(settings), watched, logs)
+    tell("postgres and broker answer")
+    wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
+    tell("ksqldb answers")
 
 
 def _application(

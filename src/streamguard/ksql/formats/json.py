@@ -237,6 +237,7 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
     spelling = _Spelling([c.name for c in columns])
     in_range = _range_check(columns)
     fine: set[tuple[type, ...]] = set()
+    with_nulls: set[tuple[type, ...]] = set()
     fields = spelling.names
     spelt_so: set[tuple[str, ...]] = set()
 
@@ -256,7 +257,7 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
             return careful(parsed)
         types = tuple(map(type, values))
         # A NULL may also be a field that is spelt otherwise here: then the object's own field names decide.
-        if types in fine and in_range(values) and (None not in values or tuple(parsed) in spelt_so):
+        if types in fine and in_range(values) and (types not in with_nulls or tuple(parsed) in spelt_so):
             return values
         all_there = True
         spelt = spelling.of(parsed)
@@ -268,6 +269,8 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
         row = careful(parsed)
         if len(fine) < _MOST_SHAPES and len(spelt_so) < _MOST_SHAPES and _is_as_it_was(columns, types):
             fine.add(types)
+            if None in values:
+                with_nulls.add(types)
             spelt_so.add(tuple(parsed))
         return row
 

@@ -275,7 +275,7 @@ class QueryRunner:
             for partition, records in batches:
                 self.topology.feed(partition, records)
                 self.consumed += len(records)
-                self.consumed_bytes += sum(len(r.value or b"") + len(r.key or b"") for r in records)
+                self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
         self.last_message_ms = batches[-1][1][-1].time
         return True
 

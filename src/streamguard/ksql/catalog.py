@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formats import FormatOptions
-from streamguard.ksql.schema import Schema
+from streamguard.ksql.schema import Schema, refuse_impossible
 from streamguard.ksql.types import Array, Map, Named, SqlType, Struct
 
 STREAM, TABLE = "STREAM", "TABLE"
@@ -120,7 +120,11 @@ class Catalog:
     # --- custom types -------------------------------------------------------------------------------------------------
 
     def resolve(self, sql_type: SqlType) -> SqlType:
-        """The type with every custom type's name replaced by what it stands for; KsqlError for an unknown one."""
+        """The type with every custom type's name replaced by what it stands for.
+
+        KsqlError for an unknown one, and for a DECIMAL or STRUCT that cannot be.
+        """
+        refuse_impossible(sql_type)
         match sql_type:
             case Named(name):
                 found = self.types.get(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.types import Array, Map, SqlType, Struct
+from streamguard.ksql.types import Array, Decimal, Map, SqlType, Struct
 
 ROWTIME, ROWPARTITION, ROWOFFSET = "ROWTIME", "ROWPARTITION", "ROWOFFSET"
 WINDOWSTART, WINDOWEND = "WINDOWSTART", "WINDOWEND"
@@ -73,6 +73,21 @@ def quoted_type(sql_type: SqlType) -> str:
     if isinstance(sql_type, Map):
         return f"MAP<{quoted_type(sql_type.key)}, {quoted_type(sql_type.value)}>"
     return str(sql_type)
+
+
+def refuse_impossible(sql_type: SqlType) -> None:
+    """Refuse a DECIMAL whose digits do not add up, and a STRUCT that has a name twice."""
+    if isinstance(sql_type, Decimal):
+        shown = f"DECIMAL({sql_type.precision},{sql_type.scale})"
+        if sql_type.precision < 1:
+            raise KsqlError(f"DECIMAL precision must be >= 1: {shown}")
+        if sql_type.precision < sql_type.scale:
+            raise KsqlError(f"DECIMAL precision must be >= scale: {shown}")
+    if isinstance(sql_type, Struct) and sql_type.repeated is not None:
+        name, first, second = sql_type.repeated
+        raise KsqlError(
+            f"Duplicate field names found in STRUCT: '`{name}` {quoted_type(first)}' and '`{name}` {quoted_type(second)}'"
+        )
 
 
 def refuse_map_key(column: Column) -> None:

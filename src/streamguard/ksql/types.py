@@ -109,6 +109,16 @@ class Struct(SqlType):
     def base(self) -> str:
         return "STRUCT"
 
+    @property
+    def repeated(self) -> tuple[str, SqlType, SqlType] | None:
+        """The first name that two fields have, with the types of both; None if all names differ."""
+        seen: dict[str, SqlType] = {}
+        for name, sql_type in self.fields:
+            if name in seen:
+                return name, seen[name], sql_type
+            seen[name] = sql_type
+        return None
+
     def field(self, name: str) -> SqlType | None:
         """The type of a field, or None if there is none of that name (names are exact)."""
         return next((t for n, t in self.fields if n == name), None)

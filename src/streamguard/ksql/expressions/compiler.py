@@ -22,6 +22,7 @@ from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import CallSite, Resolved
 from streamguard.ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
+from streamguard.ksql.schema import refuse_impossible
 from streamguard.ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
 
 
@@ -141,7 +142,9 @@ class Compiler(Predicates):
                 raise KsqlError(f"Can't infer a type of null. Please explicitly cast field `{name}` to a required type")
             fields.append((name, code.type))
         text = "{" + ", ".join(f"{name!r}: {self.env.careful(code)}" for name, code in codes) + "}"
-        return Code(text, Struct(tuple(fields)), nullable=False)
+        result = Struct(tuple(fields))
+        refuse_impossible(result)
+        return Code(text, result, nullable=False)
 
     # --- conversions --------------------------------------------------------------------------------------------------
 

@@ -204,6 +204,8 @@ class Predicates:
         operand, pattern = self.compile(node.operand), self.compile(node.pattern)
         if operand.type != STRING or pattern.type != STRING:
             raise KsqlError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
+        if node.escape is not None and len(node.escape) != 1:
+            raise KsqlError(f"Expected exactly 1 character for escape but got: {node.escape}")
         if pattern.constant and pattern.value is not None:
             match = like_matcher(pattern.value, node.escape)
             text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise="False")

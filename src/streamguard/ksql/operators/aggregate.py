@@ -267,7 +267,8 @@ class WindowAggregation(Aggregation):
                 )
                 continue
             bounds = (start, start + self.size)
-            for key, entry in sorted(keyed_entries(table[start].items()), key=lambda found: repr(found[0])):
+            entries = keyed_entries(table[start].items())
+            for key, entry in sorted(entries, key=lambda found: self.grouping.bytes_of(found[0]) or b""):
                 row = self.folder.change(key, entry, *bounds)
                 if row is not None:
                     results.append(Record(key, row, entry[0], bounds))
@@ -357,7 +358,7 @@ class SessionAggregation(Aggregation):
             for s in sessions
             if last <= s[1] < closed
         ]
-        done.sort(key=lambda d: (d[0], repr(d[1])))
+        done.sort(key=lambda d: (d[0], d[2][0], self.grouping.bytes_of(d[1]) or b""))
         results = []
         for _, key, s in done:
             row = self.folder.change(key, s, s[0], s[1])

@@ -13,7 +13,7 @@ from streamguard.ksql.datetime_patterns import timestamp_parser
 from streamguard.ksql.errors import EvaluationError, SerializationError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
-from streamguard.ksql.formats import Deserializer, Serializer, find_format
+from streamguard.ksql.formats import Deserializer, FormatOptions, Serializer, find_format
 from streamguard.ksql.operators.base import ROW_ERRORS, Operator, ProcessingError, Receive, Runtime, text_of
 from streamguard.ksql.operators.record import Headers, InputRecord, OutputRecord, Record, Window
 from streamguard.ksql.operators.state import Store
@@ -73,6 +73,12 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
         find_format(key.name).deserializer(source.schema.key, key.options, key=True),
         find_format(value.name).deserializer(source.schema.stored, value.options, key=False),
     )
+
+
+def inner_key(columns: Sequence[Column]) -> Serializer:
+    """How a key is written between the steps of a query: as KAFKA where that can carry it, else as JSON."""
+    plain = len(columns) == 1 and columns[0].type.base in find_format("KAFKA").supported_types
+    return find_format("KAFKA" if plain else "JSON").serializer(columns, FormatOptions(), key=True)
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from streamguard.ksql import ast
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.base import ROW_ERRORS, Runtime, text_of
-from streamguard.ksql.operators.edges import ColumnTexts
+from streamguard.ksql.operators.edges import ColumnTexts, inner_key
 from streamguard.ksql.operators.stateless import RowFunction
 from streamguard.ksql.plan import AggregateNode
 from streamguard.ksql.types import SqlType
@@ -146,13 +146,14 @@ def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0
 class Grouping:
     """The key that rows are grouped by: a tuple, or None for a row that belongs to no group (a NULL in its key).
 
-    `identity(key)` is the key in a form that can be hashed.
+    `identity(key)` is the key in a form that can be hashed; `bytes_of(key)` orders keys as Kafka Streams' stores do.
     """
 
     def __init__(self, node: AggregateNode, runtime: Runtime) -> None:
         self.careful = RowFunction(node.keys, node.source, runtime, "GroupBy")
         self.fast = self.careful.fast_tuple
         self.runtime = runtime
+        self.bytes_of = inner_key(node.schema.key)
         nested = any(_is_nested(c.type) for c in node.schema.key)
         self.identity: Callable[[tuple[Any, ...]], Any] = _frozen if nested else _same
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.formatter import format_expression
-from streamguard.ksql.functions.registry import FUNCTIONS
+from streamguard.ksql.expressions.code import Code
+from streamguard.ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard.ksql.functions.resolve import find
 from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node, grace_ms
 from streamguard.ksql.planning import projection
@@ -107,6 +108,10 @@ class _Aggregation:
         if self.node.is_table:
             raise KsqlError("Windowing not supported for table aggregations.")
         size_ms, late_ms = window.size.ms, grace_ms(window)
+        if size_ms <= 0 and window.kind == "SESSION":
+            raise KsqlError("Gap time (inactivityGapMs) cannot be zero or negative.")
+        if size_ms <= 0:
+            raise KsqlError("Window size (sizeMs) must be larger than zero.")
         if window.advance is not None and not 0 < window.advance.ms <= size_ms:
             raise KsqlError(
                 "Window advancement interval should be more than zero and less than window duration which is "
@@ -281,7 +286,8 @@ class _Aggregation:
         self._check_states()
         results = []
         for i, call in enumerate(self.calls):
-            _, resolved = self.compiler.resolve_call(call)
+            codes, resolved = self.compiler.resolve_call(call)
+            _check_constants(call, codes, resolved)
             if resolved.returns is None:
                 raise KsqlError(
                     f"Can't infer the type of {format_expression(call)}. Please cast its arguments to a type."
@@ -296,6 +302,17 @@ class _Aggregation:
             raise KsqlError(
                 "One of the functions used in the statement has an intermediate type that the value format can not "
                 "handle. Please remove the function or change the format."
+            )
+
+
+def _check_constants(call: ast.FunctionCall, codes: Sequence[Code | None], resolved: Resolved) -> None:
+    """The last arguments of some aggregates set them up, once: they have to be literals."""
+    for i in range(resolved.columns, len(codes)):
+        code = codes[i]
+        if code is None or not code.constant:
+            raise KsqlError(
+                f"Parameter {i + 1} passed to function {call.name} must be a literal constant, but was expression: "
+                f"'{format_expression(call.args[i])}'"
             )
 
 

@@ -117,6 +117,13 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
     return Producer(config, logger=log)
 
 
+def client_time(time_ms: int) -> int:
+    """A record's time as librdkafka takes it: 0 means now to it, so the first millisecond of 1970 becomes the second.
+    A negative time means now to us: stored as it is, it would leave the record without a time, and compaction without
+    a lag."""
+    return 0 if time_ms < 0 else time_ms or 1
+
+
 class Sender:
     """A producer that counts: `flush` returns when all is acknowledged, and raises if anything was not.
 
@@ -131,6 +138,7 @@ class Sender:
     def send(self, record: OutputRecord) -> None:
         """Hand a record over; waits while the buffer is full."""
         topic, key, value, time_ms, headers = record
+        time_ms = client_time(time_ms)
         deadline: float | None = None
         while True:
             try:

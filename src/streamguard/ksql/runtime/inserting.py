@@ -34,6 +34,7 @@ class Inserter:
             done.set()
 
         topic, key, value, time_ms, headers = record
+        time_ms = clients.client_time(time_ms)
         deadline = time.monotonic() + ANSWER_S + 1.0
         while True:
             try:

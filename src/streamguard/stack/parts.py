@@ -42,7 +42,11 @@ def embedded_parts(settings: Settings) -> list[Part]:
             "postgres",
             (python, "-m", "streamguard.stack.postgres", "--data-dir", str(state / "postgres")),
             10,
-            *(database.host, database.port, _mover(settings, "database_url", "postgres_port", database.port)),
+            *(
+                database.host,
+                database.port,
+                _mover(settings, "database_url", "postgres_port", database.host, database.port),
+            ),
             f"postgresql://{database.user}@{database.host}:{database.port}/{database.name}",
             "INT",
         ),
@@ -50,7 +54,11 @@ def embedded_parts(settings: Settings) -> list[Part]:
             "broker",
             (python, "-m", "streamguard.broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
             20,
-            *(kafka.hostname, kafka.port, _mover(settings, "kafka_bootstrap_servers", "kafka_port", kafka.port)),
+            *(
+                kafka.hostname,
+                kafka.port,
+                _mover(settings, "kafka_bootstrap_servers", "kafka_port", kafka.hostname, kafka.port),
+            ),
             kafka_listen,
         ),
         Part(
@@ -61,7 +69,11 @@ def embedded_parts(settings: Settings) -> list[Part]:
                 *("--bootstrap-servers", settings.kafka_bootstrap_servers),
             ),
             30,
-            *(ksqldb.hostname, ksqldb_port, _mover(settings, "ksqldb_url", "ksqldb_port", ksqldb_port)),
+            *(
+                ksqldb.hostname,
+                ksqldb_port,
+                _mover(settings, "ksqldb_url", "ksqldb_port", ksqldb.hostname, ksqldb_port),
+            ),
             settings.ksqldb_url,
         ),
     ]
@@ -83,9 +95,10 @@ def _cli(command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "streamguard.cli", command)
 
 
-def _mover(settings: Settings, address: str, port: str, actual: int | None) -> str:
-    """The variable that sets the port in use: the port's own, or the address's where that was given."""
-    return variable_of(port) if getattr(settings, port) == actual else variable_of(address)
+def _mover(settings: Settings, address: str, port: str, host: str | None, actual: int | None) -> str:
+    """The variable that sets the place in use: the port's own, or the address's where that was given."""
+    made_from_port = host == "127.0.0.1" and getattr(settings, port) == actual
+    return variable_of(port if made_from_port else address)
 
 
 def by_name(parts: Sequence[Part]) -> dict[str, Part]:

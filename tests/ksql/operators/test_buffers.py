@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard.ksql.operators.buffers import Deadlines, RowBuffer
+from streamguard.ksql.operators.buffers import RowBuffer, WaitingRows
 from streamguard.ksql.operators.state import Store, decode, decode_key, encode, encode_key
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -55,20 +55,22 @@ def test_rows_between_two_times(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), TIMES, st.booleans()), max_size=30), TIMES, st.booleans())
-def test_what_is_due(steps: list[tuple[int, int, bool]], now: int, crashed: bool) -> None:
+def test_rows_that_wait(steps: list[tuple[int, int, bool]], limit: int, crashed: bool) -> None:
     changelog: dict[bytes, bytes | None] = {}
-    deadlines = Deadlines(Store("waiting"))
-    expected: dict[tuple[int], int] = {}
-    for key, deadline, removed in steps:
+    waiting = WaitingRows(Store("waiting"))
+    expected: dict[tuple[int, int], list[object]] = {}
+    for name, time, removed in steps:
         if removed:
-            deadlines.remove(0, (key,))
-            expected.pop((key,), None)
-        elif (key,) not in expected:
-            deadlines.add(0, (key,), deadline, ["row", key])
-            expected[(key,)] = deadline
+            waiting.remove(0, (name, time))
+            expected.pop((name, time), None)
+        elif (name, time) not in expected:
+            expected[name, time] = ["row", name]
+            waiting.add(0, (name, time), expected[name, time])
     if crashed:
-        deadlines = Deadlines(restarted(deadlines.store, changelog))
-    due = deadlines.due(0, now)
-    assert sorted(due) == sorted((k, ["row", k[0]]) for k, deadline in expected.items() if deadline < now)
-    assert deadlines.due(0, now) == []
-    assert len(deadlines.store) == len(expected) - len(due)
+        waiting = WaitingRows(restarted(waiting.store, changelog))
+    assert waiting.oldest(0) == min((time for _, time in expected), default=None)
+    taken = waiting.take_before(0, limit)
+    assert [key[1] for key, _ in taken] == sorted(key[1] for key, _ in taken)
+    assert dict(taken) == {key: row for key, row in expected.items() if key[1] < limit}
+    assert waiting.take_before(0, limit) == []
+    assert len(waiting.store) == len(expected) - len(taken)

@@ -278,7 +278,8 @@ class WindowAggregation(Aggregation):
 class SessionAggregation(Aggregation):
     """Over sessions: runs of rows of a group no further apart than the gap. Entries: key, to its list of sessions.
 
-    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then told anew.
+    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then told anew. It is closed
+    once stream time has passed its end by the gap, within which it may still grow, and the grace.
     """
 
     def __init__(
@@ -307,13 +308,13 @@ class SessionAggregation(Aggregation):
         results: list[Record] = []
         for key, r in batch:
             now = max(now, r.time)
-            changes = self._fold_one(partition, key, r, now - self.grace)
+            changes = self._fold_one(partition, key, r, now - self.gap - self.grace)
             if not self.final:
                 results += changes
         if now > before:
             self.stream_time.set(partition, now)
             if self.final:
-                results = self._finished(partition, now - self.grace)
+                results = self._finished(partition, now - self.gap - self.grace)
             self._forget(partition, now)
         return results
 

@@ -74,39 +74,43 @@ class RowBuffer:
         return names
 
 
-class Deadlines:
-    """Entries of a store that fall due: told once stream time has passed their deadline, unless they are gone by then."""
+class WaitingRows:
+    """Rows that found no partner yet, by their time. The store: a key that ends in the time, to the entry."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._due: dict[int, list[tuple[int, int, Any]]] = {}
+        self._by_time: dict[int, list[tuple[int, int, Any]]] = {}
         self._ties = count()
 
-    def add(self, partition: int, key: Any, deadline: int, entry: list[Any]) -> None:
-        """Keep an entry until its deadline; the deadline is put in front of it."""
-        self.store.put(partition, key, [deadline, *entry])
-        heappush(self._heap(partition), (deadline, next(self._ties), key))
+    def add(self, partition: int, key: tuple[Any, ...], entry: list[Any]) -> None:
+        self.store.put(partition, key, entry)
+        heappush(self._heap(partition), (key[-1], next(self._ties), key))
 
-    def remove(self, partition: int, key: Any) -> None:
+    def remove(self, partition: int, key: tuple[Any, ...]) -> None:
         if key in self.store.table(partition):
             self.store.put(partition, key, None)
 
-    def due(self, partition: int, now: int) -> list[tuple[Any, list[Any]]]:
-        """Take out the entries whose deadline is before `now`, as (key, entry)."""
+    def oldest(self, partition: int) -> int | None:
+        """The time of the oldest row, None if there is none."""
         heap = self._heap(partition)
+        table = self.store.table(partition)
+        while heap and heap[0][2] not in table:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def take_before(self, partition: int, limit: int) -> list[tuple[tuple[Any, ...], list[Any]]]:
+        """Take out the rows of a time before `limit`, as (key, entry)."""
         found = []
-        while heap and heap[0][0] < now:
-            deadline, _, key = heappop(heap)
-            kept = self.store.get(partition, key)
-            if kept is not None and kept[0] == deadline:
-                found.append((key, kept[1:]))
-                self.store.put(partition, key, None)
+        while (oldest := self.oldest(partition)) is not None and oldest < limit:
+            key = heappop(self._heap(partition))[2]
+            found.append((key, self.store.get(partition, key)))
+            self.store.put(partition, key, None)
         return found
 
     def _heap(self, partition: int) -> list[tuple[int, int, Any]]:
-        heap = self._due.get(partition)
+        heap = self._by_time.get(partition)
         if heap is None:
-            heap = [(entry[0], next(self._ties), key) for key, entry in self.store.table(partition).items()]
+            heap = [(key[-1], next(self._ties), key) for key in self.store.table(partition)]
             heapify(heap)
-            self._due[partition] = heap
+            self._by_time[partition] = heap
         return heap

@@ -12,8 +12,8 @@ from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.aggregate import StreamTime
 from streamguard.ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
-from streamguard.ksql.operators.buffers import Deadlines, RowBuffer
-from streamguard.ksql.operators.edges import identity
+from streamguard.ksql.operators.buffers import RowBuffer, WaitingRows
+from streamguard.ksql.operators.edges import identity, inner_key
 from streamguard.ksql.operators.record import Record
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import (
@@ -49,8 +49,9 @@ class Joiner:
 class StreamStreamJoin:
     """Each row waits for partners of the other side whose time is within the window.
 
-    With a GRACE PERIOD a row of an outer side that found no partner is told, with NULLs, once its window has closed;
-    without one (the older semantics) at once, and its partners still when they come.
+    With a GRACE PERIOD a row of an outer side that found no partner is told, with NULLs, once its window has closed; one
+    that comes when stream time has passed its window already at once, as Kafka Streams does, though grace may go on.
+    Without GRACE PERIOD (the older semantics) every row is told at once, and its partners still when they come.
     """
 
     def __init__(self, node: StreamStreamJoinNode, runtime: Runtime, emit: Receive) -> None:
@@ -64,7 +65,8 @@ class StreamStreamJoin:
         self.retention = self.before + self.after + self.grace
         numbered = runtime.stores.numbered
         self.buffers = (RowBuffer(numbered(Store("Join.left"))), RowBuffer(numbered(Store("Join.right"))))
-        self.waiting = Deadlines(numbered(Store("Join.waiting")))
+        self.waiting = WaitingRows(numbered(Store("Join.waiting")))
+        self.bytes_of = inner_key(node.schema.key)
         self.stream_time = StreamTime(runtime, "Join.time")
         self.side_times = (StreamTime(runtime, "Join.time.left"), StreamTime(runtime, "Join.time.right"))
         self.outer = (node.kind in ("LEFT", "OUTER"), node.kind in ("RIGHT", "OUTER"))
@@ -86,7 +88,7 @@ class StreamStreamJoin:
     def _one(self, side: int, partition: int, r: Record) -> list[Record]:
         now = max(self.stream_time.get(partition), r.time)
         self.stream_time.set(partition, now)
-        results = self._expired(partition, now) if self.deferred else []
+        results = self._expired(side, partition, now) if self.deferred and r.time == now else []
         name = identity(r)
         own = max(self.side_times[side].get(partition), r.time)
         self.side_times[side].set(partition, own)
@@ -100,14 +102,12 @@ class StreamStreamJoin:
         for time, row, other_number in partners:
             pair = (r.value, row) if side == 0 else (row, r.value)
             results.append(Record(r.key, self.join(r.key, *pair), max(time, r.time), r.window, r.headers))
-            self.waiting.remove(partition, (1 - side, name, time, other_number))
+            self.waiting.remove(partition, (1 - side, name, other_number, time))
         if not partners and self.outer[side]:
-            deadline = r.time + ahead + self.grace
-            if not self.deferred or deadline < now:
+            if not self.deferred or r.time + ahead < now:
                 results.append(self._alone(side, r.key, r.value, r.time, r.window))
             else:
-                entry = [r.key, list(r.value or ()), r.window]
-                self.waiting.add(partition, (side, name, r.time, number), deadline, entry)
+                self.waiting.add(partition, (side, name, number, r.time), [r.key, list(r.value or ()), r.window])
         self.buffers[side].forget(partition, own - self.retention)
         return results
 
@@ -115,13 +115,24 @@ class StreamStreamJoin:
         pair = (row, None) if side == 0 else (None, row)
         return Record(key, self.join(key, *pair), time, window)
 
-    def _expired(self, partition: int, now: int) -> list[Record]:
-        """The rows without a partner whose window has closed, by time."""
-        due = self.waiting.due(partition, now)
-        due.sort(key=lambda d: (d[0][2], d[0][0], d[0][3]))
+    def _expired(self, side: int, partition: int, now: int) -> list[Record]:
+        """The rows without a partner whose window has closed, in the order of Kafka Streams' store.
+
+        That is by time, rows of the right before those of the left, by the bytes of the key. Where the window looks
+        further to one side, the side of the record that moved stream time decides which have closed.
+        """
+        back, ahead = (self.before, self.after) if side == 0 else (self.after, self.before)
+        oldest = self.waiting.oldest(partition)
+        if oldest is None or oldest >= now - back - self.grace:
+            return []
+        due = [
+            (time, -side, self.bytes_of(entry[0]) or b"", number, entry)
+            for (side, _, number, time), entry in self.waiting.take_before(partition, now - ahead - self.grace)
+        ]
+        due.sort(key=lambda d: d[:4])
         return [
-            self._alone(side, key, row, time, window and tuple(window))
-            for (side, _, time, _), (key, row, window) in due
+            self._alone(-minus_side, key, row, time, window and tuple(window))
+            for time, minus_side, _, _, (key, row, window) in due
         ]
 
 

@@ -221,7 +221,9 @@ class TableTableJoin:
 class ForeignKeyJoin:
     """A table joined with another by an expression that gives the other's primary key.
 
-    Kept: every left row with its foreign key, and for each foreign key the left keys that point to it.
+    Kept: every left row with its foreign key, and for each foreign key the left rows that are subscribed to it. What is
+    told follows Kafka Streams' protocol of subscriptions: a first row of an inner join only if there is a right row, a
+    later one also as a tombstone; a row whose foreign key is NULL, or was, is left out and changes nothing.
     """
 
     def __init__(self, node: ForeignKeyJoinNode, runtime: Runtime, emit: Receive) -> None:
@@ -229,11 +231,12 @@ class ForeignKeyJoin:
         self.emit = emit
         self.runtime = runtime
         self.is_left = node.kind == "LEFT"
+        self.bytes_of = inner_key(node.left.schema.key)
         compiler = Compiler(Scope(node.left.schema.value, runtime.config))
         self.foreign_key: Callable[[Row], Any] = compiler.function(node.foreign_key)
         self.left_rows = runtime.stores.numbered(Store("ForeignKeyJoin.left"))
         self.right_rows = runtime.stores.numbered(Store("ForeignKeyJoin.right"))
-        self.pointers = runtime.stores.numbered(Store("ForeignKeyJoin.pointers"))
+        self.subscribers = runtime.stores.numbered(Store("ForeignKeyJoin.subscribers"))
 
     def left(self, partition: int, records: list[Record]) -> None:
         results = [c for r in records if r.key is not None and (c := self._left_change(r)) is not None]
@@ -241,27 +244,36 @@ class ForeignKeyJoin:
             self.emit(partition, results)
 
     def _left_change(self, r: Record) -> Record | None:
+        """Entries of left rows: [key, row, foreign key, time, whether it is subscribed]."""
         name = identity(r)
         before = self.left_rows.get(0, name)
-        old_row = None
-        if before is not None:
-            old_row = self._row(r.key, before[1], before[2])
-            self._unlink(before[2], name)
-        if r.value is None:
-            self.left_rows.put(0, name, None)
-            if before is None or (old_row is None and before[2] is None):
-                return None
-            return Record(r.key, None, r.time, None, r.headers, old_row)
-        foreign = self._foreign(r.value)
-        row = list(r.value)
-        self.left_rows.put(0, name, [r.key, row, foreign, r.time])
-        self._link(foreign, name)
-        new_row = self._row(r.key, row, foreign)
-        if new_row is None and old_row is None:
+        foreign = None if r.value is None else self._foreign(r.value)
+        skipped = (before is not None and before[2] is None) or (r.value is not None and foreign is None)
+        entry = None if r.value is None else [r.key, list(r.value), foreign, r.time, not skipped]
+        self.left_rows.put(0, name, entry)
+        if skipped:
+            self.runtime.row_error("ForeignKeyJoin", "Skipping record due to null foreign key.", r.value)
             return None
-        right = None if foreign is None else self.right_rows.get(0, foreign)
+        if before is None:
+            return None if entry is None else self._first(r, name, entry)
+        old_row = self._row(before) if before[4] else None
+        if entry is None:
+            self._unsubscribe(before[2], name)
+            return self._change(r, before[2], None, old_row)
+        if foreign != before[2]:
+            self._unsubscribe(before[2], name)
+            self._subscribe(foreign, name)
+        return self._change(r, foreign, self._row(entry), old_row)
+
+    def _first(self, r: Record, name: Any, entry: list[Any]) -> Record | None:
+        self._subscribe(entry[2], name)
+        row = self._row(entry)
+        return None if row is None else self._change(r, entry[2], row, None)
+
+    def _change(self, r: Record, foreign: Any, row: list[Any] | None, old_row: list[Any] | None) -> Record:
+        right = self.right_rows.get(0, foreign)
         time = r.time if right is None else max(r.time, right[1])
-        return Record(r.key, new_row, time, None, r.headers, old_row)
+        return Record(r.key, row, time, None, r.headers, old_row)
 
     def right(self, partition: int, records: list[Record]) -> None:
         for r in records:
@@ -269,14 +281,12 @@ class ForeignKeyJoin:
                 continue
             foreign = r.key[0] if _hashable(r.key[0]) else repr(r.key[0])
             before = self.right_rows.get(0, foreign)
-            self.right_rows.put(0, foreign, None if r.value is None else [list(r.value), r.time])
+            new = None if r.value is None else list(r.value)
+            self.right_rows.put(0, foreign, None if new is None else [new, r.time])
             results = []
-            for name in self.pointers.get(0, foreign) or ():
-                key, row, _, time = self.left_rows.get(0, name)
-                new_row = self._pair(key, row, None if r.value is None else list(r.value))
+            for key, row, _, time, _ in self._subscribed(foreign):
                 old_row = self._pair(key, row, None if before is None else before[0])
-                if new_row is not None or old_row is not None:
-                    results.append(Record(key, new_row, max(r.time, time), None, r.headers, old_row))
+                results.append(Record(key, self._pair(key, row, new), max(r.time, time), None, r.headers, old_row))
             if results:
                 self.emit(partition, results)
 
@@ -288,24 +298,29 @@ class ForeignKeyJoin:
             return None
         return value if _hashable(value) else repr(value)
 
-    def _row(self, key: Any, row: Row, foreign: Any) -> list[Any] | None:
-        right = None if foreign is None else self.right_rows.get(0, foreign)
-        return self._pair(key, row, None if right is None else right[0])
+    def _row(self, entry: list[Any]) -> list[Any] | None:
+        right = self.right_rows.get(0, entry[2])
+        return self._pair(entry[0], entry[1], None if right is None else right[0])
 
     def _pair(self, key: Any, left: Row, right: Row | None) -> list[Any] | None:
         if right is None and not self.is_left:
             return None
         return self.join(key, left, right)
 
-    def _link(self, foreign: Any, name: Any) -> None:
-        if foreign is not None:
-            names = self.pointers.get(0, foreign) or []
-            self.pointers.put(0, foreign, sorted([*names, name], key=repr))
+    def _subscribed(self, foreign: Any) -> list[list[Any]]:
+        """The left rows that point to a foreign key, by the bytes of their keys."""
+        found = [self.left_rows.get(0, name) for name in self.subscribers.get(0, foreign) or ()]
+        rows = [entry for entry in found if entry is not None and entry[4] and entry[2] == foreign]
+        return sorted(rows, key=lambda entry: self.bytes_of(entry[0]) or b"")
 
-    def _unlink(self, foreign: Any, name: Any) -> None:
-        if foreign is not None:
-            names = [n for n in self.pointers.get(0, foreign) or [] if n != name]
-            self.pointers.put(0, foreign, names or None)
+    def _subscribe(self, foreign: Any, name: Any) -> None:
+        names = self.subscribers.get(0, foreign) or []
+        if name not in names:
+            self.subscribers.put(0, foreign, [*names, name])
+
+    def _unsubscribe(self, foreign: Any, name: Any) -> None:
+        names = [n for n in self.subscribers.get(0, foreign) or [] if n != name]
+        self.subscribers.put(0, foreign, names or None)
 
 
 def _hashable(value: Any) -> bool:

@@ -7,6 +7,7 @@ a client in Python can.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +25,19 @@ Message = Any
 told apart before anything else is asked."""
 TIMEOUT_S = 10.0
 TRANSACTION_TIMEOUT_S = 30.0
-QUIET = {"log.connection.close": False, "socket.nagle.disable": True, "reconnect.backoff.max.ms": 1000}
+QUIET: dict[str, Any] = {
+    "log.connection.close": False,
+    "socket.nagle.disable": True,
+    "reconnect.backoff.max.ms": 1000,
+    # Without it a librdkafka (2.16) that has lost all brokers forgets them and begins anew with the bootstrap servers; a
+    # transactional producer then waits for the coordinator that it has forgotten, for ever.
+    "metadata.recovery.strategy": "none",
+}
 Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
 Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
-BATCH = 5_000
+BATCH = 1_000
 """The most records that are taken from a consumer at once."""
 LAST_WORDS_S = 10.0
 """How long a query that is told to stop still waits for the log."""
@@ -41,9 +49,32 @@ LEADERLESS = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._UNKNOWN_TOPIC,
+    KafkaError._NOENT,  # "No leaders found"
 )
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
+
+
+class _OncePerOutage(logging.Filter):
+    """Of the many clients that all find the log gone, again and again, only one is heard, and every REPEAT_S."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "Connect to" not in text and "Disconnected" not in text:
+            return True
+        due = record.created - self._last_s > REPEAT_S
+        if due:
+            self._last_s = record.created
+        return due
+
+
+REPEAT_S = 30.0
+client_log = logging.getLogger(f"{__name__}.librdkafka")
+client_log.addFilter(_OncePerOutage())
 
 
 class KafkaUnavailable(KsqlError):
@@ -53,7 +84,7 @@ class KafkaUnavailable(KsqlError):
 
 
 def admin_client(servers: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=log)
+    return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
 
 
 def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
@@ -80,7 +111,7 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "on_commit": _committed,
             **QUIET,
         },
-        logger=log,
+        logger=client_log,
     )
 
 
@@ -114,7 +145,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(2 * TRANSACTION_TIMEOUT_S * 1000),
         }
-    return Producer(config, logger=log)
+    return Producer(config, logger=client_log)
 
 
 def client_time(time_ms: int) -> int:

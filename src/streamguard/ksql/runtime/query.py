@@ -101,7 +101,7 @@ class QueryRunner:
         self._stop.set()
 
     def source_partitions(self) -> dict[str, int]:
-        """How many partitions the query reads of each of its topics; empty while it is not reading."""
+        """How many partitions the query reads of each of its topics; empty while it is not reading, or the log does not tell."""
         reader = self._reader
         return {} if reader is None else {topic: len(ps) for topic, ps in reader.positions.items()}
 
@@ -135,7 +135,10 @@ class QueryRunner:
         if reader is None:
             return {}
         wanted = as_partitions(reader.positions)
-        starts, ends = self._topics.offsets(wanted)
+        try:
+            starts, ends = self._topics.offsets(wanted)
+        except KafkaUnavailable:
+            return {}
         result: dict[str, list[PartitionOffsets]] = {}
         for tp in wanted:
             name = (tp.topic, tp.partition)

@@ -203,8 +203,8 @@ class WindowAggregation(Aggregation):
             if time > now:
                 now = time
             name = identity(key)
-            last = time - time % advance
-            for start in (last,) if advance == size else range(max(0, last - size + advance), time + 1, advance):
+            first = max(0, time - size + advance) // advance * advance
+            for start in range(first, time + 1, advance):
                 if start + size <= now - self.grace:
                     self._late(key, r, start)
                     continue

@@ -166,7 +166,9 @@ def _column(definition: ast.ColumnDef, catalog: Catalog) -> Column:
     sql_type = catalog.resolve(definition.type)
     if definition.constraint == "HEADERS":
         if sql_type != HEADERS_TYPE:
-            raise KsqlError(f"Invalid type for HEADERS column: expected {quoted_type(HEADERS_TYPE)}, got {quoted_type(sql_type)}")
+            raise KsqlError(
+                f"Invalid type for HEADERS column: expected {quoted_type(HEADERS_TYPE)}, got {quoted_type(sql_type)}"
+            )
         return Column(definition.name, sql_type, "")
     if definition.constraint == "HEADER":
         if sql_type != BYTES:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
-from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.expressions.code import Code
+from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard.ksql.functions.resolve import find
 from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node, grace_ms
@@ -39,9 +39,7 @@ def refuse_unless_scalar(expressions: tuple[ast.Expression, ...], clause: str) -
         function = FUNCTIONS.get(call.name)
         if function is not None and function.kind != "SCALAR":
             kind, article = ("aggregate", "an") if function.kind == "AGGREGATE" else ("table", "a")
-            raise KsqlError(
-                f"{clause} does not support {kind} functions: {call.name} is {article} {kind} function."
-            )
+            raise KsqlError(f"{clause} does not support {kind} functions: {call.name} is {article} {kind} function.")
 
 
 def uses_aggregates(query: ast.Query) -> bool:

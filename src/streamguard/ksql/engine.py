@@ -150,7 +150,8 @@ class Engine:
             )
         kept = list(old.schema.value)
         if list(new.schema.value)[: len(kept)] != kept:
-            missing = ", ".join(f"`{c.name}` {c.type}" for c in kept if c not in new.schema.value)
+            moved = [c for i, c in enumerate(kept) if new.schema.value[i : i + 1] != (c,)]
+            missing = ", ".join(f"`{c.name}` {c.type}" for c in moved)
             raise self._cannot_upgrade(new, f"(The following columns are changed, missing or reordered: [{missing}])")
 
     def _cannot_upgrade(self, source: DataSource, why: str) -> KsqlError:

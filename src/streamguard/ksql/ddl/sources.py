@@ -153,11 +153,23 @@ def _schema(statement: ast.CreateSource, catalog: Catalog) -> Schema:
             key.append(column)
         else:
             value.append(column)
+    _refuse_repeated_headers([c for c in value if c.header is not None])
     if statement.kind == TABLE and not key:
         raise KsqlError("Tables require a PRIMARY KEY. Please define the PRIMARY KEY.")
     if statement.kind == TABLE and any(c.header is not None for c in value):
         raise KsqlError("Headers columns are only supported for streams.")
     return Schema(tuple(key), tuple(value))
+
+
+def _refuse_repeated_headers(columns: Sequence[Column]) -> None:
+    """A HEADERS column stands alone, and each header feeds one column."""
+    seen: set[str | None] = set()
+    for column in columns:
+        if "" in seen or (column.header == "" and seen):
+            raise KsqlError("Schema already contains a HEADERS column.")
+        if column.header in seen:
+            raise KsqlError(f"Schema already contains a HEADER('{column.header}') column.")
+        seen.add(column.header)
 
 
 def _column(definition: ast.ColumnDef, catalog: Catalog) -> Column:

@@ -80,7 +80,7 @@ class Compiler(Predicates):
         field_type = base.type.field(node.field)
         if field_type is None:
             raise KsqlError(
-                f"Could not find field '{node.field}' in '{format_expression(node.base)}' of type {base.type}"
+                f"Could not find field '{node.field}' in '{format_expression(node.base)}'."
             )
         return Code(self.env.guarded([base], lambda b: f"{b}[{node.field!r}]"), field_type)
 

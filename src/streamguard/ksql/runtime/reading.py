@@ -34,6 +34,7 @@ class Reader:
         self.client = client
         self.positions: Positions = {topic: {} for topic in partitions}
         self._buffers: dict[tuple[str, int], deque[InputRecord]] = {}
+        self._reached: dict[tuple[str, int], int] = {}
         self._many = len(partitions) > 1
         self._idle = 0
         wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
@@ -77,10 +78,16 @@ class Reader:
         return records, reached
 
     def _reach(self, ends: Sequence[tuple[str, int, int]]) -> None:
-        """Move positions over offsets without records: control records, aborted and compacted ones."""
+        """Note which partitions have been read to an offset at which there was nothing more."""
         for topic, partition, offset in ends:
-            if not self._buffers[(topic, partition)]:
-                self.positions[topic][partition] = max(self.positions[topic][partition], offset)
+            self._reached[(topic, partition)] = offset
+            self._pass_gap((topic, partition))
+
+    def _pass_gap(self, key: tuple[str, int]) -> None:
+        """Move the position over offsets without records: control records, aborted and compacted ones."""
+        if not self._buffers[key]:
+            topic, partition = key
+            self.positions[topic][partition] = max(self.positions[topic][partition], self._reached.get(key, 0))
 
     def _grouped(self, records: Sequence[InputRecord]) -> list[tuple[int, list[InputRecord]]]:
         batches: dict[int, list[InputRecord]] = {}
@@ -105,6 +112,7 @@ class Reader:
             taken.append(record)
             self.positions[record.topic][record.partition] = record.offset + 1
             if not self._buffers[key]:
+                self._pass_gap(key)
                 waiting.discard(key)
                 if self._expects_more(key):
                     break

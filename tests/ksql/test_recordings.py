@@ -23,10 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the recordings of ksqlDB are not there: {GOLDEN}"),
 ]
 
-KNOWN = {
-    ("group-by.json", "UDAF nested in UDAF in select expression (stream->table)"),
-    ("math.json", "round with large DECIMAL values - JSON"),
-}
+KNOWN = {("math.json", "round with large DECIMAL values - JSON")}
 """The cases that fail, each with its reason in docs/ksql-compatibility.md."""
 
 

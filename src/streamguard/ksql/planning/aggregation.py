@@ -260,8 +260,8 @@ class _Aggregation:
 
     def _index(self, call: ast.FunctionCall) -> int:
         for argument in call.args:
-            if self._aggregates_in(argument):
-                raise KsqlError(f"Aggregate functions can not be nested: {format_expression(call)}")
+            for inner in self._aggregates_in(argument):
+                raise KsqlError(f"Aggregate functions can not be nested: {call.name}({inner.name}())")
         if self.query.window is not None and any(r.name in WINDOW_BOUNDS for r in column_refs(call)):
             from streamguard.ksql.planning.planner import refuse_window_bounds
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from tests.support.broker import BrokerProcess
+
+TEST_SECONDS = 90
+
+
+@pytest.fixture(autouse=True)
+def no_test_waits_for_ever(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test outside the soak that takes this long waits for what will not come: it fails, and says where each thread is."""
+    if request.node.get_closest_marker("soak"):
+        yield
+        return
+
+    def give_up(_: int, __: FrameType | None) -> None:
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"not done in {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -243,8 +243,10 @@ def test_a_member_that_dies_is_noticed(cluster: str, admin: AdminClient, topic: 
         [sys.executable, "-W", "ignore", "-c", _VICTIM, cluster, topic], stdout=subprocess.PIPE
     ) as victim:
         assert victim.stdout is not None
-        assert victim.stdout.readline() == b"joined\n"
-        victim.kill()
+        try:
+            assert victim.stdout.readline() == b"joined\n"
+        finally:
+            victim.kill()
     living = consumer(cluster, topic)
     living.subscribe([topic])
     assert take(living, 1)[0].value() == b"x"

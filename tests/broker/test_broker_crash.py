@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import confluent_kafka
@@ -15,6 +16,18 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from tests.support.broker import BrokerProcess
 
+READ_SECONDS = 30.0
+
+
+def poll_until(consumer: KafkaConsumer, done: Callable[[list[bytes]], bool]) -> list[bytes]:
+    """The values that come until they are enough; fails when they do not come."""
+    values: list[bytes] = []
+    deadline = time.monotonic() + READ_SECONDS
+    while not done(values):
+        assert time.monotonic() < deadline, f"{len(values)} records in {READ_SECONDS:.0f} s"
+        values += [record.value for records in consumer.poll(500).values() for record in records]
+    return values
+
 
 def read_all(address: str, topic: str, partition: int = 0) -> list[bytes]:
     """Every value in a partition, in order."""
@@ -22,10 +35,7 @@ def read_all(address: str, topic: str, partition: int = 0) -> list[bytes]:
     tp = TopicPartition(topic, partition)
     consumer.assign([tp])
     end = consumer.end_offsets([tp])[tp]
-    values: list[bytes] = []
-    while consumer.position(tp) < end:
-        for records in consumer.poll(500).values():
-            values += [record.value for record in records]
+    values = poll_until(consumer, lambda _: consumer.position(tp) >= end)
     consumer.close()
     return values
 
@@ -43,11 +53,13 @@ def test_acknowledged_records_survive_kills_once_and_in_order(broker: BrokerProc
     killer = threading.Event()
 
     def kill_three_times() -> None:
-        for _ in range(3):
-            time.sleep(0.5)
-            broker.kill()
-            broker.start()
-        killer.set()
+        try:
+            for _ in range(3):
+                time.sleep(0.5)
+                broker.kill()
+                broker.start()
+        finally:
+            killer.set()
 
     thread = threading.Thread(target=kill_three_times)
     thread.start()
@@ -88,17 +100,12 @@ def test_committed_offsets_and_generation_survive(broker: BrokerProcess, topic: 
     consumer = KafkaConsumer(
         topic, bootstrap_servers=broker.address, group_id="kept", auto_offset_reset="earliest", enable_auto_commit=False
     )
-    seen = 0
-    while seen < 10:
-        seen += sum(len(records) for records in consumer.poll(500).values())
+    poll_until(consumer, lambda values: len(values) >= 10)
     consumer.commit()
     broker.kill()
     broker.start()
     producer.send(topic, b"after").get(20)
-    got: list[bytes] = []
-    while not got:
-        got += [record.value for records in consumer.poll(500).values() for record in records]
-    assert got == [b"after"]
+    assert poll_until(consumer, bool) == [b"after"]
     consumer.commit()
     after_restart = broker.log().rpartition("listening")[2]
     assert "generation" not in after_restart, "the member went on in its generation"

@@ -119,7 +119,9 @@ def read_partition(address: str, partition: int) -> list[str]:
     )
     consumer.assign([TopicPartition(TOPIC, partition, 0)])
     values: list[str] = []
+    deadline = time.monotonic() + 60
     while True:
+        assert time.monotonic() < deadline, f"{len(values)} records of partition {partition} and no end in 60 s"
         for message in consumer.consume(10_000, 1.0):
             if message.error() is None:
                 values.append(message.value().decode())
@@ -159,18 +161,21 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
     readers = {group: Reader(broker.address, group, stop_reading) for group in ("g0", "g1")}
     for thread in (*writers, *readers.values()):
         thread.start()
-    for number in range(count):
-        time.sleep(rng.uniform(0.05, 0.8))
-        broker.kill()
-        broker.start()
-        if number % 10 == 9:
-            wait_for_backlog(writers)
-    time.sleep(0.5)
-    stop_writing.set()
-    for writer in writers:
-        writer.join()
-    time.sleep(1)
-    stop_reading.set()
+    try:
+        for number in range(count):
+            time.sleep(rng.uniform(0.05, 0.8))
+            broker.kill()
+            broker.start()
+            if number % 10 == 9:
+                wait_for_backlog(writers)
+        time.sleep(0.5)
+        stop_writing.set()
+        for writer in writers:
+            writer.join()
+        time.sleep(1)
+    finally:
+        stop_writing.set()
+        stop_reading.set()
     for reader in readers.values():
         reader.join()
     broker.kill()

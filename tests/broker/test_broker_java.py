@@ -55,7 +55,7 @@ def test_kafka_streams_counts_exactly_once(broker: BrokerProcess, tmp_path: Path
                 found = last_values(broker.address, f"{topic}-out")
                 found.pop(b"none", None)
         finally:
-            app.terminate()
+            app.kill()
 
 
 def test_the_topic_and_group_commands(shared_broker: BrokerProcess, topic: str) -> None:

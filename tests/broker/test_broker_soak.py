@@ -83,11 +83,13 @@ def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> l
         thread.start()
     samples = []
     started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        time.sleep(1)
-        if time.monotonic() - started > seconds / 2:
-            samples.append((broker.resident_mb(), open_files(broker)))
-    stop.set()
+    try:
+        while time.monotonic() - started < seconds:
+            time.sleep(1)
+            if time.monotonic() - started > seconds / 2:
+                samples.append((broker.resident_mb(), open_files(broker)))
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
     assert not failures, failures[:5]

@@ -16,14 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from streamguard.broker_bench.node import free_port, resident_mb
+
 START_SECONDS = 20.0
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -82,10 +77,7 @@ class BrokerProcess:
     def resident_mb(self) -> float:
         """Resident memory of the process."""
         assert self.process is not None
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("no VmRSS")
+        return resident_mb(self.process.pid)
 
     def __enter__(self) -> BrokerProcess:
         return self.start()

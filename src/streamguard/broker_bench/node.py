@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
 import socket
 import subprocess
@@ -15,10 +17,16 @@ START_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody uses right now and that no outgoing connection will be given.
+
+    Linux takes 32768 and above for those. While a server on such a port is down, a client's connection may sit on it;
+    one that reconnects all the time may even be given the very port it asks for, and talk to itself.
+    """
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port from 10000 to 32000")
 
 
 def resident_mb(pid: int) -> float:

@@ -23,11 +23,12 @@ START_SECONDS = 20.0
 
 @dataclass
 class BrokerProcess:
-    """`python -m streamguard.broker` on `data_dir`; the port stays over restarts. `log_path` has its stderr."""
+    """`python -m PROGRAM` on `data_dir`; the port stays over restarts. `log_path` has its stderr."""
 
     data_dir: Path
     port: int = field(default_factory=free_port)
     arguments: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("streamguard.broker",)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -44,7 +45,7 @@ class BrokerProcess:
 
     def start(self) -> BrokerProcess:
         """Start and wait until the port answers. Raises RuntimeError with its log if it does not."""
-        command = [sys.executable, "-m", "streamguard.broker", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", *self.program, "--data-dir", str(self.data_dir)]
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

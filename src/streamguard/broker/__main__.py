@@ -12,9 +12,12 @@ from streamguard.broker.options import BrokerOptions
 from streamguard.broker.server import parse_listen, run
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the broker cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m streamguard.broker", description="A one-node Kafka broker.")
+def main(arguments: list[str] | None = None, program: str = "python -m streamguard.broker") -> int:
+    """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the broker cannot start.
+
+    Raises SystemExit for arguments that it does not understand, and for --help.
+    """
+    parser = argparse.ArgumentParser(prog=program, description="A one-node Kafka broker.")
     parser.add_argument("--data-dir", type=Path, required=True, help="the folder that holds everything")
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
     parser.add_argument("--default-partitions", type=int, default=1, help="of topics made on first use")

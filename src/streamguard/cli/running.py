@@ -27,12 +27,12 @@ def consume() -> None:
     run(get_settings())
 
 
-@broker_app.command()
-def broker(data_dir: DataDir, listen: Listen = "127.0.0.1:9092") -> None:
-    """One durable node that speaks Kafka's protocol."""
+@broker_app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def broker(context: typer.Context) -> None:
+    """One durable node that speaks Kafka's protocol. The options are those of `python -m streamguard.broker`."""
     from streamguard.broker.__main__ import main
 
-    sys.exit(main(["--data-dir", str(data_dir), "--listen", listen]))
+    sys.exit(main(context.args, program="streamguard broker"))
 
 
 @ksqldb_app.command()

@@ -269,7 +269,7 @@ def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item])
     if not expressions:
         return node, key, items
     if node.is_table:
-        raise KsqlError("PARTITION BY is not supported for tables.")
+        raise _no_repartition(node, expressions)
     if node.window is not None:
         raise KsqlError(
             "PARTITION BY on windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385."
@@ -291,6 +291,15 @@ def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item])
     rekeyed = SelectKeyNode(Schema(columns, node.schema.value), node, resolved)
     info = KeyInfo(columns, "partitioning", _qualified(context, expressions), resolved, changed=True, star=value)
     return rekeyed, info, items
+
+
+def _no_repartition(node: Node, expressions: tuple[ast.Expression, ...]) -> KsqlError:
+    message = "Cannot repartition a TABLE source. If this is a join, "
+    if len(node.schema.key) > 1:
+        return KsqlError(f"{message}joins on tables with multiple columns is not yet supported.")
+    wanted = "[" + ", ".join(map(format_expression, expressions)) + "]"
+    key = node.schema.key[0].name
+    return KsqlError(f"{message}make sure that the criteria uses the TABLE's key column {key} instead of {wanted}")
 
 
 def _key_column(compiler: Compiler, expression: ast.Expression, used: set[str]) -> Column:

@@ -24,9 +24,18 @@ CREATE TABLE IF NOT EXISTS transactions (
     is_fraud          BOOLEAN NOT NULL DEFAULT FALSE,
     source_partition  INTEGER NOT NULL,
     source_offset     BIGINT NOT NULL,
-    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    raw               JSONB
 );
+-- For a database made before this column was. Asked first: ALTER would wait for every reader, IF NOT EXISTS or not.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+                   WHERE attrelid = 'transactions'::regclass AND attname = 'raw' AND NOT attisdropped) THEN
+        ALTER TABLE transactions ADD COLUMN raw JSONB;
+    END IF;
+END $$;
 COMMENT ON COLUMN transactions.is_fraud IS 'linked to at least one alert that nobody dismissed';
+COMMENT ON COLUMN transactions.raw IS 'the record as it was read, personal data protected; null once cut by age';
 
 -- Links and account context look an account up by time.
 CREATE INDEX IF NOT EXISTS transactions_account_time ON transactions (account_id, event_time);

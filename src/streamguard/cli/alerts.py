@@ -9,6 +9,7 @@ import typer
 
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.consumer.pii import Protection
 from streamguard.consumer.verify import claim_of, differences, payments_of
 from streamguard.database.desk import AlertLine, NoSuchAlert, list_alerts, resolve_alert, show_alert
 
@@ -25,8 +26,9 @@ def list_command(
     account: Annotated[str | None, typer.Option("--account", help="Of this account only.")] = None,
 ) -> None:
     """The newest alerts first."""
+    stored = None if account is None else Protection.of(get_settings()).listed("account", account)
     with database() as connection:
-        alerts = list_alerts(connection, limit=limit, status=status, account=account)
+        alerts = list_alerts(connection, limit=limit, status=status, account=stored)
     for alert in alerts:
         print(_line(alert))
     if not alerts:

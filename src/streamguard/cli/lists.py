@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.consumer.pii import Protection
 from streamguard.database import AllowlistRow, BlacklistRow
 
 
@@ -42,26 +43,28 @@ def _commands(table: Table, help_text: str) -> typer.Typer:
         """List a value, or change the reason and the end of one that is listed."""
         expires = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
         changes = {"reason": reason, "expires_at": expires}
-        statement = insert(table).values({"kind": kind.value, "value": value, **changes})
+        stored = Protection.of(get_settings()).listed(kind.value, value)
+        statement = insert(table).values({"kind": kind.value, "value": stored, **changes})
         with database() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["kind", "value"], set_=changes))
         if table.name == BLACKLIST_TOPIC:
             publish([(f"{kind.value}:{value}", _entry(reason, expires))])
         print(
-            f"{kind.value} {value} is on the {name}{'' if expires is None else f' until {expires:%Y-%m-%d %H:%M} UTC'}"
+            f"{kind.value} {stored} is on the {name}{'' if expires is None else f' until {expires:%Y-%m-%d %H:%M} UTC'}"
         )
 
     @app.command()
     def remove(kind: Kind, value: str) -> None:
         """Take a value off the list; exits 1 if it was not on it."""
+        stored = Protection.of(get_settings()).listed(kind.value, value)
         with database() as connection:
-            done = connection.execute(delete(table).where(table.c.kind == kind.value, table.c.value == value))
+            done = connection.execute(delete(table).where(table.c.kind == kind.value, table.c.value == stored))
         if not done.rowcount:
-            typer.echo(f"{kind.value} {value} is not on the {name}", err=True)
+            typer.echo(f"{kind.value} {stored} is not on the {name}", err=True)
             raise typer.Exit(1)
         if table.name == BLACKLIST_TOPIC:
             publish([(f"{kind.value}:{value}", None)])
-        print(f"{kind.value} {value} is off the {name}")
+        print(f"{kind.value} {stored} is off the {name}")
 
     @app.command("list")
     def list_entries() -> None:
@@ -85,7 +88,10 @@ def _table(model: type[BlacklistRow] | type[AllowlistRow]) -> Table:
 
 
 BLACKLIST_TOPIC = "blacklist"
-"""The compacted topic that ksqldb/blacklist.sql joins with: the key is KIND:VALUE, a tombstone takes an entry off."""
+"""The compacted topic that ksqldb/blacklist.sql joins with: the key is KIND:VALUE, a tombstone takes an entry off.
+
+It carries values as payments do, also where the table keeps tokens (STREAMGUARD_PII_*): SQL sees payments before that.
+"""
 
 
 def publish(entries: list[tuple[str, bytes | None]]) -> None:
@@ -130,5 +136,9 @@ def sync() -> None:
         rows = connection.execute(
             select(BlacklistRow.kind, BlacklistRow.value, BlacklistRow.reason, BlacklistRow.expires_at)
         ).all()
-    publish([(f"{row.kind}:{row.value}", _entry(row.reason, row.expires_at)) for row in rows])
-    print(f"{len(rows)} entries written")
+    protection = Protection.of(get_settings())
+    # The SQL rule compares with payments as they are sent; what the table keeps as a token or mask would never match.
+    clear = [row for row in rows if not protection.protects(row.kind)]
+    publish([(f"{row.kind}:{row.value}", _entry(row.reason, row.expires_at)) for row in clear])
+    kept_back = f"; {len(rows) - len(clear)} protected ones stay in the table" if len(clear) < len(rows) else ""
+    print(f"{len(clear)} entries written{kept_back}")

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PiiMode = Literal["keep", "mask", "token"]
+PiiKind = Literal["account", "card", "ip", "device"]
 
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
 """The repository: the project is installed from its folder (`pip install -e .`)."""
@@ -70,6 +73,19 @@ class Settings(BaseSettings):
     record_max_bytes: int = Field(1_048_576, ge=1_024)
     """A record above this is a dead letter: no payment is a megabyte."""
 
+    keep_raw: bool = True
+    """Whether each payment's record is kept beside its row, as JSON."""
+
+    # Personal data, before it reaches the database or a log line (streamguard.consumer.pii).
+    pii_account: PiiMode = "keep"
+    pii_card: PiiMode = "keep"
+    pii_ip: PiiMode = "keep"
+    pii_device: PiiMode = "keep"
+    pii_fields: dict[str, PiiKind] = {}
+    """Further names of fields, such as {"payer_iban": "account"}."""
+    pii_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    """The key of masks and tokens. Who has it can test guesses; who loses it can never match old rows to new ones."""
+
     # The generator stream that start.sh runs.
     generator_tps: float = Field(20.0, gt=0)
 
@@ -86,6 +102,14 @@ class Settings(BaseSettings):
                 f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
             )
         return self
+
+    @field_validator("pii_key")
+    @classmethod
+    def _key_where_needed(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        modes = [info.data.get(name) for name in ("pii_account", "pii_card", "pii_ip", "pii_device")]
+        if any(mode in ("mask", "token") for mode in modes) and len(value.get_secret_value()) < 16:
+            raise ValueError("masks and tokens need a secret of at least 16 characters, such as `openssl rand -hex 32`")
+        return value
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

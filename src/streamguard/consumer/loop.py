@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
 from streamguard.consumer.outbox import Outbox
+from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.records import Batch, DeadRecord, Decoder, LogRecord, Span
 from streamguard.consumer.store import Fenced, Store
 from streamguard.database import is_outage, sentence_of
@@ -51,12 +52,19 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 class Consumer:
     """One member of the consumer group. `run` blocks until `stop` is set."""
 
-    def __init__(self, settings: Settings, store: Store, outbox: Outbox, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        outbox: Outbox,
+        stop: threading.Event,
+        protection: Protection = NO_PROTECTION,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._outbox = outbox
         self._stop = stop
-        self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes)
+        self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes, protection)
         self._positions: dict[Partition, int] = {}
         self._seen_changes = -1
         self._listener = _Assignment()

@@ -7,8 +7,10 @@ import signal
 import threading
 
 from streamguard.config import Settings
+from streamguard.consumer.lists import protect_lists
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.outbox import Outbox
+from streamguard.consumer.pii import Protection
 from streamguard.consumer.store import Store
 from streamguard.database import is_outage, lay_schema, make_engine, sentence_of
 
@@ -23,12 +25,14 @@ def consume(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
+    protection = Protection.of(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     engine = make_engine(settings, CONSUMER_NAME)
     while not stop.is_set():
         try:
             lay_schema(engine)
+            protect_lists(engine, protection)
             break
         except Exception as error:
             if not is_outage(error):
@@ -36,7 +40,8 @@ def consume(settings: Settings) -> None:
             log.warning("the database is away (%s); waiting", sentence_of(error))
             stop.wait(1.0)
     outbox = Outbox(engine, settings.kafka_bootstrap_servers, settings.dead_letters_topic)
-    Consumer(settings, Store(engine, settings.consumer_group), outbox, stop).run()
+    store = Store(engine, settings.consumer_group, protection=protection, keep_raw=settings.keep_raw)
+    Consumer(settings, store, outbox, stop, protection).run()
     outbox.close()
     engine.dispose()
     log.info("stopped; the next start reads on from the stored offsets")

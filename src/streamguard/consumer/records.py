@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.models import BadRecord, FraudAlert, Transaction
 
 
@@ -59,11 +60,15 @@ class Batch:
 
 
 class Decoder:
-    """Turns records into batches. One topic carries alerts, all else are transactions; a record has a largest size."""
+    """Turns records into batches. One topic carries alerts, all else are transactions; a record has a largest size.
 
-    def __init__(self, alerts_topic: str, max_bytes: int) -> None:
+    What it makes of a record is protected already; the record itself, beside it, is as it came.
+    """
+
+    def __init__(self, alerts_topic: str, max_bytes: int, protection: Protection = NO_PROTECTION) -> None:
         self._alerts_topic = alerts_topic
         self._max_bytes = max_bytes
+        self._protection = protection
 
     def add(self, batch: Batch, expected: int, records: Iterable[LogRecord]) -> None:
         """Decode the records of one partition, whose stored offset is `expected`, into `batch`."""
@@ -81,8 +86,11 @@ class Decoder:
             if value is not None and len(value) > self._max_bytes:
                 raise BadRecord(f"a record of {len(value):,} bytes is above the limit of {self._max_bytes:,}")
             if record.topic == self._alerts_topic:
-                batch.alerts.append((record, FraudAlert.from_record(value, record.key)))
+                alert = FraudAlert.from_record(value, record.key)
+                batch.alerts.append((record, self._protection.alert(alert) if self._protection.active else alert))
             else:
-                batch.transactions.append((record, Transaction.from_record(value, record.key)))
+                payment = Transaction.from_record(value, record.key)
+                kept = self._protection.transaction(payment) if self._protection.active else payment
+                batch.transactions.append((record, kept))
         except BadRecord as error:
-            batch.dead.append(DeadRecord(record, str(error)))
+            batch.dead.append(DeadRecord(record, error.bare if self._protection.active else str(error)))

@@ -11,7 +11,7 @@ from streamguard.database import desk
 STAGE_COLUMNS = (
     "transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name, "
     "merchant_category, city, country, latitude, longitude, device_id, ip_address, event_ms, "
-    "source_partition, source_offset"
+    "source_partition, source_offset, raw"
 )
 
 MAKE_STAGE = """
@@ -19,7 +19,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage (
     transaction_id TEXT, account_id TEXT, amount NUMERIC(15, 2), currency TEXT, transaction_type TEXT, channel TEXT,
     merchant_id TEXT, merchant_name TEXT, merchant_category TEXT, city TEXT, country TEXT,
     latitude DOUBLE PRECISION, longitude DOUBLE PRECISION, device_id TEXT, ip_address TEXT,
-    event_ms BIGINT, source_partition INTEGER, source_offset BIGINT
+    event_ms BIGINT, source_partition INTEGER, source_offset BIGINT, raw JSONB
 ) ON COMMIT DELETE ROWS
 """
 
@@ -32,10 +32,10 @@ INSERT_TRANSACTIONS = f"""
 INSERT INTO transactions (
     transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name,
     merchant_category, city, country, latitude, longitude, device_id, ip_address, event_time,
-    source_partition, source_offset)
+    source_partition, source_offset, raw)
 SELECT transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name,
     merchant_category, city, country, latitude, longitude, device_id, ip_address,
-    {_FROM_MS.format("event_ms")}, source_partition, source_offset
+    {_FROM_MS.format("event_ms")}, source_partition, source_offset, raw
 FROM stage
 ON CONFLICT (transaction_id) DO NOTHING
 """

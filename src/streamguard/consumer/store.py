@@ -22,6 +22,8 @@ from sqlalchemy import Engine, event
 
 from streamguard.consumer import statements as sql
 from streamguard.consumer.judge import judge
+from streamguard.consumer.pii import NO_PROTECTION, Protection
+from streamguard.consumer.raw import raw_field
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
 from streamguard.consumer.rules import RuleLimits
 from streamguard.database.desk import STORE_LOCK
@@ -38,10 +40,20 @@ class Fenced(RuntimeError):
 class Store:
     """Writes batches. Every method is one transaction; database errors pass through to the caller."""
 
-    def __init__(self, engine: Engine, group: str, limits: RuleLimits | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        group: str,
+        limits: RuleLimits | None = None,
+        *,
+        protection: Protection = NO_PROTECTION,
+        keep_raw: bool = True,
+    ) -> None:
         self._engine = engine
         self._group = group
         self._limits = limits or RuleLimits()
+        self._protection = protection
+        self._keep_raw = keep_raw
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
         engine.dispose()
@@ -73,7 +85,7 @@ class Store:
             cursor.execute(f"SELECT {lock}(%s)", (STORE_LOCK,))
             self._advance_offsets(cursor, batch)
             duplicates = self._insert_transactions(cursor, batch) if batch.transactions else []
-            _insert_dead(cursor, [*batch.dead, *duplicates])
+            self._insert_dead(cursor, [*batch.dead, *duplicates])
             links: set[tuple[str, str]] = set()
             if batch.transactions:
                 cursor.execute(sql.LINK_NEW_TRANSACTIONS)
@@ -96,7 +108,9 @@ class Store:
 
     def _insert_transactions(self, cursor: Any, batch: Batch) -> list[DeadRecord]:
         """Store the payments; return the records whose id was stored before, as dead letters."""
-        lines = "".join(_copy_line(record, transaction) for record, transaction in batch.transactions)
+        lines = "".join(
+            f"{_copy_line(record, transaction)}\t{self._raw(record)}\n" for record, transaction in batch.transactions
+        )
         cursor.copy_expert(sql.COPY_STAGE, io.StringIO(lines))
         cursor.execute(sql.INSERT_TRANSACTIONS)
         if cursor.rowcount == len(batch.transactions):
@@ -108,6 +122,26 @@ class Store:
             for record, transaction in batch.transactions
             if (record.partition, record.offset) in first
         ]
+
+    def _raw(self, record: LogRecord) -> str:
+        """The record itself as a field of COPY, protected."""
+        if not self._keep_raw or record.value is None:
+            return "\x01"
+        protection = self._protection
+        return raw_field(protection.raw(record.value, record.key) if protection.active else record.value)
+
+    def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> None:
+        if not dead:
+            return
+        rows = [(r.topic, r.partition, r.offset, d.reason, *self._bytes_of(r)) for d in dead for r in (d.record,)]
+        execute_values(cursor, sql.INSERT_DEAD_LETTERS, rows, page_size=200)
+
+    def _bytes_of(self, record: LogRecord) -> tuple[bytes | None, bytes | None]:
+        """Key and value as a dead letter keeps them: whole, or protected."""
+        protection = self._protection
+        if not protection.active:
+            return record.key, record.value
+        return protection.key(record.key), None if record.value is None else protection.raw(record.value, record.key)
 
 
 def _make_stage(connection: Any, _record: object) -> None:
@@ -129,7 +163,7 @@ def _copy_line(record: LogRecord, transaction: Transaction) -> str:
     line = "\t".join(texts)
     if line.count("\t") != len(texts) - 1 or line.count("\x01") != fields.count(None) or _escapable(line):
         line = "\t".join("\x01" if value is None else _escape(str(value)) for value in fields)
-    return f"{line}\t{record.partition}\t{record.offset}\n"
+    return f"{line}\t{record.partition}\t{record.offset}"
 
 
 def _escapable(line: str) -> bool:
@@ -138,13 +172,6 @@ def _escapable(line: str) -> bool:
 
 def _escape(text: str) -> str:
     return _SPECIAL.sub(lambda found: _ESCAPES[found.group()], text)
-
-
-def _insert_dead(cursor: Any, dead: Sequence[DeadRecord]) -> None:
-    if not dead:
-        return
-    rows = [(r.topic, r.partition, r.offset, d.reason, r.key, r.value) for d in dead for r in (d.record,)]
-    execute_values(cursor, sql.INSERT_DEAD_LETTERS, rows, page_size=200)
 
 
 def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[LogRecord, FraudAlert]]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import Connection, text
 
 from streamguard.config import Settings
+from streamguard.consumer.pii import Protection
 from streamguard.database.desk import NoSuchAlert
 from streamguard.models import BadRecord, Transaction
 
@@ -58,6 +59,7 @@ def claim_of(connection: Connection, alert_id: str) -> Claim:
 def payments_of(settings: Settings, claim: Claim) -> list[Transaction]:
     """The payments that the claim speaks of, from the log, in its order; the first of each id."""
     found: dict[str, Transaction] = {}
+    account = claim.account_id.encode()
     reader = KafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
         enable_auto_commit=False,
@@ -70,11 +72,13 @@ def payments_of(settings: Settings, claim: Claim) -> list[Transaction]:
         ends = reader.end_offsets(partitions)
         reader.seek_to_beginning(*partitions)
         deadline = time.monotonic() + READ_WITHIN_S
-        account = claim.account_id.encode()
+        protection = Protection.of(settings)
         while any(reader.position(p) < ends[p] for p in partitions) and time.monotonic() < deadline:
             for records in reader.poll(timeout_ms=500).values():
                 for record in records:
-                    if record.key == account and (payment := _payment(record.value, record.key, claim)) is not None:
+                    if protection.key(record.key) != account:
+                        continue
+                    if (payment := _payment(record.value, record.key, claim)) is not None:
                         found.setdefault(payment.transaction_id, payment)
         return list(found.values())
     finally:

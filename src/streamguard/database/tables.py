@@ -53,6 +53,7 @@ class TransactionRow(Base):
     source_partition: Mapped[int] = mapped_column(Integer)
     source_offset: Mapped[int]
     stored_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    raw: Mapped[dict[str, Any] | None]
 
 
 class FraudAlertRow(Base):

@@ -31,7 +31,14 @@ from streamguard.models.fields import (
 
 
 class BadRecord(ValueError):
-    """A record that fits no model. `str()` of it is the reason, one line, fit for `dead_letters`."""
+    """A record that fits no model. `str()` of it is the reason, one line, fit for `dead_letters`.
+
+    `bare` is the same without any value of the record, for where personal data must not stand.
+    """
+
+    def __init__(self, reason: str, bare: str | None = None) -> None:
+        super().__init__(reason)
+        self.bare = reason if bare is None else bare
 
 
 class Transaction(BaseModel):
@@ -71,7 +78,7 @@ class Transaction(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise BadRecord(reason_of(error)) from None
+            raise _bad(error) from None
 
 
 def _either_case(name: str) -> Any:
@@ -107,7 +114,7 @@ class FraudAlert(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise BadRecord(reason_of(error)) from None
+            raise _bad(error) from None
 
 
 class DeadLetter(BaseModel):
@@ -150,8 +157,11 @@ class DeadLetter(BaseModel):
             raise BadRecord(f"not base64: {error}") from None
 
 
-def reason_of(error: ValidationError) -> str:
-    """All complaints in one line: `amount: an amount above 0 is expected (got -5); currency: missing`."""
+def reason_of(error: ValidationError, *, values: bool = True) -> str:
+    """All complaints in one line: `amount: an amount above 0 is expected (got -5); currency: missing`.
+
+    Without `values` what was got is left out.
+    """
     complaints = []
     for item in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in item["loc"]) or "value"
@@ -159,9 +169,13 @@ def reason_of(error: ValidationError) -> str:
             complaints.append(f"{name}: missing")
             continue
         message = item["msg"].removeprefix("Value error, ")
-        complaints.append(f"{name}: {message} (got {_shown(item['input'])})")
+        complaints.append(f"{name}: {message} (got {_shown(item['input'])})" if values else f"{name}: {message}")
     # Postgres text holds no NUL, and a reason is stored as text.
     return "; ".join(complaints).replace("\x00", "\\0")
+
+
+def _bad(error: ValidationError) -> BadRecord:
+    return BadRecord(reason_of(error), reason_of(error, values=False))
 
 
 def _shown(value: object) -> str:
@@ -179,7 +193,7 @@ def _decode(value: bytes | None) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise BadRecord(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise BadRecord(f"not a JSON object but {_shown(fields)}")
+        raise BadRecord(f"not a JSON object but {_shown(fields)}", "not a JSON object")
     return fields
 
 
@@ -190,9 +204,11 @@ def _fill_account(fields: dict[str, Any], key: bytes | None) -> None:
     try:
         account = key.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRecord(f"the key is not UTF-8: {_shown(key)}") from None
+        raise BadRecord(f"the key is not UTF-8: {_shown(key)}", "the key is not UTF-8") from None
     stated = fields.get("account_id")
     if stated is None:
         fields["account_id"] = account
     elif stated != account:
-        raise BadRecord(f"the key {_shown(account)} and account_id {_shown(stated)} disagree")
+        raise BadRecord(
+            f"the key {_shown(account)} and account_id {_shown(stated)} disagree", "the key and account_id disagree"
+        )

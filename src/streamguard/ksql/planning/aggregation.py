@@ -22,10 +22,9 @@ from streamguard.ksql.types import BIGINT
 if TYPE_CHECKING:
     from streamguard.ksql.planning.planner import Context
 
-COMPLEX_STATE = frozenset(
-    {"STDDEV_SAMP", "STDDEV_SAMPLE", "TOPK", "TOPKDISTINCT", "CORRELATION", "AVG", "ATTR", "COUNT_DISTINCT"}
-)
-"""Aggregates whose state is no single plain value: a DELIMITED source's internal topics cannot carry it."""
+PLAIN_STATE = frozenset({"COUNT", "MAX", "MIN", "SUM", "SUM_LIST"})
+"""Aggregates whose state is one plain value. That of the others is an array, a map or a struct, which the internal topics
+of a query over a DELIMITED source cannot carry."""
 
 
 def is_aggregate(call: ast.FunctionCall) -> bool:
@@ -295,8 +294,8 @@ class _Aggregation:
         return Schema(self.keys, (*self.keys, *results, *bounds))
 
     def _check_states(self) -> None:
-        formats = {b.source.value_format.name for b in self.context.names.bindings}
-        if "DELIMITED" in formats and any(c.name in COMPLEX_STATE - {"AVG"} for c in self.calls):
+        internal = self.context.names.bindings[0].source.value_format.name
+        if internal == "DELIMITED" and not all(c.name in PLAIN_STATE for c in self.calls):
             raise KsqlError(
                 "One of the functions used in the statement has an intermediate type that the value format can not "
                 "handle. Please remove the function or change the format."

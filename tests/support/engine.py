@@ -106,11 +106,19 @@ def create_topic(servers: str, name: str, partitions: int) -> None:
 def produce(servers: str, topic: str, records: Sequence[tuple[Any, Any]], times: Sequence[int] | None = None) -> None:
     """Records of (key text, JSON value or raw bytes or None), partitioned as Java does it; returns once they are stored."""
     producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 5})
+    failed: list[str] = []
+
+    def delivered(error: KafkaError | None, message: object) -> None:
+        if error is not None:
+            failed.append(error.str())
+
     for n, (key, value) in enumerate(records):
         data = value if value is None or isinstance(value, bytes) else orjson.dumps(value)
-        producer.produce(topic, key=key, value=data, timestamp=0 if times is None else times[n])
+        time_ms = 0 if times is None else times[n]
+        producer.produce(topic, key=key, value=data, timestamp=time_ms, on_delivery=delivered)
         producer.poll(0)
     assert producer.flush(30) == 0
+    assert not failed
 
 
 def consume(servers: str, topic: str, *, committed: bool = True) -> list[tuple[bytes | None, bytes | None]]:

@@ -75,6 +75,8 @@ class Topology:
             self._build_source(node.source, emit, needs_old).reader.filter(node)
             return
         if type(node) in JOINS:
+            if isinstance(node, ForeignKeyJoinNode):
+                emit = self._by_key(node, emit)
             operator = JOINS[type(node)](node, self.runtime, emit)
             self.operators.append(operator)
             left, right = node.inputs
@@ -154,6 +156,20 @@ class Topology:
 
         write = find_format(name).serializer(key, FormatOptions(), key=True)
         return lambda values: 0 if values is None else partition_for(write(values), partitions)
+
+    def _by_key(self, node: Node, emit: Receive) -> Receive:
+        """Pass rows on in the partitions of their keys: a row that a change on the right side of a foreign-key join
+        brought about comes from that side's partition."""
+        partition_of = self._partition_of(node.schema.key)
+
+        def distribute(partition: int, records: list[Record]) -> None:
+            batches: dict[int, list[Record]] = {}
+            for record in records:
+                batches.setdefault(partition_of(record.key), []).append(record)
+            for target, batch in batches.items():
+                emit(target, batch)
+
+        return distribute
 
     def _group_partition(self, node: AggregateNode) -> aggregate.PartitionOf:
         """Groups stay in their rows' partition where GROUP BY keeps the key; else they go where the new key hashes to."""

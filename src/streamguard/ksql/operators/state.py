@@ -37,12 +37,29 @@ def _unpack_other(tag: int, data: bytes) -> Any:
 
 def encode(value: Any) -> bytes:
     """Any state as bytes: None, bool, int, float, str, bytes, Decimal, and tuples, lists and dicts of these."""
-    return ormsgpack.packb(value, default=_pack_other, option=_OPTIONS)
+    try:
+        return ormsgpack.packb(value, default=_pack_other, option=_OPTIONS)
+    except TypeError:
+        return ormsgpack.packb(_storable(value), default=_pack_other, option=_OPTIONS)
 
 
 def encode_key(key: Any) -> bytes:
     """The key of an entry as bytes. Keys can be hashed, so every array in them is a tuple: no need to mark them."""
-    return ormsgpack.packb(key, default=_pack_other, option=ormsgpack.OPT_NON_STR_KEYS)
+    try:
+        return ormsgpack.packb(key, default=_pack_other, option=ormsgpack.OPT_NON_STR_KEYS)
+    except TypeError:
+        return ormsgpack.packb(_storable(key), default=_pack_other, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+def _storable(value: Any) -> Any:
+    """A state whose strings have a question mark for each half of a character, as Java writes them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_storable, value))
+    if isinstance(value, dict):
+        return {_storable(k): _storable(v) for k, v in value.items()}
+    return value
 
 
 def decode_key(data: bytes) -> Any:

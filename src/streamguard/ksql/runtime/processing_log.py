@@ -7,6 +7,7 @@ Source: docs/reference/processing-log.md of the ksqlDB manual; message types: 0 
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import threading
 import time
@@ -95,7 +96,15 @@ def record(topic: str, error: ProcessingError, time_ms: int) -> OutputRecord:
                 "cause": cause,
             }
     entry = {"level": "ERROR", "logger": f"processing.{error.logger}", "time": time_ms, "message": message}
-    return OutputRecord(topic, None, orjson.dumps(entry), time_ms)
+    return OutputRecord(topic, None, _json(entry), time_ms)
+
+
+def _json(entry: dict[str, Any]) -> bytes:
+    """The entry as JSON; half a character in a string becomes a question mark, as it does in Java."""
+    try:
+        return orjson.dumps(entry)
+    except TypeError:
+        return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _sample(row: str | None) -> str | None:

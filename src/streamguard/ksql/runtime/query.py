@@ -15,14 +15,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException
 
 from streamguard.ksql.engine import PersistentQuery
 from streamguard.ksql.operators.base import ProcessingError, Runtime
-from streamguard.ksql.operators.record import OutputRecord
+from streamguard.ksql.operators.record import InputRecord, OutputRecord
 from streamguard.ksql.runtime import clients, names
 from streamguard.ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard.ksql.runtime.changelog import TOPIC_CONFIG, Changelog
@@ -33,6 +33,8 @@ from streamguard.ksql.topology import Topology
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
 POLL_S = 0.1
+CAREFUL_RECORDS = 50_000
+"""How many records are given one by one after a fault of the engine: more than are read between two commits."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 
 
@@ -82,6 +84,7 @@ class QueryRunner:
         self._reader: Reader | None = None
         self._topics = topics
         self._reported = False
+        self._careful_for = 0
         self._replaced = threading.Event()
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
@@ -276,11 +279,37 @@ class QueryRunner:
         with self.lock:
             assert self.topology is not None
             for partition, records in batches:
-                self.topology.feed(partition, records)
+                self._feed(self.topology, partition, records)
                 self.consumed += len(records)
                 self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
         self.last_message_ms = batches[-1][1][-1].time
         return True
+
+    def _feed(self, topology: Topology, partition: int, records: Sequence[InputRecord]) -> None:
+        """Give the records to the topology. One that the engine has no answer for must not stop the query for good: after
+        a restart the records around it are given one by one, and it is left out, with its word in the processing log."""
+        if self._careful_for <= 0:
+            try:
+                topology.feed(partition, records)
+            except (KafkaException, KafkaUnavailable):
+                raise
+            except Exception:
+                self._careful_for = CAREFUL_RECORDS
+                raise
+            return
+        self._careful_for -= len(records)
+        for record in records:
+            try:
+                topology.feed(partition, [record])
+            except (KafkaException, KafkaUnavailable):
+                raise
+            except Exception as error:
+                log.exception("query %s: %s [%d] at %d is left out", self.query.query_id, *record[:3])
+                message = f"The record is left out: {type(error).__name__}: {error}"
+                logger = f"{self.query.query_id}.{record.topic}"
+                self._row_error(
+                    ProcessingError(logger, "DESERIALIZATION", message, record.topic, "value", record.value)
+                )
 
     def _commit(self, reader: Reader) -> None:
         if self._reported:

@@ -13,6 +13,7 @@ from types import FrameType
 import pytest
 
 from tests.support.broker import BrokerProcess
+from tests.support.kafka import KafkaProcess, kafka_possible
 
 TEST_SECONDS = 90
 
@@ -66,3 +67,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     return folder / "cert.pem"
+
+
+@pytest.fixture(scope="session", params=["ours", pytest.param("kafka", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker."""
+    folder = tmp_path_factory.mktemp("cluster")
+    if request.param == "ours":
+        with BrokerProcess(folder / "log") as broker:
+            yield broker.address
+        return
+    if not kafka_possible():
+        pytest.skip("java and mvn are not there")
+    with KafkaProcess(folder) as kafka:
+        yield kafka.address

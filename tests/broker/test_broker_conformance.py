@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import confluent_kafka
@@ -23,24 +22,8 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from tests.broker.clients import CLIENTS, Message
-from tests.support.broker import BrokerProcess
-from tests.support.kafka import KafkaProcess, kafka_possible
 
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
-
-
-@pytest.fixture(scope="module", params=["ours", pytest.param("kafka", marks=pytest.mark.kafka)])
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker."""
-    folder = tmp_path_factory.mktemp("cluster")
-    if request.param == "ours":
-        with BrokerProcess(folder / "log") as broker:
-            yield broker.address
-        return
-    if not kafka_possible():
-        pytest.skip("java and mvn are not there")
-    with KafkaProcess(folder) as kafka:
-        yield kafka.address
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka.protocol.consumer import FetchRequest
@@ -37,6 +37,19 @@ class _Part:
     data: bytes = b""
 
 
+@dataclass
+class _Reading:
+    """The response as of now, and what to wait on if it is not enough.
+
+    `size` in log bytes. `hopeless`: waiting would not help, for a log said no or there is none.
+    """
+
+    parts: list[_Part] = field(default_factory=list)
+    logs: list[PartitionLog] = field(default_factory=list)
+    size: int = 0
+    hopeless: bool = True
+
+
 @handles(FetchRequest, 4, 18)
 async def fetch(call: Call, request: Any) -> Any:
     """Answer at once if `min_bytes` are there (or something is wrong), else when they are or `max_wait_ms` is over."""
@@ -46,7 +59,7 @@ async def fetch(call: Call, request: Any) -> Any:
         forgotten = [(_key(call, t), p) for t in request.forgotten_topics_data for p in t.partitions]
         try:
             session, incremental = call.broker.fetch_sessions.resolve(
-                request.session_id, request.session_epoch, wanted, forgotten
+                request.session_id, request.session_epoch, wanted, forgotten, by_id=call.version >= _BY_ID
             )
         except KafkaError as error:
             return _encode(call.version, [], error.code, NO_SESSION)
@@ -71,16 +84,16 @@ async def _poll(call: Call, request: Any, wanted: dict[Target, Any]) -> list[_Pa
     loop = asyncio.get_running_loop()
     deadline = loop.time() + max(request.max_wait_ms, 0) / 1000
     while True:
-        parts, size, failed = _read(call, request, wanted)
+        reading = _read(call, request, wanted)
         remaining = deadline - loop.time()
-        if failed or size >= request.min_bytes or remaining <= 0:
+        if reading.hopeless or reading.size >= request.min_bytes or remaining <= 0:
             break
-        await _growth(_logs(call, wanted), request.min_bytes - size, remaining)
-    for part in parts:
+        await _growth(reading.logs, request.min_bytes - reading.size, remaining)
+    for part in reading.parts:
         name = _topic_name(call, part.key) if part.data else None
         if name is not None:
             call.broker.metrics.fetched(name, count_records(part.data), len(part.data))
-    return parts
+    return reading.parts
 
 
 async def _growth(logs: list[PartitionLog], wanted: int, timeout: float) -> None:
@@ -121,10 +134,10 @@ def _what_changed(session: FetchSession, parts: list[_Part], *, incremental: boo
             told.append(part)
         if failed:
             session.sent.pop(target, None)
-        else:
+        elif target in session.partitions:
             session.sent[target] = offsets
-        if part.data and target in session.partitions:
-            session.rotate(target)
+            if part.data:
+                session.rotate(target)
     return told
 
 
@@ -146,34 +159,33 @@ def _find(call: Call, target: Target) -> PartitionLog:
     return log
 
 
-def _logs(call: Call, wanted: dict[Target, Any]) -> list[PartitionLog]:
-    return [_find(call, target) for target in wanted]
-
-
-def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> tuple[list[_Part], int, bool]:
-    """The response as of now, its size in log bytes, and whether any partition failed."""
+def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> _Reading:
+    """Read what is there. As in Kafka, a partition that does not exist hurries no answer in which others do."""
     budget = call.broker.budget.fetch_bytes(min(request.max_bytes, call.broker.options.fetch_max_bytes))
     committed = request.isolation_level == 1
-    parts = []
-    size, failed = 0, False
+    reading = _Reading()
+    failed = False
     for target, asked in wanted.items():
         part = _Part(*target)
+        reading.parts.append(part)
         try:
             log = _find(call, target)
-            if asked.current_leader_epoch > LEADER_EPOCH:
-                raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
-            _fill(part, log, asked, budget - size, committed, first=size == 0)
+        except KafkaError as error:
+            part.code = error.code
+            continue
+        reading.logs.append(log)
+        try:
+            _fill(part, log, asked, budget - reading.size, committed, first=reading.size == 0)
         except KafkaError as error:
             part.code, failed = error.code, True
-        size += len(part.data)
-        parts.append(part)
-    return parts, size, failed
+        reading.size += len(part.data)
+    reading.hopeless = failed or not reading.logs
+    return reading
 
 
 def _fill(part: _Part, log: PartitionLog, asked: Any, budget: int, committed: bool, *, first: bool) -> None:
-    part.end_offset = log.end_offset
-    part.stable_offset = log.stable_offset
-    part.start_offset = log.start_offset
+    if asked.current_leader_epoch > LEADER_EPOCH:
+        raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
     try:
         result = log.read(
             asked.fetch_offset, min(asked.partition_max_bytes, budget), committed=committed, whole_first=first
@@ -181,6 +193,9 @@ def _fill(part: _Part, log: PartitionLog, asked: Any, budget: int, committed: bo
     except OSError as error:
         raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
     part.data = result.data
+    part.end_offset = log.end_offset
+    part.stable_offset = log.stable_offset
+    part.start_offset = log.start_offset
     if committed:
         part.aborted = result.aborted
 

@@ -42,6 +42,9 @@ CREATE INDEX IF NOT EXISTS transactions_account_time ON transactions (account_id
 -- The dashboard and the figures of the README ask for fraud only.
 CREATE INDEX IF NOT EXISTS transactions_fraud ON transactions (event_time) WHERE is_fraud;
 
+-- Retention cuts by time.
+CREATE INDEX IF NOT EXISTS transactions_time ON transactions (event_time);
+
 CREATE TABLE IF NOT EXISTS fraud_alerts (
     alert_id         TEXT PRIMARY KEY,
     rule             TEXT NOT NULL,
@@ -150,7 +153,18 @@ CREATE TABLE IF NOT EXISTS consumer_offsets (
     PRIMARY KEY (group_id, topic, partition_no)
 );
 COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
-COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters';
+COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the payments cut';
+
+-- What was cut by age: `streamguard retention`.
+CREATE TABLE IF NOT EXISTS retention_cuts (
+    started_at TIMESTAMPTZ NOT NULL,
+    what       TEXT NOT NULL,
+    older_than TIMESTAMPTZ NOT NULL,
+    cut_by     TEXT NOT NULL,
+    row_count  BIGINT NOT NULL,
+    PRIMARY KEY (started_at, what)
+);
+COMMENT ON TABLE retention_cuts IS 'records read = rows stored + dead letters + the payments cut here';
 
 CREATE OR REPLACE VIEW account_risk_profile AS
 SELECT t.account_id,

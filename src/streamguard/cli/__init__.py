@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that must not pay."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "What the desk vouches for."),
     "rules": ("streamguard.cli.rules", "app", "The Python rules: active, shadow or off."),
+    "retention": ("streamguard.cli.retention", "app", "Cut old raw records, and old payments where asked for."),
     "psql": ("streamguard.cli.looking", "psql_app", "psql on the database; arguments are psql's own."),
     "status": ("streamguard.cli.looking", "status_app", "What runs, and how much it has stored."),
     "logs": ("streamguard.cli.looking", "logs_app", "What the processes said."),

@@ -10,6 +10,7 @@ from streamguard.database.tables import (
     DeadLetterRow,
     DecisionRow,
     FraudAlertRow,
+    RetentionCutRow,
     RuleModeRow,
     TransactionRow,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "DeadLetterRow",
     "DecisionRow",
     "FraudAlertRow",
+    "RetentionCutRow",
     "RuleModeRow",
     "TransactionRow",
     "is_outage",

@@ -167,3 +167,15 @@ class ConsumerOffsetRow(Base):
     next_offset: Mapped[int]
     records_read: Mapped[int] = mapped_column(server_default=text("0"))
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class RetentionCutRow(Base):
+    """What one run of `streamguard retention` has cut of one kind."""
+
+    __tablename__ = "retention_cuts"
+
+    started_at: Mapped[datetime] = mapped_column(primary_key=True)
+    what: Mapped[str] = mapped_column(primary_key=True)
+    older_than: Mapped[datetime]
+    cut_by: Mapped[str]
+    row_count: Mapped[int]

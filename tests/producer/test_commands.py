@@ -76,11 +76,17 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
     [
         (["batch", "--count", -5], "--count is -5: a number above 0 is needed"),
         (["batch", "--profile", "fr"], "unknown profile 'fr': choose br, generic-card, ke-mpesa, psp"),
-        (["batch", "--mix", "high_amount"], "--mix 'high_amount': write KIND=SHARE"),
+        (["batch", "--mix", "high_amount"], "--mix 'high_amount': write KIND=NUMBER, KIND being one of high_amount"),
         (["batch", "--mix", "phishing=0.1"], "unknown kind 'phishing': choose high_amount"),
+        (["batch", "--bad", "late"], "--bad 'late': write KIND=NUMBER, KIND being one of malformed, late"),
+        (["batch", "--bad", "late=-0.1"], "the rate of late is -0.1: it must lie between 0 and 1"),
         (["batch", "--bad", "late=2"], "the rate of late is 2.0: it must lie between 0 and 1"),
         (["batch", "--start", "noon"], "--start: 'noon' is no date and time such as 2026-01-05T12:00:00Z, nor now"),
-        (["batch", "--start", "2026-01-05", "--end", "2026-01-04"], "does not lie after the start"),
+        (
+            ["batch", "--start", "2026-01-05", "--end", "2026-01-04"],
+            "end, 2026-01-04 00:00:00 UTC, does not lie after the",
+        ),
+        (["batch", "--chargebacks", "--fraud-share", 0.9, "--to-file", "/dev/null/x.csv"], "cannot write /dev/null/x"),
         (["stream", "--tps", -3], "--tps is -3: a number above 0 is needed"),
         (["stream", "--tps", "nan"], "--tps is nan: a number above 0 is needed"),
         (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
@@ -124,10 +130,11 @@ def test_the_menu_leaves_at_the_end_of_input_and_on_quit() -> None:
 
 
 def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
-    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n5\n")
+    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n\n1\n5\n\nbr\n\nphishing=0.1\n5\n")
     assert outcome.returncode == 0
     assert "cannot read /none.csv" in outcome.stderr
     assert "--count is -2" in outcome.stderr
+    assert "unknown kind 'phishing': choose high_amount" in outcome.stderr
     assert outcome.stdout.rstrip().endswith("bye")
 
 

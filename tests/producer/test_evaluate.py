@@ -84,6 +84,10 @@ def test_an_alert_on_a_look_alike_is_counted_under_it() -> None:
     evaluation = scored([record], [alert("X", "1", "A", {"transaction_id": "t1"}, 0, 0, 5_000)])
     assert evaluation.false_alerts == {"family_trip": 1}
     assert evaluation.scores == {}
+    assert evaluation.lookalikes == {"family_trip": 1}
+    quiet = scored([record], [])
+    assert quiet.lines()[-1].split() == ["family_trip", "1", "0"]
+    assert json.loads(quiet.to_json())["lookalikes"] == {"family_trip": 1}
 
 
 def test_an_alert_on_what_was_not_read_is_unknown() -> None:

@@ -34,6 +34,12 @@ def test_commissions(kind: str, amount: float, commission: float) -> None:
     assert Commission(kind=kind, steps=STEPS).of(amount) == commission  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("steps", [((100, 0.1), (200, 0.2)), ((0, 0.1), (50, 0.1), (20, 0.1)), ((0, -0.1),)])
+def test_a_commission_whose_steps_do_not_rise_from_nothing_is_refused(steps: object) -> None:
+    with pytest.raises(ValidationError, match=r"the first must be 0, each further one higher|greater than or equal"):
+        Commission.model_validate({"kind": "tiered", "steps": steps})
+
+
 @given(st.floats(0.01, 1e6), st.floats(0.01, 1e6))
 def test_a_progressive_commission_never_falls_with_the_amount(a: float, b: float) -> None:
     progressive = Commission(kind="progressive", steps=STEPS)
@@ -76,6 +82,21 @@ def test_every_shipped_profile_hangs_together(name: str) -> None:
             "payments need a way to pay at the counter and one online",
         ),
         ({"cities": [{"name": "X", "country": "ZZ", "latitude": 0, "longitude": 0}]}, "country 'ZZ' is no ISO 3166"),
+        (
+            {"cities": [{"name": "X", "country": "BR", "latitude": 0, "longitude": 0, "weight": 0}]},
+            "cities need a weight above 0",
+        ),
+        ({"currencies": {"BRL": 0}}, "currencies need a weight above 0"),
+        ({"hours": [1] * 23 + [float("nan")]}, "hours.23: Input should be a finite number"),
+        ({"weekdays": [1] * 6 + [-1]}, "weekdays.6: Input should be greater than or equal to 0"),
+        ({"holidays": {"13-45": 2}}, "holiday '13-45' is no month and day such as 12-25"),
+        ({"pay_days": {"days": [40]}}, "pay_days.days.0: Input should be less than or equal to 31"),
+        ({"categories": {"x": {"weight": 1, "median": 5, "spread": 1, "min": 9, "max": 10}}}, "median 5 does not lie"),
+        ({"categories": {"x": {"weight": 0, "median": 5, "spread": 1, "max": 10}}}, "categories need a weight above 0"),
+        (
+            {"categories": {"x": {"weight": 1, "median": 5, "spread": 1, "max": 10, "online": True}}},
+            "categories need one that is not online",
+        ),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],
 )

@@ -52,6 +52,25 @@ def test_what_is_written_is_read_again_as_it_was(tmp_path: Path, name: str) -> N
     assert path.read_bytes() == written(tmp_path / ("again-" + name), records).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_commissions_are_written_and_read_again(tmp_path: Path, name: str) -> None:
+    records = batch(300, profile="psp")
+    assert {orjson.loads(r.value or b"")["commission_type"] for r in records} == {"flat", "tiered", "progressive"}
+    assert list(read_records(written(tmp_path / name, records))) == records
+
+
+def test_chargebacks_survive_json_lines_and_have_no_columns(tmp_path: Path) -> None:
+    records = batch(300, fraud_share=0.3, chargebacks=True)
+    assert sum(record.topic == "fraud_labels" for record in records) > 30
+    path = written(tmp_path / "out.jsonl", records)
+    assert list(read_records(path)) == records
+    with pytest.raises(InputError, match=r"a record of fraud_labels has no columns: write \.jsonl"):
+        written(tmp_path / "out.csv", records)
+    path.write_bytes(path.read_bytes().replace(b'"fraud_labels"', b'"fraud_alerts"', 1))
+    with pytest.raises(InputError, match="topic is 'fraud_alerts': only fraud_labels may be named"):
+        list(read_records(path))
+
+
 def test_bad_records_survive_json_lines(tmp_path: Path) -> None:
     records = batch(1000, bad={"malformed": 0.3, "duplicated": 0.1, "late": 0.1})
     again = list(read_records(written(tmp_path / "out.jsonl", records)))

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
+import orjson
 import pytest
 
 from streamguard.models import Transaction
@@ -14,6 +15,7 @@ from streamguard.producer.payments import Payment, PaymentMaker
 from streamguard.producer.population import Population
 from streamguard.producer.profile import load_profile
 from streamguard.producer.record import encode
+from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.scenarios import KINDS, MINUTE_MS, Stage, scenario
 
 START_MS = 1_767_614_412_345
@@ -38,6 +40,23 @@ def in_one_minute(payments: list[Payment]) -> int:
 
 def amounts(payments: list[Payment]) -> list[float]:
     return [payment.fields["amount"] for payment in payments]
+
+
+def test_who_is_on_a_trip_does_not_pay_at_home() -> None:
+    run = Run(Recipe(seed=2, customers=40, mix={**dict.fromkeys(KINDS, 0.0), "family_trip": 0.05}))
+    trips: dict[bytes, list[tuple[int, str]]] = {}
+    ordinary: list[tuple[bytes, int]] = []
+    for record in run.batch(6000, None, None, START_MS):
+        if record.lookalike:
+            city = orjson.loads(record.value or b"")["city"]
+            trips.setdefault(record.key, []).append((record.event_time, city))
+        else:
+            ordinary.append((record.key, record.event_time))
+    assert len(trips) > 20
+    for account, payments in trips.items():
+        for (first_ms, city), (last_ms, next_city) in pairwise(payments):
+            if city == next_city and last_ms - first_ms < 10 * 3_600_000:
+                assert not [at for key, at in ordinary if key == account and first_ms <= at <= last_ms]
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from itertools import pairwise
 from random import Random
-from statistics import median
+from statistics import median, stdev
 
 import pytest
 
@@ -50,6 +50,11 @@ def test_pay_days_and_holidays_multiply() -> None:
     wednesday, thursday_5th = noon_ms + 2 * DAY_MS, noon_ms + 3 * DAY_MS
     weekday = profile.weekdays[3] / profile.weekdays[2]
     assert intensity.at(thursday_5th) / intensity.at(wednesday) == pytest.approx(1.3 * weekday)
+    # 12 June 2026 is a Friday, 11 June the Thursday before it; only the first is a holiday.
+    friday, thursday = (noon_ms + days * DAY_MS for days in (102, 101))
+    assert intensity.at(friday) / intensity.at(thursday) == pytest.approx(
+        1.3 * profile.weekdays[4] / profile.weekdays[3]
+    )
 
 
 def test_gaps_are_exponential() -> None:
@@ -82,7 +87,7 @@ def test_amounts_are_log_normal_by_category(category: str) -> None:
     population = Population(profile, 3)
     maker = PaymentMaker(population, Random(3))
     merchant = next(merchant for merchant in population.merchants if merchant.category == category)
-    middling = population.customer(1)._replace(level=1.0)
+    middling = population.customer(1)._replace(level=1.0, spread=1.0)
     kind = profile.categories[category]
     amounts = [maker.amount(middling, merchant) for _ in range(8000)]
     assert kind.min <= min(amounts) and max(amounts) <= kind.max
@@ -91,6 +96,22 @@ def test_amounts_are_log_normal_by_category(category: str) -> None:
         kind.median / math.exp(kind.spread) < amount < kind.median * math.exp(kind.spread) for amount in amounts
     )
     assert inside / len(amounts) == pytest.approx(0.683, abs=0.03)
+
+
+def test_customers_differ_in_level_and_spread() -> None:
+    population = Population(load_profile("br"), 3)
+    people = [population.customer(number) for number in range(2000)]
+    assert median(person.level for person in people) == pytest.approx(1, rel=0.05)
+    assert max(person.level for person in people) > 3 * min(person.level for person in people)
+    assert 0.7 <= min(person.spread for person in people) < 0.72
+    assert 1.28 < max(person.spread for person in people) <= 1.3
+    maker = PaymentMaker(population, Random(3))
+    merchant = next(merchant for merchant in population.merchants if merchant.category == "clothing")
+    sigmas = []
+    for spread in (0.7, 1.3):
+        person = people[0]._replace(level=1.0, spread=spread)
+        sigmas.append(stdev(math.log(maker.amount(person, merchant)) for _ in range(2000)))
+    assert sigmas[1] / sigmas[0] == pytest.approx(1.3 / 0.7, rel=0.12)
 
 
 def test_few_customers_make_much_of_the_traffic_and_each_stays_the_same() -> None:

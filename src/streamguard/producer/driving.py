@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from streamguard.producer.record import Record
+from streamguard.producer.record import Record, utc
 from streamguard.producer.sinks import Sink
 from streamguard.producer.stopping import Stop, Stopped
 
@@ -113,7 +112,7 @@ def summary(tally: Tally, sink: Sink, rate_asked: float | None = None) -> list[s
     confirmed = f"all {sink.done}" if sink.acknowledged == sent else f"{sink.acknowledged:,} {sink.done}"
     lines = [f"sent {sent:,} records, {confirmed}, in {seconds:.1f} s ({sent / seconds:,.0f}/s)"]
     if tally.first_ms is not None:
-        lines.append(f"event time {_utc(tally.first_ms)} to {_utc(tally.last_ms)}")
+        lines.append(f"event time {utc(tally.first_ms)} to {utc(tally.last_ms)}")
     if rate_asked is not None and tally.transactions:
         lines.append(_rate_line(tally, rate_asked))
     for kind, count in [*tally.kinds.most_common(), *tally.other.most_common()]:
@@ -127,11 +126,3 @@ def _rate_line(tally: Tally, asked: float) -> str:
     off = abs(held - asked) / asked
     verdict = "held" if off <= 0.05 or tally.sending_s < 2 else f"NOT held, {100 * off:.0f} % off"
     return f"rate {held:,.1f}/s of {asked:,.1f}/s asked: {verdict}"
-
-
-def _utc(time_ms: int) -> str:
-    """An instant as a person reads it."""
-    try:
-        return datetime.fromtimestamp(time_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, OSError, ValueError):
-        return f"{time_ms} ms"

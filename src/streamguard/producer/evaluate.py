@@ -80,6 +80,7 @@ class Evaluation:
         self._mistaken_for: dict[str, str] = {}
         self._incidents: dict[str, _Incident] = {}
         self._kinds: defaultdict[str, KindScore] = defaultdict(KindScore)
+        self._honest: defaultdict[str, set[str]] = defaultdict(set)
         self.transactions = 0
 
     def add(self, record: Record) -> None:
@@ -89,6 +90,8 @@ class Evaluation:
         if record.label:
             self._add_fraud(record, alerts)
         else:
+            if record.lookalike:
+                self._honest[record.lookalike].add(record.incident or f"{record.key!r}@{record.event_time}")
             for alert_id in alerts:
                 if record.lookalike or alert_id not in self._mistaken_for:
                     self._mistaken_for[alert_id] = record.lookalike or "ordinary"
@@ -138,6 +141,11 @@ class Evaluation:
             self._mistaken_for.get(alert_id, "unknown") for alert_id in self._alerts if alert_id not in self._true
         )
 
+    @property
+    def lookalikes(self) -> dict[str, int]:
+        """How many stories of each kind of look-alike there were, alerted on or not."""
+        return {kind: len(stories) for kind, stories in sorted(self._honest.items())}
+
     def lines(self) -> list[str]:
         """The scorecard as a person reads it."""
         lines = [f"{self.transactions:,} transactions, {len(self._alerts):,} alerts"]
@@ -145,8 +153,11 @@ class Evaluation:
         for kind, score in self.scores.items():
             delay = "-" if score.median_delay_ms is None else f"{score.median_delay_ms / 1000:,.1f} s"
             lines.append(f"{kind:<22}{score.incidents:>10,}{score.caught:>8,}{100 * score.recall:>7.1f} %{delay:>14}")
-        lines.append(f"{'false alerts on':<22}{'alerts':>10}")
-        lines.extend(f"{kind:<22}{count:>10,}" for kind, count in self.false_alerts.most_common())
+        lines.append(f"{'false alerts on':<22}{'incidents':>10}{'alerts':>8}")
+        false_alerts, lookalikes = self.false_alerts, self.lookalikes
+        lines.extend(f"{kind:<22}{count:>10,}{false_alerts[kind]:>8,}" for kind, count in lookalikes.items())
+        others = (item for item in false_alerts.most_common() if item[0] not in lookalikes)
+        lines.extend(f"{kind:<22}{'-':>10}{count:>8,}" for kind, count in others)
         return lines
 
     def to_json(self) -> bytes:
@@ -163,6 +174,7 @@ class Evaluation:
             for kind, score in self.scores.items()
         }
         result = {"transactions": self.transactions, "alerts": len(self._alerts), "kinds": kinds}
+        result["lookalikes"] = self.lookalikes
         return orjson.dumps({**result, "false_alerts": dict(self.false_alerts)}, option=orjson.OPT_INDENT_2)
 
 

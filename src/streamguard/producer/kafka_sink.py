@@ -62,6 +62,8 @@ class KafkaSink:
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         self.sent = 0
         self._address = settings.kafka_bootstrap_servers
+        self._settings = settings
+        self._topics = set(extra_topics)
         self._topic = settings.transactions_topic
         self._say = say
         self._stop = stop or Stop()
@@ -137,6 +139,8 @@ class KafkaSink:
         if self._failed:
             raise self._refusal()
         self._watch()
+        if record.topic and record.topic not in self._topics:
+            self._make_topic(record.topic)
         try:
             partition = None if record.topic else self._partition(record.key)
             future = self._producer.send(
@@ -146,6 +150,19 @@ class KafkaSink:
             raise NotAcknowledged(f"a record could not be sent: {error}; {self._tally()}") from None
         self.sent += 1
         future.add_callback(self._on_ack).add_errback(self._on_error)
+
+    def _make_topic(self, name: str) -> None:
+        """Make sure of a topic that nobody announced (a replayed chargeback), as long as that takes."""
+        while True:
+            try:
+                ensure_topics(self._settings, extra=(name,))
+            except KafkaError as error:
+                if not error.retriable:
+                    raise NotAcknowledged(f"topic {name} cannot be made: {error}; {self._tally()}") from None
+                self._nap()
+                continue
+            self._topics.add(name)
+            return
 
     def finish(self) -> None:
         """Wait until all is acknowledged, as long as that takes; raises NotAcknowledged if a record was refused.

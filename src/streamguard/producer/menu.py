@@ -53,11 +53,12 @@ def _arguments(console: Console, choice: str) -> list[str]:
         arguments = ["batch", "--count", _ask(console, "How many", "1000")]
         arguments += _optional("--seed", _ask(console, "Seed (empty: a new one)", ""))
         arguments += ["--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
-        return arguments + _optional("--fraud-share", _ask(console, "Share of fraud (empty: the profile's)", ""))
+        return arguments + _ask_mix(console)
     if choice == "2":
         arguments = ["stream", "--tps", _ask(console, "Transactions per second", "10")]
         arguments += _optional("--duration", _ask(console, "Seconds (empty: until Ctrl-C)", ""))
-        return [*arguments, "--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
+        arguments += ["--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
+        return arguments + _ask_mix(console)
     if choice == "3":
         account = _ask(console, "Account", "BR-0000042")
         return ["velocity", "--account", account, "--count", _ask(console, "How many", "5")]
@@ -68,6 +69,13 @@ def _arguments(console: Console, choice: str) -> list[str]:
     if choice == "6":
         return ["preview", "--profile", _ask(console, f"Profile ({', '.join(profile_names())})", DEFAULT_PROFILE)]
     raise _Leave
+
+
+def _ask_mix(console: Console) -> list[str]:
+    """How much fraud, and of which kinds."""
+    arguments = _optional("--fraud-share", _ask(console, "Share of fraud (empty: the profile's)", ""))
+    question = "Mix, such as card_testing=0.05,high_amount=0.01 (empty: the profile's)"
+    return arguments + _optional("--mix", _ask(console, question, ""))
 
 
 def _optional(option: str, answer: str) -> list[str]:

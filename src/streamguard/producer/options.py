@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from streamguard.models import CURRENCIES
+from streamguard.producer.defects import DEFECTS
 from streamguard.producer.errors import InputError
 from streamguard.producer.replay import parse_time
+from streamguard.producer.scenarios import KINDS
 
 Profile = Annotated[str, typer.Option(help="br, generic-card, ke-mpesa, psp, or a .yaml file of your own.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same records, to the byte.")]
@@ -42,7 +44,8 @@ def read_shares(option: str, texts: Sequence[str] | None) -> dict[str, float]:
         try:
             shares[name.strip()] = float(number)
         except ValueError:
-            raise InputError(f"{option} {text!r}: write KIND=SHARE, such as high_amount=0.01") from None
+            kinds = DEFECTS if option == "--bad" else KINDS
+            raise InputError(f"{option} {text!r}: write KIND=NUMBER, KIND being one of {', '.join(kinds)}") from None
     return shares
 
 

@@ -16,6 +16,9 @@ from streamguard.producer.profile import City, PaymentKind
 
 Fields = dict[str, Any]
 
+_OTHER_DRAWS = 8
+_MOST_TRIPS = 10_000
+
 
 class Payment(NamedTuple):
     """A payment that will happen: `label` names the fraud it belongs to, `lookalike` the honest habit; else empty.
@@ -41,19 +44,42 @@ class PaymentMaker:
         self._online = _Kinds(self.profile.payments, "online")
         self._decimals = self.profile.decimals
         self._smallest = 10.0**-self._decimals
+        self._trips: dict[str, tuple[int, int]] = {}
         self._with_commission = any(category.commission for category in self.profile.categories.values())
 
-    def ordinary(self) -> Fields:
-        """What most payments are: somebody, somewhere usual, an amount of the merchant's category and their level."""
+    def ordinary(self, time_ms: int = 0) -> Fields:
+        """What most payments are: somebody, somewhere usual, an amount of the merchant's category and their level.
+
+        Who is on a trip at `time_ms` does not pay at home: somebody else does.
+        """
         customer = self.population.draw_customer(self.rng)
+        if self._trips:
+            for _ in range(_OTHER_DRAWS):
+                first_ms, last_ms = self._trips.get(customer.account_id, (0, -1))
+                if not first_ms <= time_ms <= last_ms:
+                    break
+                customer = self.population.draw_customer(self.rng)
         merchant = self.population.draw_merchant(self.rng, customer)
         return self.payment(customer, merchant, self.amount(customer, merchant))
 
+    def sends_away(self, customer: Customer, first_ms: int, last_ms: int) -> None:
+        """The customer makes no ordinary payments between these instants."""
+        if len(self._trips) >= _MOST_TRIPS:
+            over = sorted(self._trips, key=lambda account: self._trips[account][1])[: _MOST_TRIPS // 2]
+            for account in over:
+                del self._trips[account]
+        self._trips[customer.account_id] = (first_ms, last_ms)
+
+    def has_travelled(self, customer: Customer) -> bool:
+        """Whether there is a trip of theirs, past, present or planned."""
+        return customer.account_id in self._trips
+
     def amount(self, customer: Customer, merchant: Merchant) -> float:
-        """Log-normal by the merchant's category and the customer's level, within the category's limits."""
+        """Log-normal by the merchant's category, the customer's level and spread, within the category's limits."""
         kind = self.profile.categories[merchant.category]
+        sigma = kind.spread * customer.spread
         for _ in range(8):
-            value = customer.level * math.exp(merchant.log_median + kind.spread * self.rng.gauss(0.0, 1.0))
+            value = customer.level * math.exp(merchant.log_median + sigma * self.rng.gauss(0.0, 1.0))
             if kind.min <= value <= kind.max:
                 return self.money(value)
         return self.money(min(max(value, kind.min), kind.max))

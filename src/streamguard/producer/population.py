@@ -58,13 +58,15 @@ class Merchant:
 
 
 class Customer(NamedTuple):
-    """A person who pays. `level` multiplies the amounts; `merchants` are numbers into `Population.merchants`."""
+    """A person who pays. `level` multiplies the amounts and `spread` the sigma of their logarithm; `merchants` are
+    numbers into `Population.merchants`, the one used most first."""
 
     account_id: str
     city: int
     latitude: float
     longitude: float
     level: float
+    spread: float
     currency: str
     merchants: tuple[int, ...]
     devices: tuple[str, ...]
@@ -137,6 +139,8 @@ class Population:
             latitude=round(home.latitude + ((h2 >> 32 & 0xFFFF) / 65535 - 0.5) * 0.2, 5),
             longitude=round(home.longitude + ((h2 >> 48) / 65535 - 0.5) * 0.2, 5),
             level=math.exp(0.45 * bell),
+            # From people who always pay about the same (0.7) to those of whom anything may come (1.3).
+            spread=0.7 + 0.6 * (h1 >> 50) / 0x3FFF,
             currency=self._currencies[_pick(self._currency_weights, (h1 >> 22 & 0xFFFF) / 0x10000)],
             merchants=tuple(self._usual_merchant(mix(h3, n), city) for n in range(_USUAL_MERCHANTS)),
             devices=tuple(f"dev-{mix(h3, 100 + n) & 0xFFFFFFFF:08x}" for n in range(devices)),

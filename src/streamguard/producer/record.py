@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,3 +43,11 @@ class Record(NamedTuple):
 def encode(fields: dict[str, Any], label: str = "", lookalike: str = "", incident: str = "") -> Record:
     """A record of a transaction's fields: keyed by its account."""
     return Record(fields["account_id"].encode(), orjson.dumps(fields), fields["event_time"], label, lookalike, incident)
+
+
+def utc(time_ms: int) -> str:
+    """An instant (epoch milliseconds) as a person reads it."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"{time_ms} ms"

@@ -19,9 +19,10 @@ from typing import IO, Any
 
 import orjson
 
+from streamguard.producer.chargebacks import TOPIC as LABELS_TOPIC
 from streamguard.producer.errors import InputError
 from streamguard.producer.record import Record, encode
-from streamguard.producer.sinks import EXTRA_COLUMNS, FIELDS, file_kind
+from streamguard.producer.sinks import COMMISSION_FIELDS, EXTRA_COLUMNS, FIELDS, file_kind
 
 # The handbook, chapter 3, "Transaction data simulator": its three ways to inject fraud.
 HANDBOOK_SCENARIOS = {"0": "", "1": "high_amount", "2": "compromised_terminal", "3": "leaked_card"}
@@ -38,6 +39,7 @@ _NUMBERS: dict[str, Callable[[str], float]] = {
     "amount": float,
     "latitude": float,
     "longitude": float,
+    "commission": float,
     "event_time": int,
 }
 
@@ -190,7 +192,8 @@ class _OurRows:
     """Turns rows that `--to-file` wrote into the records they were."""
 
     def __init__(self, header: list[str]) -> None:
-        self._columns = [(n, name, _NUMBERS.get(name, str)) for n, name in enumerate(header) if name in FIELDS]
+        known = (*FIELDS, *COMMISSION_FIELDS)
+        self._columns = [(n, name, _NUMBERS.get(name, str)) for n, name in enumerate(header) if name in known]
         self._extra = [(n, name) for n, name in enumerate(header) if name in EXTRA_COLUMNS]
 
     def __call__(self, row: list[str]) -> Record:
@@ -220,7 +223,10 @@ def _json_records(file: IO[bytes]) -> Iterator[tuple[int, Record]]:
         if not isinstance(fields, dict):
             raise BadRow(number, "not a JSON object")
         extra = {name: str(fields.pop(name)) for name in EXTRA_COLUMNS if name in fields}
-        if "raw" in fields:
+        topic = str(fields.pop("topic", ""))
+        if topic:
+            record = _label_record(number, fields, topic)
+        elif "raw" in fields:
             raw = fields["raw"]
             value = None if raw is None else str(raw).encode("latin-1")
             record = Record(str(fields.get("key", "")).encode(), value, last_ms)
@@ -228,6 +234,16 @@ def _json_records(file: IO[bytes]) -> Iterator[tuple[int, Record]]:
             record = _json_record(number, fields, last_ms, lenient="defect" in extra)
         last_ms = record.event_time
         yield number, _marked(record, extra)
+
+
+def _label_record(number: int, fields: dict[str, Any], topic: str) -> Record:
+    """A chargeback, the only record beside transactions that a file may hold; raises BadRow."""
+    account, reported_at = fields.get("account_id"), fields.get("reported_at")
+    if topic != LABELS_TOPIC:
+        raise BadRow(number, f"topic is {topic!r}: only {LABELS_TOPIC} may be named")
+    if not isinstance(account, str) or not isinstance(reported_at, int):
+        raise BadRow(number, f"a record of {topic} needs account_id and reported_at")
+    return Record(account.encode(), orjson.dumps(fields), reported_at, topic=topic)
 
 
 def _marked(record: Record, extra: dict[str, str]) -> Record:

@@ -16,7 +16,7 @@ from streamguard.producer.pacing import Pacer, until
 from streamguard.producer.payments import PaymentMaker
 from streamguard.producer.population import Population, mix
 from streamguard.producer.profile import DEFAULT_PROFILE, Profile, load_profile
-from streamguard.producer.record import Record, encode
+from streamguard.producer.record import Record, encode, utc
 from streamguard.producer.scenarios import MINUTE_MS, Stage
 from streamguard.producer.simulator import SEEDED_START_MS, Mix, Simulator, known_kind, run_id
 
@@ -67,7 +67,7 @@ class Run:
             if self.recipe.seed is None:
                 start_ms = self._start_to_end_at(now_ms if end_ms is None else end_ms, rate, count)
         if end_ms is not None and end_ms <= start_ms:
-            raise InputError(f"the end ({end_ms} ms) does not lie after the start ({start_ms} ms)")
+            raise InputError(f"the end, {utc(end_ms)}, does not lie after the start, {utc(start_ms)}")
         slots = PoissonSlots(self.profile, rate, start_ms, Random(mix(self.seed, 2)))
         records = self._records(slots if end_ms is None else until(slots, end_ms), customers, start_ms, count)
         return self._chargebacks(records)

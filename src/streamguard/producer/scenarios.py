@@ -21,6 +21,7 @@ it consists of, in any order of time. Registering it is all that is needed; prof
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -46,8 +47,15 @@ class Stage:
         self.profile = maker.profile
 
     def victim(self) -> Customer:
-        """Anyone, the quiet ones as likely as the active ones: thieves do not choose by activity."""
-        return self.population.customer(self.rng.randrange(self.population.size))
+        """Anyone, the quiet ones as likely as the active ones: thieves do not choose by activity.
+
+        Travellers are left to their trips where there are others, or a trip would be told from home as well.
+        """
+        for _ in range(8):
+            customer = self.population.customer(self.rng.randrange(self.population.size))
+            if not self.maker.has_travelled(customer):
+                break
+        return customer
 
     def merchant(self, customer: Customer, online: bool = False) -> Merchant:
         """A merchant in the customer's town, or an online one."""
@@ -64,6 +72,14 @@ class Stage:
     def calm_amount(self, customer: Customer, merchant: Merchant) -> float:
         """An ordinary amount that stays under the high-amount limit."""
         return min(self.maker.amount(customer, merchant), self.money(self.profile.high_amount * 0.9))
+
+    def modest_amount(self, customer: Customer, merchant: Merchant) -> float:
+        """A calm amount that is not far above what the customer is used to pay, so that no rule of averages is hit."""
+        usual = [math.exp(self.population.merchants[number].log_median) for number in customer.merchants]
+        # How often each is visited: see Population.draw_merchant.
+        weights = [((n + 1) / len(usual)) ** 0.5 - (n / len(usual)) ** 0.5 for n in range(len(usual))]
+        habit = customer.level * sum(weight * median for weight, median in zip(weights, usual, strict=True))
+        return min(self.calm_amount(customer, merchant), self.money(2 * habit))
 
 
 Scenario = Callable[[Stage, int], Plan]
@@ -227,20 +243,24 @@ def family_trip(stage: Stage, start_ms: int) -> Plan:
     rng, traveller = stage.rng, stage.victim()
     cities = stage.profile.cities
     there = rng.randrange(len(cities))
+    if there == traveller.city:
+        there = (there + 1) % len(cities)
     plan, time_ms = Plan(), start_ms + rng.randrange(12 * HOUR_MS, 24 * HOUR_MS)
     for _ in range(rng.randint(4, 8)):
         merchant = stage.population.merchants[stage.population.merchant_near(rng.random(), there)]
-        amount = stage.calm_amount(traveller, merchant)
+        amount = stage.modest_amount(traveller, merchant)
         plan.append((time_ms, stage.maker.payment(traveller, merchant, amount, place=cities[there])))
         time_ms += rng.randrange(HOUR_MS, 10 * HOUR_MS)
+    stage.maker.sends_away(traveller, start_ms, plan[-1][0] + 12 * HOUR_MS)
     return plan
 
 
 def _outing(stage: Stage, start_ms: int, count: int, gap_ms: tuple[int, int], online: bool) -> Plan:
-    """`count` calm payments of somebody, each that much after the last."""
+    """`count` modest payments of somebody, each that much after the last."""
     customer, plan, time_ms = stage.victim(), Plan(), start_ms
     for _ in range(count):
-        plan.append((time_ms, _calm_payment(stage, customer, online)))
+        merchant = stage.merchant(customer, online)
+        plan.append((time_ms, stage.maker.payment(customer, merchant, stage.modest_amount(customer, merchant))))
         time_ms += stage.rng.randrange(*gap_ms)
     return plan
 

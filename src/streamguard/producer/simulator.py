@@ -110,7 +110,7 @@ class Simulator:
         if self._owed:
             self._owed -= 1
         else:
-            due.append(self._finish(Payment(slot_ms, self._maker.ordinary())))
+            due.append(self._finish(Payment(slot_ms, self._maker.ordinary(slot_ms))))
         return due
 
     def _perhaps_begin(self, slot_ms: int) -> None:

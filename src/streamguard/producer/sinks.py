@@ -18,6 +18,9 @@ from streamguard.producer.record import Record
 FIELDS: tuple[str, ...] = tuple(Transaction.model_fields)
 """The columns of a transaction, in the order of design section 4."""
 
+COMMISSION_FIELDS = ("commission_type", "commission")
+"""What payment service providers note beside a transaction; columns only where the first record has them."""
+
 EXTRA_COLUMNS = ("label", "lookalike", "incident", "defect")
 
 
@@ -43,7 +46,8 @@ class Sink(Protocol):
 class FileSink:
     """JSON lines or CSV, gzipped where the name ends in .gz; `replay` reads both.
 
-    A line is the transaction's own fields and, beside them, the `EXTRA_COLUMNS` that say something.
+    A line is the transaction's own fields and, beside them, the `EXTRA_COLUMNS` that say something. A record of another
+    topic (a chargeback) stands in JSON lines with its `topic`; a CSV has no columns for it.
     A value that is no JSON object stands in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
     """
 
@@ -63,8 +67,7 @@ class FileSink:
         self._file: Any = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if zipped else self._raw
         self._text = io.StringIO()
         self._csv = csv.writer(self._text, lineterminator="\n")
-        if self._kind == "csv":
-            self._file.write((",".join((*FIELDS, *EXTRA_COLUMNS)) + "\n").encode())
+        self._columns: tuple[str, ...] = ()
 
     @property
     def acknowledged(self) -> int:
@@ -72,8 +75,6 @@ class FileSink:
 
     def send(self, record: Record) -> None:
         """Write one line; raises NotAcknowledged if the disk is full, InputError for a value that has no columns."""
-        if record.topic:
-            return
         line = self._csv_line(record) if self._kind == "csv" else _json_line(record)
         try:
             self._file.write(line)
@@ -85,15 +86,28 @@ class FileSink:
         fields = _object(record.value)
         if fields is None:
             raise InputError("a malformed value has no columns: write .jsonl, or leave malformed out of --bad")
-        self._csv.writerow([fields.get(name) for name in FIELDS] + [getattr(record, name) for name in EXTRA_COLUMNS])
+        if record.topic:
+            raise InputError(f"a record of {record.topic} has no columns: write .jsonl, or leave out --chargebacks")
+        self._write_header(fields)
+        extra = [getattr(record, name) for name in EXTRA_COLUMNS]
+        self._csv.writerow([fields.get(name) for name in self._columns] + extra)
         line = self._text.getvalue().encode()
         self._text.seek(0)
         self._text.truncate()
         return line
 
+    def _write_header(self, fields: dict[str, Any]) -> None:
+        """The first line of a CSV, once."""
+        if not self._columns:
+            self._columns = (*FIELDS, *(name for name in COMMISSION_FIELDS if name in fields))
+            self._csv.writerow([*self._columns, *EXTRA_COLUMNS])
+
     def finish(self) -> None:
         """Write out what is buffered; raises NotAcknowledged if the disk does not take it."""
         try:
+            if self._kind == "csv" and not self._columns:
+                self._write_header({})
+                self._file.write(self._text.getvalue().encode())
             self._file.flush()
             self._raw.flush()
         except OSError as error:
@@ -126,7 +140,7 @@ def file_kind(path: Path) -> str:
 
 
 def _json_line(record: Record) -> bytes:
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = {"topic": record.topic} if record.topic else {}
     for name in EXTRA_COLUMNS:
         if value := getattr(record, name):
             extra[name] = value

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from streamguard.ksql import ast
-from streamguard.ksql.formats import find_format
 from streamguard.ksql.hashing import partition_for
 from streamguard.ksql.operators import aggregate, joins, stateless
 from streamguard.ksql.operators.base import Operator, Receive, Runtime
-from streamguard.ksql.operators.edges import Sink, StreamSource, TableSource
+from streamguard.ksql.operators.edges import Sink, StreamSource, TableSource, inner_key
 from streamguard.ksql.operators.record import InputRecord, Record
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import (
@@ -76,12 +75,16 @@ class Topology:
             return
         if type(node) in JOINS:
             if isinstance(node, ForeignKeyJoinNode):
+                # A row that a change on the right side brought about comes from that side's partition.
                 emit = self._by_key(node, emit)
             operator = JOINS[type(node)](node, self.runtime, emit)
             self.operators.append(operator)
             left, right = node.inputs
-            self._build(left, operator.left, needs_old=False)
-            self._build(right, operator.right, needs_old=False)
+            receive_left, receive_right = operator.left, operator.right
+            if _exchanges(node):
+                receive_left, receive_right = self._by_key(left, receive_left), self._by_key(right, receive_right)
+            self._build(left, receive_left, needs_old=False)
+            self._build(right, receive_right, needs_old=False)
             return
         operator, below_needs_old = self._operator(node, emit, needs_old)
         self.operators.append(operator)
@@ -151,15 +154,11 @@ class Topology:
         partitions = self.runtime.partitions
         if partitions == 1:
             return lambda values: 0
-        name = "KAFKA" if len(key) == 1 and key[0].type.base in find_format("KAFKA").supported_types else "JSON"
-        from streamguard.ksql.formats import FormatOptions
-
-        write = find_format(name).serializer(key, FormatOptions(), key=True)
+        write = inner_key(key)
         return lambda values: 0 if values is None else partition_for(write(values), partitions)
 
     def _by_key(self, node: Node, emit: Receive) -> Receive:
-        """Pass rows on in the partitions of their keys: a row that a change on the right side of a foreign-key join
-        brought about comes from that side's partition."""
+        """Pass rows on in the partitions of their keys, as they hash within the engine."""
         partition_of = self._partition_of(node.schema.key)
 
         def distribute(partition: int, records: list[Record]) -> None:
@@ -177,6 +176,25 @@ class Topology:
         if [c.name for c in below] == [getattr(k, "name", None) for k in node.keys] and not node.source.is_table:
             return None
         return self._partition_of(node.schema.key)
+
+
+def _exchanges(node: Node) -> bool:
+    """Whether the sides of a join have to be moved to meet: one has a new key, or their keys' bytes or partitions differ."""
+    left, right = node.inputs
+    return not isinstance(node, ForeignKeyJoinNode) and _placement(left) != _placement(right)
+
+
+def _placement(node: Node) -> object:
+    """What decides the partition of a node's rows: the format and partitions of a topic, or the engine's own hashing."""
+    match node:
+        case SourceNode():
+            return node.source.key_format.name, node.source.partitions
+        case SelectKeyNode() | ForeignKeyJoinNode():
+            return "inner"
+        case _ if type(node) in JOINS and _exchanges(node):
+            return "inner"
+        case _:
+            return _placement(node.inputs[0])
 
 
 def _chain(node: Node) -> Iterator[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
@@ -13,14 +13,12 @@ from streamguard.ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard.ksql.functions.resolve import find
 from streamguard.ksql.plan import AggregateCall, AggregateNode, FilterNode, Node, grace_ms
 from streamguard.ksql.planning import projection
+from streamguard.ksql.planning.context import Context, check_predicate, name_of, refuse_window_bounds
 from streamguard.ksql.planning.names import WINDOW_BOUNDS
 from streamguard.ksql.planning.projection import Item, KeyInfo
 from streamguard.ksql.schema import Column, Schema
 from streamguard.ksql.transform import calls, column_refs, rewrite
 from streamguard.ksql.types import BIGINT
-
-if TYPE_CHECKING:
-    from streamguard.ksql.planning.planner import Context
 
 PLAIN_STATE = frozenset({"COUNT", "MAX", "MIN", "SUM", "SUM_LIST"})
 """Aggregates whose state is one plain value. That of the others is an array, a map or a struct, which the internal topics
@@ -85,7 +83,7 @@ class _Aggregation:
             node = FilterNode(node.schema, node, having, "HAVING")
         self.context.names.synthetic_keys.update(c.name for c in node.schema.value)
         shown = tuple(format_expression(e) for e in self.query.group_by)
-        changed = [projection_name(e) for e in self.group_by] != [c.name for c in self.node.schema.key]
+        changed = [name_of(e) for e in self.group_by] != [c.name for c in self.node.schema.key]
         return node, KeyInfo(self.keys, "grouping", shown, changed=changed), rewritten
 
     # --- checks -------------------------------------------------------------------------------------------------------
@@ -122,8 +120,6 @@ class _Aggregation:
             )
 
     def _check_having(self, node: Node, having: ast.Expression) -> None:
-        from streamguard.ksql.planning.planner import check_predicate
-
         try:
             check_predicate(self.context, node, having, "HAVING")
         except KsqlError as error:
@@ -150,15 +146,13 @@ class _Aggregation:
             self._refuse_ungrouped(items)
         refuse_unless_scalar(self.query.group_by, "GROUP BY")
         if self.query.window is not None:
-            from streamguard.ksql.planning.planner import refuse_window_bounds
-
             refuse_window_bounds(self.query.group_by)
         names = self.context.names
         self.group_by = tuple(names.resolve(e, "GROUP BY") for e in self.query.group_by)
         used = {c.name for b in names.bindings for c in b.source.schema}
         columns: list[Column] = []
         for written, expression in zip(self.query.group_by, self.group_by, strict=True):
-            name = projection_name(expression)
+            name = name_of(expression)
             if name is None or any(c.name == name for c in columns):
                 name = self._alias_of(items, written) or projection.unused_name(used)
                 used.add(name)
@@ -227,8 +221,6 @@ class _Aggregation:
         if self.query.having is None:
             return None
         if self.query.window is not None:
-            from streamguard.ksql.planning.planner import refuse_window_bounds
-
             refuse_window_bounds((self.query.having,))
         resolved = self.context.names.resolve(self.query.having, "HAVING")
         new, loose = self._over_results(resolved)
@@ -262,8 +254,6 @@ class _Aggregation:
             for inner in self._aggregates_in(argument):
                 raise KsqlError(f"Aggregate functions can not be nested: {call.name}({inner.name}())")
         if self.query.window is not None and any(r.name in WINDOW_BOUNDS for r in column_refs(call)):
-            from streamguard.ksql.planning.planner import refuse_window_bounds
-
             refuse_window_bounds((call,))
         if call not in self.calls:
             self.calls.append(call)
@@ -311,13 +301,6 @@ def _check_constants(call: ast.FunctionCall, codes: Sequence[Code | None], resol
                 f"Parameter {i + 1} passed to function {call.name} must be a literal constant, but was expression: "
                 f"'{format_expression(call.args[i])}'"
             )
-
-
-def projection_name(expression: ast.Expression) -> str | None:
-    """The name a grouping expression gives its key column, if it is a column or a field."""
-    if isinstance(expression, ast.ColumnRef):
-        return expression.name
-    return expression.field if isinstance(expression, ast.Dereference) else None
 
 
 def aggregate_arguments(call: ast.FunctionCall, literals: dict[int, Any]) -> tuple[ast.Expression, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
@@ -18,14 +17,12 @@ from streamguard.ksql.plan import (
     StreamTableJoinNode,
     TableTableJoinNode,
 )
+from streamguard.ksql.planning.context import Context
 from streamguard.ksql.planning.names import Binding
 from streamguard.ksql.planning.projection import KeyInfo, type_or_refuse
 from streamguard.ksql.schema import Column, Schema, refuse_map_key
 from streamguard.ksql.transform import column_refs
 from streamguard.ksql.types import SqlType
-
-if TYPE_CHECKING:
-    from streamguard.ksql.planning.planner import Context
 
 WINDOWED_ISSUE = "See https://github.com/confluentinc/ksql/issues/4385."
 

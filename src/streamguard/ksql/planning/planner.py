@@ -19,16 +19,16 @@ from streamguard.ksql.catalog import Catalog, WindowInfo
 from streamguard.ksql.datetimes import parse_timestamp
 from streamguard.ksql.errors import EvaluationError, KsqlError
 from streamguard.ksql.expressions.compiler import Compiler
-from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard.ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard.ksql.planning import aggregation, joins, projection
+from streamguard.ksql.planning.context import Context, check_predicate, name_of
 from streamguard.ksql.planning.names import WINDOW_BOUNDS, Names, PlainError, bind
 from streamguard.ksql.planning.projection import Item, KeyInfo, Projection
-from streamguard.ksql.schema import ROWTIME, SYSTEM_COLUMNS, Column, Schema
+from streamguard.ksql.schema import ROWTIME, Column, Schema
 from streamguard.ksql.transform import calls, column_refs, rewrite
-from streamguard.ksql.types import BIGINT, BOOLEAN, SqlType
+from streamguard.ksql.types import BIGINT, SqlType
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,6 @@ class PlannedQuery:
     @property
     def is_table(self) -> bool:
         return self.node.is_table
-
-
-@dataclass
-class Context:
-    """What the stages of planning share."""
-
-    query: ast.Query
-    catalog: Catalog
-    config: Mapping[str, Any]
-    names: Names
-    persistent: bool
-    sink: str
-    needed: frozenset[str]
-    stars: frozenset[str | None]
-
-    def compiler(self, node: Node) -> Compiler:
-        return Compiler(Scope(node.schema.value, self.config))
-
-    def wants(self, alias: str, column: Column) -> bool:
-        """Whether the query may use this column of this source."""
-        starred = None in self.stars or alias in self.stars
-        if column.name in WINDOW_BOUNDS:
-            # A star shows the bounds in a join, and to whoever asks in person.
-            starred = starred and (self.names.is_join or not self.persistent)
-        elif column.name in SYSTEM_COLUMNS:
-            starred = False
-        return starred or self.names.internal(alias, column.name) in self.needed
 
 
 def plan_query(
@@ -178,21 +151,6 @@ def _where(context: Context, node: Node) -> Node:
     return FilterNode(node.schema, node, predicate)
 
 
-def check_predicate(context: Context, node: Node, predicate: ast.Expression, clause: str) -> None:
-    """Refuse a predicate that is not a BOOLEAN, or has no type at all, with the clause in the message."""
-    shown = format_expression(predicate)
-    try:
-        found = context.compiler(node).type_of(predicate)
-    except KsqlError as error:
-        raise KsqlError(
-            f"Error in {clause} expression: {error.message}\nStatement: {shown}\nStatement: {shown}"
-        ) from None
-    if found != BOOLEAN:
-        raise KsqlError(
-            f"Type error in {clause} expression: Should evaluate to boolean but is {shown} ({found}) instead."
-        )
-
-
 def with_times(condition: ast.Expression) -> ast.Expression:
     """String literals that ROWTIME and the window bounds are compared with, as points in time (BIGINT)."""
 
@@ -282,7 +240,7 @@ def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item])
         resolved = tuple(context.names.resolve(e, "PARTITION BY") for e in expressions)
     except KsqlError as error:
         raise _explain_partition_by(error, expressions) from None
-    if [_name_of(e) for e in resolved] == [c.name for c in node.schema.key]:
+    if [name_of(e) for e in resolved] == [c.name for c in node.schema.key]:
         return node, KeyInfo(key.columns, "partitioning", _qualified(context, expressions), changed=False), items
     compiler = context.compiler(node)
     used = {c.name for c in node.schema.value}
@@ -304,7 +262,7 @@ def _no_repartition(node: Node, expressions: tuple[ast.Expression, ...]) -> Ksql
 
 def _key_column(compiler: Compiler, expression: ast.Expression, used: set[str]) -> Column:
     """The column that an expression of PARTITION BY makes; the name of one without a name is added to `used`."""
-    name = _name_of(expression)
+    name = name_of(expression)
     if name is None:
         name = projection.unused_name(used)
         used.add(name)
@@ -322,20 +280,3 @@ def _explain_partition_by(error: KsqlError, expressions: tuple[ast.Expression, .
 
 def _qualified(context: Context, expressions: tuple[ast.Expression, ...]) -> tuple[str, ...]:
     return tuple(format_expression(context.names.qualify(e)) for e in expressions)
-
-
-def _name_of(expression: ast.Expression) -> str | None:
-    """The name that a key column takes over from its expression: a column's, or a field's."""
-    if isinstance(expression, ast.ColumnRef):
-        return expression.name
-    return expression.field if isinstance(expression, ast.Dereference) else None
-
-
-def refuse_window_bounds(expressions: tuple[ast.Expression, ...]) -> None:
-    """In windowed aggregations the bounds exist only in the SELECT clause."""
-    for ref in column_refs(expressions):
-        if ref.name in WINDOW_BOUNDS:
-            raise KsqlError(
-                f"Window bounds column {ref.name} can only be used in the SELECT clause of windowed aggregations "
-                "and can not be passed to aggregate functions."
-            )

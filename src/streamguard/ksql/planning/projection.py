@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.formatter import format_expression
 from streamguard.ksql.plan import Node
+from streamguard.ksql.planning.context import Context
 from streamguard.ksql.planning.names import WINDOW_BOUNDS, Binding, Names
 from streamguard.ksql.schema import SYSTEM_COLUMNS, Column, Schema
 from streamguard.ksql.types import SqlType, Struct
-
-if TYPE_CHECKING:
-    from streamguard.ksql.planning.planner import Context
 
 KEY_MISSING = "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\n"
 

@@ -148,6 +148,19 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
     return Producer(config, logger=client_log)
 
 
+def close_producer(client: Producer, *, transactional: bool = False) -> None:
+    """Let go of a producer at once, with what it has not sent. One that lingers goes on asking for its topics, which on
+    a broker that creates topics by themselves brings deleted ones back.
+
+    A transactional one is left to the collector: its `close` first aborts, which waits for a broker that may be gone.
+    """
+    client.purge()
+    client.flush(0)
+    close = getattr(client, "close", None)  # since confluent-kafka 2.12
+    if close is not None and not transactional:
+        close()
+
+
 def client_time(time_ms: int) -> int:
     """A record's time as librdkafka takes it: 0 means now to it, so the first millisecond of 1970 becomes the second.
     A negative time means now to us: stored as it is, it would leave the record without a time, and compaction without

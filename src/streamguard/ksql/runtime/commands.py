@@ -67,6 +67,9 @@ class CommandLog:
         self.next_offset = offset + 1
         return offset
 
+    def close(self) -> None:
+        self._inserter.close()
+
 
 def _command(offset: int, value: bytes | None) -> Command | None:
     """A record of the topic as a command; None, with a word in the log, for what is none."""

@@ -55,3 +55,6 @@ class Inserter:
             raise KafkaUnavailable(f"Could not write the record into topic {topic}: {why}")
         offset: int = result[1]
         return offset
+
+    def close(self) -> None:
+        clients.close_producer(self._producer)

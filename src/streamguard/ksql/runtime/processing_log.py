@@ -151,15 +151,18 @@ class ProcessingLog:
         try:
             self._producer.produce(entry.topic, value=entry.value, timestamp=entry.time)
             self._producer.poll(0)
-        except (BufferError, KafkaException):
+        except (BufferError, KafkaException, RuntimeError):  # no room, no log, or closed already
             self.left_out += 1
 
     def flush(self) -> None:
         """Wait until all that was logged is on disk, but no longer than FLUSH_S."""
-        left = self._producer.flush(FLUSH_S)
+        try:
+            left = self._producer.flush(FLUSH_S)
+        except RuntimeError:  # closed already
+            return
         if left:
             log.warning("%d entries of the processing log are still to be written", left)
 
     def close(self) -> None:
         self._producer.flush(FLUSH_S)
-        self._producer.purge()
+        clients.close_producer(self._producer)

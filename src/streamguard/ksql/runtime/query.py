@@ -192,8 +192,7 @@ class QueryRunner:
             with self.lock:
                 self.topology = None
             consumer.close()
-            producer.purge()
-            producer.flush(0)
+            clients.close_producer(producer, transactional=self.exactly_once)
 
     def _partitions(self) -> dict[str, int]:
         known = self._topics.all()

@@ -55,6 +55,7 @@ class KafkaRuntime:
         self.cluster_id = self._wait_for_log()
         self.engine = Engine(self._topics, dict(config or {}))
         self._runners: dict[str, QueryRunner] = {}
+        self._closed = False
         log_topic = names.processing_log_topic(service_id)
         self._topics.create(log_topic, 1, {})
         self._report = ProcessingLog(bootstrap_servers, log_topic)
@@ -285,6 +286,9 @@ class KafkaRuntime:
         return {"metastore": True, "kafka": kafka, "commandRunner": kafka}
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._watcher.stop()
         runners = list(self._runners.values())
         for runner in runners:
@@ -292,6 +296,8 @@ class KafkaRuntime:
         for runner in runners:
             runner.stop()
         self._report.close()
+        self._inserter.close()
+        self._commands.close()
 
 
 def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:

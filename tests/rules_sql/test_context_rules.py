@@ -132,9 +132,10 @@ def test_a_generated_day_gives_what_the_plain_reading_gives(tmp_path: Path) -> N
     done = subprocess.run([*command, "--to-file", str(file)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     payments = [orjson.loads(line) for line in file.read_bytes().splitlines()]
-    for pay in payments:
-        # Few accounts with many payments each, from the devices of all who share one.
+    for number, pay in enumerate(payments):
+        # Few accounts with many payments each, from the devices of all who share one; and a whole day long.
         pay["account_id"] = f"A{int(pay['account_id'][-4:]) % 200}"
+        pay["event_time"] += number * DAY_MS // len(payments)
     for rule, reading in (("NIGHT_AMOUNT", nights), ("NEW_DEVICE", new_devices)):
         made = box()
         for pay in payments:

@@ -19,6 +19,8 @@ from rich.table import Table
 
 from streamguard.config.settings import get_settings
 
+BOOTSTRAP_TIMEOUT_MS = 5000
+
 topics_app = typer.Typer(help="Topics of the cluster: list, describe, create, alter, delete.", no_args_is_help=True)
 groups_app = typer.Typer(help="Consumer groups: list, describe with lag, reset, delete.", no_args_is_help=True)
 
@@ -34,7 +36,9 @@ def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
     """An admin client; what goes wrong becomes one sentence and exit code 1."""
     address = bootstrap or get_settings().kafka_bootstrap_servers
     try:
-        client = KafkaAdminClient(bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=5000)
+        client = KafkaAdminClient(
+            bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
+        )
     except KafkaError as error:
         raise _failure(f"No Kafka answers at {address}: {error}.") from error
     try:

@@ -62,7 +62,8 @@ def test_groups(shared_broker: BrokerProcess, topic: str) -> None:
     assert f"There is no group {topic}." in run(groups_app, address, "describe", topic, code=1)
 
 
-def test_no_broker_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_broker_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamguard.admin.BOOTSTRAP_TIMEOUT_MS", 500)
     address = f"127.0.0.1:{free_port()}"
     said = run(topics_app, address, "list", code=1)
     assert said.startswith(f"No Kafka answers at {address}")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import confluent_kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
@@ -38,44 +36,6 @@ def read_all(address: str, topic: str, partition: int = 0) -> list[bytes]:
     values = poll_until(consumer, lambda _: consumer.position(tp) >= end)
     consumer.close()
     return values
-
-
-def test_acknowledged_records_survive_kills_once_and_in_order(broker: BrokerProcess, topic: str) -> None:
-    acknowledged: list[bytes] = []
-    failed: list[object] = []
-
-    def delivered(error: object, message: confluent_kafka.Message) -> None:
-        (failed if error else acknowledged).append(message.value())
-
-    producer = confluent_kafka.Producer(
-        {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 1, "log_level": 0}
-    )
-    killer = threading.Event()
-
-    def kill_three_times() -> None:
-        try:
-            for _ in range(3):
-                time.sleep(0.5)
-                broker.kill()
-                broker.start()
-        finally:
-            killer.set()
-
-    thread = threading.Thread(target=kill_three_times)
-    thread.start()
-    number = 0
-    try:
-        while not killer.is_set():
-            producer.produce(topic, value=b"%d" % number, on_delivery=delivered)
-            number += 1
-            producer.poll(0)
-            time.sleep(0.0002)
-    finally:
-        thread.join()
-    assert producer.flush(30) == 0
-    assert not failed
-    assert read_all(broker.address, topic) == [b"%d" % i for i in range(number)]
-    assert len(acknowledged) == number
 
 
 def test_kafka_python_goes_on_after_a_kill(broker: BrokerProcess, topic: str) -> None:

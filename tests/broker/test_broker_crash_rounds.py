@@ -122,7 +122,7 @@ def read_partition(address: str, partition: int) -> list[str]:
     deadline = time.monotonic() + 60
     while True:
         assert time.monotonic() < deadline, f"{len(values)} records of partition {partition} and no end in 60 s"
-        for message in consumer.consume(10_000, 1.0):
+        for message in consumer.consume(10_000, 0.1):
             if message.error() is None:
                 values.append(message.value().decode())
             elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:

@@ -26,7 +26,7 @@ def last_values(address: str, topic: str) -> dict[bytes, bytes]:
     )
     reader.assign([Tp(topic, 0, 0)])
     values = {}
-    while messages := reader.consume(1000, 1.0):
+    while messages := reader.consume(1000, 0.3):
         values.update({m.key(): m.value() for m in messages if m.error() is None})
     reader.close()
     return values
@@ -38,7 +38,18 @@ def test_kafka_streams_counts_exactly_once(broker: BrokerProcess, tmp_path: Path
     producer.produce(topic, b"a", b"k")
     producer.produce(f"{topic}-out", b"0", b"none")
     producer.flush()
-    command = ["java", "-Xmx256m", "-cp", f"{jars()}/*", str(source), broker.address, f"app-{topic}", topic]
+    command = [
+        "java",
+        "-Xmx256m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-cp",
+        f"{jars()}/*",
+        str(source),
+        broker.address,
+        f"app-{topic}",
+        topic,
+    ]
     log = (tmp_path / "streams").open("wb")
     with log, subprocess.Popen([*command, f"{topic}-out", str(tmp_path / "state")], stdout=log, stderr=log) as app:
         try:

@@ -1,4 +1,7 @@
-"""Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files stay where they are."""
+"""Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files stay where they are.
+
+Ten minutes with --soak; STREAMGUARD_SOAK_SECONDS makes it shorter, to see that it works, or longer.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import os
 import random
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -15,12 +20,28 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.support.broker import BrokerProcess
 
 TOPICS = [f"soak-{i}" for i in range(64)]
+WRITERS, READERS = 40, 60
 SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "3000000"}
 
 
-def open_files(broker: BrokerProcess) -> int:
+SOAK_SECONDS = float(os.environ.get("STREAMGUARD_SOAK_SECONDS", "600"))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The broker at one moment. `open_files` are those that are no connections."""
+
+    memory_mb: float
+    open_files: int
+    connections: int
+
+
+def look_at(broker: BrokerProcess) -> Sample:
     assert broker.process is not None
-    return len(os.listdir(f"/proc/{broker.process.pid}/fd"))
+    folder = Path(f"/proc/{broker.process.pid}/fd")
+    found = psutil.Process(broker.process.pid).net_connections("tcp")
+    connections = sum(connection.status == psutil.CONN_ESTABLISHED for connection in found)
+    return Sample(broker.resident_mb(), len(list(folder.iterdir())) - connections, connections)
 
 
 def write(address: str, stop: threading.Event, seed: int, failures: list[str]) -> None:
@@ -67,8 +88,8 @@ def read(address: str, stop: threading.Event, seed: int, failures: list[str]) ->
         consumer.close()
 
 
-def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> list[tuple[float, int]]:
-    """Run the load; (resident MB, open files) once a second in the last half."""
+def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> list[Sample]:
+    """Run the load; a sample of each second in the last half."""
     admin = AdminClient({"bootstrap.servers": broker.address})
     for future in admin.create_topics([NewTopic(name, 3, 1, config=SETTINGS) for name in TOPICS]).values():
         future.result(30)
@@ -87,7 +108,7 @@ def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> l
         while time.monotonic() - started < seconds:
             time.sleep(1)
             if time.monotonic() - started > seconds / 2:
-                samples.append((broker.resident_mb(), open_files(broker)))
+                samples.append(look_at(broker))
     finally:
         stop.set()
     for thread in threads:
@@ -110,14 +131,17 @@ def start(tmp_path: Path) -> BrokerProcess:
 
 def test_a_short_mixed_load(tmp_path: Path) -> None:
     with start(tmp_path) as broker:
-        samples = load(broker, 8, writers=4, readers=4)
-        assert max(memory for memory, _ in samples) < 120
+        samples = load(broker, 5, writers=4, readers=4)
+        assert max(sample.memory_mb for sample in samples) < 120
 
 
 @pytest.mark.soak
 def test_ten_minutes_of_mixed_load(tmp_path: Path) -> None:
     with start(tmp_path) as broker:
-        samples = load(broker, 600, writers=40, readers=60)
-        assert steady([memory for memory, _ in samples]), samples[:: len(samples) // 20]
-        assert steady([float(files) for _, files in samples]), samples[:: len(samples) // 20]
-        assert max(memory for memory, _ in samples) < 160
+        samples = load(broker, SOAK_SECONDS, writers=WRITERS, readers=READERS)
+        course = samples[:: max(1, len(samples) // 20)]
+        print(*course, sep="\n")
+        assert steady([sample.memory_mb for sample in samples]), course
+        assert steady([float(sample.open_files) for sample in samples]), course
+        assert max(sample.memory_mb for sample in samples) < 160, course
+        assert max(sample.connections for sample in samples) >= 200, course

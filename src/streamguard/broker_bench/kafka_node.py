@@ -74,8 +74,17 @@ def jars(version: str = KAFKA_VERSION) -> Path:
 
 
 def java_tool(main: str, *arguments: str, heap: str = "256m", timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run one of Kafka's own command-line tools."""
-    command = ["java", f"-Xmx{heap}", "-cp", f"{jars()}/*", main, *arguments]
+    """Run one of Kafka's own command-line tools; they are short-lived, so the JVM is told not to prepare for a long life."""
+    command = [
+        "java",
+        f"-Xmx{heap}",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-cp",
+        f"{jars()}/*",
+        main,
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
@@ -97,7 +106,7 @@ class KafkaProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "server.properties"
         config.write_text(_PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         formatted = java_tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
         if formatted.returncode:
             raise RuntimeError(formatted.stderr)

@@ -44,7 +44,7 @@ class RunningEngine:
         for statement in parse_statements(text):
             if isinstance(statement, ast.InsertValues):
                 with self.runtime.lock:
-                    record = insert_values_record(statement, self.runtime.engine.catalog, self.config, lambda: 1_000)
+                    record = insert_values_record(statement, self.runtime.engine.catalog, self.config, now_ms)
                 self.runtime.insert(record)
             else:
                 results.append(self.runtime.submit(statement, given, statement.text))
@@ -75,6 +75,10 @@ class RunningEngine:
             assert time.monotonic() < deadline, f"not settled after {seconds} s: {stats}"
             before = now
             time.sleep(0.1)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def query_of(text: str) -> ast.Query:

@@ -39,6 +39,8 @@ Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
 BATCH = 1_000
 """The most records that are taken from a consumer at once."""
+SETTLE_S = 5.0
+"""How long a topic may take to show, or to be gone, once Kafka has created or deleted it."""
 LAST_WORDS_S = 10.0
 """How long a query that is told to stop still waits for the log."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
@@ -302,6 +304,7 @@ class KafkaTopics:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise KsqlError(f"Topic '{name}' could not be created: {error.args[0].str()}") from error
+        self._wait_for(name, there=True)
 
     def delete(self, name: str) -> None:
         """Delete a topic; one that is not there is no error."""
@@ -311,6 +314,13 @@ class KafkaTopics:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise KsqlError(f"Topic '{name}' could not be deleted: {error.args[0].str()}") from error
+        self._wait_for(name, there=False)
+
+    def _wait_for(self, name: str, *, there: bool) -> None:
+        """Wait until the broker says what its controller has already decided: the next statement asks the broker."""
+        deadline = time.monotonic() + SETTLE_S
+        while (self.partitions(name) is not None) != there and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
         """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up

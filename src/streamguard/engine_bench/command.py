@@ -21,6 +21,7 @@ from rich.table import Table
 from streamguard.broker_bench.node import OurBroker, resident_mb
 from streamguard.deploy import deploy
 from streamguard.deploy.state import Server
+from streamguard.engine_bench.latency import measure_latency, percentile
 from streamguard.engine_bench.processes import EngineProcess, cpu_seconds, pin
 from streamguard.ksql.runtime import names
 from streamguard.ksql.runtime.clients import KafkaTopics
@@ -136,8 +137,14 @@ def engine(
     accounts: Annotated[int, typer.Option(min=1)] = 100_000,
     rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
     pinned: Annotated[bool, typer.Option(help="Keep engine and ceiling on one core each time.")] = True,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Measure event to alert at 1,000 a second instead.")
+    ] = False,
 ) -> None:
     """The engine with all its rules, beside a bare consumer that only decodes the same records."""
+    if latency:
+        print_latency(rules)
+        return
     core = 0 if pinned else None
     with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "log") as node:
         fill(node.address, records, accounts)
@@ -150,4 +157,20 @@ def engine(
     table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
     table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
     table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
+    Console(width=110).print(table)
+
+
+def print_latency(rules: Path, seconds: float = 20.0) -> None:
+    """From a payment to its alert on the topic, in milliseconds, for each rule."""
+    with (
+        tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder,
+        OurBroker(Path(folder) / "log") as node,
+        EngineProcess(Path(folder) / "ksqldb", node.address) as engine,
+    ):
+        deploy(Server(engine.url), [rules])
+        found = measure_latency(node.address, seconds=seconds)
+    table = Table("rule", "alerts", "p50 ms", "p95 ms", "p99 ms", "longest ms", box=None)
+    for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
+        shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
+        table.add_row(rule, str(len(values)), *shares)
     Console(width=110).print(table)

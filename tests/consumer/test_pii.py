@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -186,3 +188,25 @@ def test_an_alert_and_its_payment_have_one_account(account: str, mode: str) -> N
     assert kept.account_id == protection.value("account", account)
     if account not in ("HIGH", "VELOCITY", "7"):
         assert kept.alert_id == f"HIGH_VELOCITY:{kept.account_id}:7"
+
+
+def test_the_command_line_takes_clear_values_and_stored_ones(desk: Desk) -> None:
+    token = all_of("token").value("device", DEVICE)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "DATABASE_URL": desk.postgres.url(),
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "STREAMGUARD_PII_DEVICE": "token",
+        "STREAMGUARD_PII_KEY": KEY,
+    }
+
+    def say(*words: str) -> str:
+        command = [sys.executable, "-m", "streamguard.cli", "blacklist", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert say("add", "device", DEVICE, "--reason", "rooted") == f"device {token} is on the blacklist\n"
+    assert desk.rows("SELECT value FROM blacklist") == [(token,)]
+    assert DEVICE not in say("list")
+    assert say("remove", "device", token) == f"device {token} is off the blacklist\n"

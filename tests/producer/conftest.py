@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.structs import TopicPartition
 
+from streamguard.config import get_settings
 from tests.support.broker import BrokerProcess
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
-    """A broker with nothing in it."""
-    with BrokerProcess(tmp_path / "log") as process:
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> Iterator[None]:
+    """Commands that run in this process have environments of their own."""
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with BrokerProcess(tmp_path_factory.mktemp("broker") / "log") as process:
         yield process
+
+
+@pytest.fixture
+def broker(_process: BrokerProcess) -> BrokerProcess:
+    """A broker without topics: one process for all tests, started again after a test that killed it."""
+    assert _process.process is not None
+    if _process.process.poll() is not None:
+        _process.start()
+    admin = KafkaAdminClient(bootstrap_servers=_process.address)
+    try:
+        admin.delete_topics(list(admin.list_topics()))
+    finally:
+        admin.close()
+    return _process
+
+
+def stored_count(address: str, topic: str = "transactions") -> int:
+    """How many records the topic holds now."""
+    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        return sum(consumer.end_offsets(partitions).values())
+    finally:
+        consumer.close()
 
 
 def read_topic(address: str, topic: str = "transactions") -> list[Any]:

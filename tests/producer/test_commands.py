@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from streamguard.config import get_settings
 from streamguard.producer.cli import app, evaluate_app, simulate_app
 from streamguard.producer.replay import read_records
-from tests.producer.conftest import read_topic
+from tests.producer.conftest import read_topic, stored_count
 from tests.support.broker import BrokerProcess, free_port
+from tests.support.processes import eventually
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "generate_transactions.py"
@@ -41,9 +43,11 @@ def generate(
     )
 
 
-def here(*arguments: object) -> Result:
+def here(*arguments: object, address: str | None = None, stdin: str = "") -> Result:
     """The command in this process: its output and exit code, without the cost of a Python of its own."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": address or f"127.0.0.1:{free_port()}"}
+    get_settings.cache_clear()
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=environment)
 
 
 def test_two_seeded_files_are_the_same_and_summed_up(tmp_path: Path) -> None:
@@ -86,7 +90,8 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
             ["batch", "--start", "2026-01-05", "--end", "2026-01-04"],
             "end, 2026-01-04 00:00:00 UTC, does not lie after the",
         ),
-        (["batch", "--chargebacks", "--fraud-share", 0.9, "--to-file", "/dev/null/x.csv"], "cannot write /dev/null/x"),
+        (["batch", "--chargebacks", "--to-file", "x.csv"], "x.csv has no columns for chargebacks: write .jsonl"),
+        (["batch", "--to-file", "/dev/null/x.csv"], "cannot write /dev/null/x.csv: Not a directory"),
         (["stream", "--tps", -3], "--tps is -3: a number above 0 is needed"),
         (["stream", "--tps", "nan"], "--tps is nan: a number above 0 is needed"),
         (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
@@ -115,23 +120,24 @@ def test_no_broker_is_one_sentence() -> None:
 
 
 def test_settings_that_make_no_sense_are_one_sentence() -> None:
-    outcome = generate(["batch", "--count", 5], address="nonsense")
-    assert outcome.returncode == 2
+    outcome = here("batch", "--count", 5, address="nonsense")
+    assert outcome.exit_code == 2
     assert "KAFKA_BOOTSTRAP_SERVERS" in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
 
 def test_the_menu_leaves_at_the_end_of_input_and_on_quit() -> None:
+    assert generate([], stdin="5\n").stdout.rstrip().endswith("bye")
     for text in ("", "5\n", "4\n"):
-        outcome = generate([], stdin=text)
-        assert outcome.returncode == 0, outcome.stderr
+        outcome = here(stdin=text)
+        assert outcome.exit_code == 0, outcome.stderr
         assert outcome.stdout.rstrip().endswith("bye")
         assert "batch: a number of transactions at once" in outcome.stdout
 
 
 def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
-    outcome = generate([], stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n\n1\n5\n\nbr\n\nphishing=0.1\n5\n")
-    assert outcome.returncode == 0
+    outcome = here(stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n\n1\n5\n\nbr\n\nphishing=0.1\n5\n")
+    assert outcome.exit_code == 0
     assert "cannot read /none.csv" in outcome.stderr
     assert "--count is -2" in outcome.stderr
     assert "unknown kind 'phishing': choose high_amount" in outcome.stderr
@@ -213,13 +219,18 @@ def test_a_python_without_the_packages_finds_the_projects_own(tmp_path: Path) ->
 
 @pytest.mark.integration
 def test_batch_velocity_and_replay_reach_the_broker(broker: BrokerProcess, tmp_path: Path) -> None:
-    assert generate(["batch", "--count", 300, "--seed", 7, "--chargebacks"], broker.address).returncode == 0
-    assert generate(["velocity", "--account", "ACC-1", "--count", 6], broker.address).returncode == 0
+    assert (
+        here(
+            "batch", "--count", 300, "--seed", 7, "--fraud-share", 0.2, "--chargebacks", address=broker.address
+        ).exit_code
+        == 0
+    )
+    assert here("velocity", "--account", "ACC-1", "--count", 6, address=broker.address).exit_code == 0
     recording = tmp_path / "cards.csv"
     rows = [f"{n},2018-04-01T00:00:{n:02d}Z,{n},9,1.50,0,0" for n in range(60)]
     header = "transaction_id,timestamp,customer_id,terminal_id,amount,is_fraud,fraud_scenario"
     recording.write_text("\n".join([header, *rows]) + "\n")
-    assert generate(["replay", recording, "--limit", 40], broker.address).returncode == 0
+    assert here("replay", recording, "--limit", 40, address=broker.address).exit_code == 0
     stored = read_topic(broker.address)
     assert len(stored) == 346
     assert [dict(item.headers)["label"] for item in stored if item.key == b"ACC-1"] == [b"velocity_burst"] * 6
@@ -242,9 +253,12 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
+    try:
+        eventually(lambda: stored_count(broker.address), lambda count: count > 0)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == exit_code, errors
     assert "stopped" in errors and "Traceback" not in errors
     sent = int(re.match(r"sent ([\d,]+) records, all acknowledged", output).group(1).replace(",", ""))  # type: ignore[union-attr]

@@ -6,15 +6,17 @@ stands for anything on a line, a line of `...` alone for any lines; `[exit N]` i
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from streamguard.producer.cli import app
 from tests.support.broker import BrokerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -37,26 +39,20 @@ def expected(lines: list[str]) -> tuple[re.Pattern[str], int]:
     return re.compile("".join(parts)), code
 
 
-def run(command: str, cwd: Path, address: str) -> subprocess.CompletedProcess[str]:
-    """The command as a shell runs it, with this Python and this broker."""
-    script = f'"{sys.executable}" "{ROOT / "generate_transactions.py"}"'
-    return subprocess.run(
-        command.replace("./generate_transactions.py", script),
-        shell=True,
-        cwd=cwd,
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": address},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
+def run(command: str, address: str) -> Result:
+    """The command as a shell takes it apart, in this process (test_commands.py runs the script), with this broker."""
+    words = shlex.split(command, comments=True)
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": address}
+    while "=" in words[0]:
+        name, _, environment[name] = words.pop(0).partition("=")
+    assert words.pop(0) == "./generate_transactions.py"
+    return CliRunner().invoke(app, words, env=environment)
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("guide", "block"), blocks("console"))
 def test_a_command_of_a_guide_prints_what_the_guide_says(
-    request: pytest.FixtureRequest, tmp_path: Path, guide: str, block: str
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str, block: str
 ) -> None:
     command, *lines = block.rstrip("\n").split("\n")
     assert command.startswith("$ "), "a block holds one command"
@@ -66,10 +62,11 @@ def test_a_command_of_a_guide_prints_what_the_guide_says(
         (tmp_path / "transactions-2018-04.csv.gz").symlink_to(HANDBOOK / "transactions-2018-04.csv.gz")
     needs_broker = not re.search(r"preview|report|--to-file|BOOTSTRAP|exit 2", block)
     address = request.getfixturevalue("broker").address if needs_broker else "127.0.0.1:1"
-    outcome = run(command[2:], tmp_path, address)
+    monkeypatch.chdir(tmp_path)
+    outcome = run(command[2:], address)
     pattern, code = expected(lines)
     printed = outcome.stderr + outcome.stdout
-    assert outcome.returncode == code, printed
+    assert outcome.exit_code == code, printed
     assert pattern.fullmatch(printed), f"{guide} says\n{block}\nbut it prints\n{printed}"
 
 

@@ -67,12 +67,12 @@ def test_compressed_batches_hold_the_same(broker: BrokerProcess, compression: st
 def test_a_broker_killed_in_the_middle_is_waited_for_and_the_count_is_exact(broker: BrokerProcess) -> None:
     said: list[str] = []
     records = batch(30_000)
-    threading.Timer(0.4, _kill_and_restart, [broker, 2.0]).start()
-    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=1.0)) as sink:
+    threading.Timer(0.3, _kill_and_restart, [broker, 1.0]).start()
+    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=0.5)) as sink:
         for number, record in enumerate(records):
             sink.send(record)
             if number % 100 == 0:
-                time.sleep(0.005)
+                time.sleep(0.002)
         sink.finish()
         assert sink.acknowledged == 30_000
     stored = read_topic(broker.address)
@@ -95,12 +95,12 @@ def test_sending_is_fast_enough(broker: BrokerProcess) -> None:
 
 def test_a_slow_stream_says_that_the_broker_is_away_too(broker: BrokerProcess) -> None:
     said: list[str] = []
-    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=0.5)) as sink:
+    with closing(KafkaSink(settings_for(broker.address), said.append, patience_s=0.3)) as sink:
         for record in batch(40):
             sink.send(record)
-            time.sleep(0.05)
+            time.sleep(0.03)
             if sink.sent == 5:
-                threading.Thread(target=_kill_and_restart, args=[broker, 1.0]).start()
+                threading.Thread(target=_kill_and_restart, args=[broker, 0.6]).start()
         sink.finish()
     assert any("does not answer" in line and " records wait for it" in line for line in said), said
     assert said[-1].startswith("the broker is back after")
@@ -110,7 +110,7 @@ def test_a_slow_stream_says_that_the_broker_is_away_too(broker: BrokerProcess) -
 def test_a_broker_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     broker = BrokerProcess(tmp_path / "log")
     said: list[str] = []
-    threading.Timer(2.5, broker.start).start()
+    threading.Timer(1.2, broker.start).start()
     with closing(KafkaSink(settings_for(broker.address), said.append, wait_s=20)) as sink:
         sink.send(batch(1)[0])
         sink.finish()
@@ -149,8 +149,8 @@ def test_being_asked_to_stop_ends_the_wait_for_a_broker_that_died(broker: Broker
     stop = Stop()
     sink = KafkaSink(settings_for(broker.address), lambda _: None, stop=stop)
     broker.kill()
-    threading.Timer(1.0, stop.ask).start()
-    threading.Timer(1.5, stop.ask).start()
+    threading.Timer(0.6, stop.ask).start()
+    threading.Timer(0.9, stop.ask).start()
     with pytest.raises(Stopped):
         for record in islice(Run(Recipe(seed=1)).batch(None, 0, 10**12, 0), 100_000):
             sink.send(record)

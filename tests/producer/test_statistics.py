@@ -21,10 +21,10 @@ MONDAY_MS = 1_772_420_400_000
 
 def test_hourly_counts_follow_the_intensity() -> None:
     profile = load_profile("br")
-    intensity = Intensity(profile, rate_per_s=1.0)
+    intensity = Intensity(profile, rate_per_s=0.3)
     hours = 21 * 24
     counts: Counter[int] = Counter()
-    for time_ms in PoissonSlots(profile, 1.0, MONDAY_MS, Random(11)):
+    for time_ms in PoissonSlots(profile, 0.3, MONDAY_MS, Random(11)):
         if time_ms >= MONDAY_MS + 21 * DAY_MS:
             break
         counts[(time_ms - MONDAY_MS) // HOUR_MS] += 1

@@ -33,7 +33,7 @@ from streamguard.producer.record import Record
 from streamguard.producer.replay import read_records, shifted, span_ms
 from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
-from streamguard.producer.sinks import FileSink, Sink
+from streamguard.producer.sinks import FileSink, Sink, file_kind
 from streamguard.producer.stopping import Stop, stop_on_signals
 
 INTERRUPTED = 130
@@ -99,6 +99,8 @@ def send(
 def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, chargebacks: bool = False) -> Sink:
     """A file where one is named, else the broker of the settings."""
     if to_file is not None:
+        if chargebacks and file_kind(to_file) == "csv":
+            raise InputError(f"{to_file} has no columns for chargebacks: write .jsonl, or leave out --chargebacks")
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if chargebacks else ()
     return KafkaSink(settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)

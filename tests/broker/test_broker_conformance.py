@@ -209,10 +209,10 @@ _VICTIM = """
 import sys
 from kafka import KafkaConsumer
 consumer = KafkaConsumer(
-    sys.argv[2], bootstrap_servers=sys.argv[1], group_id=sys.argv[2], session_timeout_ms=1500, heartbeat_interval_ms=300
+    sys.argv[2], bootstrap_servers=sys.argv[1], group_id=sys.argv[2], session_timeout_ms=1500, heartbeat_interval_ms=300,
+    auto_offset_reset="earliest", enable_auto_commit=False
 )
-while not consumer.assignment():
-    consumer.poll(100)
+assert consumer.poll(20_000)
 print("joined", flush=True)
 while True:
     consumer.poll(100)

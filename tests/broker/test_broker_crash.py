@@ -18,12 +18,15 @@ READ_SECONDS = 30.0
 
 
 def poll_until(consumer: KafkaConsumer, done: Callable[[list[bytes]], bool]) -> list[bytes]:
-    """The values that come until they are enough; fails when they do not come."""
+    """The values that come until they are enough; fails when they do not come.
+
+    Long polls: kafka-python 3.0 loses an assignment that comes in the moment in which a poll's time is over.
+    """
     values: list[bytes] = []
     deadline = time.monotonic() + READ_SECONDS
     while not done(values):
         assert time.monotonic() < deadline, f"{len(values)} records in {READ_SECONDS:.0f} s"
-        values += [record.value for records in consumer.poll(500).values() for record in records]
+        values += [record.value for records in consumer.poll(5000).values() for record in records]
     return values
 
 

@@ -20,8 +20,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.support.broker import BrokerProcess
 
 TOPICS = [f"soak-{i}" for i in range(64)]
-WRITERS, READERS = 40, 60
-SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "3000000"}
+WRITERS, READERS = 40, 85
+SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "1000000"}
 
 
 SOAK_SECONDS = float(os.environ.get("STREAMGUARD_SOAK_SECONDS", "600"))

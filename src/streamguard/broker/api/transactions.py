@@ -35,8 +35,6 @@ from streamguard.broker.groups.offsets import Committed, TopicPartition
 from streamguard.broker.registry import Call, handles
 from streamguard.broker.transactions.states import Transaction, TransactionState
 
-OPERATION_NOT_ATTEMPTED = 55
-
 
 def _fenced(error: KafkaError, version: int, since: int) -> ErrorCode:
     """Clients before `since` know a fenced producer as INVALID_PRODUCER_EPOCH (KIP-588)."""
@@ -50,9 +48,9 @@ async def add_partitions(call: Call, request: Any) -> Any:
     topics = request.v3_and_below_topics
     wanted = {(topic.name, index) for topic in topics for index in topic.partitions}
     unknown = {tp for tp in wanted if call.broker.catalog.partition(*tp) is None}
-    code: int = ErrorCode.NONE
+    code = ErrorCode.NONE
     if unknown:
-        code = OPERATION_NOT_ATTEMPTED
+        code = ErrorCode.OPERATION_NOT_ATTEMPTED
     else:
         try:
             await call.broker.transactions.add_partitions(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 Buffer = bytes | bytearray | memoryview
@@ -96,8 +95,3 @@ def write_all(fs: FileSystem, fd: int, data: Buffer, position: int) -> None:
         written = fs.write(fd, view, position)
         position += written
         view = view[written:]
-
-
-def total_size(fs: FileSystem, fds: Iterable[int]) -> int:
-    """Bytes in these files."""
-    return sum(fs.size(fd) for fd in fds)

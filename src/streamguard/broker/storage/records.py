@@ -45,7 +45,6 @@ TRANSACTIONAL = 0x10
 CONTROL = 0x20
 
 NO_PRODUCER_ID = -1
-NO_TIMESTAMP = -1
 
 Buffer = bytes | bytearray | memoryview
 

@@ -21,7 +21,7 @@ from tests.support.broker import BrokerProcess
 
 TOPICS = [f"soak-{i}" for i in range(64)]
 WRITERS, READERS = 40, 85
-SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "1000000"}
+SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "1000000", "retention.ms": "30000"}
 
 
 SOAK_SECONDS = float(os.environ.get("STREAMGUARD_SOAK_SECONDS", "600"))

@@ -59,7 +59,7 @@ def scored(records: list[Record], alerts: list[FraudAlert]) -> Evaluation:
 
 
 def test_the_core_rules_find_what_they_are_for_and_miss_what_is_built_to_be_missed() -> None:
-    records = batch(60_000, fraud_share=0.1)
+    records = batch(30_000, fraud_share=0.1)
     scores = scored(records, core_rules(records)).scores
     assert scores["high_amount"].recall == 1.0
     assert scores["high_amount"].median_delay_ms == 0
@@ -72,7 +72,7 @@ def test_the_core_rules_find_what_they_are_for_and_miss_what_is_built_to_be_miss
 
 
 def test_false_alerts_are_those_on_honest_payments() -> None:
-    records = batch(30_000)
+    records = batch(10_000)
     evaluation = scored(records, core_rules(records))
     honest = sum(orjson.loads(record.value or b"")["amount"] > 3000 for record in records if not record.label)
     assert evaluation.false_alerts == {"ordinary": honest}

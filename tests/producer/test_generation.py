@@ -47,9 +47,9 @@ def test_a_longer_batch_begins_with_the_shorter_one() -> None:
 
 @pytest.mark.parametrize("profile", profile_names())
 def test_every_profile_makes_valid_transactions_in_the_order_of_time(profile: str) -> None:
-    records = batch(3000, seed=3, profile=profile)
-    assert len(records) == 3000
-    assert len({fields(record)["transaction_id"] for record in records}) == 3000
+    records = batch(1000, seed=3, profile=profile)
+    assert len(records) == 1000
+    assert len({fields(record)["transaction_id"] for record in records}) == 1000
     assert [r.event_time for r in records] == sorted(r.event_time for r in records)
     prefix = load_profile(profile).account_prefix
     for record in records:
@@ -64,7 +64,7 @@ def test_fields_stand_in_the_order_of_the_contract_and_hold_no_label() -> None:
         assert record.label == "" or record.label.encode() not in (record.value or b"")
 
 
-@pytest.mark.parametrize("seed", range(7, 19))
+@pytest.mark.parametrize("seed", range(7, 11))
 def test_a_typical_batch_holds_both_kinds_that_the_core_rules_look_for(seed: int) -> None:
     records = batch(5000, seed=seed)
     high = [record for record in records if fields(record)["amount"] > 3000]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamguard.broker_bench.command import measure_kafka, measure_ours
+from streamguard.bench.broker.command import measure_kafka, measure_ours
 from tests.support.kafka import kafka_possible
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from streamguard.broker_bench.node import free_port, resident_mb
+from streamguard.bench.broker.node import free_port, resident_mb
 
 START_SECONDS = 20.0
 

@@ -17,9 +17,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, text
 
-from streamguard.broker_bench.command import broker
+from streamguard.bench.broker.command import broker
+from streamguard.bench.engine.command import engine
 from streamguard.cli.shared import database, new_app
-from streamguard.engine_bench.command import engine
 
 app = new_app("Measure the running stack, the broker or the engine.")
 app.command()(broker)

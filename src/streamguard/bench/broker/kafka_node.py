@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from streamguard.broker_bench.node import free_port
+from streamguard.bench.broker.node import free_port
 
 KAFKA_VERSION = "4.1.0"
 START_SECONDS = 60.0

@@ -18,11 +18,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from streamguard.broker_bench.node import OurBroker, resident_mb
+from streamguard.bench.broker.node import OurBroker, resident_mb
+from streamguard.bench.engine.latency import measure_latency, percentile
+from streamguard.bench.engine.processes import EngineProcess, cpu_seconds, pin
 from streamguard.deploy import deploy
 from streamguard.deploy.state import Server
-from streamguard.engine_bench.latency import measure_latency, percentile
-from streamguard.engine_bench.processes import EngineProcess, cpu_seconds, pin
 from streamguard.ksql.runtime import names
 from streamguard.ksql.runtime.clients import KafkaTopics
 
@@ -85,7 +85,7 @@ def fill(servers: str, records: int, accounts: int) -> None:
 
 def measure_ceiling(servers: str, records: int, core: int | None) -> float:
     """Seconds that the bare consumer takes."""
-    command = [sys.executable, "-m", "streamguard.engine_bench.ceiling", servers, TOPIC, str(PARTITIONS), str(records)]
+    command = [sys.executable, "-m", "streamguard.bench.engine.ceiling", servers, TOPIC, str(PARTITIONS), str(records)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     pin(process.pid, core)
     output, _ = process.communicate()

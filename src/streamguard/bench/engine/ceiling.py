@@ -1,6 +1,6 @@
 """The ceiling: a bare kafka-python consumer that decodes the JSON of every transaction and does nothing with it.
 
-Run as a process: `python -m streamguard.engine_bench.ceiling SERVERS TOPIC PARTITIONS RECORDS`; prints its seconds.
+Run as a process: `python -m streamguard.bench.engine.ceiling SERVERS TOPIC PARTITIONS RECORDS`; prints its seconds.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import requests
 
-from streamguard.broker_bench.node import free_port
+from streamguard.bench.broker.node import free_port
 
 START_SECONDS = 60.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")

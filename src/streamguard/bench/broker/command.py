@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamguard.broker_bench.kafka_node import KafkaProcess, kafka_possible
-from streamguard.broker_bench.measure import Figures, measure
-from streamguard.broker_bench.node import OurBroker, resident_mb
+from streamguard.bench.broker.kafka_node import KafkaProcess, kafka_possible
+from streamguard.bench.broker.measure import Figures, measure
+from streamguard.bench.broker.node import OurBroker, resident_mb
 
 
 @dataclass(frozen=True)

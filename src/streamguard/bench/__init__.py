@@ -1,0 +1,1 @@
+"""What `streamguard bench` measures: the broker and the engine, each beside what it is compared with."""

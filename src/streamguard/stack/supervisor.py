@@ -49,7 +49,10 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        connection = _UnixConnection(self._path)
+        # Where the base class looks for what it has to close.
+        self._connection = host, connection
+        return connection
 
 
 class Supervisor:
@@ -67,6 +70,8 @@ class Supervisor:
             raise StackError(f"supervisord: {fault.faultString}") from None
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise StackError(f"supervisord does not answer at {self._socket}: {error}") from None
+        finally:
+            self._proxy("close")()
 
     def alive(self) -> bool:
         """Whether it answers."""

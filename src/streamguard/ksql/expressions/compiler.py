@@ -79,9 +79,7 @@ class Compiler(Predicates):
             raise KsqlError(f"Expected STRUCT type, got {base.type or 'null'} in expression {shown}")
         field_type = base.type.field(node.field)
         if field_type is None:
-            raise KsqlError(
-                f"Could not find field '{node.field}' in '{format_expression(node.base)}'."
-            )
+            raise KsqlError(f"Could not find field '{node.field}' in '{format_expression(node.base)}'.")
         return Code(self.env.guarded([base], lambda b: f"{b}[{node.field!r}]"), field_type)
 
     def _visit_subscript(self, node: ast.Subscript) -> Code:

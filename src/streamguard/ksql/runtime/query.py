@@ -93,11 +93,12 @@ class QueryRunner:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Commit and end; returns when the thread is gone."""
+    def stop(self, timeout_s: float = 30) -> None:
+        """Commit and end; returns when the thread is gone, or has not gone in time: then it dies with the process, and
+        what it had not committed is read again."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=30)
+            self._thread.join(timeout_s)
 
     def ask_to_stop(self) -> None:
         """As `stop`, but without waiting."""

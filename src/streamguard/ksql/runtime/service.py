@@ -293,8 +293,9 @@ class KafkaRuntime:
         runners = list(self._runners.values())
         for runner in runners:
             runner.ask_to_stop()
+        deadline = time.monotonic() + clients.LAST_WORDS_S
         for runner in runners:
-            runner.stop()
+            runner.stop(max(0.0, deadline - time.monotonic()))
         self._report.close()
         self._inserter.close()
         self._commands.close()

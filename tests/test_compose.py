@@ -88,5 +88,5 @@ def test_the_schema_file_is_what_postgres_runs_first() -> None:
 def test_the_example_shows_the_defaults() -> None:
     shown = dict(re.findall(r"^# (STREAMGUARD_\w+)=(\S+)$", (PROJECT_ROOT / ".env.example").read_text(), re.MULTILINE))
     for name, value in shown.items():
-        # 20 and 20.0 are one number.
-        assert value == DEFAULTS[name] or float(value) == float(DEFAULTS[name]), name
+        # true and True are one truth, 20 and 20.0 one number.
+        assert value.lower() == DEFAULTS[name].lower() or float(value) == float(DEFAULTS[name]), name

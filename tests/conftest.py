@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postgres import EmbeddedPostgres, free_port
+from tests.support.broker import free_port
+from tests.support.postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import psycopg2
 
 from streamguard.config import PROJECT_ROOT, Settings, load_settings
 from streamguard.stack.supervisor import Supervisor
-from tests.support.postgres import free_port
+from tests.support.broker import free_port
 from tests.support.processes import eventually
 
 BIN = PROJECT_ROOT / ".venv" / "bin"

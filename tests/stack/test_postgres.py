@@ -13,7 +13,8 @@ import psycopg2
 import pytest
 
 from streamguard.stack.postgres import clear_remains
-from tests.support.postgres import EmbeddedPostgres, free_port
+from tests.support.broker import free_port
+from tests.support.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
 

@@ -1,9 +1,10 @@
 """Leave root behind: Postgres refuses to run as root, and containers and small servers often have no other user.
 
 The process becomes `nobody` and owns only its data folder. A folder above it (or above the programs) that only root may
-enter, such as /root or pytest's temporary folders, would still shut it out; on Linux one capability, and no more, is
-carried across exec for that: CAP_DAC_READ_SEARCH (read and enter any folder), or CAP_DAC_OVERRIDE where a container's
-bounding set lacks the former. Numbers and structures: capabilities(7), capset(2), prctl(2).
+enter, such as /root or `mktemp -d`, would still shut it out; on Linux one capability, and no more, is carried across
+exec for that: CAP_DAC_READ_SEARCH (read and enter any folder), or CAP_DAC_OVERRIDE where a container's bounding set lacks
+the former. Postgres looks for its own programs with access(2), which drops the capabilities of whoever is not really root
+unless the securebit NO_SETUID_FIXUP is set. Numbers and structures: capabilities(7), capset(2), prctl(2).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
-_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
+_PR_GET_SECUREBITS = 27
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 4
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -67,7 +70,8 @@ def dropper(paths: Iterable[Path]) -> Callable[[], None]:
 
     def drop() -> None:
         if capability is not None:
-            _prctl(_PR_SET_KEEPCAPS, 1)
+            # All capabilities stay for the few lines until _carry_across_exec has given up every other one.
+            _prctl(_PR_SET_SECUREBITS, _prctl(_PR_GET_SECUREBITS) | _SECBIT_NO_SETUID_FIXUP)
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
@@ -92,11 +96,13 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(*arguments: int) -> None:
+def _prctl(*arguments: int) -> int:
+    libc = _libc()
     padded = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[1:5]]
-    if _libc().prctl(ctypes.c_int(arguments[0]), *padded) != 0:
-        code = ctypes.get_errno()
-        raise PrivilegeError(f"prctl{arguments} failed: {os.strerror(code)}")
+    answer = int(libc.prctl(ctypes.c_int(arguments[0]), *padded))
+    if answer < 0:
+        raise PrivilegeError(f"prctl{arguments} failed: {os.strerror(ctypes.get_errno())}")
+    return answer
 
 
 def _carry_across_exec(capability: int) -> None:

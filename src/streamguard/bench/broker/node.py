@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -16,15 +17,25 @@ from types import TracebackType
 START_SECONDS = 20.0
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses right now and that no outgoing connection will be given.
+_PORTS_PER_PROCESS = 100
+_given: set[int] = set()
 
-    Linux takes 32768 and above for those. While a server on such a port is down, a client's connection may sit on it;
-    one that reconnects all the time may even be given the very port it asks for, and talk to itself.
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses right now, and that nobody else will take before its server listens.
+
+    Linux gives 32768 and above to outgoing connections. While a server on such a port is down, a client's connection may
+    sit on it; one that reconnects all the time may even be given the very port it asks for, and talk to itself. Below
+    that, processes that look for ports at the same time look in different hundreds, and none is given twice.
     """
-    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+    first = 10_000 + os.getpid() % 220 * _PORTS_PER_PROCESS
+    near = list(range(first, first + _PORTS_PER_PROCESS))
+    for port in near + random.SystemRandom().sample(range(10_000, 32_000), 100):
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise RuntimeError("no free port from 10000 to 32000")
 

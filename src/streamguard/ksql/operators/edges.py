@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from streamguard.ksql import ast
@@ -15,7 +16,7 @@ from streamguard.ksql.expressions.compiler import Compiler
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.formats import Deserializer, FormatOptions, Serializer, find_format
 from streamguard.ksql.operators.base import ROW_ERRORS, Operator, ProcessingError, Receive, Runtime, text_of
-from streamguard.ksql.operators.record import Headers, InputRecord, OutputRecord, Record, Window
+from streamguard.ksql.operators.record import Batch, Headers, InputRecord, OutputRecord, Record, Window
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import FilterNode, SourceNode
 from streamguard.ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
@@ -84,42 +85,53 @@ def inner_key(columns: Sequence[Column]) -> Serializer:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _reading_kind(*what: object) -> object:
+    """One object for all that is equal: quicker to look up than the whole."""
+    return object()
+
+
+class Unreadable:
+    """What stands in for the values of a record that could not be read."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
 class Reader:
     """Turns the records of a source's topic into rows; what cannot be read goes to the processing log."""
 
     def __init__(self, node: SourceNode, runtime: Runtime) -> None:
-        self.source = node.source
+        source = node.source
+        self.source = source
         self.runtime = runtime
-        self.read_key, self.read_value = deserializers(node.source)
-        self.window = node.source.window
-        self.has_key = bool(node.source.schema.key)
-        self.headers = [_header_reader(c) for c in node.source.schema.headers]
+        self.read_key, self.read_value = deserializers(source)
+        self.window = source.window
+        self.has_key = bool(source.schema.key)
+        self.kind = _reading_kind(
+            source.schema.key, source.schema.stored, source.key_format, source.value_format, source.window
+        )
+        self.headers = [_header_reader(c) for c in source.schema.headers]
         self.row = row_builder(node)
-        self.time = _time_extractor(node.source)
+        self.time = _time_extractor(source)
         self.accepts: Callable[..., bool] | None = None
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
         """The rows of a batch; what has to be left out has its word in the processing log."""
-        read_key, read_value, row_of, time_of = self.read_key, self.read_value, self.row, self.time
-        has_key, window_info, header_readers, accepts = self.has_key, self.window, self.headers, self.accepts
+        row_of, time_of, header_readers, accepts = self.row, self.time, self.headers, self.accepts
         found: list[Record] = []
-        window = None
         header_values: Sequence[Any] = ()
-        for message in messages:
-            _, partition, offset, key_bytes, value_bytes, time, headers = message
-            try:
-                key = None
-                if key_bytes is not None and has_key:
-                    if window_info is not None:
-                        key_bytes, window = split_windowed_key(key_bytes, window_info)
-                    key = read_key(key_bytes)
-                values = None if value_bytes is None else read_value(value_bytes)
-            except (SerializationError, *ROW_ERRORS) as error:
-                self._unreadable(message, error)
-                continue
+        readings = messages.reading(self.kind, self.read) if isinstance(messages, Batch) else self.read(messages)
+        for message, (key, values, window) in zip(messages, readings, strict=True):
+            _, partition, offset, _, _, time, headers = message
             row = None
             if values is not None:
+                if values.__class__ is Unreadable:
+                    self._unreadable(message, values.error)
+                    continue
                 try:
                     if time_of is not None and ((time := time_of(key, values)) is None or time < 0):
                         self._no_time(message, "the timestamp column is NULL or negative")
@@ -134,7 +146,28 @@ class Reader:
                 row = row_of(values, key, time, partition, offset, window, header_values)
             elif accepts is not None:
                 continue
-            found.append(Record(None if key is None else tuple(key), row, time, window, headers))
+            found.append(Record(key, row, time, window, headers))
+        return found
+
+    def read(self, messages: Sequence[InputRecord]) -> list[tuple[tuple[Any, ...] | None, Any, Window | None]]:
+        """Key, values (an Unreadable where they or the key cannot be read) and window of each record.
+
+        The same for every query over the source, whatever it makes of them.
+        """
+        read_key, read_value, has_key, window_info = self.read_key, self.read_value, self.has_key, self.window
+        found: list[tuple[tuple[Any, ...] | None, Any, Window | None]] = []
+        window = None
+        for _, _, _, key_bytes, value_bytes, _, _ in messages:
+            try:
+                key = None
+                if key_bytes is not None and has_key:
+                    if window_info is not None:
+                        key_bytes, window = split_windowed_key(key_bytes, window_info)
+                    if (columns := read_key(key_bytes)) is not None:
+                        key = tuple(columns)
+                found.append((key, None if value_bytes is None else read_value(value_bytes), window))
+            except (SerializationError, *ROW_ERRORS) as error:
+                found.append((None, Unreadable(error), None))
         return found
 
     def _unusable(self, message: InputRecord, error: BaseException, values: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -53,6 +54,25 @@ class InputRecord(NamedTuple):
     value: bytes | None
     time: int
     headers: Headers = ()
+
+
+class Batch(list[InputRecord]):
+    """Records of one partition of a topic, in order, and what they say: read once for all queries that read them alike."""
+
+    __slots__ = ("_lock", "_readings")
+
+    def __init__(self, records: Sequence[InputRecord] = ()) -> None:
+        super().__init__(records)
+        self._lock = threading.Lock()
+        self._readings: dict[object, Any] = {}
+
+    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+        """What `read` makes of the records; of the calls with one `kind` only the first calls it."""
+        with self._lock:
+            found = self._readings.get(kind)
+            if found is None:
+                found = self._readings[kind] = read(self)
+        return found
 
 
 class OutputRecord(NamedTuple):

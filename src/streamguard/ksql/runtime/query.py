@@ -28,6 +28,7 @@ from streamguard.ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard.ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard.ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
 from streamguard.ksql.runtime.reading import Reader
+from streamguard.ksql.runtime.scanning import Scans
 from streamguard.ksql.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class QueryRunner:
         servers: str,
         service_id: str,
         topics: KafkaTopics,
+        scans: Scans,
         report: Report,
     ) -> None:
         self.query = query
@@ -83,6 +85,7 @@ class QueryRunner:
         self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
         self._reader: Reader | None = None
         self._topics = topics
+        self._scans = scans
         self._reported = False
         self._careful_for = 0
         self._replaced = threading.Event()
@@ -189,6 +192,8 @@ class QueryRunner:
             self._run(reader, sender)
             sender.flush()
         finally:
+            if self._reader is not None:
+                self._reader.close()
             self._reader = None
             with self.lock:
                 self.topology = None
@@ -217,7 +222,7 @@ class QueryRunner:
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
-        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest)
+        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest, scans=self._scans)
         self._sender = sender
         self._in_transaction = False
         with self.lock:

@@ -1,7 +1,8 @@
 """Reading the topics of a query: positions, batches, and the order between several topics.
 
-A query over one topic takes records as they come. One over several takes, partition by partition, the record with the
-earliest time next, as Kafka Streams does: a partition without records is waited for only while the log has more.
+A query over one topic takes records as they come, together with the others that read it (see `scanning`). One over
+several takes, partition by partition, the record with the earliest time next, as Kafka Streams does: a partition without
+records is waited for only while the log has more.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from streamguard.ksql.operators.record import InputRecord
-from streamguard.ksql.runtime.clients import BATCH, PASSING, KafkaTopics, Positions, input_record, take
+from streamguard.ksql.operators.record import Batch, InputRecord
+from streamguard.ksql.runtime.clients import KafkaTopics, Positions, as_partitions
+from streamguard.ksql.runtime.fetching import Fetched, fetch
+from streamguard.ksql.runtime.scanning import Member, Scans
 
 IDLE_POLLS = 20
 """How often an empty partition is asked for before the others go on without it."""
@@ -30,6 +33,7 @@ class Reader:
         known: Positions,
         *,
         from_beginning: bool,
+        scans: Scans | None = None,
     ) -> None:
         self.client = client
         self.positions: Positions = {topic: {} for topic in partitions}
@@ -45,37 +49,56 @@ class Reader:
             position = known.get(tp.topic, {}).get(tp.partition)
             if position is None or position < 0 or position > high:
                 # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
-                tp.offset = low if from_beginning else high
-            else:
-                tp.offset = max(low, position)
-            self.positions[tp.topic][tp.partition] = tp.offset
+                position = low if from_beginning else high
+            self.positions[tp.topic][tp.partition] = max(low, position)
             self._buffers[key] = deque()
-        client.assign(wanted)
+        self._scan = scans.of(wanted[0].topic) if scans is not None and not self._many else None
+        self._member: Member | None = None
+        self._alone = False
 
-    def poll(self, timeout_s: float) -> list[tuple[int, list[InputRecord]]]:
+    def close(self) -> None:
+        """Leave what is read together; the client is its owner's."""
+        if self._scan is not None and self._member is not None:
+            self._scan.leave(self._member)
+
+    def poll(self, timeout_s: float) -> list[tuple[int, Sequence[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
-        records, reached = self._take(timeout_s)
+        fetched = self._fetch(timeout_s)
         if self._many:
-            for record in records:
-                self._buffers[(record.topic, record.partition)].append(record)
-            self._reach(reached)
+            for batch in fetched.batches:
+                self._buffers[batch[0][:2]].extend(batch)
+            self._reach(fetched.ends)
             return list(self._in_time_order())
-        batches = self._grouped(records)
-        self._reach(reached)
-        return batches
+        batches = [self._new(batch) for batch in fetched.batches]
+        for batch in batches:
+            if batch:
+                self.positions[batch[-1].topic][batch[-1].partition] = batch[-1].offset + 1
+        self._reach(fetched.ends)
+        return [(batch[0].partition, batch) for batch in batches if batch]
 
-    def _take(self, timeout_s: float) -> tuple[list[InputRecord], list[tuple[str, int, int]]]:
-        """The records that have come, and the (topic, partition, offset) of ends that were reached."""
-        records, reached = [], []
-        for message in take(self.client, BATCH, timeout_s):
-            error = message.error()
-            if error is None:
-                records.append(input_record(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                reached.append((message.topic(), message.partition(), message.offset()))
-            elif error.code() not in PASSING:
-                raise KafkaException(error)
-        return records, reached
+    def _new(self, batch: Batch) -> Batch:
+        """The records that the query has not been given yet: reading together may go over some again."""
+        position = self.positions[batch[0].topic][batch[0].partition]
+        return batch if batch[0].offset >= position else Batch([r for r in batch if r.offset >= position])
+
+    def _fetch(self, timeout_s: float) -> Fetched:
+        """From what is read together if the query is near enough to the others, else by its own client."""
+        if self._scan is not None:
+            if self._member is None:
+                self._member = self._scan.join(next(iter(self.positions.values())))
+            if self._member is not None:
+                if self._alone:
+                    self.client.unassign()
+                    self._alone = False
+                found = self._scan.take(self._member, timeout_s)
+                if found is not None:
+                    return found
+                self._member = None
+                return Fetched([], [])
+        if not self._alone:
+            self.client.assign(as_partitions(self.positions))
+            self._alone = True
+        return fetch(self.client, timeout_s)
 
     def _reach(self, ends: Sequence[tuple[str, int, int]]) -> None:
         """Note which partitions have been read to an offset at which there was nothing more."""
@@ -89,15 +112,7 @@ class Reader:
             topic, partition = key
             self.positions[topic][partition] = max(self.positions[topic][partition], self._reached.get(key, 0))
 
-    def _grouped(self, records: Sequence[InputRecord]) -> list[tuple[int, list[InputRecord]]]:
-        batches: dict[int, list[InputRecord]] = {}
-        for record in records:
-            batches.setdefault(record.partition, []).append(record)
-        for partition, batch in batches.items():
-            self.positions[batch[0].topic][partition] = batch[-1].offset + 1
-        return list(batches.items())
-
-    def _in_time_order(self) -> Iterator[tuple[int, list[InputRecord]]]:
+    def _in_time_order(self) -> Iterator[tuple[int, Sequence[InputRecord]]]:
         """Merge the buffered records by time, as long as no partition that has more to come is empty."""
         if any(self._expects_more(key) for key, buffer in self._buffers.items() if not buffer):
             self._idle += 1

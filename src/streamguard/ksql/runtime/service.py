@@ -34,6 +34,7 @@ from streamguard.ksql.runtime.printing import print_topic
 from streamguard.ksql.runtime.processing_log import ProcessingLog
 from streamguard.ksql.runtime.push import Connection, PushQuery
 from streamguard.ksql.runtime.query import QueryRunner, streams_property
+from streamguard.ksql.runtime.scanning import Scans
 from streamguard.ksql.runtime.upgrades import check_upgrade
 from streamguard.ksql.runtime.watching import Watcher
 from streamguard.ksql.schema import Column
@@ -60,6 +61,7 @@ class KafkaRuntime:
         self._topics.create(log_topic, 1, {})
         self._report = ProcessingLog(bootstrap_servers, log_topic)
         self._inserter = Inserter(bootstrap_servers)
+        self._scans = Scans(bootstrap_servers)
         self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
         self.engine.catalog.add(processing_log.source(log_topic))
         self._replay()
@@ -174,7 +176,7 @@ class KafkaRuntime:
             self._start(query)
 
     def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
-        runner = QueryRunner(query, self.servers, self.service_id, self._topics, self._report)
+        runner = QueryRunner(query, self.servers, self.service_id, self._topics, self._scans, self._report)
         if paused:
             runner.pause()
         self._runners[query.query_id] = runner
@@ -296,6 +298,7 @@ class KafkaRuntime:
         deadline = time.monotonic() + clients.LAST_WORDS_S
         for runner in runners:
             runner.stop(max(0.0, deadline - time.monotonic()))
+        self._scans.close()
         self._report.close()
         self._inserter.close()
         self._commands.close()

@@ -14,21 +14,17 @@ import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from streamguard.ksql.errors import KsqlError, SerializationError
 from streamguard.ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
+from streamguard.ksql.formats.json_plain import PlainObjects, are_plain
 from streamguard.ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
 from streamguard.ksql.schema import Column
 from streamguard.ksql.types import (
-    BIGINT_MAX,
-    BIGINT_MIN,
     BOOLEAN,
-    INT_MAX,
-    INT_MIN,
     Array,
     Decimal,
     Map,
@@ -221,80 +217,13 @@ def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 
-_TAKEN_OVER: dict[str, type] = {"STRING": str, "DOUBLE": float, "BOOLEAN": bool, "INTEGER": int, "BIGINT": int}
-"""SQL types whose JSON values are their Python values already, where they are of this Python type (or NULL)."""
-_RANGES = {"INTEGER": (INT_MIN, INT_MAX), "BIGINT": (BIGINT_MIN, BIGINT_MAX)}
 _MOST_SHAPES = 1000
 
 
 def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
-    """Reads objects by what it has learned of those before: the spelling of their fields, and which combinations of
-    JSON types can be taken over as they are. A record like the last one costs one look-up in C; any other is read field
-    by field, and learned from."""
-    if len(columns) < 2 or not all(c.type.base in _TAKEN_OVER for c in columns):
-        return _field_by_field(columns, load)
-    careful = _field_by_field(columns, lambda parsed: parsed)
-    spelling = _Spelling([c.name for c in columns])
-    in_range = _range_check(columns)
-    fine: set[tuple[type, ...]] = set()
-    with_nulls: set[tuple[type, ...]] = set()
-    fields = spelling.names
-    spelt_so: set[tuple[str, ...]] = set()
-
-    complete = itemgetter(*fields)
-    all_there = True
-
-    def read(data: bytes) -> Sequence[Any] | None:
-        nonlocal fields, complete, all_there
-        parsed = load(data)
-        try:
-            # The quicker way needs every field to be there; where the last record lacked one, the next will as well.
-            values = complete(parsed) if all_there else tuple(map(parsed.get, fields))
-        except KeyError:
-            all_there = False
-            values = tuple(map(parsed.get, fields))
-        except (AttributeError, TypeError):
-            return careful(parsed)
-        types = tuple(map(type, values))
-        # A NULL may also be a field that is spelt otherwise here: then the object's own field names decide.
-        if types in fine and in_range(values) and (types not in with_nulls or tuple(parsed) in spelt_so):
-            return values
-        all_there = True
-        spelt = spelling.of(parsed)
-        if any(name in parsed and name != field for name, field in zip(spelt, fields, strict=True)):
-            fields = [name if name in parsed else field for name, field in zip(spelt, fields, strict=True)]
-            complete = itemgetter(*fields)
-            spelt_so.clear()
-            return careful(parsed)
-        row = careful(parsed)
-        if len(fine) < _MOST_SHAPES and len(spelt_so) < _MOST_SHAPES and _is_as_it_was(columns, types):
-            fine.add(types)
-            if None in values:
-                with_nulls.add(types)
-            spelt_so.add(tuple(parsed))
-        return row
-
-    return read
-
-
-def _is_as_it_was(columns: Sequence[Column], types: tuple[type, ...]) -> bool:
-    """Whether values of these Python types need no conversion; a NULL does not where a range is to be checked."""
-    nullable = type(None)
-    return all(
-        t is _TAKEN_OVER[c.type.base] or (t is nullable and c.type.base not in _RANGES)
-        for c, t in zip(columns, types, strict=True)
-    )
-
-
-def _range_check(columns: Sequence[Column]) -> Callable[[tuple[Any, ...]], bool]:
-    """Whether the integers of a row are in their types' ranges (those beyond wrap, as in Java)."""
-    tests = []
-    for i, column in enumerate(columns):
-        if column.type.base in _RANGES:
-            low, high = _RANGES[column.type.base]
-            tests.append(f"{low} <= v[{i}] <= {high}")
-    check: Callable[[tuple[Any, ...]], bool] = eval(f"lambda v: {' and '.join(tests) or 'True'}")
-    return check
+    if are_plain(columns):
+        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed)).read
+    return _field_by_field(columns, load)
 
 
 class _Spelling:

@@ -193,44 +193,46 @@ class WindowAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        changed, size, advance = self.store.changed(partition), self.size, self.advance
+        changed, size, advance, grace = self.store.changed(partition), self.size, self.advance, self.grace
         identity, one = self.grouping.identity, self._fold_one
         table = self.store.table(partition)
         before = now = self.stream_time.get(partition)
         results: list[Record] = []
+        current = None
         for key, r in batch:
             time = r.time
             if time > now:
                 now = time
             name = identity(key)
-            first = max(0, time - size + advance) // advance * advance
-            for start in range(first, time + 1, advance):
-                if start + size <= now - self.grace:
+            start = max(0, time - size + advance) // advance * advance
+            while start <= time:
+                if start + size <= now - grace:
                     self._late(key, r, start)
-                    continue
-                change = one(table, name, key, r, start)
-                changed[start].add(name)
-                if change is not None:
-                    results.append(change)
+                else:
+                    if start != current:
+                        # Events that follow each other mostly fall into the same window.
+                        entries, names, current = table.setdefault(start, {}), changed[start], start
+                    names.add(name)
+                    change = one(entries, name, key, r, start)
+                    if change is not None:
+                        results.append(change)
+                start += advance
         if now > before:
             self.stream_time.set(partition, now)
             if self.final:
-                results = self._finished(partition, now - self.grace)
+                results = self._finished(partition, now - grace)
             self.store.drop_before(partition, now - self.retention)
         return results
 
     def _fold_one(
-        self, table: dict[int, dict[Any, Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
+        self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
     ) -> Record | None:
         """Fold a row into one window; the change of the table, None if there is none to tell."""
         folder, end = self.folder, start + self.size
-        windows = table.get(start)
-        if windows is None:
-            windows = table[start] = {}
-        entry = windows.get(name)
+        entry = entries.get(name)
         old, was_there = None, False
         if entry is None:
-            entry = windows[name] = folder.entry(r.time, key if key is not name else None)
+            entry = entries[name] = folder.entry(r.time, key if key is not name else None)
         elif self.with_old:
             old = folder.change(key, entry, start, end)
             was_there = old is not None

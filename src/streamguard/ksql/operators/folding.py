@@ -8,6 +8,7 @@ from typing import Any
 
 from streamguard.ksql import ast
 from streamguard.ksql.expressions.compiler import Compiler
+from streamguard.ksql.expressions.inlining import inlined
 from streamguard.ksql.expressions.scope import Scope
 from streamguard.ksql.operators.base import ROW_ERRORS, Runtime, text_of
 from streamguard.ksql.operators.edges import ColumnTexts, inner_key
@@ -57,15 +58,16 @@ class Folder:
     # --- folding ------------------------------------------------------------------------------------------------------
 
     def _fold(self, method: str) -> Callable[[list[Any], Row], None]:
-        """`def fold(e, v): e[2] = add(e[2], <argument>); ...`; an argument that fails is taken as NULL, and reported."""
+        """`def fold(e, v): s, a = e[2], <argument>; e[2] = add(s, a); ...`; an argument that fails is taken as NULL, and
+        reported."""
         env = self.compiler.env
         functions = [getattr(body, method) for body in self.bodies]
-        apply = ["def apply(e, a):"]
+        apply = ["def apply(e, given):"]
         direct = ["def direct(e, v):"]
         for i, (function, argument) in enumerate(zip(functions, self.arguments, strict=True)):
-            name, state = env.bind(function, "f"), f"e[{i + FIRST_STATE}]"
-            apply.append(f"    {state} = {name}({state}, a[{i}])")
-            direct.append(f"    {state} = {name}({state}, {argument})")
+            call, state = inlined(function, "s", "a") or f"{env.bind(function, 'f')}(s, a)", f"e[{i + FIRST_STATE}]"
+            apply.append(f"    s, a = {state}, given[{i}]; {state} = {call}")
+            direct.append(f"    s, a = {state}, {argument}; {state} = {call}")
         exec("\n".join(direct if self._cannot_fail() else apply), env.names)
         if self._cannot_fail():
             found: Callable[[list[Any], Row], None] = env.names["direct"]
@@ -112,10 +114,14 @@ class Folder:
         `passes` whether HAVING takes it, `change` its row as the table has it, None where HAVING leaves it out."""
         env, arguments = self.compiler.env, "k, e, s=0, x=0"
         keys = [f"k[{i}]" for i in range(len(node.schema.key))]
-        results = [f"{env.bind(body.result, 'r')}(e[{i + FIRST_STATE}])" for i, body in enumerate(self.bodies)]
+        states = [f"e[{i + FIRST_STATE}]" for i in range(len(self.bodies))]
+        results = [
+            inlined(body.result, state) or f"{env.bind(body.result, 'r')}({state})"
+            for body, state in zip(self.bodies, states, strict=True)
+        ]
         texts = [*keys, *results, "s", "x"][: len(node.schema.value)]
         row = f"[{', '.join(texts)}]"
-        initial = ", ".join(f"{env.bind(body.initial, 'i')}()" for body in self.bodies)
+        initial = ", ".join(inlined(body.initial) or f"{env.bind(body.initial, 'i')}()" for body in self.bodies)
         self.entry: Callable[[int, Any], list[Any]] = env.function("time, key", f"[time, key, {initial}]")
         self.row: Callable[..., list[Any]] = env.function(arguments, row)
         self.change: Callable[..., list[Any] | None] = self.row
@@ -123,20 +129,24 @@ class Folder:
         if having is not None:
             scope = ColumnTexts(node.schema.value, self.runtime.config, texts=tuple(texts))
             predicate = Compiler(scope, env).compile(having).text
-            self.passes = self._careful(env.function(arguments, f"{predicate} is True"), False)
-            self.change = self._careful(env.function(arguments, f"{row} if {predicate} is True else None"), None)
+            self.passes = self._careful(arguments, f"{predicate} is True", "False")
+            self.change = self._careful(arguments, f"{row} if {predicate} is True else None", "None")
 
-    def _careful(self, function: Callable[..., Any], otherwise: Any) -> Callable[..., Any]:
+    def _careful(self, arguments: str, body: str, otherwise: str) -> Callable[..., Any]:
         """The function, giving `otherwise` (after a word in the log) where HAVING has no value."""
 
-        def guarded(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> Any:
-            try:
-                return function(key, entry, start, end)
-            except ROW_ERRORS as error:
-                self.runtime.row_error("Aggregate.HavingFilter", text_of(error), self.row(key, entry, start, end))
-                return otherwise
+        def report(error: BaseException, key: tuple[Any, ...], entry: list[Any], start: int, end: int) -> None:
+            self.runtime.row_error("Aggregate.HavingFilter", text_of(error), self.row(key, entry, start, end))
 
-        return guarded
+        env = self.compiler.env
+        name, errors, told = env.fresh("guarded"), env.bind(ROW_ERRORS, "errors"), env.bind(report, "report")
+        exec(
+            f"def {name}({arguments}):\n"
+            f"    try:\n        return {body}\n"
+            f"    except {errors} as error:\n        {told}(error, k, e, s, x)\n        return {otherwise}\n",
+            env.names,
+        )
+        return env.names[name]  # type: ignore[no-any-return]
 
 
 def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:

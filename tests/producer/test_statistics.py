@@ -12,7 +12,7 @@ import pytest
 
 from streamguard.producer.arrivals import DAY_MS, HOUR_MS, Intensity, PoissonSlots, SteadySlots
 from streamguard.producer.payments import PaymentMaker
-from streamguard.producer.population import Population, mix
+from streamguard.producer.population import USUAL_MERCHANTS, Population, mix
 from streamguard.producer.profile import load_profile
 
 # Monday 2 March 2026, 00:00 in Brasília: three weeks without a holiday, with the pay days 5, 6 and 20.
@@ -129,7 +129,8 @@ def test_habits_make_most_payments_at_the_usual_merchants_in_town() -> None:
     population = Population(load_profile("br"), 3)
     rng = Random(2)
     customer = population.customer(42)
-    usual = {population.merchants[number].merchant_id for number in customer.merchants}
+    numbers = [population.usual_merchant(customer, n) for n in range(USUAL_MERCHANTS)]
+    usual = {population.merchants[number].merchant_id for number in numbers}
     drawn = [population.draw_merchant(rng, customer) for _ in range(4000)]
     assert sum(merchant.merchant_id in usual for merchant in drawn) / 4000 > 0.83
     home = population.profile.cities[customer.city]

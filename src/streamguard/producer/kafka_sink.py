@@ -182,7 +182,7 @@ class KafkaSink:
         _close(self._producer, give_up=self.unacknowledged > 0)
 
     def _partition(self, key: bytes) -> int:
-        """The partition that the Java client would choose; murmur2 in Python costs more than the rest of a send."""
+        """The partition that the Java client would choose; those who pay often are hashed once."""
         partition = self._partitions.get(key)
         if partition is None:
             if len(self._partitions) >= _PARTITION_CACHE:
@@ -194,7 +194,8 @@ class KafkaSink:
         # Only the client's sender thread comes here, so the count needs no lock.
         self._acked += 1
         self._moved_s = time.monotonic()
-        self._progress.set()
+        if not self._progress.is_set():
+            self._progress.set()
 
     def _on_error(self, error: BaseException) -> None:
         self._failed += 1

@@ -105,7 +105,7 @@ class PaymentMaker:
             latitude, longitude = customer.latitude, customer.longitude
         else:
             where, latitude, longitude = merchant.city, merchant.latitude, merchant.longitude
-        devices = customer.devices
+        owned = customer.device_count
         fields: Fields = {
             "transaction_id": "",
             "account_id": customer.account_id,
@@ -120,8 +120,7 @@ class PaymentMaker:
             "country": where.country,
             "latitude": latitude,
             "longitude": longitude,
-            "device_id": device
-            or (devices[0] if len(devices) == 1 else devices[int(self.rng.random() * len(devices))]),
+            "device_id": device or customer.device(0 if owned == 1 else int(self.rng.random() * owned)),
             "ip_address": customer.ip_address if device is None else self.stranger_address(),
             "event_time": 0,
         }

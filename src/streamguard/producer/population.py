@@ -2,7 +2,8 @@
 
 A customer is a pure function of (seed, number): home, usual merchants, devices and spending level come out of a
 64-bit mix of the two. So a million customers cost no memory and no start-up time, and the same seed gives the same
-people in any order of asking. A bounded cache holds those met lately.
+people in any order of asking. A bounded cache holds those met lately; among a million nearly every one is met for the
+first time, so what a single payment does not need (the other merchants, the other devices) is not worked out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MASK = 2**64 - 1
 _CACHE_SIZE = 50_000
 _ADDRESS_POOL = 1024
 _NAME_POOL = 1000
-_USUAL_MERCHANTS = 8
+USUAL_MERCHANTS = 8
 
 # Share of the customers, and how often they pay compared to the mean (the products add up to 1): most people pay
 # seldom, a few all day long.
@@ -36,11 +37,16 @@ def mix(*numbers: int) -> int:
     """A 64-bit hash of integers, equal on every machine and Python (splitmix64, Steele et al. 2014)."""
     state = 0
     for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
+        state = mix_in(state, number)
     return state
+
+
+def mix_in(state: int, number: int) -> int:
+    """One more number into a mix: `mix(a, b)` is `mix_in(mix(a), b)`, so that what numbers share is mixed once."""
+    state = (state + number + 0x9E3779B97F4A7C15) & _MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+    return state ^ (state >> 31)
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Merchant:
 
 
 class Customer(NamedTuple):
-    """A person who pays. `level` multiplies the amounts and `spread` the sigma of their logarithm; `merchants` are
-    numbers into `Population.merchants`, the one used most first."""
+    """A person who pays. `level` multiplies the amounts and `spread` the sigma of their logarithm; `habits` is what
+    their usual merchants (`Population.usual_merchant`) and devices are mixed from."""
 
     account_id: str
     city: int
@@ -68,9 +74,13 @@ class Customer(NamedTuple):
     level: float
     spread: float
     currency: str
-    merchants: tuple[int, ...]
-    devices: tuple[str, ...]
+    habits: int
+    device_count: int
     ip_address: str
+
+    def device(self, number: int) -> str:
+        """Their device of that number, 0 to device_count - 1."""
+        return f"dev-{mix_in(self.habits, 100 + number) & 0xFFFFFFFF:08x}"
 
 
 class Population:
@@ -79,6 +89,7 @@ class Population:
     def __init__(self, profile: Profile, seed: int, customers: int | None = None) -> None:
         self.profile = profile
         self.seed = mix(seed)
+        self._mixed_seed = mix(self.seed)
         self.size = profile.customers if customers is None else customers
         self._cache: dict[int, Customer] = {}
         self._cities = _cumulative([city.weight for city in profile.cities])
@@ -107,17 +118,24 @@ class Population:
     def draw_number(self, rng: Random) -> int:
         """The number of someone who pays now."""
         u = rng.random()
-        _, first, count = next(row for row in self._activity if u < row[0])
+        for limit, first, count in self._activity:  # noqa: B007 - the class that u falls into; the last has limit 1
+            if u < limit:
+                break
         return first + int(rng.random() * count)
 
     def draw_merchant(self, rng: Random, customer: Customer) -> Merchant:
         """Mostly one of the customer's usual ones, the first of them most; else one in town or online."""
         u = rng.random()
         if u < 0.85:
-            usual = customer.merchants
             v = rng.random()
-            return self.merchants[usual[int(v * v * len(usual))]]
+            return self.merchants[self.usual_merchant(customer, int(v * v * USUAL_MERCHANTS))]
         return self.merchants[self.merchant_near(rng.random(), customer.city, online=u > 0.94)]
+
+    def usual_merchant(self, customer: Customer, n: int) -> int:
+        """The number of their n-th usual merchant, 0 being the one used most; three in four are in town."""
+        h = mix_in(customer.habits, n)
+        pool = self._online if h & 3 == 0 and self._online else self._by_city[customer.city]
+        return pool[int((h >> 8 & 0xFFFFFFFF) / 0x100000000 * len(pool))]
 
     def merchant_near(self, u: float, city: int, online: bool = False) -> int:
         """The number of a merchant in that city, or an online one, by `u` in [0, 1)."""
@@ -125,14 +143,13 @@ class Population:
         return pool[int(u * len(pool))]
 
     def _make_customer(self, number: int) -> Customer:
-        h1 = mix(self.seed, number)
-        h2 = mix(h1, 1)
-        h3 = mix(h1, 2)
+        h1 = mix_in(self._mixed_seed, number)
+        mixed = mix_in(0, h1)
+        h2 = mix_in(mixed, 1)
         city = _pick(self._cities, (h1 & 0xFFFFF) / 0x100000)
         home = self.profile.cities[city]
         # The sum of four uniform bytes, near enough to a bell curve: -2 to 2.
-        bell = sum((h2 >> shift & 0xFF) for shift in (0, 8, 16, 24)) / 255 - 2
-        devices = 1 + (h1 >> 20 & 3) % 3
+        bell = ((h2 & 0xFF) + (h2 >> 8 & 0xFF) + (h2 >> 16 & 0xFF) + (h2 >> 24 & 0xFF)) / 255 - 2
         return Customer(
             account_id=f"{self.profile.account_prefix}-{number:07d}",
             city=city,
@@ -142,14 +159,10 @@ class Population:
             # From people who always pay about the same (0.7) to those of whom anything may come (1.3).
             spread=0.7 + 0.6 * (h1 >> 50) / 0x3FFF,
             currency=self._currencies[_pick(self._currency_weights, (h1 >> 22 & 0xFFFF) / 0x10000)],
-            merchants=tuple(self._usual_merchant(mix(h3, n), city) for n in range(_USUAL_MERCHANTS)),
-            devices=tuple(f"dev-{mix(h3, 100 + n) & 0xFFFFFFFF:08x}" for n in range(devices)),
+            habits=mix_in(0, mix_in(mixed, 2)),
+            device_count=1 + (h1 >> 20 & 3) % 3,
             ip_address=self.addresses[h1 >> 40 & (_ADDRESS_POOL - 1)],
         )
-
-    def _usual_merchant(self, h: int, city: int) -> int:
-        """Three in four are in town."""
-        return self.merchant_near((h >> 8 & 0xFFFFFFFF) / 0x100000000, city, online=h & 3 == 0)
 
 
 def _faker(locale: str, seed: int) -> Any:
@@ -239,4 +252,4 @@ def _cumulative(weights: list[float]) -> list[float]:
 
 def _pick(cumulative: list[float], u: float) -> int:
     """The number of the share that `u` in [0, 1) falls into."""
-    return min(bisect(cumulative, u), len(cumulative) - 1)
+    return min(bisect(cumulative, u), len(cumulative) - 1) if len(cumulative) > 1 else 0

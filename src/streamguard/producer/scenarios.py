@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from random import Random
 
 from streamguard.producer.payments import Fields, Payment, PaymentMaker
-from streamguard.producer.population import Customer, Merchant
+from streamguard.producer.population import USUAL_MERCHANTS, Customer, Merchant
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
@@ -75,7 +75,8 @@ class Stage:
 
     def modest_amount(self, customer: Customer, merchant: Merchant) -> float:
         """A calm amount that is not far above what the customer is used to pay, so that no rule of averages is hit."""
-        usual = [math.exp(self.population.merchants[number].log_median) for number in customer.merchants]
+        numbers = [self.population.usual_merchant(customer, n) for n in range(USUAL_MERCHANTS)]
+        usual = [math.exp(self.population.merchants[number].log_median) for number in numbers]
         # How often each is visited: see Population.draw_merchant.
         weights = [((n + 1) / len(usual)) ** 0.5 - (n / len(usual)) ** 0.5 for n in range(len(usual))]
         habit = customer.level * sum(weight * median for weight, median in zip(weights, usual, strict=True))

@@ -24,18 +24,9 @@ CREATE TABLE IF NOT EXISTS transactions (
     is_fraud          BOOLEAN NOT NULL DEFAULT FALSE,
     source_partition  INTEGER NOT NULL,
     source_offset     BIGINT NOT NULL,
-    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    raw               JSONB
+    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
--- For a database made before this column was. Asked first: ALTER would wait for every reader, IF NOT EXISTS or not.
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute
-                   WHERE attrelid = 'transactions'::regclass AND attname = 'raw' AND NOT attisdropped) THEN
-        ALTER TABLE transactions ADD COLUMN raw JSONB;
-    END IF;
-END $$;
 COMMENT ON COLUMN transactions.is_fraud IS 'linked to at least one alert that nobody dismissed';
-COMMENT ON COLUMN transactions.raw IS 'the record as it was read, personal data protected; null once cut by age';
 
 -- Links and account context look an account up by time.
 CREATE INDEX IF NOT EXISTS transactions_account_time ON transactions (account_id, event_time);
@@ -44,6 +35,64 @@ CREATE INDEX IF NOT EXISTS transactions_fraud ON transactions (event_time) WHERE
 
 -- Retention cuts by time.
 CREATE INDEX IF NOT EXISTS transactions_time ON transactions (event_time);
+
+-- The record of each payment, beside its row: a month is a table of its own, so that an old one can be dropped whole.
+-- `transactions` itself cannot be cut so: its unique id would have to hold the time. Written together with the row and
+-- only when the row is new, so an id is here at most once as well.
+CREATE TABLE IF NOT EXISTS transaction_records (
+    transaction_id TEXT NOT NULL,
+    event_time     TIMESTAMPTZ NOT NULL,
+    raw            JSONB NOT NULL,
+    PRIMARY KEY (event_time, transaction_id)
+) PARTITION BY RANGE (event_time);
+COMMENT ON TABLE transaction_records IS 'records as they were read, personal data protected; cut by age';
+
+-- Make what is missing of the tables that hold these months (the first day of each; borders are UTC). Payments that say to
+-- be of before 2000 or after 2049 share a table at either end: a stream of nonsense must not make a table per record.
+-- Made apart and attached: that waits for no reader, as PARTITION OF would.
+CREATE OR REPLACE FUNCTION make_record_months(months DATE[]) RETURNS VOID LANGUAGE plpgsql AS $$
+DECLARE
+    first_day DATE;
+    month     TEXT;
+    bounds    TEXT;
+BEGIN
+    FOREACH first_day IN ARRAY months LOOP
+        month := 'transaction_records_' || CASE
+            WHEN first_day < '2000-01-01' THEN 'early'
+            WHEN first_day >= '2050-01-01' THEN 'late'
+            ELSE to_char(first_day, 'YYYY_MM') END;
+        CONTINUE WHEN is_record_month(month);
+        -- Another may be making it just now: ask again once it is done.
+        PERFORM pg_advisory_xact_lock(5347003);
+        CONTINUE WHEN is_record_month(month);
+        bounds := CASE
+            WHEN first_day < '2000-01-01' THEN $b$(MINVALUE) TO ('2000-01-01 00:00:00+00')$b$
+            WHEN first_day >= '2050-01-01' THEN $b$('2050-01-01 00:00:00+00') TO (MAXVALUE)$b$
+            ELSE format('(%L) TO (%L)', to_char(first_day, 'YYYY-MM-DD 00:00:00+00'),
+                        to_char(first_day + INTERVAL '1 month', 'YYYY-MM-DD 00:00:00+00')) END;
+        EXECUTE format('CREATE TABLE %I (LIKE transaction_records INCLUDING CONSTRAINTS)', month);
+        EXECUTE format('ALTER TABLE transaction_records ATTACH PARTITION %I FOR VALUES FROM %s', month, bounds);
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION is_record_month(name TEXT) RETURNS BOOLEAN LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                   WHERE i.inhparent = 'transaction_records'::regclass AND c.relname = name)
+$$;
+
+-- A database made when records stood in the rows: they move over, once.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_attribute
+               WHERE attrelid = 'transactions'::regclass AND attname = 'raw' AND NOT attisdropped) THEN
+        LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE;
+        PERFORM make_record_months(ARRAY(
+            SELECT DISTINCT date_trunc('month', event_time AT TIME ZONE 'UTC')::DATE
+            FROM transactions WHERE raw IS NOT NULL));
+        INSERT INTO transaction_records (transaction_id, event_time, raw)
+        SELECT transaction_id, event_time, raw FROM transactions WHERE raw IS NOT NULL;
+        ALTER TABLE transactions DROP COLUMN raw;
+    END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS fraud_alerts (
     alert_id         TEXT PRIMARY KEY,

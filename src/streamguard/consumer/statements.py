@@ -32,18 +32,28 @@ INSERT_TRANSACTIONS = f"""
 INSERT INTO transactions (
     transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name,
     merchant_category, city, country, latitude, longitude, device_id, ip_address, event_time,
-    source_partition, source_offset, raw)
+    source_partition, source_offset)
 SELECT transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name,
     merchant_category, city, country, latitude, longitude, device_id, ip_address,
-    {_FROM_MS.format("event_ms")}, source_partition, source_offset, raw
+    {_FROM_MS.format("event_ms")}, source_partition, source_offset
 FROM stage
 ON CONFLICT (transaction_id) DO NOTHING
 """
 
+MAKE_MONTHS = "SELECT make_record_months(%(months)s)"
+
+# Once the duplicates are out, what is left on the stage is what was stored.
+INSERT_RECORDS = f"""
+INSERT INTO transaction_records (transaction_id, event_time, raw)
+SELECT transaction_id, {_FROM_MS.format("event_ms")}, raw FROM stage
+"""
+
+# What this database transaction stored has its number; the place alone would not do, for a log may have been wiped.
 TAKE_DUPLICATES = """
 DELETE FROM stage s USING transactions t
 WHERE t.transaction_id = s.transaction_id
-  AND (t.source_partition, t.source_offset) <> (s.source_partition, s.source_offset)
+  AND (t.source_partition, t.source_offset, t.xmin)
+      IS DISTINCT FROM (s.source_partition, s.source_offset, pg_current_xact_id()::XID)
 RETURNING s.source_partition, s.source_offset, t.source_partition, t.source_offset
 """
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Engine, event
 
 from streamguard.consumer import statements as sql
-from streamguard.consumer.judge import judge
+from streamguard.consumer.judge import from_ms, judge
 from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.raw import raw_field
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
@@ -108,15 +109,19 @@ class Store:
 
     def _insert_transactions(self, cursor: Any, batch: Batch) -> list[DeadRecord]:
         """Store the payments; return the records whose id was stored before, as dead letters."""
+        if self._keep_raw:
+            cursor.execute(sql.MAKE_MONTHS, {"months": _months(batch)})
         lines = "".join(
             f"{_copy_line(record, transaction)}\t{self._raw(record)}\n" for record, transaction in batch.transactions
         )
         cursor.copy_expert(sql.COPY_STAGE, io.StringIO(lines))
         cursor.execute(sql.INSERT_TRANSACTIONS)
-        if cursor.rowcount == len(batch.transactions):
-            return []
-        cursor.execute(sql.TAKE_DUPLICATES)
-        first = {(p, o): (first_p, first_o) for p, o, first_p, first_o in cursor.fetchall()}
+        first: dict[tuple[int, int], tuple[int, int]] = {}
+        if cursor.rowcount < len(batch.transactions):
+            cursor.execute(sql.TAKE_DUPLICATES)
+            first = {(p, o): (first_p, first_o) for p, o, first_p, first_o in cursor.fetchall()}
+        if self._keep_raw:
+            cursor.execute(sql.INSERT_RECORDS)
         return [
             DeadRecord(record, _duplicate_reason(transaction, first[record.partition, record.offset]))
             for record, transaction in batch.transactions
@@ -150,6 +155,15 @@ def _make_stage(connection: Any, _record: object) -> None:
         cursor.execute("SET client_min_messages = warning")
         cursor.execute(sql.MAKE_STAGE)
     connection.commit()
+
+
+def _months(batch: Batch) -> list[date]:
+    """The first days of the months, in UTC, that the payments of a batch fall in."""
+    times_ms = [payment.event_time for _, payment in batch.transactions]
+    first, last = (from_ms(ms).date().replace(day=1) for ms in (min(times_ms), max(times_ms)))
+    if first == last:
+        return [first]
+    return sorted({from_ms(ms).date().replace(day=1) for ms in times_ms})
 
 
 def _duplicate_reason(transaction: Transaction, first: tuple[int, int]) -> str:

@@ -107,7 +107,7 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "allow.auto.create.topics": False,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
             "receive.message.max.bytes": 2 * LARGEST_RECORD_BYTES,
-            "queued.max.messages.kbytes": 32 * 1024,
+            "queued.max.messages.kbytes": 8 * 1024,
             "fetch.queue.backoff.ms": 10,
             "topic.metadata.refresh.interval.ms": 60_000,
             "on_commit": _committed,

@@ -51,6 +51,8 @@ class Scan:
         self._start: dict[int, int] = {}
         """Where the first of the pieces begins: every record from there on has been or will be in one."""
         self._fetching = False
+        self._joining = 0
+        """How many wait to take the scan back: nobody reads on before they have."""
         self._closed = False
 
     # --- coming and going ---------------------------------------------------------------------------------------------
@@ -67,13 +69,16 @@ class Scan:
                     return None
                 if not behind or not self._fetching:
                     break
+                self._joining += 1
                 self._changed.wait()
+                self._joining -= 1
             if self._closed:
                 return None
             member = Member(positions, self._first, time.monotonic())
             if not self._members or behind:
                 self._begin([*self._members, member])
             self._members.append(member)
+            self._changed.notify_all()
             return member
 
     def leave(self, member: Member) -> None:
@@ -126,7 +131,7 @@ class Scan:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return Fetched([], [])
-                if self._fetching or self._held_up():
+                if self._fetching or self._joining or self._held_up():
                     member.moved_s = time.monotonic()
                     self._changed.wait(remaining)
                     continue

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+from psycopg2 import ProgrammingError
+
 from streamguard.config import load_settings
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.outbox import Outbox
@@ -38,3 +41,23 @@ def test_a_record_that_the_database_refuses_stands_alone(desk: Desk) -> None:
         ("fraud_alerts", 9, 9),
         ("transactions", 9, 9),
     ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE transactions RENAME COLUMN city TO town",
+        "ALTER TABLE fraud_alerts RENAME TO alerts",
+        "DROP FUNCTION make_record_months",
+        "CREATE TABLE transaction_records_2025_11 (transaction_id TEXT)",
+    ],
+)
+def test_a_schema_that_does_not_fit_makes_no_record_dead(desk: Desk, damage: str) -> None:
+    """It is nobody's data that is wrong: nothing is stored, nothing is given up."""
+    records = {("transactions", 0): [transaction(n, f"t{n}", "A", 4_000, T0_MS + n) for n in range(9)]}
+    positions = desk.store.offsets(records)
+    desk.rows(damage)
+    with pytest.raises(ProgrammingError):
+        consumer_on(desk).store_records(positions, records)
+    assert desk.rows("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert desk.rows("SELECT next_offset FROM consumer_offsets") == [(0,)]

@@ -22,7 +22,7 @@ ODD = {
 def test_the_record_is_kept(desk: Desk, case: str) -> None:
     value, wanted = ODD[case]
     assert desk.feed(Record("transactions", 0, 0, b"A", orjson.dumps(value))) == 0
-    assert desk.rows("SELECT raw FROM transactions") == [(wanted or value,)]
+    assert desk.rows("SELECT raw FROM transaction_records") == [(wanted or value,)]
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,19 @@ def test_the_record_is_kept(desk: Desk, case: str) -> None:
 def test_numbers_that_postgres_cannot_hold_do_no_harm(desk: Desk, number: str) -> None:
     text = orjson.dumps(PLAIN)[:-1] + b', "odd": ' + number.encode() + b"}"
     assert desk.feed(Record("transactions", 0, 0, b"A", text)) == 0
-    assert desk.rows("SELECT (raw ->> 'odd')::DOUBLE PRECISION = %s FROM transactions", float(number)) == [(True,)]
+    assert desk.rows("SELECT (raw ->> 'odd')::DOUBLE PRECISION = %s FROM transaction_records", float(number)) == [
+        (True,)
+    ]
 
 
 def test_a_record_on_several_lines(desk: Desk) -> None:
     text = orjson.dumps(PLAIN, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n\t")
     assert desk.feed(Record("transactions", 0, 0, b"A", text)) == 0
-    assert desk.rows("SELECT raw FROM transactions") == [(PLAIN,)]
+    assert desk.rows("SELECT raw FROM transaction_records") == [(PLAIN,)]
 
 
 def test_records_need_not_be_kept(desk: Desk) -> None:
     desk.store = Store(desk.engine, "test", keep_raw=False)
     desk.feed(transaction(0, "t", "A", 1, T0_MS))
-    assert desk.rows("SELECT raw FROM transactions") == [(None,)]
+    assert desk.rows("SELECT transaction_id FROM transactions") == [("t",)]
+    assert desk.rows("SELECT raw FROM transaction_records") == []

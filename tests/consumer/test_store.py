@@ -29,6 +29,7 @@ STATE = (
     "SELECT alert_id, tx_count, outcome, score, reason, verdicts::TEXT FROM decisions ORDER BY 1, 2",
     "SELECT source_topic, source_partition, source_offset, reason, raw_value FROM dead_letters ORDER BY 1, 2, 3",
     "SELECT topic, partition_no, next_offset, records_read FROM consumer_offsets ORDER BY 1, 2",
+    "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
 )
 
 
@@ -99,6 +100,16 @@ def test_a_second_record_with_a_stored_id_is_a_dead_letter(desk: Desk) -> None:
     assert "was stored before, from partition 0 offset 0" in str(rows[0][1])
     [(read,)] = desk.rows("SELECT records_read FROM consumer_offsets")
     assert read == 4 == 2 + len(rows)
+
+
+def test_a_wiped_log_that_repeats_itself_is_accounted_for(desk: Desk) -> None:
+    """The same ids at the same places: stored before all the same."""
+    desk.feed(*BURST)
+    desk.rows("UPDATE consumer_offsets SET next_offset = 0")
+    new = transaction(6, "t6", "A", 5, T0_MS)
+    assert desk.feed(*BURST, new) == len(BURST)
+    counts = "SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM transaction_records)"
+    assert desk.rows(counts + ", count(*) FROM dead_letters") == [(7, 7, 6)]
 
 
 def test_a_batch_of_a_moved_partition_is_refused_whole(desk: Desk) -> None:
@@ -178,5 +189,6 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
 
 def _empty(desk: Desk) -> None:
     desk.rows(
-        "TRUNCATE transactions, fraud_alerts, alert_transactions, decisions, dead_letters, consumer_offsets, blacklist"
+        "TRUNCATE transactions, transaction_records, fraud_alerts, alert_transactions, decisions, dead_letters,"
+        " consumer_offsets, blacklist"
     )

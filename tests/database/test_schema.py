@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Inspector
 
 from streamguard.config import load_settings
 from streamguard.database import Base, lay_schema, make_engine
+from streamguard.database.desk import STORE_LOCK
 from tests.support.postgres import EmbeddedPostgres
+from tests.support.processes import eventually
 
 
 def _columns(inspector: Inspector, table: str) -> dict[str, tuple[str, bool]]:
@@ -58,6 +61,54 @@ def test_a_second_run_changes_nothing_and_keeps_the_rows(postgres: EmbeddedPostg
     engine.dispose()
     assert _snapshot(postgres.url()) == before
     assert postgres.query("SELECT value FROM blacklist") == [("A1",)]
+
+
+def test_records_in_the_rows_of_an_older_database_move_over(postgres: EmbeddedPostgres) -> None:
+    engine = make_engine(load_settings(database_url=postgres.url()))
+    lay_schema(engine)
+    postgres.query("DROP TABLE transaction_records")
+    postgres.query("ALTER TABLE transactions ADD COLUMN raw JSONB")
+    postgres.query(
+        "INSERT INTO transactions (transaction_id, account_id, amount, currency, event_time, source_partition,"
+        " source_offset, raw) SELECT 't' || n, 'A', 1, 'BRL', TIMESTAMPTZ '2018-01-31 12:00Z' + n * INTERVAL '17 days',"
+        " 0, n, CASE WHEN n % 5 > 0 THEN jsonb_build_object('n', n) END FROM generate_series(0, 99) n"
+    )
+    before = postgres.query("SELECT transaction_id, event_time, raw FROM transactions WHERE raw IS NOT NULL ORDER BY 1")
+    for _ in range(2):
+        lay_schema(engine)
+        after = postgres.query("SELECT transaction_id, event_time, raw FROM transaction_records ORDER BY 1")
+        assert after == before and len(before) == 80
+    engine.dispose()
+    columns = (
+        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'transactions' AND column_name = 'raw'"
+    )
+    assert postgres.query(columns) == [(0,)]
+    assert postgres.query("SELECT count(*) FROM transactions") == [(100,)]
+
+
+def test_laying_the_schema_beside_a_writer_is_no_deadlock(postgres: EmbeddedPostgres) -> None:
+    """A batch takes its tables in another order than the file does."""
+    engine = make_engine(load_settings(database_url=postgres.url()))
+    lay_schema(engine)
+    failed: list[BaseException] = []
+
+    def lay() -> None:
+        try:
+            lay_schema(engine)
+        except BaseException as error:
+            failed.append(error)
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with engine.begin() as writer:
+        writer.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": STORE_LOCK})
+        writer.execute(text("LOCK TABLE alert_transactions IN ROW EXCLUSIVE MODE"))
+        layer = threading.Thread(target=lay)
+        layer.start()
+        eventually(lambda: postgres.query(waiting), lambda rows: rows == [(1,)], 10, "the schema waits")
+        writer.execute(text("LOCK TABLE fraud_alerts IN ROW EXCLUSIVE MODE"))
+    layer.join(timeout=20)
+    engine.dispose()
+    assert not failed
 
 
 def test_the_risk_profile_counts_fraud_and_alerts(postgres: EmbeddedPostgres) -> None:

@@ -14,14 +14,13 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
-from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
 from streamguard.consumer.outbox import Outbox
 from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.records import Batch, DeadRecord, Decoder, LogRecord, Span
 from streamguard.consumer.store import Fenced, Store
-from streamguard.database import is_outage, sentence_of
+from streamguard.database import is_outage, sentence_of, state_of
 
 log = logging.getLogger("streamguard.consumer")
 
@@ -32,6 +31,9 @@ REPORT_EVERY_S = 10.0
 COMMIT_EVERY_S = 1.0
 FIRST_IDLE_S = 10.0
 LONGEST_IDLE_S = 300.0
+
+_OF_THE_DATA = ("21", "22", "23", "44", "54", "P0")
+"""Classes of SQLSTATE: cardinality, data, constraints, check options, limits, and what a trigger raises."""
 
 Partition = tuple[str, int]
 
@@ -304,8 +306,11 @@ class Meter:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the database says that the data is wrong, and is not merely away."""
-    return not is_outage(error) and (isinstance(error, DBAPIError) or hasattr(error, "pgcode"))
+    """Whether the database says that the data is wrong: neither away nor in a state that fits no data at all.
+
+    Of the latter (a column that is gone, a right that was taken) the process ends: no record may be given up for it.
+    """
+    return (state_of(error) or "").startswith(_OF_THE_DATA)
 
 
 def _by_partition(flat: Sequence[tuple[Partition, LogRecord]]) -> dict[Partition, list[LogRecord]]:

@@ -11,7 +11,7 @@ from streamguard.database import desk
 STAGE_COLUMNS = (
     "transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name, "
     "merchant_category, city, country, latitude, longitude, device_id, ip_address, event_ms, "
-    "source_partition, source_offset, raw"
+    "source_partition, source_offset"
 )
 
 MAKE_STAGE = """
@@ -19,7 +19,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage (
     transaction_id TEXT, account_id TEXT, amount NUMERIC(15, 2), currency TEXT, transaction_type TEXT, channel TEXT,
     merchant_id TEXT, merchant_name TEXT, merchant_category TEXT, city TEXT, country TEXT,
     latitude DOUBLE PRECISION, longitude DOUBLE PRECISION, device_id TEXT, ip_address TEXT,
-    event_ms BIGINT, source_partition INTEGER, source_offset BIGINT, raw JSONB
+    event_ms BIGINT, source_partition INTEGER, source_offset BIGINT
 ) ON COMMIT DELETE ROWS
 """
 
@@ -42,11 +42,7 @@ ON CONFLICT (transaction_id) DO NOTHING
 
 MAKE_MONTHS = "SELECT make_record_months(%(months)s)"
 
-# Once the duplicates are out, what is left on the stage is what was stored.
-INSERT_RECORDS = f"""
-INSERT INTO transaction_records (transaction_id, event_time, raw)
-SELECT transaction_id, {_FROM_MS.format("event_ms")}, raw FROM stage
-"""
+COPY_RECORDS = "COPY transaction_records (transaction_id, event_time, raw) FROM STDIN"
 
 # What this database transaction stored has its number; the place alone would not do, for a log may have been wiped.
 TAKE_DUPLICATES = """

@@ -14,7 +14,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Engine, event
 
 from streamguard.consumer import statements as sql
-from streamguard.consumer.judge import from_ms, judge
+from streamguard.consumer.judge import judge
 from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.raw import raw_field
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
@@ -31,6 +32,7 @@ from streamguard.database.desk import STORE_LOCK
 from streamguard.models import FraudAlert, Transaction
 
 _SPECIAL = re.compile(r"[\\\t\n\r\x01]")
+_DAY_MS = 86_400_000
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x01": "\\x01"}
 
 
@@ -109,11 +111,7 @@ class Store:
 
     def _insert_transactions(self, cursor: Any, batch: Batch) -> list[DeadRecord]:
         """Store the payments; return the records whose id was stored before, as dead letters."""
-        if self._keep_raw:
-            cursor.execute(sql.MAKE_MONTHS, {"months": _months(batch)})
-        lines = "".join(
-            f"{_copy_line(record, transaction)}\t{self._raw(record)}\n" for record, transaction in batch.transactions
-        )
+        lines = "".join([f"{_copy_line(record, transaction)}\n" for record, transaction in batch.transactions])
         cursor.copy_expert(sql.COPY_STAGE, io.StringIO(lines))
         cursor.execute(sql.INSERT_TRANSACTIONS)
         first: dict[tuple[int, int], tuple[int, int]] = {}
@@ -121,19 +119,28 @@ class Store:
             cursor.execute(sql.TAKE_DUPLICATES)
             first = {(p, o): (first_p, first_o) for p, o, first_p, first_o in cursor.fetchall()}
         if self._keep_raw:
-            cursor.execute(sql.INSERT_RECORDS)
+            self._copy_records(cursor, [p for p in batch.transactions if (p[0].partition, p[0].offset) not in first])
         return [
             DeadRecord(record, _duplicate_reason(transaction, first[record.partition, record.offset]))
             for record, transaction in batch.transactions
             if (record.partition, record.offset) in first
         ]
 
-    def _raw(self, record: LogRecord) -> str:
-        """The record itself as a field of COPY, protected."""
-        if not self._keep_raw or record.value is None:
-            return "\x01"
-        protection = self._protection
-        return raw_field(protection.raw(record.value, record.key) if protection.active else record.value)
+    def _copy_records(self, cursor: Any, stored: Sequence[tuple[LogRecord, Transaction]]) -> None:
+        """Keep the records of the payments just stored, protected, each in the month of its event."""
+        if not stored:
+            return
+        cursor.execute(sql.MAKE_MONTHS, {"months": _months(payment.event_time for _, payment in stored)})
+        lines = [
+            f"{_escape(payment.transaction_id)}\t{_instant(payment.event_time)}\t{raw_field(self._raw(record))}\n"
+            for record, payment in stored
+        ]
+        cursor.copy_expert(sql.COPY_RECORDS, io.StringIO("".join(lines)))
+
+    def _raw(self, record: LogRecord) -> bytes:
+        """The record as it is kept: as it came, or protected."""
+        value = record.value or b""
+        return self._protection.raw(value, record.key) if self._protection.active else value
 
     def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> None:
         if not dead:
@@ -146,7 +153,7 @@ class Store:
         protection = self._protection
         if not protection.active:
             return record.key, record.value
-        return protection.key(record.key), None if record.value is None else protection.raw(record.value, record.key)
+        return protection.key(record.key), None if record.value is None else self._raw(record)
 
 
 def _make_stage(connection: Any, _record: object) -> None:
@@ -157,13 +164,23 @@ def _make_stage(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _months(batch: Batch) -> list[date]:
-    """The first days of the months, in UTC, that the payments of a batch fall in."""
-    times_ms = [payment.event_time for _, payment in batch.transactions]
-    first, last = (from_ms(ms).date().replace(day=1) for ms in (min(times_ms), max(times_ms)))
-    if first == last:
-        return [first]
-    return sorted({from_ms(ms).date().replace(day=1) for ms in times_ms})
+def _months(times_ms: Iterable[int]) -> list[date]:
+    """The first days of the months, in UTC, that these instants fall in."""
+    return sorted({date.fromisoformat(_day(number)).replace(day=1) for number in {ms // _DAY_MS for ms in times_ms}})
+
+
+@lru_cache(maxsize=1_024)
+def _day(number: int) -> str:
+    """A day, as YYYY-MM-DD, from its number since 1970."""
+    return str(date(1970, 1, 1) + timedelta(days=number))
+
+
+def _instant(ms: int) -> str:
+    """Epoch milliseconds as Postgres reads an instant; by hand, for it is done for each payment."""
+    number, ms = divmod(ms, _DAY_MS)
+    seconds, ms = divmod(ms, 1_000)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{_day(number)} {minutes // 60}:{minutes % 60}:{seconds}.{ms:03d}+00"
 
 
 def _duplicate_reason(transaction: Transaction, first: tuple[int, int]) -> str:
@@ -185,7 +202,7 @@ def _escapable(line: str) -> bool:
 
 
 def _escape(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _ESCAPES[found.group()], text)
+    return _SPECIAL.sub(lambda found: _ESCAPES[found.group()], text) if _SPECIAL.search(text) else text
 
 
 def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[LogRecord, FraudAlert]]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The database: schema, map and engine. The rows are written by `streamguard.consumer.store`."""
 
-from streamguard.database.engine import is_outage, lay_schema, make_engine, sentence_of
+from streamguard.database.engine import is_outage, lay_schema, make_engine, sentence_of, state_of
 from streamguard.database.tables import (
     AlertTransactionRow,
     AllowlistRow,
@@ -12,6 +12,7 @@ from streamguard.database.tables import (
     FraudAlertRow,
     RetentionCutRow,
     RuleModeRow,
+    TransactionRecordRow,
     TransactionRow,
 )
 
@@ -26,9 +27,11 @@ __all__ = [
     "FraudAlertRow",
     "RetentionCutRow",
     "RuleModeRow",
+    "TransactionRecordRow",
     "TransactionRow",
     "is_outage",
     "lay_schema",
     "make_engine",
     "sentence_of",
+    "state_of",
 ]

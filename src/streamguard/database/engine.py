@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import psycopg2
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.database.desk import STORE_LOCK
 
 SCHEMA_FILE = PROJECT_ROOT / "docker" / "init-db.sql"
 
 _SCHEMA_LOCK = 5_347_001
 """Advisory lock: two processes that lay the schema at once would trip over each other's CREATEs."""
+
+_OUTAGES = ("08", "25006", "40", "53", "55", "57", "58")
+"""SQLSTATEs: connection, read-only, to be tried again, resources (disk full), locks, operator or shutdown, system."""
 
 
 def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
@@ -28,26 +33,35 @@ def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
 
 
 def lay_schema(engine: Engine) -> None:
-    """Run `docker/init-db.sql`: makes what is missing, touches nothing that is there."""
+    """Run `docker/init-db.sql`: makes what is missing, touches nothing that is there.
+
+    It waits for those who write and they for it: it locks the tables in another order than they do.
+    """
     statements = SCHEMA_FILE.read_text(encoding="utf-8")
     with engine.begin() as connection:
         cursor = connection.connection.cursor()
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
         cursor.execute("SET LOCAL client_min_messages = warning")
         cursor.execute(statements)
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the database is away (wait and try again), not that the request was wrong."""
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
-            return True
-        error = error.orig if error.orig is not None else error
-    # 08: connection; 53: resources (disk full, too many connections); 57P: operator or shutdown; 40: try again.
-    code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None) or ""
-    if code.startswith(("08", "53", "57P", "40", "58")):
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return type(error).__name__ in ("OperationalError", "InterfaceError")
+    state = state_of(error)
+    if state is not None:
+        return state.startswith(_OUTAGES)
+    # A connection that breaks has no state to tell.
+    cause = getattr(error, "orig", None) or error
+    return isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError | OperationalError | InterfaceError)
+
+
+def state_of(error: BaseException) -> str | None:
+    """The SQLSTATE of an error of the database, if it has one."""
+    state = getattr(getattr(error, "orig", None) or error, "pgcode", None)
+    return str(state) if state else None
 
 
 def sentence_of(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Double, ForeignKey, Integer, LargeBinary, Numeric, Text, text
@@ -53,7 +54,19 @@ class TransactionRow(Base):
     source_partition: Mapped[int] = mapped_column(Integer)
     source_offset: Mapped[int]
     stored_at: Mapped[datetime] = mapped_column(server_default=_NOW)
-    raw: Mapped[dict[str, Any] | None]
+
+
+class TransactionRecordRow(Base):
+    """A payment's record as it was read, until it is cut by age. Each month is a table of its own."""
+
+    __tablename__ = "transaction_records"
+
+    transaction_id: Mapped[str] = mapped_column()
+    event_time: Mapped[datetime] = mapped_column()
+    raw: Mapped[dict[str, Any]]
+
+    # No constraint of the database: the store writes a record with its row only.
+    __mapper_args__ = MappingProxyType({"primary_key": (event_time, transaction_id)})
 
 
 class FraudAlertRow(Base):

@@ -126,16 +126,16 @@ class Topology:
     def _aggregation(
         self, node: AggregateNode, emit: Receive, needs_old: bool, having: ast.Expression | None = None
     ) -> tuple[Operator, bool]:
-        partition_of = self._group_partition(node)
+        task = aggregate.Task(node, self.runtime, emit, self._group_partition(node), having, needs_old)
         if node.source.is_table:
-            return aggregate.TableAggregation(node, self.runtime, emit, partition_of, having), True
+            return aggregate.TableAggregation(task), True
         if node.window_spec is None:
             kind: type[aggregate.Aggregation] = aggregate.GroupAggregation
         elif node.window_spec.kind == "SESSION":
             kind = aggregate.SessionAggregation
         else:
             kind = aggregate.WindowAggregation
-        return kind(node, self.runtime, emit, partition_of, having, needs_old), False
+        return kind(task), False
 
     def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> StreamSource | TableSource:
         source: StreamSource | TableSource

@@ -6,8 +6,9 @@ All but MIN and MAX can take rows back and so may run over tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from streamguard.ksql.functions.registry import CallSite, aggregate
 from streamguard.ksql.java import CONTEXT, wrap_int, wrap_long
@@ -183,6 +184,8 @@ _ORDERED = ("DECIMAL", "DOUBLE", "INT", "BIGINT", "VARCHAR", "TIMESTAMP", "TIME"
 class _Extreme:
     """State: the value so far, None before the first."""
 
+    beats: ClassVar[Callable[[Any, Any], bool]]
+
     def __init__(self, site: CallSite) -> None:
         pass
 
@@ -190,7 +193,7 @@ class _Extreme:
         return None
 
     def add(self, state: Any, value: Any) -> Any:
-        raise NotImplementedError
+        return value if value is not None and (state is None or self.beats(value, state)) else state
 
     def merge(self, left: Any, right: Any) -> Any:
         return self.add(left, right)
@@ -201,18 +204,12 @@ class _Extreme:
 
 @aggregate("MAX", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The largest value.")
 class Max(_Extreme):
-    def add(self, state: Any, value: Any) -> Any:
-        if value is None or (state is not None and value <= state):
-            return state
-        return value
+    beats = operator.gt
 
 
 @aggregate("MIN", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The smallest value.")
 class Min(_Extreme):
-    def add(self, state: Any, value: Any) -> Any:
-        if value is None or (state is not None and value >= state):
-            return state
-        return value
+    beats = operator.lt
 
 
 @aggregate(

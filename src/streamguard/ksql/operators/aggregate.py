@@ -8,7 +8,9 @@ Source: docs/concepts/time-and-windows-in-ksqldb-queries.md; Kafka Streams' docu
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from streamguard.ksql import ast
@@ -22,28 +24,32 @@ PartitionOf = Callable[[tuple[Any, ...]], int] | None
 """The partition of a group where GROUP BY changes the key; None where groups stay in the partition of their rows."""
 
 
-class Aggregation(Operator):
+@dataclass(frozen=True)
+class Task:
+    """What an aggregation is made for. `with_old`: whoever receives its changes wants to know the values before."""
+
+    node: AggregateNode
+    runtime: Runtime
+    emit: Receive
+    partition_of: PartitionOf
+    having: ast.Expression | None
+    with_old: bool = False
+
+
+class Aggregation(Operator, ABC):
     """The base of all aggregations over streams; HAVING is part of it.
 
     A group that HAVING does not let pass is no row of the table: one that passed and no longer does becomes a tombstone.
     """
 
-    def __init__(
-        self,
-        node: AggregateNode,
-        runtime: Runtime,
-        emit: Receive,
-        partition_of: PartitionOf,
-        having: ast.Expression | None,
-        with_old: bool,
-    ) -> None:
-        super().__init__(emit)
-        self.runtime = runtime
-        self.folder = Folder(node, runtime, having)
-        self.grouping = Grouping(node, runtime)
-        self.partition_of = partition_of
-        self.filters = having is not None
-        self.with_old = with_old
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.emit)
+        self.runtime = task.runtime
+        self.folder = Folder(task.node, task.runtime, task.having)
+        self.grouping = Grouping(task.node, task.runtime)
+        self.partition_of = task.partition_of
+        self.filters = task.having is not None
+        self.with_old = task.with_old
 
     def receive(self, partition: int, records: list[Record]) -> None:
         key_of = self.grouping.key
@@ -59,25 +65,17 @@ class Aggregation(Operator):
             if results:
                 self.emit(target, results)
 
+    @abstractmethod
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
         """Fold the rows of a partition, in order; the changes of the table that came of it."""
-        raise TypeError(f"{type(self).__name__} does not fold")
 
 
 class GroupAggregation(Aggregation):
     """Over all rows of a group. Entries: key, to [time, key or None (see `keyed_entries`), states...]."""
 
-    def __init__(
-        self,
-        node: AggregateNode,
-        runtime: Runtime,
-        emit: Receive,
-        partition_of: PartitionOf,
-        having: ast.Expression | None,
-        with_old: bool,
-    ) -> None:
-        super().__init__(node, runtime, emit, partition_of, having, with_old)
-        self.store = runtime.stores.add(Store("Aggregate"))
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.store = task.runtime.stores.add(Store("Aggregate"))
 
     def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
         folder, identity = self.folder, self.grouping.identity
@@ -107,19 +105,12 @@ class GroupAggregation(Aggregation):
 class TableAggregation(Operator):
     """Over the rows of a table: a change takes the old row out of its group and puts the new one into its own."""
 
-    def __init__(
-        self,
-        node: AggregateNode,
-        runtime: Runtime,
-        emit: Receive,
-        partition_of: PartitionOf,
-        having: ast.Expression | None,
-    ) -> None:
-        super().__init__(emit)
-        self.folder = Folder(node, runtime, having)
-        self.grouping = Grouping(node, runtime)
-        self.partition_of = partition_of
-        self.store = runtime.stores.add(Store("Aggregate"))
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.emit)
+        self.folder = Folder(task.node, task.runtime, task.having)
+        self.grouping = Grouping(task.node, task.runtime)
+        self.partition_of = task.partition_of
+        self.store = task.runtime.stores.add(Store("Aggregate"))
 
     def receive(self, partition: int, records: list[Record]) -> None:
         assert self.folder.undo is not None
@@ -170,16 +161,9 @@ class StreamTime:
 class WindowAggregation(Aggregation):
     """Over tumbling or hopping windows. Entries: (window start, key), to [time, key or None, states...]."""
 
-    def __init__(
-        self,
-        node: AggregateNode,
-        runtime: Runtime,
-        emit: Receive,
-        partition_of: PartitionOf,
-        having: ast.Expression | None,
-        with_old: bool,
-    ) -> None:
-        super().__init__(node, runtime, emit, partition_of, having, with_old)
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        node, runtime = task.node, task.runtime
         window = node.window_spec
         assert window is not None
         self.size = window.size.ms
@@ -284,16 +268,9 @@ class SessionAggregation(Aggregation):
     once stream time has passed its end by the gap, within which it may still grow, and the grace.
     """
 
-    def __init__(
-        self,
-        node: AggregateNode,
-        runtime: Runtime,
-        emit: Receive,
-        partition_of: PartitionOf,
-        having: ast.Expression | None,
-        with_old: bool,
-    ) -> None:
-        super().__init__(node, runtime, emit, partition_of, having, with_old)
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        node, runtime = task.node, task.runtime
         window = node.window_spec
         assert window is not None
         self.gap = window.size.ms

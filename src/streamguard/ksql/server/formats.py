@@ -9,6 +9,7 @@ Tombstones of tables are left out in all three, as ksqlDB does under these media
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -35,7 +36,7 @@ class Result:
     is_push: bool
 
 
-class Writer:
+class Writer(ABC):
     """Base of the writers; each is for one answer."""
 
     content_type: ClassVar[str]
@@ -44,19 +45,21 @@ class Writer:
         self.result = result
         self.row = row_text(result.columns)
 
+    @abstractmethod
     def head(self) -> str:
-        raise NotImplementedError
+        """What comes before the rows."""
 
+    @abstractmethod
     def rows(self, rows: Rows) -> str:
-        raise NotImplementedError
+        """Some rows."""
 
+    @abstractmethod
     def end(self, message: str | None) -> str:
         """What follows the last row; `message` says why it was the last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, reason: str) -> str:
         """What follows the last row of a query that broke."""
-        raise NotImplementedError
 
 
 class V1Writer(Writer):

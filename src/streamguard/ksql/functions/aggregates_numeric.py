@@ -6,9 +6,8 @@ All but MIN and MAX can take rows back and so may run over tables.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from streamguard.ksql.functions.registry import CallSite, aggregate
 from streamguard.ksql.java import CONTEXT, wrap_int, wrap_long
@@ -181,10 +180,9 @@ class Average:
 _ORDERED = ("DECIMAL", "DOUBLE", "INT", "BIGINT", "VARCHAR", "TIMESTAMP", "TIME", "DATE", "BYTES")
 
 
-class _Extreme:
+@aggregate("MAX", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The largest value.")
+class Max:
     """State: the value so far, None before the first."""
-
-    beats: ClassVar[Callable[[Any, Any], bool]]
 
     def __init__(self, site: CallSite) -> None:
         pass
@@ -193,7 +191,7 @@ class _Extreme:
         return None
 
     def add(self, state: Any, value: Any) -> Any:
-        return value if value is not None and (state is None or self.beats(value, state)) else state
+        return state if value is None or (state is not None and value <= state) else value
 
     def merge(self, left: Any, right: Any) -> Any:
         return self.add(left, right)
@@ -202,14 +200,10 @@ class _Extreme:
         return state
 
 
-@aggregate("MAX", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The largest value.")
-class Max(_Extreme):
-    beats = operator.gt
-
-
 @aggregate("MIN", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The smallest value.")
-class Min(_Extreme):
-    beats = operator.lt
+class Min(Max):
+    def add(self, state: Any, value: Any) -> Any:
+        return state if value is None or (state is not None and value >= state) else value
 
 
 @aggregate(

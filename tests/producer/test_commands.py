@@ -96,6 +96,42 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["stream", "--tps", "nan"], "--tps is nan: a number above 0 is needed"),
         (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
         (["velocity", "--account", " "], "--account is ' ': name one"),
+        (["batch", "--count", "abc"], "--count is 'abc': a whole number is needed"),
+        (["batch", "--count", ""], "--count is '': a whole number is needed"),
+        (["batch", "--count", "1e400"], "--count is '1e400': a whole number is needed"),
+        (["batch", "--count", 10**400], "it must lie between 1 and 1,000,000,000,000"),
+        (["batch", "--count", 10**12], "so many payments at 0.17 a second reach back beyond 1970-01-01 00:00:00 UTC"),
+        (["batch", "--seed", "x"], "--seed is 'x': a whole number is needed"),
+        (["batch", "--customers", -1], "--customers is -1: at least 1 is needed"),
+        (["batch", "--customers", 10**13], "--customers is 10000000000000: at most 1,000,000,000,000 can be had"),
+        (["batch", "--fraud-share", "some"], "--fraud-share is 'some': a number is needed"),
+        (["batch", "--fraud-share", "nan"], "the fraud share is nan: it must lie between 0 and 1"),
+        (["batch", "--mix", ""], "--mix '': write KIND=NUMBER"),
+        (["batch", "--mix", "high_amount=nan"], "the share of high_amount is nan: it must lie between 0 and 1"),
+        (["batch", "--bad", "late=1e400"], "the rate of late is inf: it must lie between 0 and 1"),
+        (["batch", "--begin-with", ""], "unknown kind '': choose high_amount"),
+        (
+            ["batch", "--start", "0001-01-01"],
+            "--start is '0001-01-01': a time between 1970-01-01 00:00:00 UTC and 9999",
+        ),
+        (["batch", "--start", "9999-12-31", "--duration", "1e9"], "--duration is 1e+09: from 9999-12-31 00:00:00 UTC"),
+        (["batch", "--duration", "1e12"], "--duration is 1e+12: at most 253,402,300,800 seconds fit"),
+        (["batch", "--wait", "nan"], "--wait is nan: 0 or a number above is needed"),
+        (["batch", "--compression", "rar"], "unknown compression 'rar': choose none, lz4, gzip, snappy, zstd"),
+        (["batch", "--bad", "malformed=0.1", "--to-file", "x.csv"], "x.csv has no columns for malformed values: write"),
+        (["batch", "--to-file", "x.txt"], "x.txt is neither CSV nor JSON lines by its name"),
+        (["batch", "--to-file", ""], ". is neither CSV nor JSON lines by its name"),
+        (["batch", "--profile", "none.yaml"], "cannot read profile none.yaml: No such file or directory"),
+        (["batch", "--foo", "1"], "no such option '--foo': choose --count, --seed, --profile"),
+        (["batch", "more"], "got unexpected extra argument"),
+        (["batches"], "no such command 'batches': choose batch, stream, velocity, replay, preview, evaluate, report"),
+        (["stream", "--tps", "fast"], "--tps is 'fast': a number is needed"),
+        (["stream", "--tps", "1e-300"], "--tps is 1e-300: it must lie between 1e-06 and 1,000,000"),
+        (["stream", "--time-scale", "1e400"], "--time-scale is inf: a number above 0 is needed"),
+        (["velocity", "--account", "A", "--count", "x"], "--count is 'x': a whole number is needed"),
+        (["velocity"], "missing option '--account'"),
+        (["report", "--start", "9999-12-01", "--days", 100], "the end lies beyond 9999-12-31 23:59:59 UTC"),
+        (["evaluate", "--json", "/"], "cannot write /: it is a folder"),
         (["replay", "none.csv"], "cannot read none.csv: No such file or directory"),
         (["replay", "README.md"], "README.md is neither CSV nor JSON lines by its name"),
         (["replay", "x.csv", "--speed", "fast"], "--speed is 'fast': a number above 0 (1 is real time), or max"),
@@ -110,6 +146,21 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[object], sentence: 
     assert sentence in outcome.stderr
     assert outcome.stderr.count("\n") == 1
     assert outcome.stdout == ""
+
+
+def test_what_is_refused_leaves_files_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    assert here("batch", "--count", 5, "--seed", 7, "--to-file", mine).exit_code == 0
+    before = mine.read_bytes()
+    for arguments in (
+        ["batch", "--bad", "malformed=0.1", "--to-file", mine],
+        ["batch", "--compression", "rar", "--to-file", mine],
+        ["replay", mine, "--to-file", mine],
+    ):
+        outcome = here(*arguments)
+        assert outcome.exit_code == 2, outcome.stdout
+        assert outcome.stderr.count("\n") == 1
+        assert mine.read_bytes() == before
 
 
 def test_no_broker_is_one_sentence() -> None:

@@ -97,18 +97,6 @@ def test_an_end_ends_it() -> None:
         list(Run(Recipe(seed=1)).batch(None, NOW_MS, NOW_MS, NOW_MS))
 
 
-def test_the_share_of_each_kind_is_what_was_asked_for() -> None:
-    asked = {"high_amount": 0.02, "velocity_burst": 0.03, "card_testing": 0.03, "account_takeover": 0.02}
-    others = dict.fromkeys(set(KINDS) - set(asked), 0.0)
-    count = 60_000
-    seen = Counter(record.kind for record in batch(count, seed=5, mix={**others, **asked}))
-    for kind, share in asked.items():
-        # Bursts of size n: the standard deviation of their sum is about sqrt(n * share * count).
-        sigma = (KINDS[kind].mean_size * share * count) ** 0.5
-        assert abs(seen[kind] - share * count) < 4.5 * sigma, kind
-    assert set(seen) == {"ordinary", *asked}
-
-
 def test_the_fraud_share_scales_fraud_and_leaves_look_alikes() -> None:
     run = Run(Recipe(seed=1, fraud_share=0.10))
     fraud = sum(share for kind, share in run.mix.shares.items() if KINDS[kind].is_fraud)

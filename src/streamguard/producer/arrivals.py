@@ -8,6 +8,7 @@ that `rate_per_s` is what comes out on average.
 from __future__ import annotations
 
 import calendar
+import math
 import time
 from random import Random
 from typing import Protocol
@@ -46,6 +47,18 @@ class Intensity:
         """(the rate of an hour of factor 1 on the local day of that instant, the end of that day in epoch ms)."""
         number = int((time_ms + self._offset_ms) // DAY_MS)
         return self._day(number), (number + 1) * DAY_MS - self._offset_ms
+
+    def start_of(self, expected: float, end_ms: int) -> int:
+        """The instant from which on that many payments are expected until `end_ms`; below 0 where that is before 1970."""
+        start_ms = end_ms
+        while expected > 0 and start_ms >= 0:
+            into_hour_ms = (start_ms - 1 + self._offset_ms) % HOUR_MS + 1
+            rate_per_ms = self.at(start_ms - into_hour_ms) / 1000
+            whole_hour = rate_per_ms * into_hour_ms <= expected
+            step_ms = into_hour_ms if whole_hour else math.ceil(expected / rate_per_ms)
+            start_ms -= step_ms
+            expected -= rate_per_ms * step_ms
+        return start_ms
 
     def _day(self, number: int) -> float:
         """The rate of an hour of factor 1 on that day since 1970."""

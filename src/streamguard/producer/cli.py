@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -27,18 +27,23 @@ from streamguard.producer import options as opt
 from streamguard.producer.driving import Tally, drive, progress, say, summary
 from streamguard.producer.errors import InputError, ProducerError
 from streamguard.producer.evaluate import evaluate_topics
-from streamguard.producer.kafka_sink import KafkaSink
+from streamguard.producer.kafka_sink import KafkaSink, check_compression
+from streamguard.producer.menu import run_menu
 from streamguard.producer.pacing import Pacer
 from streamguard.producer.record import Record
 from streamguard.producer.replay import read_records, shifted, span_ms
 from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
-from streamguard.producer.sinks import FileSink, Sink, file_kind
+from streamguard.producer.sinks import FileSink, Sink, is_same_file
 from streamguard.producer.stopping import Stop, stop_on_signals
+from streamguard.producer.usage import PlainCommand, PlainGroup
 
 INTERRUPTED = 130
+MOST_TPS = 1_000_000
+MOST_TIME_SCALE = 1_000_000
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="Make payments, or replay recorded ones, into the transactions topic.",
     add_completion=False,
     rich_markup_mode=None,
@@ -96,13 +101,15 @@ def send(
         raise typer.Exit(INTERRUPTED)
 
 
-def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, chargebacks: bool = False) -> Sink:
-    """A file where one is named, else the broker of the settings."""
+def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, recipe: Recipe | None = None) -> Sink:
+    """A file where one is named, else the broker of the settings; raises InputError before a file is overwritten."""
+    check_compression(compression)
+    opt.not_below_zero("--wait", wait_s)
     if to_file is not None:
-        if chargebacks and file_kind(to_file) == "csv":
-            raise InputError(f"{to_file} has no columns for chargebacks: write .jsonl, or leave out --chargebacks")
+        if recipe is not None:
+            opt.fits_into(to_file, recipe)
         return FileSink(to_file)
-    extra = (chargeback_records.TOPIC,) if chargebacks else ()
+    extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
     return KafkaSink(settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
 
 
@@ -110,12 +117,10 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
 def main(context: typer.Context) -> None:
     """Without a command, show the menu."""
     if context.invoked_subcommand is None:
-        from streamguard.producer.menu import run_menu
-
-        run_menu()
+        run_menu(_run_again)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def batch(
     count: Annotated[int | None, typer.Option(help="How many transactions; 1,000 unless --end is given.")] = None,
     seed: opt.Seed = None,
@@ -137,6 +142,7 @@ def batch(
     with _leaving(), stop_on_signals() as stop:
         opt.above_zero("--count", count)
         opt.above_zero("--duration", duration)
+        opt.not_below_zero("--wait", wait)
         if count is None and end is None and duration is None:
             count = 1000
         clock_ms = now_ms()
@@ -145,10 +151,10 @@ def batch(
         if duration is not None:
             start_ms, end_ms = run.span(start_ms, end_ms, duration, clock_ms)
         records = run.batch(count, start_ms, end_ms, clock_ms)
-        send(records, open_sink(to_file, stop, compression, wait, chargebacks), stop, "batch", count)
+        send(records, open_sink(to_file, stop, compression, wait, run.recipe), stop, "batch", count)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def stream(
     tps: Annotated[float, typer.Option(help="Transactions per second.")] = 10.0,
     duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
@@ -169,12 +175,12 @@ def stream(
 ) -> None:
     """Send transactions at a steady rate, stamped with the time they are sent at."""
     with _leaving(), stop_on_signals() as stop:
-        opt.above_zero("--tps", tps)
+        opt.above_zero("--tps", tps, at_most=MOST_TPS)
         opt.above_zero("--duration", duration)
-        opt.above_zero("--time-scale", time_scale)
+        opt.above_zero("--time-scale", time_scale, at_most=MOST_TIME_SCALE)
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         start_ms = opt.read_time("--start", start, now_ms())
-        sink = open_sink(to_file, stop, compression, wait, chargebacks)
+        sink = open_sink(to_file, stop, compression, wait, run.recipe)
         records = run.stream(
             tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern
         )
@@ -182,7 +188,7 @@ def stream(
         send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def velocity(
     account: Annotated[str, typer.Option(help="The account that pays too fast.")],
     count: Annotated[int, typer.Option(help="How many payments within the current minute.")] = 5,
@@ -201,7 +207,7 @@ def velocity(
         send(run.velocity(account, count, now_ms()), sink, stop, "velocity", count)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def replay(
     file: Annotated[
         Path, typer.Argument(help="CSV of the Fraud Detection Handbook, or what --to-file wrote; .gz too.")
@@ -230,13 +236,15 @@ def replay(
         if shift_to_now:
             start_ms, end_ms = span_ms(file, limit if factor is None else 1)
             records = shifted(records, now_ms() - (end_ms if factor is None else start_ms))
+        if to_file is not None and is_same_file(to_file, file):
+            raise InputError(f"--to-file is {str(to_file)!r}, the file that is read: name another")
         sink = open_sink(to_file, stop, compression, wait)
         if factor is not None:
             records = _paced(records, Pacer(factor, sleep=stop.sleep))
         send(records, sink, stop, file.name, limit)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def preview(
     count: Annotated[int, typer.Option(help="How many to show.")] = 10,
     seed: opt.Seed = None,
@@ -257,12 +265,14 @@ def preview(
             print(f"{record.key.decode()} [{record.kind}] {value}")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scorecard here.")] = None,
 ) -> None:
     """Hold the alerts against the labels: recall and delay by kind of fraud, false alerts by look-alike."""
     with _leaving():
+        if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+            raise InputError(f"cannot write {json_file}: it is a folder, or in a folder that is not there")
         evaluation = evaluate_topics(settings())
         print("\n".join(evaluation.lines()))
         if json_file is not None:
@@ -272,7 +282,7 @@ def evaluate(
                 raise InputError(f"cannot write {json_file}: {error.strerror or error}") from None
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def report(
     output: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("simulation.html"),
     days: Annotated[float, typer.Option(help="Days of event time.")] = 7.0,
@@ -290,6 +300,12 @@ def report(
         with progress("report", None) as advance:
             count = write_report(output, run, days, opt.read_time("--start", start, now_ms()), stop, advance)
         print(f"wrote {output}: {count:,} transactions")
+
+
+def _run_again(arguments: list[str]) -> None:
+    """Run one command in this process; what its exit code means it has said itself."""
+    with suppress(SystemExit):
+        app(args=arguments, prog_name="generate")
 
 
 def _recipe(
@@ -319,17 +335,18 @@ def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
 
 evaluate_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 """The scorecard as a command of its own: `streamguard evaluate`."""
-evaluate_app.command()(evaluate)
+evaluate_app.command(cls=PlainCommand)(evaluate)
 
 simulate_app = typer.Typer(
+    cls=PlainGroup,
     help="Look at what the generator would make.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 """`streamguard simulate report|preview`."""
-simulate_app.command()(report)
-simulate_app.command()(preview)
+simulate_app.command(cls=PlainCommand)(report)
+simulate_app.command(cls=PlainCommand)(preview)
 
 
 def run() -> NoReturn:

@@ -56,8 +56,7 @@ class KafkaSink:
         linger_ms: int = 5,
         patience_s: float = 3.0,
     ) -> None:
-        if compression not in COMPRESSIONS:
-            raise InputError(f"unknown compression {compression!r}: choose {', '.join(COMPRESSIONS)}")
+        check_compression(compression)
         # The client's own log would tell each failed attempt to connect; what a person needs to know we say.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         self.sent = 0
@@ -232,6 +231,12 @@ class KafkaSink:
 
     def _tally(self) -> str:
         return f"{self._acked:,} of {self.sent:,} sent are acknowledged"
+
+
+def check_compression(name: str) -> None:
+    """Raises InputError, with the choices, for one that Kafka does not have."""
+    if name not in COMPRESSIONS:
+        raise InputError(f"unknown compression {name!r}: choose {', '.join(COMPRESSIONS)}")
 
 
 def _close(producer: Any, give_up: bool = False) -> None:

@@ -1,8 +1,8 @@
-"""The interactive menu of `generate_transactions.py`: asks, then runs the same commands that the options run."""
+"""The interactive menu of `generate_transactions.py`: asks, and makes the command line that the answers amount to."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.prompt import Prompt
@@ -23,15 +23,15 @@ class _Leave(Exception):
     """The person is done: chose quit, closed stdin or pressed Ctrl-C at a question."""
 
 
-def run_menu(console: Console | None = None) -> None:
-    """Ask until one leaves; an error of a run is said and the menu comes back."""
+def run_menu(run: Callable[[list[str]], None], console: Console | None = None) -> None:
+    """Ask until one leaves; `run` takes each command line, says what goes wrong and returns, and the menu is back."""
     console = console or Console()
     try:
         while True:
             console.print("\n[bold]StreamGuard transaction generator[/bold]")
             for key, text in CHOICES.items():
                 console.print(f"  {key}  {text}", highlight=False)
-            _run(_arguments(console, _ask(console, "Choose", "1", list(CHOICES))))
+            run(_arguments(console, _ask(console, "Choose", "1", list(CHOICES))))
     except _Leave:
         console.print("bye")
 
@@ -81,11 +81,3 @@ def _ask_mix(console: Console) -> list[str]:
 def _optional(option: str, answer: str) -> list[str]:
     """The option with the answer, or nothing where there is none."""
     return [option, answer] if answer else []
-
-
-def _run(arguments: list[str]) -> None:
-    """Run one command of the app in this process; what its exit code means it has said itself."""
-    from streamguard.producer.cli import app
-
-    with suppress(SystemExit):
-        app(args=arguments, prog_name="generate")

@@ -9,10 +9,17 @@ from typing import Annotated
 import typer
 
 from streamguard.models import CURRENCIES
+from streamguard.models.fields import MAX_TIME_MS
 from streamguard.producer.defects import DEFECTS
 from streamguard.producer.errors import InputError
+from streamguard.producer.record import utc
 from streamguard.producer.replay import parse_time
+from streamguard.producer.runs import Recipe
 from streamguard.producer.scenarios import KINDS
+from streamguard.producer.sinks import file_kind
+
+LEAST = 0.000001
+MOST = 1_000_000_000_000
 
 Profile = Annotated[str, typer.Option(help="br, generic-card, ke-mpesa, psp, or a .yaml file of your own.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same records, to the byte.")]
@@ -37,9 +44,7 @@ Start = Annotated[str | None, typer.Option(help="First event time: 2026-01-05T12
 def read_shares(option: str, texts: Sequence[str] | None) -> dict[str, float]:
     """`KIND=SHARE` texts (commas may join several) as a dict."""
     shares = {}
-    for text in ",".join(texts or ()).split(","):
-        if not text:
-            continue
+    for text in [part for joined in texts or () for part in joined.split(",")]:
         name, _, number = text.partition("=")
         try:
             shares[name.strip()] = float(number)
@@ -56,9 +61,12 @@ def read_time(option: str, text: str | None, now_ms: int) -> int | None:
     if text == "now":
         return now_ms
     try:
-        return parse_time(text)
+        time_ms = parse_time(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}, nor now") from None
+    if not 0 <= time_ms < MAX_TIME_MS:
+        raise InputError(f"{option} is {text!r}: a time between {utc(0)} and {utc(MAX_TIME_MS - 1)} is needed")
+    return time_ms
 
 
 def read_speed(text: str) -> float | None:
@@ -71,13 +79,36 @@ def read_speed(text: str) -> float | None:
         speed = -1.0
     if not 0 < speed < float("inf"):
         raise InputError(f"--speed is {text!r}: a number above 0 (1 is real time), or max")
+    above_zero("--speed", speed)
     return speed
 
 
-def above_zero(option: str, value: float | None) -> None:
-    """Raises InputError for a number that is not above 0 (or is none at all, as nan)."""
-    if value is not None and not 0 < value < float("inf"):
+def above_zero(option: str, value: float | None, at_most: float = MOST) -> None:
+    """Raises InputError for a number that is not above 0 (or is none at all, as nan), or that nobody can mean."""
+    if value is None:
+        return
+    if not 0 < value < float("inf"):
         raise InputError(f"{option} is {value:g}: a number above 0 is needed")
+    if not LEAST <= value <= at_most:
+        # A whole number may be larger than any float.
+        shown, least = (f"{value:g}", LEAST) if isinstance(value, float) else (str(value), 1)
+        raise InputError(f"{option} is {shown}: it must lie between {least:g} and {at_most:,.0f}")
+
+
+def not_below_zero(option: str, value: float) -> None:
+    """Raises InputError for a number below 0, or for nan."""
+    if not value >= 0:
+        raise InputError(f"{option} is {value:g}: 0 or a number above is needed")
+
+
+def fits_into(path: Path, recipe: Recipe) -> None:
+    """Raises InputError where the recipe makes records that a CSV has no columns for."""
+    if file_kind(path) != "csv":
+        return
+    if recipe.chargebacks:
+        raise InputError(f"{path} has no columns for chargebacks: write .jsonl, or leave out --chargebacks")
+    if recipe.bad.get("malformed"):
+        raise InputError(f"{path} has no columns for malformed values: write .jsonl, or leave malformed out of --bad")
 
 
 def known_currency(code: str) -> str:

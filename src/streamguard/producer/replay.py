@@ -10,6 +10,7 @@ import calendar
 import csv
 import gzip
 import io
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,12 +36,30 @@ _HANDBOOK_ALIASES = {
     "tx_fraud_scenario": "fraud_scenario",
 }
 _OUR_NEEDS = ("transaction_id", "account_id", "amount", "currency", "event_time")
+
+
+def _number(text: str) -> float:
+    """A number as JSON has them: raises ValueError for nan and infinity too."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _whole(text: str) -> int:
+    """A whole number of at most 63 bits; raises ValueError."""
+    value = int(text)
+    if abs(value) >= 2**63:
+        raise ValueError
+    return value
+
+
 _NUMBERS: dict[str, Callable[[str], float]] = {
-    "amount": float,
-    "latitude": float,
-    "longitude": float,
-    "commission": float,
-    "event_time": int,
+    "amount": _number,
+    "latitude": _number,
+    "longitude": _number,
+    "commission": _number,
+    "event_time": _whole,
 }
 
 
@@ -139,7 +158,7 @@ class _HandbookRows:
     def __call__(self, row: list[str]) -> Record:
         transaction_id, timestamp, customer, terminal, amount = [row[n] for n in self._at]
         try:
-            value = float(amount)
+            value = _number(amount)
         except ValueError:
             raise ValueError(f"amount {amount!r} is no number") from None
         fields = {
@@ -228,7 +247,10 @@ def _json_records(file: IO[bytes]) -> Iterator[tuple[int, Record]]:
             record = _label_record(number, fields, topic)
         elif "raw" in fields:
             raw = fields["raw"]
-            value = None if raw is None else str(raw).encode("latin-1")
+            try:
+                value = None if raw is None else str(raw).encode("latin-1")
+            except UnicodeEncodeError:
+                raise BadRow(number, "raw holds characters beyond Latin-1: it is made of bytes") from None
             record = Record(str(fields.get("key", "")).encode(), value, last_ms)
         else:
             record = _json_record(number, fields, last_ms, lenient="defect" in extra)

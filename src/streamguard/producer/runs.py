@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 
-from streamguard.producer.arrivals import HOUR_MS, Intensity, PoissonSlots, Slots, SteadySlots
+from streamguard.models.fields import MAX_TIME_MS
+from streamguard.producer.arrivals import Intensity, PoissonSlots, Slots, SteadySlots
 from streamguard.producer.chargebacks import with_chargebacks
 from streamguard.producer.defects import check_rates, with_defects
 from streamguard.producer.errors import InputError
@@ -22,6 +23,8 @@ from streamguard.producer.simulator import SEEDED_START_MS, Mix, Simulator, know
 
 CUSTOMERS_PER_TPS = 2000
 """So many customers per record a second make it rare that an honest account pays four times in one minute."""
+
+MOST_CUSTOMERS = 1_000_000_000_000
 
 _SECONDS_PER_DAY = 86_400
 
@@ -53,6 +56,8 @@ class Run:
             known_kind(name)
         if recipe.customers is not None and recipe.customers < 1:
             raise InputError(f"--customers is {recipe.customers}: at least 1 is needed")
+        if recipe.customers is not None and recipe.customers > MOST_CUSTOMERS:
+            raise InputError(f"--customers is {recipe.customers}: at most {MOST_CUSTOMERS:,} can be had")
 
     def batch(self, count: int | None, start_ms: int | None, end_ms: int | None, now_ms: int) -> Iterator[Record]:
         """`count` records, or all until `end_ms`, at the pace of the profile's customers in event time.
@@ -66,6 +71,8 @@ class Run:
             start_ms = SEEDED_START_MS
             if self.recipe.seed is None:
                 start_ms = self._start_to_end_at(now_ms if end_ms is None else end_ms, rate, count)
+        if end_ms is not None and end_ms >= MAX_TIME_MS:
+            raise InputError(f"the end lies beyond {utc(MAX_TIME_MS - 1)}, the last instant that a payment may have")
         if end_ms is not None and end_ms <= start_ms:
             raise InputError(f"the end, {utc(end_ms)}, does not lie after the start, {utc(start_ms)}")
         slots = PoissonSlots(self.profile, rate, start_ms, Random(mix(self.seed, 2)))
@@ -75,14 +82,21 @@ class Run:
     def span(self, start_ms: int | None, end_ms: int | None, duration_s: float, now_ms: int) -> tuple[int, int]:
         """Start and end of so many seconds: from the start, up to the end, or as `batch` begins without either."""
         length_ms = round(duration_s * 1000)
+        if length_ms >= MAX_TIME_MS:
+            raise InputError(f"--duration is {duration_s:g}: at most {MAX_TIME_MS // 1000:,} seconds fit")
         if start_ms is not None and end_ms is not None:
             raise InputError("--start, --end and --duration together say one thing too many: leave one out")
         if start_ms is None and end_ms is None:
             start_ms = SEEDED_START_MS if self.recipe.seed is not None else now_ms - length_ms
-        if start_ms is not None:
-            return start_ms, start_ms + length_ms
-        assert end_ms is not None
-        return end_ms - length_ms, end_ms
+        if start_ms is None:
+            assert end_ms is not None
+            start_ms = end_ms - length_ms
+        if not 0 <= start_ms <= start_ms + length_ms < MAX_TIME_MS:
+            raise InputError(
+                f"--duration is {duration_s:g}: from {utc(start_ms)} to {utc(start_ms + length_ms)} leaves the time "
+                f"between {utc(0)} and {utc(MAX_TIME_MS - 1)}"
+            )
+        return start_ms, start_ms + length_ms
 
     def stream(
         self,
@@ -136,10 +150,15 @@ class Run:
         return with_chargebacks(records, Random(mix(self.seed, 4))) if self.recipe.chargebacks else records
 
     def _start_to_end_at(self, end_ms: int, rate: float, count: int | None) -> int:
-        """So long before `end_ms` that `count` records have happened by then, but for a chance of one in 30,000."""
-        missing = 0.0 if count is None else count + 4 * count**0.5
-        intensity, start_ms = Intensity(self.profile, rate), end_ms
-        while missing > 0:
-            start_ms -= HOUR_MS // 60
-            missing -= intensity.at(start_ms) * 60
+        """So long before `end_ms` that `count` records have happened by then, but for a chance of one in 30,000.
+
+        Raises InputError for a beginning before 1970.
+        """
+        expected = 0.0 if count is None else count + 4 * count**0.5
+        start_ms = Intensity(self.profile, rate).start_of(expected, end_ms)
+        if start_ms < 0:
+            raise InputError(
+                f"--count is {count}: so many payments at {rate:,.2f} a second reach back beyond {utc(0)}; ask for "
+                "fewer, for more --customers, or name a --start"
+            )
         return start_ms

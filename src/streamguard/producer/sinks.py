@@ -84,7 +84,7 @@ class FileSink:
 
     def _csv_line(self, record: Record) -> bytes:
         fields = _object(record.value)
-        if fields is None:
+        if fields is None or record.defect == "malformed":
             raise InputError("a malformed value has no columns: write .jsonl, or leave malformed out of --bad")
         if record.topic:
             raise InputError(f"a record of {record.topic} has no columns: write .jsonl, or leave out --chargebacks")
@@ -137,6 +137,14 @@ def file_kind(path: Path) -> str:
     if kind is None:
         raise InputError(f"{path} is neither CSV nor JSON lines by its name: use .csv or .jsonl, with .gz or without")
     return kind
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether both names lead to one file."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def _json_line(record: Record) -> bytes:

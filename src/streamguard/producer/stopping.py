@@ -34,7 +34,7 @@ class Stop:
 
     def sleep(self, seconds: float) -> bool:
         """Sleep, but not past the request to stop; returns whether one was asked to."""
-        return self._event.wait(seconds)
+        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
 @contextmanager

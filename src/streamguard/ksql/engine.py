@@ -22,7 +22,7 @@ from streamguard.ksql.ddl.sources import (
 )
 from streamguard.ksql.errors import BadRequest, KsqlError
 from streamguard.ksql.formatter import format_statement
-from streamguard.ksql.plan import SinkNode
+from streamguard.ksql.plan import KeepNode, SinkNode, SourceColumn, SourceNode
 from streamguard.ksql.planning.planner import PlannedQuery, plan_query
 from streamguard.ksql.schema import Schema
 
@@ -48,11 +48,16 @@ class PersistentQuery:
 
     query_id: str
     sql: str
-    plan: SinkNode
+    plan: SinkNode | KeepNode
     target: DataSource
     sources: tuple[DataSource, ...]
     config: Mapping[str, Any]
     creates: bool
+
+    @property
+    def sinks(self) -> tuple[DataSource, ...]:
+        """What it writes to: nothing if it keeps a source table."""
+        return (self.target,) if isinstance(self.plan, SinkNode) else ()
 
     @property
     def columns(self) -> Schema:
@@ -105,8 +110,25 @@ class Engine:
         self._need_topic(source, statement)
         if existing is not None:
             self._check_evolution(existing, source)
-        self.catalog.add(replace(source, partitions=self.topics.partitions(source.topic)))
-        return Outcome(f"{statement.kind.capitalize()} created", sql, source=source)
+        source = replace(source, partitions=self.topics.partitions(source.topic))
+        query = None
+        if source.read_only and source.is_table:
+            source = replace(source, query_id=f"CST_{source.name}_{self.next_number}")
+            query = self._materialise(source, config)
+        self.catalog.add(source)
+        return Outcome(f"{statement.kind.capitalize()} created", sql, query=query, source=source)
+
+    def _materialise(self, source: DataSource, config: Mapping[str, Any]) -> PersistentQuery:
+        """The query behind a source table, which keeps it for pull queries and lives as long as it does."""
+        assert source.query_id is not None
+        stored = source.schema.stored
+        origins = tuple(SourceColumn("VALUE", i) for i in range(len(stored)))
+        kept = SourceNode(Schema(source.schema.key, stored), source, origins)
+        plan = KeepNode(source.schema, kept, source)
+        config = {**config, "ksql.streams.auto.offset.reset": "earliest"}
+        query = PersistentQuery(source.query_id, source.sql, plan, source, (source,), config, creates=False)
+        self.queries[query.query_id] = query
+        return query
 
     def _with_columns(self, statement: ast.CreateSource) -> ast.CreateSource:
         columns = tuple(replace(c, type=self.catalog.resolve(c.type)) for c in statement.columns)
@@ -314,10 +336,11 @@ class Engine:
 
     def _terminate(self, statement: ast.Terminate, config: Mapping[str, Any]) -> Outcome:
         if statement.query_id is None:
-            ended = tuple(self.queries)
-        else:
-            self.query(statement.query_id)
+            ended = tuple(q.query_id for q in self.queries.values() if q.sinks)
+        elif self.query(statement.query_id).sinks:
             ended = (statement.query_id,)
+        else:
+            raise KsqlError(f"Cannot terminate query '{statement.query_id}' because it is linked to a source table.")
         for query_id in ended:
             self._forget(query_id)
         return Outcome("Query terminated.", statement.text, terminated=ended)

@@ -213,6 +213,18 @@ class SinkNode(Node):
         return self.source.is_table
 
 
+@dataclass(frozen=True)
+class KeepNode(Node):
+    """Keeps the rows of a table for pull queries, and writes nothing: the end of a source table's query."""
+
+    source: Node
+    target: DataSource
+
+    @property
+    def is_table(self) -> bool:
+        return True
+
+
 def walk(node: Node) -> Iterator[Node]:
     """The node and all below it, the inputs of a node before the node itself."""
     for child in node.inputs:
@@ -262,6 +274,8 @@ def describe(node: Node) -> str:
             what = f"{node.kind} JOIN TABLES ON FOREIGN KEY {format_expression(node.foreign_key)}"
         case SinkNode():
             what = f"SINK {node.target.name} (topic {node.target.topic})"
+        case KeepNode():
+            what = f"MATERIALIZE {node.target.name}"
         case _:
             what = type(node).__name__
     return f" > [ {what} ] | Schema: {node.schema}"

@@ -15,7 +15,7 @@ from streamguard.ksql import ast
 from streamguard.ksql.hashing import partition_for
 from streamguard.ksql.operators import aggregate, joins, stateless
 from streamguard.ksql.operators.base import Operator, Receive, Runtime
-from streamguard.ksql.operators.edges import Sink, StreamSource, TableSource, inner_key
+from streamguard.ksql.operators.edges import Keeper, Sink, StreamSource, TableSource, inner_key
 from streamguard.ksql.operators.record import InputRecord, Record
 from streamguard.ksql.operators.state import Store
 from streamguard.ksql.plan import (
@@ -23,6 +23,7 @@ from streamguard.ksql.plan import (
     FilterNode,
     FlatMapNode,
     ForeignKeyJoinNode,
+    KeepNode,
     Node,
     ProjectNode,
     SelectKeyNode,
@@ -100,6 +101,8 @@ class Topology:
         match node:
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
+            case KeepNode():
+                return Keeper(runtime), False
             case FilterNode(source=AggregateNode() as aggregation):
                 # HAVING is evaluated inside the aggregation: see folding.Folder.
                 return self._aggregation(aggregation, emit, needs_old, node.predicate)

@@ -10,6 +10,7 @@ import pytest
 from streamguard.ksql import ast
 from streamguard.ksql.errors import KsqlError
 from streamguard.ksql.parser import parse_statement
+from streamguard.ksql.runtime.clients import KafkaTopics
 from tests.support.engine import RunningEngine, produce, rows_of
 
 pytestmark = pytest.mark.integration
@@ -164,3 +165,25 @@ def test_print(filled: RunningEngine) -> None:
     assert all(line.startswith("rowtime: 20") and "value: {" in line for line in lines[2:])
     with pytest.raises(KsqlError, match="Did you mean: given"):
         filled.runtime.print_topic(parse_statement("PRINT 'GIVEN';"), {})  # type: ignore[arg-type]
+
+
+def test_a_source_table_is_kept_for_pull_queries(engine: RunningEngine, servers: str) -> None:
+    KafkaTopics(servers).create("people", 3, {"cleanup.policy": "compact"})
+    produce(servers, "people", [("ada", {"AGE": 36}), ("bob", {"AGE": 20}), ("bob", {"AGE": 21}), ("eve", {"AGE": 5})])
+    engine.sql(
+        "CREATE SOURCE TABLE people (name VARCHAR PRIMARY KEY, age INT) WITH (KAFKA_TOPIC='people', VALUE_FORMAT='JSON');"
+    )
+    engine.settle()
+    assert sorted(engine.pull("SELECT * FROM people;")) == [["ada", 36], ["bob", 21], ["eve", 5]]
+    assert engine.pull("SELECT age FROM people WHERE name = 'bob';") == [[21]]
+    [query_id] = engine.runtime.engine.queries
+    assert query_id.startswith("CST_PEOPLE_")
+    produce(servers, "people", [("eve", None), ("dan", {"AGE": 9})])
+    engine.restart()
+    engine.settle()
+    assert sorted(engine.pull("SELECT name FROM people WHERE age < 30;")) == [["bob"], ["dan"]]
+    with pytest.raises(KsqlError, match="because it is linked to a source table"):
+        engine.sql(f"TERMINATE {query_id};")
+    engine.sql("TERMINATE ALL; DROP TABLE people;")
+    assert not engine.runtime.engine.queries
+    assert "people" in KafkaTopics(servers).all()

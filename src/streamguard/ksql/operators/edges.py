@@ -348,11 +348,28 @@ def _time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
 # --- sinks ------------------------------------------------------------------------------------------------------------
 
 
+def keep(store: Store, partition: int, record: Record, time: int) -> None:
+    """Keep the newest row of a table: identity, to [key, value, time, window]."""
+    row = None if record.value is None else [record.key, list(record.value), time, record.window]
+    store.put(partition, identity(record), row)
+
+
+class Keeper(Operator):
+    """Keeps a table for pull queries."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(lambda partition, records: None)
+        self.store = runtime.stores.add(Store("Table"))
+
+    def receive(self, partition: int, records: list[Record]) -> None:
+        for r in records:
+            keep(self.store, partition, r, r.time)
+
+
 class Sink(Operator):
     """Writes rows to a topic in its formats.
 
-    With a store it keeps the table it writes, for pull queries: identity, to [key, value, time, window]. Aggregations
-    hold their results anyway and need none.
+    With a store it keeps the table it writes, for pull queries. Aggregations hold their results anyway and need none.
     """
 
     def __init__(
@@ -380,9 +397,7 @@ class Sink(Operator):
                 self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
                 continue
             if self.store is not None:
-                self.store.put(
-                    partition, identity(r), None if r.value is None else [r.key, list(r.value), time, r.window]
-                )
+                keep(self.store, partition, r, time)
             output(OutputRecord(topic, key, value, time, r.headers))
 
     def _key(self, record: Record) -> bytes | None:

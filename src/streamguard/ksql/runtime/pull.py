@@ -24,7 +24,7 @@ from streamguard.ksql.operators.aggregate import (
     keyed_entries,
 )
 from streamguard.ksql.operators.base import ProcessingError, Runtime
-from streamguard.ksql.operators.edges import Sink, row_builder
+from streamguard.ksql.operators.edges import Keeper, Sink, row_builder
 from streamguard.ksql.operators.record import Record, Window
 from streamguard.ksql.operators.stateless import Project
 from streamguard.ksql.plan import sources
@@ -118,7 +118,7 @@ def _conjuncts(expression: ast.Expression) -> Iterator[ast.Expression]:
 def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
     """The rows of the table that a persistent query fills, all of them or those of the keys given."""
     sink = topology.operators[0]
-    assert isinstance(sink, Sink)
+    assert isinstance(sink, (Sink, Keeper))
     if sink.store is not None:
         for table in sink.store.tables.values():
             for key, value, time, window in table.values():

@@ -34,7 +34,7 @@ class Describer:
     def source(self, source: DataSource, *, extended: bool) -> Entity:
         """A sourceDescription."""
         read = [q for q in self.engine.queries.values() if source.name in (s.name for s in q.sources)]
-        written = [q for q in self.engine.queries.values() if q.target.name == source.name]
+        written = [q for q in self.engine.queries.values() if source.name in (s.name for s in q.sinks)]
         figures = _Figures.of([self.stats(q.query_id) for q in read], [self.stats(q.query_id) for q in written])
         return {
             "name": source.name,
@@ -77,8 +77,8 @@ class Describer:
         state = self.stats(query.query_id).state
         return {
             "queryString": query.sql,
-            "sinks": [query.target.name],
-            "sinkKafkaTopics": [query.target.topic],
+            "sinks": [s.name for s in query.sinks],
+            "sinkKafkaTopics": [s.topic for s in query.sinks],
             "id": query.query_id,
             "statusCount": {state: 1},
             "queryType": "PERSISTENT",
@@ -96,7 +96,7 @@ class Describer:
             "windowType": None if query.plan.window is None else query.plan.window.kind,
             "fields": fields_of(schema.key, schema.value),
             "sources": [s.name for s in query.sources],
-            "sinks": [query.target.name],
+            "sinks": [s.name for s in query.sinks],
             "topology": topology_text(query.plan),
             "executionPlan": plan_text(query.plan, query.query_id),
             "overriddenProperties": overrides,

@@ -28,6 +28,7 @@ SNAPSHOT = {
     "alert_transactions": "SELECT alert_id, transaction_id FROM alert_transactions ORDER BY 1, 2",
     "decisions": "SELECT alert_id, tx_count, decided_by, outcome, score, reason, verdicts::TEXT, evidence::TEXT"
     " FROM decisions ORDER BY 1, 2, 3",
+    "transaction_records": "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
     "dead_letters": "SELECT source_topic, source_partition, source_offset, reason FROM dead_letters ORDER BY 1, 2, 3",
     "offsets": "SELECT partition_no, next_offset, records_read FROM consumer_offsets"
     " WHERE topic = 'transactions' ORDER BY 1",

@@ -1,6 +1,8 @@
-"""The whole stack under a stream of payments, disturbed in one way at a time: the tables end as if nothing had happened.
+"""The whole stack under 2,000 payments a second, disturbed in one way at a time: the tables end as if nothing had happened.
 
-Each run sends the same seeded stream; the undisturbed one is the measure. kill -9 of every part is in test_stack.py.
+Each run plays the same recording of a seeded stream, whose event times are its own: runs are alike however they are held up,
+and the undisturbed one is the measure. 20,000 payments in the usual run, 50,000 with --soak. kill -9 of every part is here
+for --soak only: test_stack.py does it each time.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,15 @@ from kafka import KafkaProducer
 from streamguard.config import PROJECT_ROOT
 from tests.integration.stackrun import BIN, StackRun
 
-pytestmark = [pytest.mark.integration, pytest.mark.soak]
+pytestmark = pytest.mark.integration
 
-COUNT = 50_000
-# As fast as they are taken: a paced stream stamps its events by the wall clock, and no two runs would be alike.
-STREAM = ("batch", "--count", str(COUNT), "--seed", "11", "--start", "2026-01-05T12:00:00Z")
+TPS = 2_000
+TIME_SCALE = 60
+"""Event time runs that much faster than the payments are sent: the windows of many minutes, open and closed, are at stake."""
+HURRY = 100
+"""The recording is made so much faster than it is played."""
+SIZES = [20_000, pytest.param(50_000, marks=pytest.mark.soak)]
+SOAK_ONLY = SIZES[1:]
 AWAY_S = 30.0
 DISK_MB = 800
 DISK_FULL_S = 8.0
@@ -40,18 +47,43 @@ IN_IS_OUT = (
 )
 
 
-def play(stack: StackRun, disturb: Callable[[StackRun], None] | None = None) -> Snapshot:
+@dataclass(frozen=True)
+class Recording:
+    """Payments in a file."""
+
+    file: Path
+    count: int
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    count = int(request.param)
+    file = tmp_path_factory.mktemp("recording") / "payments.jsonl"
+    pace = ("--tps", str(TPS * HURRY), "--duration", str(count / TPS / HURRY), "--time-scale", str(TIME_SCALE * HURRY))
+    kinds = ("--mix", "velocity_burst=0.02", "--mix", "high_amount=0.01", "--customers", "8000", "--seed", "11")
+    command = [str(BIN / "python"), "generate_transactions.py", "stream", *pace, *kinds]
+    command += ["--start", "2026-01-05T12:00:00Z", "--to-file", str(file)]
+    subprocess.run(command, cwd=PROJECT_ROOT, check=True, capture_output=True, timeout=60)
+    return Recording(file, count)
+
+
+def play(stack: StackRun, recording: Recording, disturb: Callable[[StackRun], None] | None = None) -> Snapshot:
     """Send the stream through an empty stack; `disturb` is called once part of it is stored."""
+    count = recording.count
     stack.start("--no-generator")
-    sending = stack.begin(BIN / "python", "generate_transactions.py", *STREAM)
+    began = time.monotonic()
+    sending = stack.begin(
+        BIN / "python", "generate_transactions.py", "replay", recording.file, "--speed", str(TIME_SCALE)
+    )
     try:
-        stack.wait_count("transactions", COUNT // 10)
+        stack.wait_count("transactions", count // 10)
         if disturb is not None:
             disturb(stack)
         assert sending.wait(timeout=240) == 0
     finally:
         sending.kill()
-    stack.wait_count("transactions", COUNT, timeout_s=180)
+    assert time.monotonic() - began >= count / TPS, "sent faster than it was to be"
+    stack.wait_count("transactions", count, timeout_s=180)
     stack.wait_settled(quiet_s=5, timeout_s=120)
     [(read, kept)] = stack.query(IN_IS_OUT)
     assert read == kept
@@ -59,10 +91,10 @@ def play(stack: StackRun, disturb: Callable[[StackRun], None] | None = None) -> 
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def undisturbed(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     run = StackRun(tmp_path_factory.mktemp("calm") / "state")
     try:
-        return play(run)
+        return play(run, recording)
     finally:
         run.run("./stop.sh", "--wipe", check=False)
 
@@ -79,7 +111,7 @@ def same(found: Snapshot, wanted: Snapshot) -> None:
         assert found[name] == rows, name
 
 
-def test_postgres_away_for_half_a_minute(stack: StackRun, undisturbed: Snapshot) -> None:
+def test_postgres_away_for_half_a_minute(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
     def stop_it(run: StackRun) -> None:
         pid_file = run.state / "postgres" / "postmaster.pid"
 
@@ -99,22 +131,44 @@ def test_postgres_away_for_half_a_minute(stack: StackRun, undisturbed: Snapshot)
             signalled(signal.SIGKILL)
             time.sleep(0.5)
 
-    same(play(stack, stop_it), undisturbed)
+    same(play(stack, recording, stop_it), undisturbed)
 
 
-def test_connections_cut_in_the_middle_of_transactions(stack: StackRun, undisturbed: Snapshot) -> None:
+def test_connections_cut_in_the_middle_of_transactions(
+    stack: StackRun, recording: Recording, undisturbed: Snapshot
+) -> None:
+    """Twenty times, each at a moment in which the consumer has changed rows and not committed."""
+    cuts = []
+
     def cut(run: StackRun) -> None:
-        for _ in range(20):
-            run.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'streamguard-consumer' AND pid <> pg_backend_pid()"
+        ended = time.monotonic() + recording.count / TPS * 0.7
+        while len(cuts) < 20 and time.monotonic() < ended:
+            cuts.extend(
+                run.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'streamguard-consumer' AND backend_xid IS NOT NULL"
+                )
             )
-            time.sleep(0.37)
+            time.sleep(0.02)
 
-    same(play(stack, cut), undisturbed)
+    same(play(stack, recording, cut), undisturbed)
+    assert len(cuts) >= 5
 
 
-def test_the_clock_set_back_an_hour(tmp_path: Path, undisturbed: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("recording", SOAK_ONLY, indirect=True)
+@pytest.mark.parametrize("part", ["consumer", "ksqldb", "broker"])
+def test_kill_9_of(part: str, stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
+    def kill(run: StackRun) -> None:
+        for _ in range(3):
+            run.kill(part)
+            time.sleep(4)
+
+    same(play(stack, recording, kill), undisturbed)
+
+
+def test_the_clock_set_back_an_hour(
+    tmp_path: Path, recording: Recording, undisturbed: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every Python process of the stack reads a calendar that jumps back in mid-stream, and later forward again.
 
     Postgres, which changes its user, is not reached by the preloaded library; its clock only stamps rows.
@@ -141,12 +195,12 @@ def test_the_clock_set_back_an_hour(tmp_path: Path, undisturbed: Snapshot, monke
         shifted.unlink()
 
     try:
-        same(play(stack, set_back), undisturbed)
+        same(play(stack, recording, set_back), undisturbed)
     finally:
         stack.run("./stop.sh", "--wipe", check=False)
 
 
-def test_poison_in_each_topic(stack: StackRun, undisturbed: Snapshot) -> None:
+def test_poison_in_each_topic(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
     poison = [b"{", b"", None, b"[]", b'{"transaction_id": 7}', b"\xff\xfe", b'{"a": "' + b"x" * 2_000_000 + b'"}']
     topics = ("transactions", "fraud_alerts", "dead_letters")
 
@@ -158,12 +212,12 @@ def test_poison_in_each_topic(stack: StackRun, undisturbed: Snapshot) -> None:
         producer.flush(timeout=30)
         producer.close(timeout=2)
 
-    found = play(stack, spoil)
+    found = play(stack, recording, spoil)
     counts = stack.query("SELECT source_topic, count(*) FROM dead_letters GROUP BY 1 ORDER BY 1")
     assert counts == [("fraud_alerts", len(poison)), ("transactions", len(poison))]
     # Poison takes offsets in the log: everything but the offsets must be alike.
-    strip = {"transactions": slice(0, -1), "fraud_alerts": slice(None), "alert_transactions": slice(None)}
-    for name, part in {**strip, "decisions": slice(None)}.items():
+    whole = ("transaction_records", "fraud_alerts", "alert_transactions", "decisions")
+    for name, part in {"transactions": slice(0, -1), **dict.fromkeys(whole, slice(None))}.items():
         assert [row[part] for row in found[name]] == [row[part] for row in undisturbed[name]], name
 
 
@@ -182,7 +236,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=False)
 
 
-def test_a_full_disk(small_disk: Path, undisturbed: Snapshot) -> None:
+def test_a_full_disk(small_disk: Path, recording: Recording, undisturbed: Snapshot) -> None:
     """Log, engine and database run out of space together; once there is some again, all goes on by itself."""
     stack = StackRun(small_disk / "state")
     ballast = small_disk / "ballast"
@@ -200,13 +254,13 @@ def test_a_full_disk(small_disk: Path, undisturbed: Snapshot) -> None:
         ballast.unlink()
 
     try:
-        same(play(stack, fill), undisturbed)
+        same(play(stack, recording, fill), undisturbed)
         assert full.is_set()
     finally:
         stack.run("./stop.sh", "--wipe", check=False)
 
 
-def test_the_undisturbed_run_is_whole(undisturbed: Snapshot) -> None:
-    assert len(undisturbed["transactions"]) == COUNT
+def test_the_undisturbed_run_is_whole(recording: Recording, undisturbed: Snapshot) -> None:
+    assert len(undisturbed["transactions"]) == len(undisturbed["transaction_records"]) == recording.count
     assert undisturbed["fraud_alerts"] and undisturbed["alert_transactions"]
     assert all(row[3] is not None for row in undisturbed["decisions"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamguard.config import load_settings
 from streamguard.models import DeadLetter
@@ -189,6 +189,22 @@ def test_partitions_move_between_members_without_loss_or_double_effect(bench: Be
     bench.payments(1_000, seed=10, start=4_000)
     bench.wait_read(5_000, timeout_s=60)
     assert bench.postgres.query("SELECT count(*) FROM transactions") == [(5_000,)]
+    bench.in_is_out()
+
+
+def test_records_that_the_log_deleted_unread_are_told(bench: Bench) -> None:
+    consumer = bench.consumer()
+    bench.payments(300)
+    bench.wait_read(300)
+    consumer.end(signal.SIGTERM)
+    bench.payments(900, start=300)
+    admin = KafkaAdminClient(bootstrap_servers=bench.broker.address)
+    admin.delete_records({TopicPartition("transactions", number): -1 for number in range(3)})
+    admin.close()
+    bench.payments(300, seed=8, start=1_200)
+    consumer.start()
+    bench.wait_read(600)
+    assert consumer.said().count("were deleted before they were read") == 3
     bench.in_is_out()
 
 

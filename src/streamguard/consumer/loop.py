@@ -175,8 +175,21 @@ class Consumer:
             # The client asserts that a partition is assigned; it was taken away just now. The next round asks again.
             return
         self._seen_changes = changes
-        self._outbox.suspect()
+        self._tell_losses(reader, assigned)
+        self._outbox.taken_over()
         log.info("assigned %s", ", ".join(f"{t}/{p} from {o:,}" for (t, p), o in self._positions.items()) or "nothing")
+
+    def _tell_losses(self, reader: KafkaConsumer, assigned: Sequence[TopicPartition]) -> None:
+        """Say which records the log deleted by age or size before they were read; they cannot be had any more."""
+        for partition, begin in reader.beginning_offsets(assigned).items() if assigned else ():
+            stored = self._positions[partition.topic, partition.partition]
+            if 0 < stored < begin:
+                log.error(
+                    "%s/%d begins at %d now: offsets from %d on were deleted before they were read",
+                    *partition,
+                    begin,
+                    stored,
+                )
 
     def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[LogRecord]]) -> None:
         if self._settings.batch_linger_ms and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:

@@ -34,6 +34,9 @@ ORDER BY source_topic, source_partition, source_offset
 LIMIT %s
 FOR UPDATE SKIP LOCKED
 """
+_ANY_UNPUBLISHED = """
+SELECT EXISTS (SELECT FROM dead_letters WHERE NOT published AND (source_topic, source_partition) IN %s)
+"""
 _MARK = """
 UPDATE dead_letters SET published = TRUE
 WHERE (source_topic, source_partition, source_offset) IN %s
@@ -58,6 +61,10 @@ class Outbox:
         """There may be unpublished rows: look at the next occasion."""
         self._maybe_some = True
 
+    def taken_over(self) -> None:
+        """There may be rows of a member that is gone, who sent them and could not mark them."""
+        self._maybe_some = self._maybe_sent = True
+
     def publish(self, partitions: Iterable[tuple[str, int]]) -> int:
         """Send what is unpublished; returns how many rows were marked. Database errors pass through."""
         owned = tuple(partitions)
@@ -72,12 +79,22 @@ class Outbox:
             self._not_before = time.monotonic() + RETRY_AFTER_S
             log.warning("dead letters wait for the log: %s", str(error).splitlines()[0] if str(error) else error)
             return marked
-        self._maybe_some = False
+        # What another member holds was passed over. It may be gone before it has sent them.
+        self._maybe_some = self._maybe_sent = self._are_some(owned)
+        if self._maybe_some:
+            self._not_before = time.monotonic() + RETRY_AFTER_S
         return marked
 
     def close(self) -> None:
         if self._producer is not None:
             self._producer.close(timeout=2)
+
+    def _are_some(self, owned: tuple[tuple[str, int], ...]) -> bool:
+        with self._engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute(_ANY_UNPUBLISHED, (owned,))
+            [(some,)] = cursor.fetchall()
+            return bool(some)
 
     def _publish_some(self, owned: tuple[tuple[str, int], ...]) -> int:
         with self._engine.begin() as connection:
@@ -90,8 +107,6 @@ class Outbox:
             already = self._already_sent(set(sources)) if self._maybe_sent else set()
             self._send([row for row in rows if tuple(row[:3]) not in already])
             cursor.execute(_MARK, (tuple(sources),))
-        if len(rows) < BATCH:
-            self._maybe_sent = False
         return len(rows)
 
     def _send(self, rows: Sequence[Sequence[Any]]) -> None:

@@ -21,6 +21,10 @@ from streamguard.models import BadRecord, Transaction
 READ_WITHIN_S = 120.0
 
 
+class LogNotRead(RuntimeError):
+    """The log did not hand over all its records in time: nothing can be said of the alert."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What an alert says. Times in epoch milliseconds; the window is [start_ms, end_ms)."""
@@ -57,7 +61,7 @@ def claim_of(connection: Connection, alert_id: str) -> Claim:
 
 
 def payments_of(settings: Settings, claim: Claim) -> list[Transaction]:
-    """The payments that the claim speaks of, from the log, in its order; the first of each id."""
+    """The payments that the claim speaks of, from the log, in its order; the first of each id. Raises LogNotRead."""
     found: dict[str, Transaction] = {}
     account = claim.account_id.encode()
     reader = KafkaConsumer(
@@ -73,7 +77,9 @@ def payments_of(settings: Settings, claim: Claim) -> list[Transaction]:
         reader.seek_to_beginning(*partitions)
         deadline = time.monotonic() + READ_WITHIN_S
         protection = Protection.of(settings)
-        while any(reader.position(p) < ends[p] for p in partitions) and time.monotonic() < deadline:
+        while any(reader.position(p) < ends[p] for p in partitions):
+            if time.monotonic() > deadline:
+                raise LogNotRead(f"the log was not read to its end within {READ_WITHIN_S:.0f} s")
             for records in reader.poll(timeout_ms=500).values():
                 for record in records:
                     if protection.key(record.key) != account:

@@ -177,21 +177,6 @@ def test_cut_connections_and_a_stopped_broker_are_waited_out(bench: Bench) -> No
     bench.in_is_out()
 
 
-def test_partitions_move_between_members_without_loss_or_double_effect(bench: Bench) -> None:
-    first = bench.consumer("first", STREAMGUARD_BATCH_MAX_RECORDS="100")
-    bench.payments(2_000)
-    bench.wait_read(300)
-    second = bench.consumer("second", STREAMGUARD_BATCH_MAX_RECORDS="100")
-    eventually(second.said, lambda said: "assigned" in said, 30)
-    bench.payments(2_000, seed=9, start=2_000)
-    bench.wait_read(2_500)
-    first.end(signal.SIGKILL)
-    bench.payments(1_000, seed=10, start=4_000)
-    bench.wait_read(5_000, timeout_s=60)
-    assert bench.postgres.query("SELECT count(*) FROM transactions") == [(5_000,)]
-    bench.in_is_out()
-
-
 def test_records_that_the_log_deleted_unread_are_told(bench: Bench) -> None:
     consumer = bench.consumer()
     bench.payments(300)

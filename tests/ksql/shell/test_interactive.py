@@ -18,6 +18,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from streamguard.ksql.shell.client import Client
+from streamguard.ksql.shell.commands import run_own
 from streamguard.ksql.shell.completion import ShellCompleter
 from streamguard.ksql.shell.interactive import history_path, is_complete, run_input
 from streamguard.ksql.shell.session import Leave, Session
@@ -118,7 +119,7 @@ def test_a_person_at_the_shell(terminal: Terminal, tmp_path: Path) -> None:
 
 def new_session(server: KsqlServerProcess) -> tuple[Session, list[str]]:
     lines: list[str] = []
-    return Session(Client(server.url), lines.append, lambda: 100, interactive=True), lines
+    return Session(Client(server.url), lines.append, lambda: 100, run_own, interactive=True), lines
 
 
 def test_the_session_of_a_person(ksqldb: KsqlServerProcess) -> None:

@@ -51,6 +51,15 @@ def find_command(statement: str) -> tuple[Command, re.Match[str]] | None:
     return None
 
 
+def run_own(session: Session, statement: str) -> bool:
+    """Run a statement that is one of the shell's own commands; whether it was."""
+    found = find_command(statement)
+    if found is not None:
+        command, match = found
+        command.run(session, match)
+    return found is not None
+
+
 def _unquoted(text: str) -> str:
     return text.replace("''", "'")
 

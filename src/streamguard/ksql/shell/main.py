@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamguard.ksql.shell.client import Client, ShellError
+from streamguard.ksql.shell.commands import run_own
 from streamguard.ksql.shell.session import JSON, TABULAR, Leave, Session
 
 DEFAULT_URL = "http://127.0.0.1:8088"
@@ -77,6 +78,7 @@ def new_session(given: argparse.Namespace) -> Session:
         Client(url, given.user, given.password),
         out=_print,
         width=_terminal_width,
+        run_own=run_own,
         output=output,
         properties={} if given.config_file is None else read_properties(Path(given.config_file)),
         variables=dict(_variable(pair) for pair in given.define),

@@ -44,6 +44,8 @@ class Session:
     out: Callable[[str], None]
     width: Callable[[], int | None]
     """The terminal's width; None where the output is no terminal, and lists may be as wide as they like."""
+    run_own: Callable[[Session, str], bool]
+    """Runs a statement that is one of the shell's own commands; whether it was."""
 
     output: str = TABULAR
     properties: dict[str, str] = field(default_factory=dict)
@@ -109,13 +111,8 @@ class Session:
 
     def run_statement(self, statement: str, line: int = 1, column: int = 1) -> None:
         """Run one statement, by the shell itself or by the server. `line` and `column` say where it stands."""
-        from streamguard.ksql.shell.commands import find_command
-
         substituted = substitute(statement, self.variables)
-        found = find_command(substituted)
-        if found is not None:
-            command, match = found
-            command.run(self, match)
+        if self.run_own(self, substituted):
             return
         word = first_word(substituted)
         # Moved to where it stands, so that lines and columns in the server's messages are those of the script.

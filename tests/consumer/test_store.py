@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.consumer.records import Batch, Span
-from streamguard.consumer.store import Fenced
+from streamguard.consumer.store import Fenced, Store
 from tests.consumer.conftest import Desk
 from tests.support.records import T0_MS, Record, high_amount, high_velocity, transaction
 
@@ -103,13 +103,36 @@ def test_a_second_record_with_a_stored_id_is_a_dead_letter(desk: Desk) -> None:
 
 
 def test_a_wiped_log_that_repeats_itself_is_accounted_for(desk: Desk) -> None:
-    """The same ids at the same places: stored before all the same."""
-    desk.feed(*BURST)
+    """What stands at its place again is counted once; what stands elsewhere, or differs, is told."""
+    bad = Record("transactions", 0, 6, b"A", b"{")
+    desk.feed(*BURST, bad)
+    desk.rows("UPDATE dead_letters SET published = TRUE")
+    counts = (
+        "SELECT (SELECT sum(records_read) FROM consumer_offsets), (SELECT count(*) FROM transactions),"
+        " (SELECT count(*) FROM transaction_records),"
+        " (SELECT array_agg(source_offset ORDER BY source_offset) FROM dead_letters)"
+    )
     desk.rows("UPDATE consumer_offsets SET next_offset = 0")
-    new = transaction(6, "t6", "A", 5, T0_MS)
-    assert desk.feed(*BURST, new) == len(BURST)
-    counts = "SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM transaction_records)"
-    assert desk.rows(counts + ", count(*) FROM dead_letters") == [(7, 7, 6)]
+    assert desk.feed(*BURST, bad, transaction(7, "t7", "A", 5, T0_MS)) == 1
+    assert desk.rows(counts) == [(8, 7, 7, [6])]
+    assert desk.rows("SELECT published, raw_value = '{' FROM dead_letters") == [(True, True)]
+    desk.rows("UPDATE consumer_offsets SET next_offset = 0")
+    moved = transaction(0, "t1", "A", 11, T0_MS)
+    assert desk.feed(moved, transaction(1, "t8", "A", 1, T0_MS), Record("transactions", 0, 6, b"A", b"[")) == 2
+    assert desk.rows(counts) == [(10, 8, 8, [0, 6])]
+    letters = "SELECT published, raw_value = '[' FROM dead_letters WHERE source_offset = 6"
+    assert desk.rows(letters) == [(False, True)]
+
+
+def test_a_second_group_on_one_database_changes_nothing(desk: Desk) -> None:
+    desk.feed(*EVERYTHING, *ALERTS)
+    before = state(desk)
+    desk.store = Store(desk.engine, "another")
+    desk.feed(*EVERYTHING, *ALERTS)
+    [(read,)] = desk.rows("SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions'")
+    assert read == len(EVERYTHING)
+    desk.rows("DELETE FROM consumer_offsets WHERE group_id = 'another'")
+    assert state(desk) == before
 
 
 def test_a_batch_of_a_moved_partition_is_refused_whole(desk: Desk) -> None:

@@ -62,8 +62,19 @@ WHERE o.group_id = v.group_id AND o.topic = v.topic AND o.partition_no = v.parti
 """
 
 INSERT_DEAD_LETTERS = """
-INSERT INTO dead_letters (source_topic, source_partition, source_offset, reason, raw_key, raw_value)
-VALUES %s ON CONFLICT DO NOTHING
+INSERT INTO dead_letters AS old (source_topic, source_partition, source_offset, reason, raw_key, raw_value)
+VALUES %s
+ON CONFLICT (source_topic, source_partition, source_offset) DO UPDATE SET
+    reason = excluded.reason, raw_key = excluded.raw_key, raw_value = excluded.raw_value,
+    failed_at = excluded.failed_at, published = FALSE
+WHERE (old.raw_key, old.raw_value) IS DISTINCT FROM (excluded.raw_key, excluded.raw_value)
+RETURNING source_topic, source_partition, source_offset, old.xmax = 0
+"""
+
+UNCOUNT = """
+UPDATE consumer_offsets o SET records_read = o.records_read - v.records
+FROM (VALUES %s) AS v (group_id, topic, partition_no, records)
+WHERE o.group_id = v.group_id AND o.topic = v.topic AND o.partition_no = v.partition_no
 """
 
 # Which incidents do the batch's transactions belong to? By window, and by being the one that raised a version.

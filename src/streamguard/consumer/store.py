@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
@@ -87,8 +88,10 @@ class Store:
             lock = "pg_advisory_xact_lock" if batch.alerts else "pg_advisory_xact_lock_shared"
             cursor.execute(f"SELECT {lock}(%s)", (STORE_LOCK,))
             self._advance_offsets(cursor, batch)
-            duplicates = self._insert_transactions(cursor, batch) if batch.transactions else []
-            self._insert_dead(cursor, [*batch.dead, *duplicates])
+            duplicates, again = self._insert_transactions(cursor, batch) if batch.transactions else ([], [])
+            again += self._insert_dead(cursor, [*batch.dead, *duplicates])
+            if again:
+                self._uncount(cursor, again)
             links: set[tuple[str, str]] = set()
             if batch.transactions:
                 cursor.execute(sql.LINK_NEW_TRANSACTIONS)
@@ -109,8 +112,14 @@ class Store:
         if cursor.rowcount != len(rows):
             raise Fenced("the partitions of this batch have moved to another member")
 
-    def _insert_transactions(self, cursor: Any, batch: Batch) -> list[DeadRecord]:
-        """Store the payments; return the records whose id was stored before, as dead letters."""
+    def _uncount(self, cursor: Any, again: Sequence[LogRecord]) -> None:
+        """Records that were stored from this very place before are accounted for: a log was wiped, or a group is new."""
+        counts = Counter((record.topic, record.partition) for record in again)
+        rows = [(self._group, topic, partition, count) for (topic, partition), count in counts.items()]
+        execute_values(cursor, sql.UNCOUNT, rows)
+
+    def _insert_transactions(self, cursor: Any, batch: Batch) -> tuple[list[DeadRecord], list[LogRecord]]:
+        """Store the payments; return the records whose id was stored from elsewhere, as dead letters, and from here."""
         lines = "".join([f"{_copy_line(record, transaction)}\n" for record, transaction in batch.transactions])
         cursor.copy_expert(sql.COPY_STAGE, io.StringIO(lines))
         cursor.execute(sql.INSERT_TRANSACTIONS)
@@ -120,11 +129,14 @@ class Store:
             first = {(p, o): (first_p, first_o) for p, o, first_p, first_o in cursor.fetchall()}
         if self._keep_raw:
             self._copy_records(cursor, [p for p in batch.transactions if (p[0].partition, p[0].offset) not in first])
-        return [
-            DeadRecord(record, _duplicate_reason(transaction, first[record.partition, record.offset]))
-            for record, transaction in batch.transactions
-            if (record.partition, record.offset) in first
-        ]
+        dead, again = [], []
+        for record, transaction in batch.transactions if first else ():
+            place = (record.partition, record.offset)
+            if first.get(place) == place:
+                again.append(record)
+            elif place in first:
+                dead.append(DeadRecord(record, _duplicate_reason(transaction, first[place])))
+        return dead, again
 
     def _copy_records(self, cursor: Any, stored: Sequence[tuple[LogRecord, Transaction]]) -> None:
         """Keep the records of the payments just stored, protected, each in the month of its event."""
@@ -142,11 +154,13 @@ class Store:
         value = record.value or b""
         return self._protection.raw(value, record.key) if self._protection.active else value
 
-    def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> None:
+    def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> list[LogRecord]:
+        """Store the dead letters; return the records whose place had one before: it keeps the newer."""
         if not dead:
-            return
+            return []
         rows = [(r.topic, r.partition, r.offset, d.reason, *self._bytes_of(r)) for d in dead for r in (d.record,)]
-        execute_values(cursor, sql.INSERT_DEAD_LETTERS, rows, page_size=200)
+        new = set(execute_values(cursor, sql.INSERT_DEAD_LETTERS, rows, page_size=200, fetch=True))
+        return [r for d in dead for r in (d.record,) if (r.topic, r.partition, r.offset, True) not in new]
 
     def _bytes_of(self, record: LogRecord) -> tuple[bytes | None, bytes | None]:
         """Key and value as a dead letter keeps them: whole, or protected."""

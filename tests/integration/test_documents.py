@@ -1,63 +1,124 @@
-"""README, QUICKSTART and the runbook are true: every command in their blocks is run on a stack, as written.
+"""The documents are true: every command in them is run on a stack, as written, and compared where it is said what comes.
 
-The guides of the generator and the producer have a test of their own (tests/producer/test_guides.py), because theirs
-say what is printed.
+    README, QUICKSTART, runbook      the blocks without a language, and what the prose names with its `.venv/bin/`
+    broker.md, ksql-shell.md         the console blocks; the servers' synopses; the options in the tables
+    FAKE_GENERATOR_GUIDE.md          its two scorecards
+
+The rest has tests of its own: the guides of generator and producer (tests/producer/test_guides.py), and
+testing-your-rules.md (tests/ksql/testing/test_page.py).
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
+import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import requests
 
 from streamguard.config import PROJECT_ROOT
-from tests.integration.stackrun import StackRun
+from tests.integration.stackrun import BIN, StackRun
+from tests.support import pages
+from tests.support.broker import free_port
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = ("README.md", "QUICKSTART.md", "docs/runbook.md")
-CARD_FILE = PROJECT_ROOT.parent / "shared" / "data" / "handbook" / "transactions-2018-04.csv.gz"
-ENDLESS = {".venv/bin/streamguard logs -f": ".venv/bin/streamguard logs"}
-"""What a person leaves with Ctrl-C, and what stands for it here."""
+SERVERS = ("docs/broker.md", "docs/ksql-shell.md")
+GENERATOR_GUIDE = "docs/FAKE_GENERATOR_GUIDE.md"
+HANDBOOK = PROJECT_ROOT.parent / "shared" / "data" / "handbook"
+CARD_FILE = HANDBOOK / "transactions-2018-04.csv.gz"
+STREAMGUARD = ".venv/bin/streamguard"
+SHORT_BENCH = f"{STREAMGUARD} bench pipeline --tps 50 --duration 2"
+STAND_INS = {
+    f"{STREAMGUARD} logs X": f"{STREAMGUARD} logs consumer",
+    f"{STREAMGUARD} bench pipeline": SHORT_BENCH,
+    f"{STREAMGUARD} bench pipeline --tps 1000 --duration 60": SHORT_BENCH,
+    f"{STREAMGUARD} evaluate --data DIR": f"{STREAMGUARD} evaluate --data DIR --test-start 2018-07-25",
+}
+"""What a person fills in or waits a minute for, and what stands for it here."""
+ENDLESS = {f"{STREAMGUARD} logs -f": f"{STREAMGUARD} logs"}
+"""What a person leaves with Ctrl-C."""
 
 
 def commands() -> list[str]:
-    """Every command of the blocks without a language, without its comment; starting and stopping is the fixture's."""
+    """Every command of the documents, without its comment; starting and stopping is the fixture's."""
     found = []
     for name in DOCUMENTS:
-        text = (PROJECT_ROOT / name).read_text(encoding="utf-8")
-        for block in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            lines = [line for line in block.splitlines() if line.startswith((".venv/bin/", "./generate"))]
-            found += [shlex.join(shlex.split(line, comments=True)) for line in lines]
+        lines = [line for block in pages.blocks(name) for line in block.splitlines()]
+        lines = [line for line in lines if line.startswith((".venv/bin/", "./generate"))]
+        lines += [span for span in pages.spans(name) if span.startswith(".venv/bin/")]
+        found += [shlex.join(shlex.split(STAND_INS.get(line, line), comments=True)) for line in lines]
     return list(dict.fromkeys(found))
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StackRun, str]]:
-    """A stack with a burst and some payments in it, and what its start printed."""
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
     stack = StackRun(tmp_path_factory.mktemp("documents") / "state")
-    said = stack.start()
+    yield stack
+    stack.run("./stop.sh", "--wipe", check=False)
+
+
+@pytest.fixture(scope="module")
+def scored(stack: StackRun) -> tuple[str, str]:
+    """What a start without a generator printed, and what `evaluate` prints of the guide's batch."""
+    said = stack.start("--no-generator")
+    stack.generate("batch", "--count", "20000", "--seed", "7", "--fraud-share", "0.05")
+    return said, scorecard(stack, pages.blocks(GENERATOR_GUIDE, "text")[0])
+
+
+@pytest.fixture(scope="module")
+def started(stack: StackRun, scored: tuple[str, str]) -> tuple[StackRun, str]:
+    """The same stack with a generator, a burst and some payments in it, and what its starts printed."""
+    said = scored[0] + stack.start()
     stack.generate("batch", "--count", "500", "--begin-with", "high_amount")
     stack.generate("velocity", "--account", "ACC-1", "--count", "8")
-    stack.wait_count("fraud_alerts WHERE rule = 'HIGH_VELOCITY'", 1)
-    yield stack, said
-    stack.run("./stop.sh", "--wipe", check=False)
+    stack.wait_count("fraud_alerts WHERE rule = 'HIGH_VELOCITY' AND account_id = 'ACC-1'", 1)
+    return stack, said
+
+
+def scorecard(stack: StackRun, wanted: str, timeout_s: float = 30) -> str:
+    """What `evaluate` prints when the rules have caught up: as soon as it is what is wanted, else in the end."""
+    printed = ""
+
+    def evaluated() -> str:
+        nonlocal printed
+        printed = stack.generate("evaluate")
+        return printed
+
+    try:
+        return eventually(evaluated, lambda text: text == wanted, timeout_s, "the scorecard")
+    except AssertionError:
+        return printed
 
 
 def alert_of(stack: StackRun, rule: str) -> str:
     return str(stack.query(f"SELECT alert_id FROM fraud_alerts WHERE rule = '{rule}' ORDER BY 1 LIMIT 1")[0][0])
 
 
+def test_the_scorecard_of_the_guide_is_what_comes(scored: tuple[str, str]) -> None:
+    assert scored[1] == pages.blocks(GENERATOR_GUIDE, "text")[0]
+
+
 @pytest.mark.parametrize("command", commands())
-def test_a_command_runs_as_written(started: tuple[StackRun, str], command: str) -> None:
+def test_a_command_runs_as_written(started: tuple[StackRun, str], tmp_path: Path, command: str) -> None:
     stack, _ = started
     words = shlex.split(ENDLESS.get(command, command))
+    if ("replay" in words or "--data" in words) and not CARD_FILE.exists():
+        pytest.skip("the recordings are not here")
     if "replay" in words:
-        if not CARD_FILE.exists():
-            pytest.skip("the recordings are not here")
         words = [str(CARD_FILE) if word == CARD_FILE.name else word for word in words] + ["--limit", "200"]
+    if "--data" in words:
+        words = [str(tmp_path) if word == "DIR" else word for word in words]
+        for month in ("06", "07"):
+            (tmp_path / f"transactions-2018-{month}.csv.gz").symlink_to(HANDBOOK / f"transactions-2018-{month}.csv.gz")
     words = [alert_of(stack, word[:-4]) if word.endswith(":...") else word for word in words]
     if words[0].endswith("ksql"):
         # The shell stands alone and knows no .env: without an address it asks where ksqlDB is by default.
@@ -73,9 +134,134 @@ def without_numbers(text: str) -> str:
 
 def test_start_prints_what_the_readme_shows(started: tuple[StackRun, str]) -> None:
     _, said = started
-    readme = (PROJECT_ROOT / "README.md").read_text("utf-8")
-    shown = re.findall(r"^```\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)[1]
+    shown = pages.blocks("README.md")[1]
     assert shown.startswith("Starting StreamGuard:")
     printed = {without_numbers(line) for line in said.splitlines()}
     for line in shown.split("First alerts:")[0].splitlines():
         assert without_numbers(line) in printed or not line.strip(), f"{line!r} is not in\n{said}"
+
+
+@pytest.mark.parametrize(
+    ("page", "block"), [(page, block) for page in SERVERS for block in pages.blocks(page, "console")]
+)
+def test_a_console_prints_what_its_page_says(
+    started: tuple[StackRun, str], tmp_path: Path, page: str, block: str
+) -> None:
+    stack, _ = started
+    for script in pages.blocks(page, "sql"):
+        (tmp_path / "rules.sql").write_text(script, encoding="utf-8")
+    command, pattern, code = pages.console(block)
+    done = subprocess.run(
+        command_line(command),
+        cwd=tmp_path,
+        env={**os.environ, **stack.environment, "KSQLDB_URL": stack.settings.ksqldb_url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    printed = pages.without_trailing_blanks(done.stderr + done.stdout)
+    assert done.returncode == code, printed
+    assert pattern.fullmatch(printed), f"{page} says\n{block}\nbut it prints\n{printed}"
+
+
+def command_line(command: str) -> list[str]:
+    """A command of a page, with the program from the project's own environment."""
+    program, *arguments = shlex.split(command, comments=True)
+    return [str(BIN / program), *arguments]
+
+
+def synopses(page: str) -> list[str]:
+    """How the page says that a server or tool is called: a line each, continued by indented ones."""
+    text = "\n".join(block for block in pages.blocks(page) if block.startswith(("streamguard ", "python -m ")))
+    return re.sub(r"\n +", " ", text).split("\n")
+
+
+def filled_in(synopsis: str, stack: StackRun, folder: Path, port: int) -> list[str]:
+    """The command line of a synopsis, with every optional part and something for every placeholder."""
+    stand_ins = {
+        "DIR": str(folder),
+        "NAME": "ana",
+        "ID": "alone_",
+        "NAME=VALUE": "ksql.streams.num.stream.threads=1",
+    }
+    words = command_line(re.sub(r"\[options\]|\.\.\.|[\[\]]", "", synopsis))
+    after = {"--listen": f"127.0.0.1:{port}", "--bootstrap-servers": stack.settings.kafka_bootstrap_servers}
+    return [after.get(before, stand_ins.get(word, word)) for before, word in zip(["", *words], words, strict=False)]
+
+
+@pytest.mark.parametrize(
+    "synopsis", [synopsis for page in SERVERS for synopsis in synopses(page) if "--listen" in synopsis]
+)
+def test_a_server_runs_alone_as_its_page_says(started: tuple[StackRun, str], tmp_path: Path, synopsis: str) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        filled_in(synopsis, started[0], tmp_path / "data", port), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: answers(port, http="ksql" in synopsis), bool, 30, synopsis)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0 and b"Traceback" not in said, said.decode()
+
+
+def answers(port: int, http: bool) -> bool:
+    """Whether a server is ready on that port of this machine."""
+    if http:
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/info", timeout=5).ok
+        except requests.RequestException:
+            return False
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_users_are_made_as_the_page_of_the_broker_says(started: tuple[StackRun, str], tmp_path: Path) -> None:
+    (synopsis,) = [line for line in synopses("docs/broker.md") if "add_user" in line]
+    words = filled_in(synopsis, started[0], tmp_path, 0)
+    done = subprocess.run(words, input="s3cret\n", capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    users = (tmp_path / "users.json").read_text()
+    assert "ana" in users and "s3cret" not in users
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [("docs/broker.md", "streamguard broker"), ("docs/broker.md", "python -m streamguard.broker"),
+     ("docs/ksql-shell.md", "ksql"), ("docs/ksql-shell.md", "python -m streamguard.ksql.server")],
+)  # fmt: skip
+def test_a_page_names_every_option(page: str, command: str) -> None:
+    done = subprocess.run([*command_line(command), "--help"], capture_output=True, text=True, timeout=30)
+    options = set(re.findall(r"--[a-z][a-z-]+", done.stdout)) - {
+        "--help",
+        "--execute",
+        "--file",
+        "--user",
+        "--password",
+    }
+    assert options, done.stdout + done.stderr
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", pages.read(page)))
+
+
+def test_the_bench_of_the_broker_runs() -> None:
+    assert "streamguard bench broker" in pages.spans("docs/broker.md")
+    small = "--no-kafka --records 1000 --python-records 1000 --latency-seconds 0.2"
+    done = subprocess.run(command_line(f"streamguard bench broker {small}"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "kafka-python produce, records/s" in done.stdout
+
+
+@pytest.mark.soak
+def test_the_scorecard_of_a_week_is_what_comes(tmp_path: Path) -> None:
+    """With the rules that look back over each account. On a stack of its own: windows close by event time."""
+    stack, wanted = StackRun(tmp_path / "state"), pages.blocks(GENERATOR_GUIDE, "text")[1]
+    stack.start("--no-generator")
+    try:
+        stack.streamguard("deploy", "ksqldb/account-rules.sql")
+        stack.generate("batch", "--seed", "7", "--start", "2026-03-02", "--duration", "604800", "--fraud-share", "0.05")
+        assert scorecard(stack, wanted, timeout_s=120) == wanted
+    finally:
+        stack.run("./stop.sh", "--wipe", check=False)

@@ -1,7 +1,6 @@
-"""The guides are true: every console block in them is run, and what it prints is compared.
+"""The guides are true: every console block in them is run, and what it prints is compared (tests/support/pages.py).
 
-In a block, a line that begins with `$ ` is run; the lines after it are what it prints, stderr before stdout. `...`
-stands for anything on a line, a line of `...` alone for any lines; `[exit N]` is the exit code, 0 unless said.
+The scorecards in the generator's guide need a stack: tests/integration/test_documents.py.
 """
 
 from __future__ import annotations
@@ -17,26 +16,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamguard.producer.cli import app
+from tests.support import pages
 from tests.support.broker import BrokerProcess
 
 ROOT = Path(__file__).parents[2]
 HANDBOOK = ROOT.parent / "shared" / "data" / "handbook"
-GUIDES = ("FAKE_GENERATOR_GUIDE.md", "KAFKA_PRODUCER_GUIDE.md")
+GUIDES = ("docs/FAKE_GENERATOR_GUIDE.md", "docs/KAFKA_PRODUCER_GUIDE.md")
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
     """(guide, block) of every fenced block of that language."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return [(guide, block) for guide in GUIDES for block in fence.findall((ROOT / "docs" / guide).read_text("utf-8"))]
-
-
-def expected(lines: list[str]) -> tuple[re.Pattern[str], int]:
-    """What a command should print, as a pattern, and the exit code it should have."""
-    code = 0
-    if lines and (said := re.fullmatch(r"\[exit (\d+)\]", lines[-1])):
-        code, lines = int(said.group(1)), lines[:-1]
-    parts = [r"(?:.*\n)*" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n" for line in lines]
-    return re.compile("".join(parts)), code
+    return [(guide, block) for guide in GUIDES for block in pages.blocks(guide, language)]
 
 
 def run(command: str, address: str) -> Result:
@@ -54,8 +44,7 @@ def run(command: str, address: str) -> Result:
 def test_a_command_of_a_guide_prints_what_the_guide_says(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guide: str, block: str
 ) -> None:
-    command, *lines = block.rstrip("\n").split("\n")
-    assert command.startswith("$ "), "a block holds one command"
+    command, pattern, code = pages.console(block)
     if "transactions-2018-04" in command:
         if not HANDBOOK.exists():
             pytest.skip("the recordings are not here")
@@ -63,8 +52,7 @@ def test_a_command_of_a_guide_prints_what_the_guide_says(
     needs_broker = not re.search(r"preview|report|--to-file|BOOTSTRAP|exit 2", block)
     address = request.getfixturevalue("broker").address if needs_broker else "127.0.0.1:1"
     monkeypatch.chdir(tmp_path)
-    outcome = run(command[2:], address)
-    pattern, code = expected(lines)
+    outcome = run(command, address)
     printed = outcome.stderr + outcome.stdout
     assert outcome.exit_code == code, printed
     assert pattern.fullmatch(printed), f"{guide} says\n{block}\nbut it prints\n{printed}"

@@ -15,6 +15,7 @@ from streamguard.scorecard.rules import Points, Scorer
 from streamguard.scorecard.split import test_week as week_of
 from streamguard.scorecard.split import test_weeks as weeks_of
 
+HEADER = b"timestamp,customer_id,terminal_id,amount,is_fraud\n"
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "handbook"
 
 
@@ -90,7 +91,7 @@ def test_a_folder_without_payments_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no transactions-"):
         read(tmp_path)
     (tmp_path / "transactions-1.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="the columns timestamp, customer_id"):
+    with pytest.raises(DataError, match="lacks the column timestamp, customer_id"):
         read(tmp_path)
 
 
@@ -105,3 +106,30 @@ def test_the_aim_is_met_on_real_months(tmp_path: Path) -> None:
     assert report.auc > 0.85
     assert report.card_precision > 0.28
     assert report.rules["high_amount"].precision == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"timestamp,customer_id\n", "lacks the column terminal_id, amount, is_fraud: timestamp, customer_id"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,much,0\n", "line 2: amount 'much' is no number"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,nan,0\n", "line 2: amount 'nan' is no number"),
+        (HEADER + b"yesterday,1,2,5.00,0\n", "line 2: Invalid isoformat string: 'yesterday'"),
+        (HEADER + b"2018-04-01T00:00:00Z,1\n", "line 2: fewer columns than the first line"),
+        (HEADER + b"\xff\xfe", "cannot read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
+    file = tmp_path / "transactions-2018-04.csv"
+    file.write_bytes(content)
+    with pytest.raises(DataError) as refusal:
+        read(tmp_path)
+    assert str(file) in str(refusal.value) and sentence in str(refusal.value)
+
+
+def test_what_is_no_gzip_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "transactions-2018-04.csv.gz").write_bytes(b"plain")
+    with pytest.raises(DataError, match=r"cannot read .*csv\.gz: Not a gzipped file"):
+        read(tmp_path)
+    with pytest.raises(DataError, match=r"no transactions-\*\.csv\.gz in"):
+        read(tmp_path / "nowhere")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 DAY_S = 86_400
+COLUMNS = ("timestamp", "customer_id", "terminal_id", "amount", "is_fraud")
 
 
 class DataError(ValueError):
@@ -43,16 +47,37 @@ def read(folder: Path) -> list[CardPayment]:
 
 
 def _read_file(file: Path) -> Iterator[CardPayment]:
+    """The payments of one file; raises DataError naming it, and the line where one is at fault."""
     opener = gzip.open if file.suffix == ".gz" else open
-    with opener(file, "rt", encoding="utf-8", newline="") as lines:
-        rows = csv.reader(lines)
-        header = next(rows, [])
-        wanted = ("timestamp", "customer_id", "terminal_id", "amount", "is_fraud")
-        if not set(wanted) <= set(header):
-            raise DataError(f"{file}: the columns {', '.join(wanted)} are expected")
-        at, card, terminal, amount, fraud = (header.index(name) for name in wanted)
-        for row in rows:
-            yield CardPayment(_epoch(row[at]), row[card], row[terminal], float(row[amount]), row[fraud] == "1")
+    try:
+        with opener(file, "rt", encoding="utf-8", newline="") as lines:
+            yield from _read_rows(file, csv.reader(lines))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _read_rows(file: Path, rows: Any) -> Iterator[CardPayment]:
+    header: list[str] = next(rows, [])
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise DataError(f"{file} lacks the column {', '.join(missing)}: {', '.join(COLUMNS)} are expected")
+    at, card, terminal, amount, fraud = (header.index(name) for name in COLUMNS)
+    for row in filter(None, rows):
+        try:
+            yield CardPayment(_epoch(row[at]), row[card], row[terminal], _amount(row[amount]), row[fraud] == "1")
+        except (ValueError, IndexError) as error:
+            reason = "fewer columns than the first line" if isinstance(error, IndexError) else error
+            raise DataError(f"{file} line {rows.line_num}: {reason}") from None
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise ValueError(f"amount {text!r} is no number")
+    return amount
 
 
 def _epoch(text: str) -> int:

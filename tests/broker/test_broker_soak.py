@@ -48,25 +48,43 @@ def write(address: str, stop: threading.Event, seed: int, failures: list[str]) -
     """Producers of two kinds: plain ones, and transactional ones that abort every third time."""
     rng = random.Random(seed)
     settings: dict[str, object] = {"bootstrap.servers": address, "log_level": 0, "linger.ms": 5}
-    if seed % 3 == 0:
+    transactional = seed % 3 == 0
+    if transactional:
         settings["transactional.id"] = f"soak-{seed}"
     producer = Producer(settings)
     try:
-        if seed % 3 == 0:
+        if transactional:
             producer.init_transactions(30)
         while not stop.is_set():
-            if seed % 3 == 0:
+            if transactional:
                 producer.begin_transaction()
             for _ in range(20):
                 producer.produce(
                     rng.choice(TOPICS), rng.randbytes(rng.randint(10, 2000)), key=b"%d" % rng.randrange(100)
                 )
             producer.flush(30)
-            if seed % 3 == 0:
-                producer.abort_transaction(30) if rng.random() < 0.3 else producer.commit_transaction(30)
+            if transactional:
+                _end_transaction(producer, aborts=rng.random() < 0.3)
             time.sleep(0.05)
     except KafkaException as error:
         failures.append(f"writer {seed}: {error}")
+
+
+def _end_transaction(producer: Producer, *, aborts: bool) -> None:
+    """Commit or abort, as an application has to: what takes longer is asked for again, what cannot be had is aborted.
+
+    On a machine that is busy with something else a disk may take that long.
+    """
+    while True:
+        try:
+            producer.abort_transaction(30) if aborts else producer.commit_transaction(30)
+            return
+        except KafkaException as error:
+            found = error.args[0]
+            if found.txn_requires_abort():
+                aborts = True
+            elif not found.retriable():
+                raise
 
 
 def read(address: str, stop: threading.Event, seed: int, failures: list[str]) -> None:

@@ -315,3 +315,30 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
     sent = int(re.match(r"sent ([\d,]+) records, all acknowledged", output).group(1).replace(",", ""))  # type: ignore[union-attr]
     assert sent > 0
     assert len(read_topic(broker.address)) == sent
+
+
+@pytest.mark.integration
+def test_a_broker_that_goes_away_under_a_batch_is_waited_for_and_the_summary_is_exact(broker: BrokerProcess) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "batch", "--count", "60000", "--seed", "7"],
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        eventually(lambda: stored_count(broker.address), lambda count: count > 0)
+        broker.kill()
+        assert process.poll() is None, "the batch was over before the broker was killed"
+        # The producer speaks up after three seconds of silence.
+        time.sleep(3.5)
+        broker.start()
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert output.startswith("sent 60,000 records, all acknowledged, in ")
+    assert "does not answer: " in errors and "the broker is back after " in errors
+    assert "Traceback" not in errors
+    stored = read_topic(broker.address)
+    assert len(stored) == len({item.value for item in stored}) == 60_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from datetime import datetime, timezone
 
@@ -47,6 +48,16 @@ def test_each_instant_has_its_month(desk: Desk, instant: str, month: str) -> Non
     assert desk.rows(WHERE, "a") == desk.rows(WHERE, "late") == [(f"transaction_records_{month}",)]
     assert desk.rows(WHERE, "b") == [("transaction_records_2026_06",)]
     assert desk.rows(MONTHS) == [(2,)]
+
+
+def test_a_record_has_the_very_instant_of_its_row(desk: Desk) -> None:
+    """Or the two would not be found together."""
+    chosen = random.Random(3)
+    odd = [0, 1, 59_999, 60_000, 86_399_999, 253_402_300_799_999]
+    times_ms = odd + [chosen.randrange(0, 2_000_000_000_000) for _ in range(500)]
+    desk.feed(*[transaction(n, f"t{n}", "A", 1, at_ms) for n, at_ms in enumerate(times_ms)])
+    joined = "SELECT count(*) FROM transactions JOIN transaction_records USING (event_time, transaction_id)"
+    assert desk.rows(joined) == [(len(times_ms),)]
 
 
 def test_a_stream_of_nonsense_makes_no_table_per_record(desk: Desk) -> None:

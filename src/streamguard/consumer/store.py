@@ -34,6 +34,7 @@ from streamguard.models import FraudAlert, Transaction
 
 _SPECIAL = re.compile(r"[\\\t\n\r\x01]")
 _DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x01": "\\x01"}
 
 
@@ -128,7 +129,10 @@ class Store:
             cursor.execute(sql.TAKE_DUPLICATES)
             first = {(p, o): (first_p, first_o) for p, o, first_p, first_o in cursor.fetchall()}
         if self._keep_raw:
-            self._copy_records(cursor, [p for p in batch.transactions if (p[0].partition, p[0].offset) not in first])
+            stored = batch.transactions
+            if first:
+                stored = [pair for pair in stored if (pair[0].partition, pair[0].offset) not in first]
+            self._copy_records(cursor, stored)
         dead, again = [], []
         for record, transaction in batch.transactions if first else ():
             place = (record.partition, record.offset)
@@ -180,21 +184,25 @@ def _make_stage(connection: Any, _record: object) -> None:
 
 def _months(times_ms: Iterable[int]) -> list[date]:
     """The first days of the months, in UTC, that these instants fall in."""
-    return sorted({date.fromisoformat(_day(number)).replace(day=1) for number in {ms // _DAY_MS for ms in times_ms}})
+    return sorted({_day(number).replace(day=1) for number in {ms // _DAY_MS for ms in times_ms}})
 
 
-@lru_cache(maxsize=1_024)
-def _day(number: int) -> str:
-    """A day, as YYYY-MM-DD, from its number since 1970."""
-    return str(date(1970, 1, 1) + timedelta(days=number))
+def _day(number: int) -> date:
+    """A day from its number since 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+@lru_cache(maxsize=4_096)
+def _minute(number: int) -> str:
+    """A minute from its number since 1970, up to where the seconds follow."""
+    day, minute = divmod(number, _DAY_MS // _MINUTE_MS)
+    return f"{_day(day)} {minute // 60:02d}:{minute % 60:02d}:"
 
 
 def _instant(ms: int) -> str:
     """Epoch milliseconds as Postgres reads an instant; by hand, for it is done for each payment."""
-    number, ms = divmod(ms, _DAY_MS)
-    seconds, ms = divmod(ms, 1_000)
-    minutes, seconds = divmod(seconds, 60)
-    return f"{_day(number)} {minutes // 60}:{minutes % 60}:{seconds}.{ms:03d}+00"
+    number, ms = divmod(ms, _MINUTE_MS)
+    return f"{_minute(number)}{ms / 1_000}+00"
 
 
 def _duplicate_reason(transaction: Transaction, first: tuple[int, int]) -> str:

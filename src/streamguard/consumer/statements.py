@@ -25,7 +25,8 @@ CREATE TEMP TABLE IF NOT EXISTS stage (
 
 COPY_STAGE = f"COPY stage ({STAGE_COLUMNS}) FROM STDIN WITH (FORMAT text, NULL E'\\x01')"
 
-_FROM_MS = "TIMESTAMPTZ 'epoch' + {} * INTERVAL '1 millisecond'"
+# Seconds and the rest apart: an interval is multiplied in double precision, which is exact only so.
+_FROM_MS = "TIMESTAMPTZ 'epoch' + ({0} / 1000) * INTERVAL '1 second' + mod({0}, 1000) * INTERVAL '1 millisecond'"
 
 # Of two rows with one id the first in the batch stays; TAKE_DUPLICATES finds the other.
 INSERT_TRANSACTIONS = f"""

@@ -96,15 +96,10 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["stream", "--tps", "nan"], "--tps is nan: a number above 0 is needed"),
         (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
         (["velocity", "--account", " "], "--account is ' ': name one"),
-        (["batch", "--count", "abc"], "--count is 'abc': a whole number is needed"),
-        (["batch", "--count", ""], "--count is '': a whole number is needed"),
-        (["batch", "--count", "1e400"], "--count is '1e400': a whole number is needed"),
         (["batch", "--count", 10**400], "it must lie between 1 and 1,000,000,000,000"),
         (["batch", "--count", 10**12], "so many payments at 0.17 a second reach back beyond 1970-01-01 00:00:00 UTC"),
-        (["batch", "--seed", "x"], "--seed is 'x': a whole number is needed"),
         (["batch", "--customers", -1], "--customers is -1: at least 1 is needed"),
         (["batch", "--customers", 10**13], "--customers is 10000000000000: at most 1,000,000,000,000 can be had"),
-        (["batch", "--fraud-share", "some"], "--fraud-share is 'some': a number is needed"),
         (["batch", "--fraud-share", "nan"], "the fraud share is nan: it must lie between 0 and 1"),
         (["batch", "--mix", ""], "--mix '': write KIND=NUMBER"),
         (["batch", "--mix", "high_amount=nan"], "the share of high_amount is nan: it must lie between 0 and 1"),
@@ -122,14 +117,8 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["batch", "--to-file", "x.txt"], "x.txt is neither CSV nor JSON lines by its name"),
         (["batch", "--to-file", ""], ". is neither CSV nor JSON lines by its name"),
         (["batch", "--profile", "none.yaml"], "cannot read profile none.yaml: No such file or directory"),
-        (["batch", "--foo", "1"], "no such option '--foo': choose --count, --seed, --profile"),
-        (["batch", "more"], "got unexpected extra argument"),
-        (["batches"], "no such command 'batches': choose batch, stream, velocity, replay, preview, evaluate, report"),
-        (["stream", "--tps", "fast"], "--tps is 'fast': a number is needed"),
         (["stream", "--tps", "1e-300"], "--tps is 1e-300: it must lie between 1e-06 and 1,000,000"),
         (["stream", "--time-scale", "1e400"], "--time-scale is inf: a number above 0 is needed"),
-        (["velocity", "--account", "A", "--count", "x"], "--count is 'x': a whole number is needed"),
-        (["velocity"], "missing option '--account'"),
         (["report", "--start", "9999-12-01", "--days", 100], "the end lies beyond 9999-12-31 23:59:59 UTC"),
         (["evaluate", "--json", "/"], "cannot write /: it is a folder"),
         (["replay", "none.csv"], "cannot read none.csv: No such file or directory"),
@@ -146,6 +135,29 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[object], sentence: 
     assert sentence in outcome.stderr
     assert outcome.stderr.count("\n") == 1
     assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["batch", "--count", "abc"], "--count is 'abc': a whole number is needed"),
+        (["batch", "--count", ""], "--count is '': a whole number is needed"),
+        (["batch", "--count", "1e400"], "--count is '1e400': a whole number is needed"),
+        (["batch", "--seed", "x"], "--seed is 'x': a whole number is needed"),
+        (["batch", "--fraud-share", "some"], "--fraud-share is 'some': a number is needed"),
+        (["batch", "--foo", "1"], "no such option '--foo': choose --count, --seed, --profile"),
+        (["batch", "more"], "got unexpected extra argument"),
+        (["batches"], "no such command 'batches': choose batch, stream, velocity, replay, preview, evaluate, report"),
+        (["stream", "--tps", "fast"], "--tps is 'fast': a number is needed"),
+        (["velocity", "--account", "A", "--count", "x"], "--count is 'x': a whole number is needed"),
+        (["velocity"], "missing option '--account'"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments: list[object], sentence: str) -> None:
+    outcome = generate(arguments)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith(f"generate: {sentence}")
+    assert outcome.stderr.count("\n") == 1
 
 
 def test_what_is_refused_leaves_files_alone(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamguard.usage import run as run_command_line
+
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "deploy": ("streamguard.cli.deploying", "app", "Bring SQL files to the ksqlDB server."),
     "consume": (
@@ -77,9 +79,10 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run the command line. What a person can put right is one sentence and exit code 1, never a traceback."""
+    """Run the command line. What a person can put right is one sentence and exit code 1 (2 for wrong arguments), never a
+    traceback."""
     try:
-        app()
+        raise SystemExit(run_command_line(app, name="streamguard"))
     except Exception as error:
         sentence = plain_sentence(error)
         if sentence is None:

@@ -36,14 +36,13 @@ from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink, Sink, is_same_file
 from streamguard.producer.stopping import Stop, stop_on_signals
-from streamguard.producer.usage import PlainCommand, PlainGroup
+from streamguard.usage import run as run_command_line
 
 INTERRUPTED = 130
 MOST_TPS = 1_000_000
 MOST_TIME_SCALE = 1_000_000
 
 app = typer.Typer(
-    cls=PlainGroup,
     help="Make payments, or replay recorded ones, into the transactions topic.",
     add_completion=False,
     rich_markup_mode=None,
@@ -120,7 +119,7 @@ def main(context: typer.Context) -> None:
         run_menu(_run_again)
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def batch(
     count: Annotated[int | None, typer.Option(help="How many transactions; 1,000 unless --end is given.")] = None,
     seed: opt.Seed = None,
@@ -154,7 +153,7 @@ def batch(
         send(records, open_sink(to_file, stop, compression, wait, run.recipe), stop, "batch", count)
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def stream(
     tps: Annotated[float, typer.Option(help="Transactions per second.")] = 10.0,
     duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
@@ -188,7 +187,7 @@ def stream(
         send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def velocity(
     account: Annotated[str, typer.Option(help="The account that pays too fast.")],
     count: Annotated[int, typer.Option(help="How many payments within the current minute.")] = 5,
@@ -207,7 +206,7 @@ def velocity(
         send(run.velocity(account, count, now_ms()), sink, stop, "velocity", count)
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def replay(
     file: Annotated[
         Path, typer.Argument(help="CSV of the Fraud Detection Handbook, or what --to-file wrote; .gz too.")
@@ -244,7 +243,7 @@ def replay(
         send(records, sink, stop, file.name, limit)
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def preview(
     count: Annotated[int, typer.Option(help="How many to show.")] = 10,
     seed: opt.Seed = None,
@@ -265,7 +264,7 @@ def preview(
             print(f"{record.key.decode()} [{record.kind}] {value}")
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scorecard here.")] = None,
 ) -> None:
@@ -282,7 +281,7 @@ def evaluate(
                 raise InputError(f"cannot write {json_file}: {error.strerror or error}") from None
 
 
-@app.command(cls=PlainCommand)
+@app.command()
 def report(
     output: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("simulation.html"),
     days: Annotated[float, typer.Option(help="Days of event time.")] = 7.0,
@@ -335,21 +334,19 @@ def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
 
 evaluate_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 """The scorecard as a command of its own: `streamguard evaluate`."""
-evaluate_app.command(cls=PlainCommand)(evaluate)
+evaluate_app.command()(evaluate)
 
 simulate_app = typer.Typer(
-    cls=PlainGroup,
     help="Look at what the generator would make.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 """`streamguard simulate report|preview`."""
-simulate_app.command(cls=PlainCommand)(report)
-simulate_app.command(cls=PlainCommand)(preview)
+simulate_app.command()(report)
+simulate_app.command()(preview)
 
 
 def run() -> NoReturn:
     """Entry of `generate_transactions.py`."""
-    app(prog_name=Path(sys.argv[0]).name)
-    raise SystemExit(0)
+    raise SystemExit(run_command_line(app, name=Path(sys.argv[0]).name, speaker="generate"))

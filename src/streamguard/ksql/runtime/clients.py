@@ -37,7 +37,7 @@ Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
 Positions = dict[str, dict[int, int]]
 """The next offset to read, by topic and partition."""
-BATCH = 1_000
+BATCH = 500
 """The most records that are taken from a consumer at once."""
 SETTLE_S = 5.0
 """How long a topic may take to show, or to be gone, once Kafka has created or deleted it."""

@@ -13,4 +13,4 @@ run .venv/bin/ruff format --check .
 run .venv/bin/mypy
 run .venv/bin/lint-imports
 # Most tests wait for processes rather than compute: two workers, a file each, halve the time.
-run .venv/bin/python -m pytest -n 2 --dist loadfile -m "$marks" "$@"
+run .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "$marks" "$@"

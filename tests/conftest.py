@@ -10,6 +10,16 @@ import pytest
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
 
+FIRST = ("tests/integration/", "tests/ksql/runtime/", "tests/broker/")
+"""Suites that take longest and mostly wait: begun last, one of them would hold up the end of the run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long suites first; files stay together."""
+    items.sort(
+        key=lambda item: next((i for i, prefix in enumerate(FIRST) if item.nodeid.startswith(prefix)), len(FIRST))
+    )
+
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:

@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import confluent_kafka
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.protocol.consumer import FetchRequest, FetchResponse
+
+from tests.support.processes import eventually
 
 RECORDS = 5
 WAIT_MS = 50
@@ -95,9 +98,20 @@ CONVERSATIONS = {
 }
 
 
+def _answers(admin: AdminClient, topic: str, partition: int) -> bool:
+    asked = confluent_kafka.TopicPartition(topic, partition)
+    try:
+        admin.list_offsets({asked: OffsetSpec.latest()})[asked].result(20)
+    except confluent_kafka.KafkaException:
+        return False
+    return True
+
+
 def create(address: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": address})
     admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+    # Kafka has created a topic before all of its partitions answer.
+    eventually(lambda: _answers(admin, topic, 0) and _answers(admin, topic, 1), bool)
     producer = Producer({"bootstrap.servers": address})
     for _ in range(RECORDS):
         producer.produce(topic, b"x", partition=0)

@@ -101,10 +101,12 @@ def test_members_that_join_leave_freeze_and_die_do_the_work_of_one(bench: Bench)
         held = len(assignments(second))
         assert first.end(signal.SIGTERM) == 0
         wait_assigned(second, held + 1)
+        held = len(assignments(first))
         first.start()
-        wait_assigned(first, 2)
+        wait_assigned(first, held + 1)
         assert second.process is not None
         held = len(assignments(first))
+        # Whatever it does at that moment: also in the middle of a database transaction, with the lock in its hands.
         second.process.send_signal(signal.SIGSTOP)
         threading.Event().wait(FROZEN_S)
         wait_assigned(first, held + 1)

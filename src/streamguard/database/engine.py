@@ -14,8 +14,12 @@ SCHEMA_FILE = PROJECT_ROOT / "docker" / "init-db.sql"
 _SCHEMA_LOCK = 5_347_001
 """Advisory lock: two processes that lay the schema at once would trip over each other's CREATEs."""
 
-_OUTAGES = ("08", "25006", "40", "53", "55", "57", "58")
-"""SQLSTATEs: connection, read-only, to be tried again, resources (disk full), locks, operator or shutdown, system."""
+_LONGEST_PAUSE_MS = 10_000
+"""How long a process may do nothing in the middle of a database transaction: a frozen one would keep its locks for ever."""
+
+_OUTAGES = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
+"""SQLSTATEs: connection, read-only, paused for too long, to be tried again, resources (disk full), locks, operator or
+shutdown, system."""
 
 
 def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
@@ -28,7 +32,11 @@ def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
         pool_size=3,
         max_overflow=2,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "application_name": name, "options": "-c timezone=UTC"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": name,
+            "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS}",
+        },
     )
 
 

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a server setting, e.g. ksql.streams.num.stream.threads=2",
+        help="a server setting, e.g. ksql.streams.commit.interval.ms=200",
     )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

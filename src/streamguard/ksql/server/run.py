@@ -41,6 +41,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT. StartError for a port that is taken or an address that is none."""
     host, port = parse_address(listen)
+    # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
+    signal.signal(signal.SIGTERM, _leave)
     listener = bind(host, port)
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.
@@ -54,6 +56,10 @@ def run(
         asyncio.run(_serve(server, listener))
     finally:
         runtime.close()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def parse_address(listen: str) -> tuple[str, int]:

@@ -102,7 +102,7 @@ def _read_all(readers: list[OneReader]) -> None:
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(60)
+        reader.join(120)
         assert reader.failed is None, reader.failed
         for partition, offsets in reader.given.items():
             end = reader.ends[(TOPIC, partition)]

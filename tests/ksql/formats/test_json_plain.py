@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.strategies as st
@@ -23,7 +24,25 @@ COLUMNS = [
 ]
 
 _NAMES = st.sampled_from(
-    ["ID", "id", "Id", "AMOUNT", "amount", "count", "COUNT", "TIME", "time", "OK", "ok", "other", "é"]
+    [
+        "ID",
+        "id",
+        "Id",
+        "AMOUNT",
+        "amount",
+        "count",
+        "COUNT",
+        "TIME",
+        "time",
+        "OK",
+        "ok",
+        "other",
+        "é",
+        "",
+        'q"r',
+        "b\\c",
+        "n\n",
+    ]
 )
 _NUMBERS = st.sampled_from(
     "-0 0 -0.0 5 1.0 1e3 1.5 1e400 -1e400 1e-400 NaN Infinity 2147483647 2147483648 -2147483649 9223372036854775807 "
@@ -52,8 +71,8 @@ def _reads(read: Any, data: bytes) -> Any:
     return None if row is None else [repr(value) for value in row]
 
 
-def _fresh() -> Any:
-    return find_format("JSON").deserializer(COLUMNS, FormatOptions(), key=False)
+def _fresh(columns: Sequence[Column] = COLUMNS) -> Any:
+    return find_format("JSON").deserializer(columns, FormatOptions(), key=False)
 
 
 @given(st.lists(_RECORDS, min_size=1, max_size=12))
@@ -62,6 +81,21 @@ def test_what_was_read_before_makes_no_difference(records: list[bytes]) -> None:
     for data in records:
         # A deserializer that has learned nothing yet reads its first record the careful way.
         assert _reads(read, data) == _reads(_fresh(), data)
+
+
+def test_columns_that_differ_only_in_case() -> None:
+    columns = [Column("count", INTEGER), Column("COUNT", INTEGER)]
+    read = _fresh(columns)
+    for data in (b'{"COUNT": 1}', b'{"COUNT": 2, "count": 3}', b'{"Count": 4}'):
+        assert _reads(read, data) == _reads(_fresh(columns), data)
+
+
+def test_a_name_that_cannot_be_learned_spoils_no_other_record() -> None:
+    read = _fresh()
+    for name in ('q"r', "b\\c", "n\n", "\0"):
+        odd = json.dumps({"ID": "x", name: 1}).encode()
+        assert _reads(read, odd) == ["'x'", "None", "None", "None", "None"]
+    assert _reads(read, b'{"ID": "y", "new": 1}') == ["'y'", "None", "None", "None", "None"]
 
 
 def test_records_alike_are_read_the_quick_way() -> None:

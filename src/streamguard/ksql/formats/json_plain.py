@@ -30,8 +30,9 @@ MOST_LESSONS = 100
 
 
 def are_plain(columns: Sequence[Column]) -> bool:
-    """Whether this way of reading is for these columns."""
-    return len(columns) > 1 and all(c.type.base in _TYPES for c in columns)
+    """Whether this way of reading is for these columns: a field must not be that of two."""
+    names = {c.name.upper() for c in columns}
+    return 1 < len(columns) == len(names) and all(c.type.base in _TYPES for c in columns)
 
 
 class PlainObjects:
@@ -70,10 +71,14 @@ class PlainObjects:
             return
         if not _is_clear(self._columns, known, always):
             known = always = names
-        self._known, self._always = known, always
         self._lessons += 1
         clear = _is_clear(self._columns, known, always)
-        self._decode = _decoder(self._columns, known, always) if clear else self._nothing_learned
+        try:
+            self._decode = _decoder(self._columns, known, always) if clear else self._nothing_learned
+        except ValueError:
+            # A name that msgspec does not take, with a quotation mark or a line break in it: nothing is learned of it.
+            return
+        self._known, self._always = known, always
 
 
 def _is_clear(columns: Sequence[Column], known: set[str], always: set[str]) -> bool:

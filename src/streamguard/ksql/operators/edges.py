@@ -156,10 +156,9 @@ class Reader:
         """
         read_key, read_value, has_key, window_info = self.read_key, self.read_value, self.has_key, self.window
         found: list[tuple[tuple[Any, ...] | None, Any, Window | None]] = []
-        window = None
         for _, _, _, key_bytes, value_bytes, _, _ in messages:
+            key = window = None
             try:
-                key = None
                 if key_bytes is not None and has_key:
                     if window_info is not None:
                         key_bytes, window = split_windowed_key(key_bytes, window_info)

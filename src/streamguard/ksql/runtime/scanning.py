@@ -23,6 +23,7 @@ BEHIND = 1_000
 finds in the processor's cache what the first has decoded (a third faster than with 8,000), but more than come during a
 commit of a live query."""
 STALL_S = 1.0
+"""How long they wait for it if it does not move at all."""
 REWIND = 50_000
 """A member that is not further back than this takes the whole scan back with it, rather than reading by itself. So does
 one that is further back while the others have as far to go: nobody waits for what they would read meanwhile."""

@@ -43,6 +43,17 @@ def generate(
     )
 
 
+def begun(arguments: Sequence[str], address: str) -> subprocess.Popen[str]:
+    """The script in a process of its own, under way."""
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def here(*arguments: object, address: str | None = None, stdin: str = "") -> Result:
     """The command in this process: its output and exit code, without the cost of a Python of its own."""
     environment = {"KAFKA_BOOTSTRAP_SERVERS": address or f"127.0.0.1:{free_port()}"}
@@ -309,13 +320,7 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
     recording = tmp_path / "r.jsonl"
     here("batch", "--count", 500, "--to-file", recording)
     arguments = ["stream", "--tps", "200"] if command == "stream" else ["replay", str(recording), "--speed", "60"]
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments],
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.address},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(arguments, broker.address)
     try:
         eventually(lambda: stored_count(broker.address), lambda count: count > 0)
         process.send_signal(signal.SIGINT)
@@ -331,13 +336,7 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
 
 @pytest.mark.integration
 def test_a_broker_that_goes_away_under_a_batch_is_waited_for_and_the_summary_is_exact(broker: BrokerProcess) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "batch", "--count", "60000", "--seed", "7"],
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.address},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(["batch", "--count", "60000", "--seed", "7"], broker.address)
     try:
         eventually(lambda: stored_count(broker.address), lambda count: count > 0)
         broker.kill()

@@ -20,7 +20,7 @@ HANDED_OVER = "STREAMGUARD_GENERATOR_HANDED_OVER"
 def main():
     """Import the packages, or find a Python that can, or say what to type."""
     try:
-        from streamguard.producer.cli import run
+        from streamguard.cli.generate import run
     except ImportError as error:
         if os.path.exists(VENV_PYTHON) and HANDED_OVER not in os.environ:
             os.environ[HANDED_OVER] = "1"

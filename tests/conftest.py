@@ -10,7 +10,7 @@ import pytest
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
 
-FIRST = ("tests/integration/", "tests/ksql/runtime/", "tests/broker/")
+FIRST = ("tests/integration/", "tests/streamguard_ksql/runtime/", "tests/streamguard_broker/")
 """Suites that take longest and mostly wait: begun last, one of them would hold up the end of the run alone."""
 
 

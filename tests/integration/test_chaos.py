@@ -23,7 +23,7 @@ import pytest
 from kafka import KafkaProducer
 
 from streamguard.config import PROJECT_ROOT
-from streamguard.producer.pacing import Pacer
+from streamguard.producer.pace import Pacer
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
 from tests.integration.stackrun import BIN, StackRun

@@ -13,8 +13,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamguard.config import load_settings
+from streamguard.kafka.topics import ensure_topics
 from streamguard.models import DeadLetter
-from streamguard.topics import ensure_topics
 from tests.support.broker import BrokerProcess
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import Program, eventually

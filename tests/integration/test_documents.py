@@ -5,7 +5,7 @@
     FAKE_GENERATOR_GUIDE.md          its two scorecards
 
 The rest has tests of its own: the guides of generator and producer (tests/producer/test_guides.py), and
-testing-your-rules.md (tests/ksql/testing/test_page.py).
+testing-your-rules.md (tests/streamguard_ksql/testing/test_page.py).
 """
 
 from __future__ import annotations
@@ -230,8 +230,8 @@ def test_users_are_made_as_the_page_of_the_broker_says(started: tuple[StackRun, 
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    [("docs/broker.md", "streamguard broker"), ("docs/broker.md", "python -m streamguard.broker"),
-     ("docs/ksql-shell.md", "ksql"), ("docs/ksql-shell.md", "python -m streamguard.ksql.server")],
+    [("docs/broker.md", "streamguard broker"), ("docs/broker.md", "python -m streamguard_broker"),
+     ("docs/ksql-shell.md", "ksql"), ("docs/ksql-shell.md", "python -m streamguard_ksql.server")],
 )  # fmt: skip
 def test_a_page_names_every_option(page: str, command: str) -> None:
     done = subprocess.run([*command_line(command), "--help"], capture_output=True, text=True, timeout=30)

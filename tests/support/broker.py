@@ -28,7 +28,7 @@ class BrokerProcess:
     data_dir: Path
     port: int = field(default_factory=free_port)
     arguments: tuple[str, ...] = ()
-    program: tuple[str, ...] = ("streamguard.broker",)
+    program: tuple[str, ...] = ("streamguard_broker",)
     process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-from streamguard.ksql import ast
-from streamguard.ksql.inserts import insert_values_record
-from streamguard.ksql.parser import parse_statement, parse_statements
-from streamguard.ksql.runtime.api import RowStream, Submitted
-from streamguard.ksql.runtime.clients import KafkaTopics
-from streamguard.ksql.runtime.service import KafkaRuntime
+from streamguard_ksql import ast
+from streamguard_ksql.inserts import insert_values_record
+from streamguard_ksql.parser import parse_statement, parse_statements
+from streamguard_ksql.runtime.api import RowStream, Submitted
+from streamguard_ksql.runtime.clients import KafkaTopics
+from streamguard_ksql.runtime.service import KafkaRuntime
 
 SERVICE_ID = "test_"
 EARLIEST = {"ksql.streams.auto.offset.reset": "earliest"}

@@ -23,7 +23,7 @@ EARLIEST = {"auto.offset.reset": "earliest"}
 
 @dataclass
 class KsqlServerProcess:
-    """`python -m streamguard.ksql.server`; the port stays over restarts. `log_path` has what it says."""
+    """`python -m streamguard_ksql.server`; the port stays over restarts. `log_path` has what it says."""
 
     folder: Path
     bootstrap_servers: str
@@ -47,7 +47,7 @@ class KsqlServerProcess:
     def command(self) -> list[str]:
         given = ["--data-dir", str(self.folder / "ksql"), "--listen", self.address]
         given += ["--bootstrap-servers", self.bootstrap_servers, *self.arguments]
-        return [sys.executable, "-m", "streamguard.ksql.server", *given]
+        return [sys.executable, "-m", "streamguard_ksql.server", *given]
 
     def start(self) -> KsqlServerProcess:
         """Start and wait until /info answers. RuntimeError with its log if it does not."""

@@ -9,7 +9,7 @@ import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamguard.broker.storage.filesystem import Buffer, FileSystem
+from streamguard_broker.storage.filesystem import Buffer, FileSystem
 
 
 @dataclass

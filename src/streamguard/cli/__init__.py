@@ -12,32 +12,32 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from streamguard.usage import run as run_command_line
+from streamguard.cli.usage import run as run_command_line
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "deploy": ("streamguard.cli.deploying", "app", "Bring SQL files to the ksqlDB server."),
+    "deploy": ("streamguard.cli.deploy", "app", "Bring SQL files to the ksqlDB server."),
     "consume": (
-        "streamguard.cli.running",
+        "streamguard.cli.processes",
         "consume_app",
         "Store transactions and alerts in the database, until stopped.",
     ),
-    "generate": ("streamguard.producer.cli", "app", "Make payments, or replay recorded ones."),
-    "simulate": ("streamguard.producer.cli", "simulate_app", "Look at what the generator would make."),
-    "evaluate": ("streamguard.producer.cli", "evaluate_app", "A scorecard of the rules against the truth."),
+    "generate": ("streamguard.cli.generate", "app", "Make payments, or replay recorded ones."),
+    "simulate": ("streamguard.cli.generate", "simulate_app", "Look at what the generator would make."),
+    "evaluate": ("streamguard.cli.generate", "evaluate_app", "A scorecard of the rules against the truth."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that must not pay."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "What the desk vouches for."),
     "rules": ("streamguard.cli.rules", "app", "The Python rules: active, shadow or off."),
     "retention": ("streamguard.cli.retention", "app", "Cut old raw records, and old payments where asked for."),
-    "psql": ("streamguard.cli.looking", "psql_app", "psql on the database; arguments are psql's own."),
-    "status": ("streamguard.cli.looking", "status_app", "What runs, and how much it has stored."),
-    "logs": ("streamguard.cli.looking", "logs_app", "What the processes said."),
+    "psql": ("streamguard.cli.show", "psql_app", "psql on the database; arguments are psql's own."),
+    "status": ("streamguard.cli.show", "status_app", "What runs, and how much it has stored."),
+    "logs": ("streamguard.cli.show", "logs_app", "What the processes said."),
     "bench": ("streamguard.cli.bench", "app", "Measure the running stack, the broker or the engine."),
     "demo": ("streamguard.cli.demo", "app", "Demonstrations on the stored payments."),
-    "topics": ("streamguard.admin", "topics_app", "The topics of the log."),
-    "groups": ("streamguard.admin", "groups_app", "The consumer groups of the log."),
-    "broker": ("streamguard.cli.running", "broker_app", "Run the log alone."),
-    "ksqldb": ("streamguard.cli.running", "ksqldb_app", "Run the SQL engine alone."),
+    "topics": ("streamguard.cli.topics", "topics_app", "The topics of the log."),
+    "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the log."),
+    "broker": ("streamguard.cli.processes", "broker_app", "Run the log alone."),
+    "ksqldb": ("streamguard.cli.processes", "ksqldb_app", "Run the SQL engine alone."),
 }
 """Name: module, Typer app in it, one line of help."""
 
@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
             return None
         module, attribute, text = COMMANDS[cmd_name]
         if cmd_name == "evaluate" and any(word.startswith("--data") for word in sys.argv):
-            module, attribute = "streamguard.cli.evaluating", "app"
+            module, attribute = "streamguard.cli.evaluate", "app"
         if len(sys.argv) < 2 or sys.argv[1] != cmd_name:
             # Asked for its help line only.
             return TyperCommand(cmd_name, help=text)

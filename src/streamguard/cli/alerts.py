@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from streamguard.alerts.actions import AlertLine, NoSuchAlert, list_alerts, resolve_alert, show_alert
+from streamguard.alerts.verify import claim_of, differences, payments_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
-from streamguard.consumer.pii import Protection
-from streamguard.consumer.verify import claim_of, differences, payments_of
-from streamguard.database.desk import AlertLine, NoSuchAlert, list_alerts, resolve_alert, show_alert
+from streamguard.privacy.protection import Protection
 
 app = new_app("List, show, confirm and dismiss alerts.")
 

@@ -6,8 +6,8 @@ import os
 import sys
 
 from streamguard.config import SettingsError, get_settings
-from streamguard.ksql.shell.main import URL_VARIABLE
-from streamguard.ksql.shell.main import main as run_shell
+from streamguard_ksql.shell.main import URL_VARIABLE
+from streamguard_ksql.shell.main import main as run_shell
 
 
 def main() -> int:

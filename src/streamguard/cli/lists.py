@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
-from streamguard.consumer.pii import Protection
 from streamguard.database import AllowlistRow, BlacklistRow
+from streamguard.privacy.protection import Protection
 
 
 class Kind(str, Enum):

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
-from streamguard.consumer.rules import REGISTRY
 from streamguard.database import RuleModeRow
+from streamguard.rules import REGISTRY
 
 app = new_app("List the Python rules; switch one to active, shadow or off.")
 

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     keep_raw: bool = True
     """Whether each payment's record is kept beside its row, as JSON."""
 
-    # Personal data, before it reaches the database or a log line (streamguard.consumer.pii).
+    # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     pii_account: PiiMode = "keep"
     pii_card: PiiMode = "keep"
     pii_ip: PiiMode = "keep"

@@ -16,7 +16,7 @@ import orjson
 from psycopg2.extras import execute_values
 
 from streamguard.consumer import statements as sql
-from streamguard.consumer.rules import REGISTRY, Alert, Context, Listed, Payment, RuleLimits, decide
+from streamguard.rules import REGISTRY, Alert, Context, Listed, Payment, RuleLimits, decide
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

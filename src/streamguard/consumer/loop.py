@@ -17,10 +17,10 @@ from kafka.errors import KafkaError
 
 from streamguard.config import Settings
 from streamguard.consumer.outbox import Outbox
-from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.records import Batch, DeadRecord, Decoder, LogRecord, Span
 from streamguard.consumer.store import Fenced, Store
 from streamguard.database import is_outage, sentence_of, state_of
+from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 log = logging.getLogger("streamguard.consumer")
 

@@ -7,12 +7,12 @@ import signal
 import threading
 
 from streamguard.config import Settings
-from streamguard.consumer.lists import protect_lists
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.outbox import Outbox
-from streamguard.consumer.pii import Protection
 from streamguard.consumer.store import Store
 from streamguard.database import is_outage, lay_schema, make_engine, sentence_of
+from streamguard.privacy.lists import protect_lists
+from streamguard.privacy.protection import Protection
 
 log = logging.getLogger("streamguard.consumer")
 

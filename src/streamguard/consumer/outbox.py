@@ -16,8 +16,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
+from streamguard.kafka.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 from streamguard.models import DeadLetter
-from streamguard.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
 log = logging.getLogger("streamguard.consumer")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.models import BadRecord, FraudAlert, Transaction
+from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 
 class LogRecord(Protocol):

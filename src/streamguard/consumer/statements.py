@@ -5,8 +5,8 @@ A batch's transactions pass through a temporary table (COPY is the fastest way i
 
 from __future__ import annotations
 
-from streamguard.consumer.rules.base import HISTORY_LENGTH
-from streamguard.database import desk
+from streamguard.database.fraud import MARK_FRAUD as _MARK_FRAUD
+from streamguard.rules.base import HISTORY_LENGTH
 
 STAGE_COLUMNS = (
     "transaction_id, account_id, amount, currency, transaction_type, channel, merchant_id, merchant_name, "
@@ -205,4 +205,4 @@ RETURNING a.alert_id
 
 TRANSACTIONS_OF = "SELECT transaction_id FROM alert_transactions WHERE alert_id = ANY(%(alerts)s)"
 
-MARK_FRAUD = desk.MARK_FRAUD.format(transactions="%(transactions)s")
+MARK_FRAUD = _MARK_FRAUD.format(transactions="%(transactions)s")

@@ -25,12 +25,12 @@ from sqlalchemy import Engine, event
 
 from streamguard.consumer import statements as sql
 from streamguard.consumer.judge import judge
-from streamguard.consumer.pii import NO_PROTECTION, Protection
 from streamguard.consumer.raw import raw_field
 from streamguard.consumer.records import Batch, DeadRecord, LogRecord
-from streamguard.consumer.rules import RuleLimits
-from streamguard.database.desk import STORE_LOCK
+from streamguard.database.fraud import STORE_LOCK
 from streamguard.models import FraudAlert, Transaction
+from streamguard.privacy.protection import NO_PROTECTION, Protection
+from streamguard.rules import RuleLimits
 
 _SPECIAL = re.compile(r"[\\\t\n\r\x01]")
 _DAY_MS = 86_400_000

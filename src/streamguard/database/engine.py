@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from streamguard.config import PROJECT_ROOT, Settings
-from streamguard.database.desk import STORE_LOCK
+from streamguard.database.fraud import STORE_LOCK
 
 SCHEMA_FILE = PROJECT_ROOT / "docker" / "init-db.sql"
 

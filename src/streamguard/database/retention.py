@@ -22,7 +22,7 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from streamguard.database.desk import STORE_LOCK
+from streamguard.database.fraud import STORE_LOCK
 
 BATCH = 5_000
 """Rows per database transaction: the consumer waits for the lock no longer than one takes."""

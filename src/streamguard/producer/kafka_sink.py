@@ -21,10 +21,10 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
+from streamguard.kafka.topics import MAX_RECORD_BYTES, ensure_topics
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
 from streamguard.producer.record import Record
-from streamguard.producer.stopping import Stop, Stopped
-from streamguard.topics import MAX_RECORD_BYTES, ensure_topics
+from streamguard.producer.signals import Stop, Stopped
 
 COMPRESSIONS = ("none", "lz4", "gzip", "snappy", "zstd")
 MAX_UNACKNOWLEDGED = 20_000

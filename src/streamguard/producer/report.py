@@ -14,8 +14,8 @@ from streamguard.producer.arrivals import DAY_MS, HOUR_MS, Intensity
 from streamguard.producer.errors import InputError
 from streamguard.producer.record import Record
 from streamguard.producer.runs import Run
+from streamguard.producer.signals import Stop
 from streamguard.producer.simulator import SEEDED_START_MS
-from streamguard.producer.stopping import Stop
 
 WIDTH, HEIGHT = 860, 240
 _MAX_HOURS = 24 * 400

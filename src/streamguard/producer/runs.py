@@ -13,7 +13,7 @@ from streamguard.producer.arrivals import Intensity, PoissonSlots, Slots, Steady
 from streamguard.producer.chargebacks import with_chargebacks
 from streamguard.producer.defects import check_rates, with_defects
 from streamguard.producer.errors import InputError
-from streamguard.producer.pacing import Pacer, until
+from streamguard.producer.pace import Pacer, until
 from streamguard.producer.payments import PaymentMaker
 from streamguard.producer.population import Population, mix
 from streamguard.producer.profile import DEFAULT_PROFILE, Profile, load_profile

@@ -52,7 +52,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
         ),
         Part(
             "broker",
-            (python, "-m", "streamguard.broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
+            (python, "-m", "streamguard_broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
             20,
             *(
                 kafka.hostname,
@@ -64,7 +64,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
         Part(
             "ksqldb",
             (
-                *(python, "-m", "streamguard.ksql.server", "--data-dir", str(state / "ksqldb")),
+                *(python, "-m", "streamguard_ksql.server", "--data-dir", str(state / "ksqldb")),
                 *("--listen", f"{ksqldb.hostname}:{ksqldb_port}", "--service-id", "streamguard_"),
                 *("--bootstrap-servers", settings.kafka_bootstrap_servers),
             ),

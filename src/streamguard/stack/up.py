@@ -14,13 +14,13 @@ from sqlalchemy import Engine
 
 from streamguard.config import PROJECT_ROOT, Settings
 from streamguard.database import lay_schema, make_engine, sentence_of
-from streamguard.deploy import DeployError, deploy
-from streamguard.deploy.state import Server
+from streamguard.kafka.topics import ensure_topics
+from streamguard.sqldeploy import DeployError, deploy
+from streamguard.sqldeploy.state import Server
 from streamguard.stack import conf, ports
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
 from streamguard.stack.supervisor import StackError, Supervisor
-from streamguard.topics import ensure_topics
 
 QUERIES = PROJECT_ROOT / "ksqldb" / "queries.sql"
 LEAST_FREE_BYTES = 500 * 1024 * 1024

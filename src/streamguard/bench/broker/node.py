@@ -50,7 +50,7 @@ def resident_mb(pid: int) -> float:
 
 @dataclass
 class OurBroker:
-    """`python -m streamguard.broker` in a folder of its own."""
+    """`python -m streamguard_broker` in a folder of its own."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -66,7 +66,7 @@ class OurBroker:
         return self.process.pid
 
     def __enter__(self) -> OurBroker:
-        command = [sys.executable, "-m", "streamguard.broker", "--data-dir", str(self.folder), "--listen", self.address]
+        command = [sys.executable, "-m", "streamguard_broker", "--data-dir", str(self.folder), "--listen", self.address]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:

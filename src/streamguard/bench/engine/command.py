@@ -21,10 +21,10 @@ from rich.table import Table
 from streamguard.bench.broker.node import OurBroker, resident_mb
 from streamguard.bench.engine.latency import measure_latency, percentile
 from streamguard.bench.engine.processes import EngineProcess, cpu_seconds, pin
-from streamguard.deploy import deploy
-from streamguard.deploy.state import Server
-from streamguard.ksql.runtime import names
-from streamguard.ksql.runtime.clients import KafkaTopics
+from streamguard.sqldeploy import deploy
+from streamguard.sqldeploy.state import Server
+from streamguard_ksql.runtime import names
+from streamguard_ksql.runtime.clients import KafkaTopics
 
 SERVICE_ID = "default_"
 TOPIC = "transactions"

@@ -33,7 +33,7 @@ def pin(pid: int, core: int | None) -> None:
 
 @dataclass
 class EngineProcess:
-    """`python -m streamguard.ksql.server` on a broker."""
+    """`python -m streamguard_ksql.server` on a broker."""
 
     folder: Path
     bootstrap_servers: str
@@ -52,7 +52,7 @@ class EngineProcess:
 
     def __enter__(self) -> EngineProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "streamguard.ksql.server", "--data-dir", str(self.folder)]
+        command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(self.folder)]
         command += ["--listen", f"127.0.0.1:{self.port}", "--bootstrap-servers", self.bootstrap_servers]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

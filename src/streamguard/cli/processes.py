@@ -1,0 +1,47 @@
+"""The commands that are processes: consume, broker, ksqldb. They run until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamguard.cli.shared import new_app
+from streamguard.config import get_settings
+
+consume_app = new_app("Read transactions and fraud_alerts, judge, and store in the database, until stopped.")
+broker_app = new_app("The log alone: one durable node that speaks Kafka's protocol.")
+ksqldb_app = new_app("The SQL engine alone, on any Kafka.")
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder that holds everything.")]
+Listen = Annotated[str, typer.Option("--listen", help="HOST:PORT")]
+
+
+@consume_app.command()
+def consume() -> None:
+    """Read transactions and fraud_alerts, judge, and store in the database, until stopped."""
+    from streamguard.consumer.main import consume as run
+
+    run(get_settings())
+
+
+@broker_app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def broker(context: typer.Context) -> None:
+    """One durable node that speaks Kafka's protocol. The options are those of `python -m streamguard_broker`."""
+    from streamguard_broker.__main__ import main
+
+    sys.exit(main(context.args, program="streamguard broker"))
+
+
+@ksqldb_app.command()
+def ksqldb(
+    data_dir: DataDir,
+    bootstrap_servers: Annotated[str, typer.Option("--bootstrap-servers", help="HOST:PORT of the Kafka to run on.")],
+    listen: Listen = "127.0.0.1:8088",
+) -> None:
+    """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
+    from streamguard_ksql.server.__main__ import main
+
+    sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers]))

@@ -1,0 +1,1 @@
+"""The Python rules, a file each: `(alert, context) -> Verdict`, registered by `@rule` (see `streamguard.rules.base`)."""

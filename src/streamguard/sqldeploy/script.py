@@ -1,0 +1,98 @@
+"""SQL files as statements: cut, variables filled in, parsed. DEFINE is a client's affair, on ksqlDB's shell as here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamguard_ksql.ast import CreateAsSelect, CreateSource, Define, InsertInto, Statement, Undefine
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.parser import parse_statement, split_statements
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class DeployError(RuntimeError):
+    """A file that cannot be deployed; the text is one sentence with file, line and what was expected."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One statement of a file, ready to send."""
+
+    file: Path
+    line: int
+    text: str
+    """As it stands in the file, with its variables."""
+    variables: dict[str, str]
+    """The DEFINEs above it."""
+    statement: Statement
+    """Its meaning, variables filled in."""
+
+    @property
+    def kind(self) -> str:
+        """stream, table or query."""
+        if isinstance(self.statement, InsertInto):
+            return "query"
+        assert isinstance(self.statement, CreateSource | CreateAsSelect)
+        return self.statement.kind.lower()
+
+    @property
+    def name(self) -> str:
+        """The source's name or the query's id, as the server knows it."""
+        if isinstance(self.statement, InsertInto):
+            return str(self.statement.properties["QUERY_ID"]).upper()
+        assert isinstance(self.statement, CreateSource | CreateAsSelect)
+        return self.statement.name
+
+
+def read(file: Path) -> list[Item]:
+    """The statements of a file in order. Raises DeployError, also for statements that could not be run twice."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeployError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
+    try:
+        pieces = split_statements(text)
+    except KsqlError as error:
+        raise DeployError(f"{file}: {error.message}") from None
+    variables: dict[str, str] = {}
+    items = []
+    for piece, location in pieces:
+        filled = fill_in(piece, variables, f"{file}:{location.line}")
+        # As many lines above it as in the file: the parser then speaks of the file's lines and columns.
+        padded = "\n" * (location.line - 1) + " " * (location.column - 1) + filled
+        try:
+            statement = parse_statement(padded)
+        except KsqlError as error:
+            raise DeployError(f"{file}: {error.message}") from None
+        if isinstance(statement, Define):
+            variables[statement.name.lower()] = statement.value
+        elif isinstance(statement, Undefine):
+            variables.pop(statement.name.lower(), None)
+        else:
+            _check_repeatable(statement, f"{file}:{location.line}")
+            items.append(Item(file, location.line, piece, dict(variables), statement))
+    return items
+
+
+def fill_in(text: str, variables: dict[str, str], where: str) -> str:
+    """Replace `${name}`; raises DeployError for a name that no DEFINE gave."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found.group(1).lower()
+        if name not in variables:
+            known = ", ".join(sorted(variables)) or "none"
+            raise DeployError(f"{where}: the variable {found.group(1)} is not DEFINEd above (defined: {known})")
+        return variables[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _check_repeatable(statement: Statement, where: str) -> None:
+    if isinstance(statement, InsertInto):
+        if not statement.properties.get("QUERY_ID"):
+            raise DeployError(f"{where}: INSERT INTO needs WITH (QUERY_ID='name'), or a second deploy would double it")
+    elif not isinstance(statement, CreateSource | CreateAsSelect):
+        raise DeployError(f"{where}: only CREATE, INSERT INTO ... SELECT and DEFINE can be deployed again and again")

@@ -1,0 +1,90 @@
+"""The ksqlDB server as a deploy sees it: send a statement, list what is there. REST as docs' ksql-endpoint has it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+from streamguard.sqldeploy.script import DeployError
+
+STREAMS_PROPERTIES = {
+    # Rules see all that the topic holds, and every event by itself: the cache would merge what falls within a commit.
+    "ksql.streams.auto.offset.reset": "earliest",
+    "ksql.streams.cache.max.bytes.buffering": "0",
+}
+_HEADERS = {"Accept": "application/vnd.ksql.v1+json", "Content-Type": "application/vnd.ksql.v1+json"}
+_DEFINITION_WAIT_S = 30.0
+
+
+class Refused(RuntimeError):
+    """The server answered with an error; the text is its message."""
+
+
+class Server:
+    """One ksqlDB server. Every method raises DeployError when it cannot be reached and Refused when it says no."""
+
+    def __init__(self, url: str, timeout_s: float = 60.0) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._last_command = -1
+
+    def execute(self, sql: str, variables: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """Run statements; returns the server's entities. Waits for the commands before it to be done."""
+        body: dict[str, Any] = {
+            "ksql": sql,
+            "streamsProperties": STREAMS_PROPERTIES,
+            "sessionVariables": variables or {},
+        }
+        if self._last_command >= 0:
+            body["commandSequenceNumber"] = self._last_command
+        try:
+            answer = self._session.post(f"{self._url}/ksql", json=body, headers=_HEADERS, timeout=self._timeout_s)
+            entities = answer.json()
+        except requests.RequestException as error:
+            raise DeployError(f"no ksqlDB server answers at {self._url} (KSQLDB_URL): {type(error).__name__}") from None
+        except ValueError:
+            raise DeployError(f"what answers at {self._url} (KSQLDB_URL) is no ksqlDB server") from None
+        if answer.status_code != 200 or not isinstance(entities, list):
+            message = entities.get("message") if isinstance(entities, dict) else None
+            raise Refused(str(message or f"HTTP {answer.status_code}"))
+        for entity in entities:
+            self._last_command = max(self._last_command, int(entity.get("commandSequenceNumber") or -1))
+            _check_status(entity)
+        return entities
+
+    def definition(self, name: str) -> str | None:
+        """The statement that made a stream or table; None if there is none of this name."""
+        try:
+            [entity] = self.execute(f"DESCRIBE `{name}`;")
+        except Refused as error:
+            if "Could not find" in str(error):
+                return None
+            raise
+        return str(entity["sourceDescription"]["statement"])
+
+    def queries(self) -> dict[str, str]:
+        """The persistent queries: id in upper case to the statement each runs."""
+        [entity] = self.execute("SHOW QUERIES;")
+        return {str(query["id"]).upper(): str(query["queryString"]) for query in entity["queries"]}
+
+    def wait_ready(self, timeout_s: float = _DEFINITION_WAIT_S) -> None:
+        """Return once /healthcheck says healthy; raises DeployError after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if self._session.get(f"{self._url}/healthcheck", timeout=2).json().get("isHealthy"):
+                    return
+            except (requests.RequestException, ValueError, AttributeError):
+                pass
+            if time.monotonic() > deadline:
+                raise DeployError(f"no healthy ksqlDB server at {self._url} (KSQLDB_URL) within {timeout_s:.0f} s")
+            time.sleep(0.1)
+
+
+def _check_status(entity: dict[str, Any]) -> None:
+    status = entity.get("commandStatus")
+    if isinstance(status, dict) and status.get("status") == "ERROR":
+        raise Refused(str(status.get("message")))

@@ -1,0 +1,68 @@
+"""`python -m streamguard_broker --data-dir DIR --listen HOST:PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from streamguard_broker.configs import check_topic_config
+from streamguard_broker.errors import BrokerError, KafkaError
+from streamguard_broker.options import BrokerOptions
+from streamguard_broker.server import parse_listen, run
+
+
+def main(arguments: list[str] | None = None, program: str = "python -m streamguard_broker") -> int:
+    """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the broker cannot start.
+
+    Raises SystemExit for arguments that it does not understand, and for --help.
+    """
+    parser = argparse.ArgumentParser(prog=program, description="A one-node Kafka broker.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the folder that holds everything")
+    parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
+    parser.add_argument("--default-partitions", type=int, default=1, help="of topics made on first use")
+    parser.add_argument("--no-auto-create-topics", action="store_true", help="topics are made by CreateTopics only")
+    parser.add_argument(
+        "--topic-default", action="append", default=[], metavar="NAME=VALUE", help="e.g. max.message.bytes=10485760"
+    )
+    parser.add_argument("--sasl", action="store_true", help="clients log in (SCRAM-SHA-256/512, PLAIN)")
+    parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then speaks TLS")
+    parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="give out Prometheus metrics there (loopback)")
+    given = parser.parse_args(arguments)
+    try:
+        defaults = parse_topic_defaults(given.topic_default)
+        options = BrokerOptions(
+            given.data_dir,
+            auto_create_topics=not given.no_auto_create_topics,
+            default_partitions=given.default_partitions,
+            topic_defaults=defaults,
+            sasl=given.sasl,
+            tls_certificate=given.tls_certificate,
+            tls_key=given.tls_key,
+            metrics_listen=parse_listen(given.metrics) if given.metrics else None,
+        )
+        run(given.data_dir, given.listen, options)
+    except BrokerError as error:
+        print(f"streamguard broker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse_topic_defaults(pairs: list[str]) -> dict[str, str]:
+    """NAME=VALUE pairs, checked. Raises BrokerError."""
+    defaults = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise BrokerError(f"--topic-default {pair!r} is not of the form NAME=VALUE.")
+        try:
+            check_topic_config(name, value)
+        except KafkaError as error:
+            raise BrokerError(f"--topic-default: {error.message}") from error
+        defaults[name] = value
+    return defaults
+
+
+if __name__ == "__main__":
+    sys.exit(main())

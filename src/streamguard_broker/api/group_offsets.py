@@ -1,0 +1,193 @@
+"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47): how far groups have read, durable before it is answered."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from kafka.protocol.consumer import (
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetDeleteRequest,
+    OffsetDeleteResponse,
+    OffsetFetchRequest,
+    OffsetFetchResponse,
+)
+
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.groups.states import GroupState
+from streamguard_broker.registry import Call, handles
+
+MAX_METADATA_BYTES = 4096
+_BY_ID = 10
+
+
+def _topic_name(call: Call, topic: Any) -> str | None:
+    """The name of a topic given by name or, from version 10 on, by id; None if the id is unknown."""
+    if call.version < _BY_ID:
+        return str(topic.name)
+    found = call.broker.catalog.by_id.get(topic.topic_id)
+    return None if found is None else found.name
+
+
+def _topic_id(call: Call, topic: Any) -> uuid.UUID | None:
+    return topic.topic_id if call.version >= _BY_ID else None
+
+
+def commit_codes(
+    call: Call, topic: str | None, partitions: list[Any], refusal: ErrorCode, accepted: dict[TopicPartition, Committed]
+) -> list[tuple[int, ErrorCode]]:
+    """Check each partition of one topic; what may be stored is added to `accepted`. Returns (partition, code)."""
+    now_ms = call.broker.clock.wall_ms()
+    codes = []
+    for asked in partitions:
+        code = refusal
+        metadata = asked.committed_metadata or ""
+        if code is ErrorCode.NONE and topic is None:
+            code = ErrorCode.UNKNOWN_TOPIC_ID
+        elif code is ErrorCode.NONE and call.broker.catalog.partition(topic or "", asked.partition_index) is None:
+            code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        elif code is ErrorCode.NONE and len(metadata.encode()) > MAX_METADATA_BYTES:
+            code = ErrorCode.OFFSET_METADATA_TOO_LARGE
+        if code is ErrorCode.NONE and topic is not None:
+            accepted[topic, asked.partition_index] = Committed(
+                asked.committed_offset, asked.committed_leader_epoch, metadata, now_ms
+            )
+        codes.append((asked.partition_index, code))
+    return codes
+
+
+@handles(OffsetCommitRequest, 2, 10)
+async def offset_commit(call: Call, request: Any) -> Any:
+    """Store offsets if the caller may; members of a group must be of its current generation."""
+    broker = call.broker
+    refusal = _refusal(call, request)
+    accepted: dict[TopicPartition, Committed] = {}
+    topics = [
+        (topic, commit_codes(call, _topic_name(call, topic), topic.partitions, refusal, accepted))
+        for topic in request.topics
+    ]
+    failure = ErrorCode.NONE
+    if accepted:
+        try:
+            broker.groups.group(request.group_id)
+            broker.offsets.commit(request.group_id, accepted)
+            await broker.flusher.flush(broker.offsets.log)
+        except KafkaError:
+            failure = ErrorCode.COORDINATOR_NOT_AVAILABLE
+    topic_class = OffsetCommitResponse.OffsetCommitResponseTopic
+    return OffsetCommitResponse(
+        throttle_time_ms=0,
+        topics=[
+            topic_class(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partitions=[
+                    topic_class.OffsetCommitResponsePartition(partition_index=index, error_code=code or failure)
+                    for index, code in codes
+                ],
+            )
+            for topic, codes in topics
+        ],
+    )
+
+
+def _refusal(call: Call, request: Any) -> ErrorCode:
+    generation = request.generation_id_or_member_epoch
+    group = call.broker.groups.find(request.group_id)
+    if group is None:
+        return ErrorCode.NONE if generation < 0 else ErrorCode.ILLEGAL_GENERATION
+    instance_id = request.group_instance_id if call.version >= 7 else None
+    return group.commit_error(request.member_id, instance_id, generation, call.broker.clock.monotonic_ms())
+
+
+@handles(OffsetFetchRequest, 1, 10)
+def offset_fetch(call: Call, request: Any) -> Any:
+    """Committed offsets of one group, or (version 8 and on) of several; -1 where nothing was committed."""
+    stable = call.version >= 7 and request.require_stable
+    if call.version < 8:
+        topics = _fetch_topics(
+            call, request.group_id, request.topics, OffsetFetchResponse.OffsetFetchResponseTopic, stable
+        )
+        return OffsetFetchResponse(throttle_time_ms=0, topics=topics, error_code=0)
+    group_class = OffsetFetchResponse.OffsetFetchResponseGroup
+    groups = [
+        group_class(
+            group_id=asked.group_id,
+            topics=_fetch_topics(call, asked.group_id, asked.topics, group_class.OffsetFetchResponseTopics, stable),
+            error_code=0,
+        )
+        for asked in request.groups
+    ]
+    return OffsetFetchResponse(throttle_time_ms=0, groups=groups)
+
+
+def _fetch_topics(call: Call, group_id: str, asked: list[Any] | None, topic_class: Any, stable: bool) -> list[Any]:
+    wanted: list[tuple[str | None, uuid.UUID | None, list[int]]] = []
+    if asked is None:
+        by_topic: dict[str, list[int]] = {}
+        for name, index in call.broker.offsets.fetch(group_id).committed:
+            by_topic.setdefault(name, []).append(index)
+        for name, indexes in by_topic.items():
+            topic = call.broker.catalog.get(name)
+            if topic is not None:
+                wanted.append((name, topic.id, sorted(indexes)))
+    else:
+        wanted = [(_topic_name(call, topic), _topic_id(call, topic), list(topic.partition_indexes)) for topic in asked]
+    return [
+        topic_class(
+            name=name,
+            **({"topic_id": topic_id} if call.version >= _BY_ID else {}),
+            partitions=[_fetch_partition(call, group_id, name, index, topic_class, stable) for index in indexes],
+        )
+        for name, topic_id, indexes in wanted
+    ]
+
+
+def _fetch_partition(call: Call, group_id: str, name: str | None, index: int, topic_class: Any, stable: bool) -> Any:
+    offsets = call.broker.offsets.fetch(group_id)
+    code = ErrorCode.UNKNOWN_TOPIC_ID if name is None else ErrorCode.NONE
+    found = offsets.committed.get((name or "", index))
+    if stable and offsets.unstable((name or "", index)):
+        code, found = ErrorCode.UNSTABLE_OFFSET_COMMIT, None
+    partition_class = (
+        getattr(topic_class, "OffsetFetchResponsePartitions", None) or topic_class.OffsetFetchResponsePartition
+    )
+    return partition_class(
+        partition_index=index,
+        committed_offset=-1 if found is None else found.offset,
+        committed_leader_epoch=-1 if found is None else found.leader_epoch,
+        metadata="" if found is None else found.metadata,
+        error_code=code,
+    )
+
+
+@handles(OffsetDeleteRequest, 0, 0)
+async def offset_delete(call: Call, request: Any) -> Any:
+    """Forget offsets; members must not be subscribed to the topic, so the group must be empty."""
+    broker = call.broker
+    group = broker.groups.find(request.group_id)
+    if group is None:
+        return OffsetDeleteResponse(error_code=ErrorCode.GROUP_ID_NOT_FOUND, throttle_time_ms=0, topics=[])
+    busy = group.state is not GroupState.EMPTY
+    code = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if busy else ErrorCode.NONE
+    partitions = [(topic.name, p.partition_index) for topic in request.topics for p in topic.partitions]
+    if not busy:
+        broker.offsets.delete(request.group_id, partitions)
+        await broker.flusher.flush(broker.offsets.log)
+    topic_class = OffsetDeleteResponse.OffsetDeleteResponseTopic
+    return OffsetDeleteResponse(
+        error_code=0,
+        throttle_time_ms=0,
+        topics=[
+            topic_class(
+                name=topic.name,
+                partitions=[
+                    topic_class.OffsetDeleteResponsePartition(partition_index=p.partition_index, error_code=code)
+                    for p in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ],
+    )

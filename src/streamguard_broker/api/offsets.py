@@ -1,0 +1,131 @@
+"""ListOffsets (2), OffsetForLeaderEpoch (23), DeleteRecords (21): where a partition begins,
+ends, and stood at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka.protocol.admin import DeleteRecordsRequest, DeleteRecordsResponse
+from kafka.protocol.consumer import (
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.registry import Call, handles
+from streamguard_broker.storage.log import LEADER_EPOCH, PartitionLog
+
+_LATEST, _EARLIEST, _MAX_TIMESTAMP, _EARLIEST_LOCAL, _LATEST_TIERED = -1, -2, -3, -4, -5
+
+
+def partition_log(call: Call, topic: str, partition: int) -> PartitionLog:
+    """The log, or KafkaError UNKNOWN_TOPIC_OR_PARTITION."""
+    log = call.broker.catalog.partition(topic, partition)
+    if log is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    return log
+
+
+@handles(ListOffsetsRequest, 1, 11)
+def list_offsets(call: Call, request: Any) -> Any:
+    """Earliest, latest (of committed data, if asked), the highest timestamp's, or the first at or after a time."""
+    committed = call.version >= 2 and request.isolation_level == 1
+    response_class = ListOffsetsResponse.ListOffsetsTopicResponse
+    topics = []
+    for topic in request.topics:
+        partitions = []
+        for asked in topic.partitions:
+            code, timestamp, offset = ErrorCode.NONE, -1, -1
+            try:
+                timestamp, offset = _lookup(partition_log(call, topic.name, asked.partition_index), asked, committed)
+            except KafkaError as error:
+                code = error.code
+            partitions.append(
+                response_class.ListOffsetsPartitionResponse(
+                    partition_index=asked.partition_index,
+                    error_code=code,
+                    timestamp=timestamp,
+                    offset=offset,
+                    leader_epoch=LEADER_EPOCH if offset >= 0 else -1,
+                )
+            )
+        topics.append(response_class(name=topic.name, partitions=partitions))
+    return ListOffsetsResponse(throttle_time_ms=0, topics=topics)
+
+
+def _lookup(log: PartitionLog, asked: Any, committed: bool) -> tuple[int, int]:
+    if asked.timestamp == _LATEST:
+        return -1, log.stable_offset if committed else log.end_offset
+    if asked.timestamp in (_EARLIEST, _EARLIEST_LOCAL):
+        return -1, log.start_offset
+    if asked.timestamp == _LATEST_TIERED:
+        return -1, -1
+    if asked.timestamp < _LATEST_TIERED:
+        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"There is no special timestamp {asked.timestamp}.")
+    if asked.timestamp == _MAX_TIMESTAMP:
+        found = log.offset_of_max_timestamp()
+    else:
+        found = log.offset_for_time(asked.timestamp, committed=committed)
+    return (-1, -1) if found is None else (found.timestamp, found.offset)
+
+
+@handles(OffsetForLeaderEpochRequest, 2, 4)
+def offset_for_leader_epoch(call: Call, request: Any) -> Any:
+    """There is one epoch, which ends where the log does."""
+    topic_class = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult
+    topics = []
+    for topic in request.topics:
+        partitions = []
+        for asked in topic.partitions:
+            code, epoch, end = ErrorCode.NONE, -1, -1
+            try:
+                log = partition_log(call, topic.topic, asked.partition)
+                if asked.current_leader_epoch > LEADER_EPOCH:
+                    raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+                if asked.leader_epoch == LEADER_EPOCH:
+                    epoch, end = LEADER_EPOCH, log.end_offset
+            except KafkaError as error:
+                code = error.code
+            partitions.append(
+                topic_class.EpochEndOffset(
+                    error_code=code, partition=asked.partition, leader_epoch=epoch, end_offset=end
+                )
+            )
+        topics.append(topic_class(topic=topic.topic, partitions=partitions))
+    return OffsetForLeaderEpochResponse(throttle_time_ms=0, topics=topics)
+
+
+@handles(DeleteRecordsRequest, 0, 2)
+async def delete_records(call: Call, request: Any) -> Any:
+    """Move the start of partitions; offset -1 means everything there is now."""
+    topic_class = DeleteRecordsResponse.DeleteRecordsTopicResult
+    topics = []
+    for topic in request.topics:
+        partitions = []
+        for asked in topic.partitions:
+            code, low = ErrorCode.NONE, -1
+            try:
+                log = partition_log(call, topic.name, asked.partition_index)
+                await call.broker.flusher.flush(log)
+                low = _delete_before(log, asked.offset)
+            except KafkaError as error:
+                code = error.code
+            partitions.append(
+                topic_class.DeleteRecordsPartitionResult(
+                    partition_index=asked.partition_index, low_watermark=low, error_code=code
+                )
+            )
+        topics.append(topic_class(name=topic.name, partitions=partitions))
+    return DeleteRecordsResponse(throttle_time_ms=0, topics=topics)
+
+
+def _delete_before(log: PartitionLog, offset: int) -> int:
+    if offset < -1:
+        raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+    try:
+        log.delete_before(log.end_offset if offset == -1 else offset)
+    except OSError as error:
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
+    return log.start_offset

@@ -1,0 +1,168 @@
+"""Produce (0): from the frame to the log, decoded by hand, since this is where the bytes are.
+
+Versions 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and refused: they carry old formats.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.protocol.producer import ProduceRequest
+
+from streamguard_broker.catalog import Topic
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.registry import Call, handles
+from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.records import (
+    CODEC_MASK,
+    BatchHeader,
+    every_record_has_a_key,
+    stamp_append_time,
+    validate,
+)
+from streamguard_broker.wire import Reader, Writer
+
+_FLEXIBLE = 9
+_BY_ID = 13
+
+
+@dataclass
+class _Result:
+    """What one partition of the request came to."""
+
+    index: int
+    code: ErrorCode = ErrorCode.NONE
+    message: str | None = None
+    base_offset: int = -1
+    append_time_ms: int = -1
+    start_offset: int = -1
+    log: PartitionLog | None = None
+
+
+_TopicKey = str | uuid.UUID
+_Results = list[tuple[_TopicKey, list[_Result]]]
+
+
+@handles(ProduceRequest, 3, 13, raw=True, advertised_min=0)
+def produce(call: Call, body: memoryview) -> Any:
+    """Append every partition's batch now, in the order of requests; answer once they are as durable as `acks` asks."""
+    reader = Reader(body, flexible=call.version >= _FLEXIBLE)
+    transactional_id = reader.string()
+    acks = reader.int16()
+    reader.int32()
+    results: _Results = []
+    for _ in range(reader.array_length()):
+        results.append(_read_topic(call, reader, acks, transactional_id))
+    if acks == 0:
+        return None
+    if acks == 1:
+        return _encode(call.version, results)
+    return _durable(call, results)
+
+
+def _read_topic(call: Call, reader: Reader, acks: int, transactional_id: str | None) -> tuple[_TopicKey, list[_Result]]:
+    catalog = call.broker.catalog
+    key: _TopicKey
+    if call.version >= _BY_ID:
+        key = uuid.UUID(bytes=bytes(reader.take(16)))
+        topic = catalog.by_id.get(key)
+        missing = ErrorCode.UNKNOWN_TOPIC_ID
+    else:
+        key = reader.string() or ""
+        topic = catalog.get(key)
+        missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    results = []
+    for _ in range(reader.array_length()):
+        result = _Result(reader.int32())
+        records = reader.bytes()
+        reader.tags()
+        try:
+            if acks not in (-1, 0, 1):
+                raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
+            if topic is None:
+                raise KafkaError(missing)
+            _append(call, topic, result, records, transactional_id)
+        except KafkaError as error:
+            result.code, result.message = error.code, error.message
+        results.append(result)
+    reader.tags()
+    return key, results
+
+
+def _append(
+    call: Call, topic: Topic, result: _Result, records: memoryview | None, transactional_id: str | None
+) -> None:
+    if not 0 <= result.index < len(topic.partitions):
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if records is None:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The request carries no records for this partition.")
+    broker = call.broker
+    config = topic.config
+    header = validate(records, config.max_message_bytes)
+    if header.is_transactional:
+        broker.transactions.check_batch(transactional_id, header, (topic.name, result.index))
+    if config.compacted and not _keyed(records, header):
+        raise KafkaError(ErrorCode.INVALID_RECORD, "Compacted topic cannot accept message without key.")
+    if config.log_append_time:
+        result.append_time_ms = broker.clock.wall_ms()
+        stamp_append_time(records, result.append_time_ms)
+        header = header._replace(max_timestamp=result.append_time_ms)
+    log = topic.partitions[result.index]
+    appended = log.append(records, header)
+    result.base_offset = appended.base_offset
+    result.start_offset = log.start_offset
+    result.log = log
+    if not appended.duplicate:
+        broker.metrics.produced(topic.name, header.record_count, header.size)
+
+
+def _keyed(records: memoryview, header: BatchHeader) -> bool:
+    """Whether every record has a key; compressed batches are opened for it, in compacted topics only."""
+    if header.attributes & CODEC_MASK:
+        return all(record.key is not None for record in iter_records(bytes(records), header))
+    try:
+        return every_record_has_a_key(records, header)
+    except IndexError:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The records do not fill their batch.") from None
+
+
+async def _durable(call: Call, results: _Results) -> Any:
+    """Wait for the sync that covers every append of this request."""
+    flusher = call.broker.flusher
+    waits = [(result, flusher.request(result.log)) for _, partitions in results for result in partitions if result.log]
+    for result, wait in waits:
+        try:
+            if wait is not None:
+                await wait
+        except KafkaError as error:
+            result.code, result.message, result.base_offset = error.code, error.message, -1
+    return _encode(call.version, results)
+
+
+def _encode(version: int, results: _Results) -> list[bytes | bytearray]:
+    writer = Writer(flexible=version >= _FLEXIBLE)
+    writer.array_length(len(results))
+    for key, partitions in results:
+        if isinstance(key, uuid.UUID):
+            writer.raw(key.bytes)
+        else:
+            writer.string(key)
+        writer.array_length(len(partitions))
+        for result in partitions:
+            writer.int32(result.index)
+            writer.int16(result.code)
+            writer.int64(result.base_offset)
+            writer.int64(result.append_time_ms)
+            if version >= 5:
+                writer.int64(result.start_offset)
+            if version >= 8:
+                writer.array_length(0)
+                writer.string(result.message)
+            writer.tags()
+        writer.tags()
+    writer.int32(0)
+    writer.tags()
+    return writer.finish()

@@ -1,0 +1,160 @@
+"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from kafka.protocol.admin import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+)
+
+from streamguard_broker.catalog import Topic
+from streamguard_broker.configs import TOPIC_CONFIGS
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.registry import Call, handles
+
+_NO_ID = uuid.UUID(int=0)
+
+
+@handles(CreateTopicsRequest, 2, 7)
+def create_topics(call: Call, request: Any) -> Any:
+    """Make topics, each on its own: one refusal does not touch the others."""
+    names = [wanted.name for wanted in request.topics]
+    results = []
+    for wanted in request.topics:
+        try:
+            if names.count(wanted.name) > 1:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+            results.append(_create(call, wanted, validate_only=request.validate_only))
+        except KafkaError as error:
+            results.append(
+                CreateTopicsResponse.CreatableTopicResult(
+                    name=wanted.name,
+                    topic_id=_NO_ID,
+                    error_code=error.code,
+                    error_message=error.message,
+                    num_partitions=-1,
+                    replication_factor=-1,
+                    configs=[],
+                )
+            )
+    return CreateTopicsResponse(throttle_time_ms=0, topics=results)
+
+
+def _create(call: Call, wanted: Any, *, validate_only: bool) -> Any:
+    catalog = call.broker.catalog
+    partitions = _partition_count(call, wanted)
+    configs = {config.name: config.value for config in wanted.configs}
+    catalog.check_new(wanted.name, partitions, configs)
+    topic = None if validate_only else catalog.create(wanted.name, partitions, configs)
+    return CreateTopicsResponse.CreatableTopicResult(
+        name=wanted.name,
+        topic_id=topic.id if topic else _NO_ID,
+        error_code=0,
+        error_message=None,
+        num_partitions=partitions,
+        replication_factor=1,
+        configs=_config_results(topic) if topic else [],
+    )
+
+
+def _partition_count(call: Call, wanted: Any) -> int:
+    if wanted.assignments:
+        if wanted.num_partitions != -1 or wanted.replication_factor != -1:
+            raise KafkaError(
+                ErrorCode.INVALID_REQUEST, "Both numPartitions or replicationFactor and replicasAssignments are set."
+            )
+        indexes = sorted(a.partition_index for a in wanted.assignments)
+        nodes = [list(a.broker_ids) for a in wanted.assignments]
+        if indexes != list(range(len(indexes))) or any(n != [call.broker.node_id] for n in nodes):
+            raise KafkaError(
+                ErrorCode.INVALID_REPLICA_ASSIGNMENT, "There is one broker; it holds every partition once."
+            )
+        return len(indexes)
+    if wanted.replication_factor not in (-1, 1):
+        raise KafkaError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"Replication factor: {wanted.replication_factor} larger than available brokers: 1."
+            if wanted.replication_factor > 1
+            else "Replication factor must be larger than 0.",
+        )
+    return call.broker.options.default_partitions if wanted.num_partitions == -1 else int(wanted.num_partitions)
+
+
+def _config_results(topic: Topic) -> list[Any]:
+    return [
+        CreateTopicsResponse.CreatableTopicResult.CreatableTopicConfigs(
+            name=name,
+            value=topic.config.value(name),
+            read_only=False,
+            config_source=topic.config.source(name),
+            is_sensitive=False,
+        )
+        for name in TOPIC_CONFIGS
+    ]
+
+
+@handles(DeleteTopicsRequest, 1, 6)
+async def delete_topics(call: Call, request: Any) -> Any:
+    """Remove topics with their data and the offsets committed for them."""
+    wanted: list[tuple[str | None, uuid.UUID]]
+    if call.version >= 6:
+        wanted = [(state.name, state.topic_id) for state in request.topics]
+    else:
+        wanted = [(name, _NO_ID) for name in request.topic_names]
+    results = []
+    for name, topic_id in wanted:
+        code, message, found = ErrorCode.NONE, None, name
+        try:
+            found = await _delete(call, name, topic_id)
+        except KafkaError as error:
+            code, message = error.code, error.message
+        results.append(
+            DeleteTopicsResponse.DeletableTopicResult(
+                name=found, topic_id=topic_id, error_code=code, error_message=message
+            )
+        )
+    return DeleteTopicsResponse(throttle_time_ms=0, responses=results)
+
+
+async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
+    broker = call.broker
+    topic = broker.catalog.by_id.get(topic_id) if name is None else broker.catalog.get(name)
+    if topic is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID if name is None else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    for log in topic.partitions:
+        await broker.flusher.settle(log)
+    broker.catalog.delete(topic.name)
+    broker.offsets.delete_topic(topic.name)
+    return topic.name
+
+
+@handles(CreatePartitionsRequest, 0, 3)
+def create_partitions(call: Call, request: Any) -> Any:
+    """Grow topics."""
+    results = []
+    for wanted in request.topics:
+        code, message = ErrorCode.NONE, None
+        try:
+            topic = call.broker.catalog.get(wanted.name)
+            if topic is None:
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            if request.validate_only:
+                if wanted.count <= len(topic.partitions):
+                    raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"Topic has {len(topic.partitions)} partitions.")
+            else:
+                call.broker.catalog.add_partitions(wanted.name, wanted.count)
+        except KafkaError as error:
+            code, message = error.code, error.message
+        results.append(
+            CreatePartitionsResponse.CreatePartitionsTopicResult(
+                name=wanted.name, error_code=code, error_message=message
+            )
+        )
+    return CreatePartitionsResponse(throttle_time_ms=0, results=results)

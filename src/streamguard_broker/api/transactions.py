@@ -1,0 +1,264 @@
+"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), and what admin tools
+ask about them.
+
+AddPartitionsToTxn is spoken up to version 3: later ones are between brokers. EndTxn and TxnOffsetCommit stop at
+version 4: version 5 belongs to the second transaction protocol (KIP-890), which is not finalised here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kafka.protocol.admin import (
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    DescribeTransactionsRequest,
+    DescribeTransactionsResponse,
+    ListTransactionsRequest,
+    ListTransactionsResponse,
+)
+from kafka.protocol.producer import (
+    AddOffsetsToTxnRequest,
+    AddOffsetsToTxnResponse,
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    EndTxnRequest,
+    EndTxnResponse,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+)
+
+from streamguard_broker.api.group_offsets import commit_codes
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.registry import Call, handles
+from streamguard_broker.transactions.states import Transaction, TransactionState
+
+
+def _fenced(error: KafkaError, version: int, since: int) -> ErrorCode:
+    """Clients before `since` know a fenced producer as INVALID_PRODUCER_EPOCH (KIP-588)."""
+    old = error.code is ErrorCode.PRODUCER_FENCED and version < since
+    return ErrorCode.INVALID_PRODUCER_EPOCH if old else error.code
+
+
+@handles(AddPartitionsToTxnRequest, 0, 3)
+async def add_partitions(call: Call, request: Any) -> Any:
+    """All partitions of the request or none."""
+    topics = request.v3_and_below_topics
+    wanted = {(topic.name, index) for topic in topics for index in topic.partitions}
+    unknown = {tp for tp in wanted if call.broker.catalog.partition(*tp) is None}
+    code = ErrorCode.NONE
+    if unknown:
+        code = ErrorCode.OPERATION_NOT_ATTEMPTED
+    else:
+        try:
+            await call.broker.transactions.add_partitions(
+                request.v3_and_below_transactional_id,
+                request.v3_and_below_producer_id,
+                request.v3_and_below_producer_epoch,
+                wanted,
+            )
+        except KafkaError as error:
+            code = _fenced(error, call.version, 2)
+    topic_class = AddPartitionsToTxnResponse.AddPartitionsToTxnTopicResult
+    return AddPartitionsToTxnResponse(
+        throttle_time_ms=0,
+        results_by_topic_v3_and_below=[
+            topic_class(
+                name=topic.name,
+                results_by_partition=[
+                    topic_class.AddPartitionsToTxnPartitionResult(
+                        partition_index=index,
+                        partition_error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                        if (topic.name, index) in unknown
+                        else code,
+                    )
+                    for index in topic.partitions
+                ],
+            )
+            for topic in topics
+        ],
+    )
+
+
+@handles(AddOffsetsToTxnRequest, 0, 4)
+async def add_offsets(call: Call, request: Any) -> Any:
+    """Announce that a group's offsets will be committed in the transaction."""
+    code = ErrorCode.NONE
+    try:
+        await call.broker.transactions.add_group(
+            request.transactional_id, request.producer_id, request.producer_epoch, request.group_id
+        )
+    except KafkaError as error:
+        code = _fenced(error, call.version, 2)
+    return AddOffsetsToTxnResponse(throttle_time_ms=0, error_code=code)
+
+
+@handles(EndTxnRequest, 0, 4)
+async def end_transaction(call: Call, request: Any) -> Any:
+    """Commit or abort."""
+    code = ErrorCode.NONE
+    try:
+        await call.broker.transactions.end(
+            request.transactional_id, request.producer_id, request.producer_epoch, commit=request.committed
+        )
+    except KafkaError as error:
+        code = _fenced(error, call.version, 2)
+    return EndTxnResponse(throttle_time_ms=0, error_code=code)
+
+
+@handles(TxnOffsetCommitRequest, 0, 4)
+async def txn_offset_commit(call: Call, request: Any) -> Any:
+    """Store offsets that count when the transaction commits; checks the group's generation from version 3 on."""
+    broker = call.broker
+    refusal = _commit_refusal(call, request)
+    accepted: dict[TopicPartition, Committed] = {}
+    topics = [(topic, commit_codes(call, topic.name, topic.partitions, refusal, accepted)) for topic in request.topics]
+    failure = ErrorCode.NONE
+    if accepted:
+        try:
+            broker.groups.group(request.group_id)
+            broker.offsets.commit_in_transaction(
+                request.group_id, request.producer_id, request.producer_epoch, accepted
+            )
+            await broker.flusher.flush(broker.offsets.log)
+        except KafkaError:
+            failure = ErrorCode.COORDINATOR_NOT_AVAILABLE
+    topic_class = TxnOffsetCommitResponse.TxnOffsetCommitResponseTopic
+    return TxnOffsetCommitResponse(
+        throttle_time_ms=0,
+        topics=[
+            topic_class(
+                name=topic.name,
+                partitions=[
+                    topic_class.TxnOffsetCommitResponsePartition(partition_index=index, error_code=code or failure)
+                    for index, code in codes
+                ],
+            )
+            for topic, codes in topics
+        ],
+    )
+
+
+def _commit_refusal(call: Call, request: Any) -> ErrorCode:
+    try:
+        call.broker.transactions.check_offsets(
+            request.transactional_id, request.producer_id, request.producer_epoch, request.group_id
+        )
+    except KafkaError as error:
+        return ErrorCode.INVALID_PRODUCER_EPOCH if error.code is ErrorCode.PRODUCER_FENCED else error.code
+    if call.version < 3 or (request.generation_id < 0 and not request.member_id):
+        return ErrorCode.NONE
+    group = call.broker.groups.find(request.group_id)
+    if group is None:
+        return ErrorCode.ILLEGAL_GENERATION
+    now_ms = call.broker.clock.monotonic_ms()
+    return group.commit_error(request.member_id, request.group_instance_id, request.generation_id, now_ms)
+
+
+# Admin
+
+
+@handles(DescribeTransactionsRequest, 0, 0)
+def describe_transactions(call: Call, request: Any) -> Any:
+    """State, producer and partitions of transactional ids."""
+    return DescribeTransactionsResponse(
+        throttle_time_ms=0,
+        transaction_states=[
+            _described(name, call.broker.transactions.transactions.get(name)) for name in request.transactional_ids
+        ],
+    )
+
+
+def _described(transactional_id: str, transaction: Transaction | None) -> Any:
+    state_class = DescribeTransactionsResponse.TransactionState
+    if transaction is None:
+        return state_class(
+            error_code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND,
+            transactional_id=transactional_id,
+            transaction_state="",
+            transaction_timeout_ms=0,
+            transaction_start_time_ms=-1,
+            producer_id=-1,
+            producer_epoch=-1,
+            topics=[],
+        )
+    by_topic: dict[str, list[int]] = {}
+    for topic, index in sorted(transaction.partitions):
+        by_topic.setdefault(topic, []).append(index)
+    return state_class(
+        error_code=0,
+        transactional_id=transactional_id,
+        transaction_state=transaction.state.value,
+        transaction_timeout_ms=transaction.timeout_ms,
+        transaction_start_time_ms=transaction.started_ms,
+        producer_id=transaction.producer_id,
+        producer_epoch=transaction.epoch,
+        topics=[state_class.TopicData(topic=topic, partitions=indexes) for topic, indexes in by_topic.items()],
+    )
+
+
+@handles(ListTransactionsRequest, 0, 2)
+def list_transactions(call: Call, request: Any) -> Any:
+    """Transactional ids, filtered by state, producer id, age (version 1) and name pattern (version 2)."""
+    known = {state.value for state in TransactionState}
+    producers = set(request.producer_id_filters)
+    min_age_ms = request.duration_filter if call.version >= 1 else -1
+    pattern = request.transactional_id_pattern if call.version >= 2 else None
+    now_ms = call.broker.clock.wall_ms()
+
+    def wanted(transaction: Transaction) -> bool:
+        young = min_age_ms >= 0 and (transaction.started_ms < 0 or now_ms - transaction.started_ms < min_age_ms)
+        return (
+            not young
+            and (not request.state_filters or transaction.state.value in request.state_filters)
+            and (not producers or transaction.producer_id in producers)
+            and (not pattern or re.fullmatch(pattern, transaction.transactional_id) is not None)
+        )
+
+    return ListTransactionsResponse(
+        throttle_time_ms=0,
+        error_code=0,
+        unknown_state_filters=[name for name in request.state_filters if name not in known],
+        transaction_states=[
+            ListTransactionsResponse.TransactionState(
+                transactional_id=t.transactional_id, producer_id=t.producer_id, transaction_state=t.state.value
+            )
+            for t in call.broker.transactions.transactions.values()
+            if wanted(t)
+        ],
+    )
+
+
+@handles(DescribeProducersRequest, 0, 0)
+def describe_producers(call: Call, request: Any) -> Any:
+    """The producers a partition remembers."""
+    topic_class = DescribeProducersResponse.TopicResponse
+    topics = []
+    for topic in request.topics:
+        partitions = []
+        for index in topic.partition_indexes:
+            log = call.broker.catalog.partition(topic.name, index)
+            partitions.append(
+                topic_class.PartitionResponse(
+                    partition_index=index,
+                    error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if log is None else ErrorCode.NONE,
+                    error_message=None,
+                    active_producers=[]
+                    if log is None
+                    else [
+                        topic_class.PartitionResponse.ProducerState(
+                            producer_id=producer_id,
+                            producer_epoch=entry.epoch,
+                            last_sequence=entry.batches[-1].last_sequence if entry.batches else -1,
+                            last_timestamp=entry.last_timestamp,
+                            coordinator_epoch=0,
+                            current_txn_start_offset=-1 if entry.transaction_start is None else entry.transaction_start,
+                        )
+                        for producer_id, entry in log.producers.entries.items()
+                    ],
+                )
+            )
+        topics.append(topic_class(name=topic.name, partitions=partitions))
+    return DescribeProducersResponse(throttle_time_ms=0, topics=topics)

@@ -1,0 +1,179 @@
+"""The broker without its sockets: everything a request can ask for, opened from one data folder.
+
+DIR/LOCK            held while a broker runs on the folder
+DIR/identity.json   cluster id
+DIR/producer-ids    the first producer id not yet handed out
+DIR/users.json      salted, hashed credentials
+DIR/topics.json     topics, partitions, settings
+DIR/logs/T-P/       the segments of partition P of topic T
+DIR/state/          committed offsets and groups; transactions
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import uuid
+from pathlib import Path
+
+import orjson
+
+from streamguard_broker.budget import MemoryBudget
+from streamguard_broker.catalog import Catalog
+from streamguard_broker.clock import Clock, SystemClock
+from streamguard_broker.errors import BrokerError, ErrorCode, KafkaError
+from streamguard_broker.fetch_sessions import FetchSessions
+from streamguard_broker.groups.coordinator import GroupCoordinator
+from streamguard_broker.groups.offsets import OffsetStore
+from streamguard_broker.metrics import Metrics
+from streamguard_broker.options import BrokerOptions
+from streamguard_broker.security.users import USERS_FILE, Users
+from streamguard_broker.storage.filesystem import FileSystem
+from streamguard_broker.storage.flusher import Flusher
+from streamguard_broker.storage.statelog import StateLog
+from streamguard_broker.transactions.coordinator import TransactionCoordinator
+
+log = logging.getLogger(__name__)
+
+_ID_BLOCK = 1000
+
+
+class ProducerIds:
+    """Hands out producer ids, never one twice: a block is reserved on disk before its first id is given."""
+
+    def __init__(self, path: Path, fs: FileSystem) -> None:
+        self._path = path
+        self._fs = fs
+        data = fs.read_file(path)
+        self._next = self._reserved = int(data) if data else 0
+
+    def next(self) -> int:
+        """A fresh id. Raises KafkaError KAFKA_STORAGE_ERROR."""
+        if self._next >= self._reserved:
+            try:
+                self._fs.replace_file(self._path, str(self._next + _ID_BLOCK).encode())
+            except OSError as error:
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
+            self._reserved = self._next + _ID_BLOCK
+        self._next += 1
+        return self._next - 1
+
+
+class FolderLock:
+    """Keeps a second broker off the folder, by `flock`: it ends with the process, whatever ends that."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BrokerError."""
+        self._fd = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise BrokerError(f"Another broker runs on {folder}; stop it or choose another --data-dir.") from None
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+class Broker:
+    """State and services shared by all connections."""
+
+    def __init__(self, options: BrokerOptions, fs: FileSystem | None = None, clock: Clock | None = None) -> None:
+        """Open (and if need be recover) the data folder. Raises BrokerError."""
+        self.options = options
+        self.fs = fs or FileSystem()
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.fetch_sessions = FetchSessions()
+        self.budget = MemoryBudget(options.max_inward_bytes, options.max_outward_bytes)
+        self.node_id = options.node_id
+        self.advertised = (options.host, options.port)
+        folder = options.data_dir
+        try:
+            self.fs.make_directory(folder)
+            self._lock = FolderLock(folder)
+        except OSError as error:
+            raise BrokerError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
+        try:
+            self._open(folder)
+        except OSError as error:
+            self._lock.release()
+            if error.errno == errno.ENOSPC:
+                raise BrokerError(f"There is no space left on the disk of {folder}.") from error
+            raise BrokerError(f"The data in {folder} cannot be opened: {error}.") from error
+
+    def _open(self, folder: Path) -> None:
+        state = folder / "state"
+        self.fs.make_directory(state)
+        self.cluster_id = self._identity(folder / "identity.json")
+        self.producer_ids = ProducerIds(folder / "producer-ids", self.fs)
+        self.users = Users(folder / USERS_FILE, self.fs)
+        self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults)
+        self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock))
+        self.groups = GroupCoordinator(
+            self.offsets,
+            self.clock,
+            initial_delay_ms=self.options.rebalance_initial_delay_ms,
+            offsets_retention_ms=self.options.offsets_retention_ms,
+        )
+        self.flusher = Flusher(self.metrics.synced)
+        self.transactions = TransactionCoordinator(
+            StateLog(state / "transactions", self.fs, self.clock),
+            self.catalog,
+            self.offsets,
+            self.flusher,
+            self.clock,
+            self.producer_ids.next,
+        )
+        self.transactions.recover()
+
+    def _identity(self, path: Path) -> str:
+        data = self.fs.read_file(path)
+        if data:
+            return str(orjson.loads(data)["cluster_id"])
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.fs.replace_file(path, orjson.dumps({"cluster_id": cluster_id}))
+        return cluster_id
+
+    def flush_idle(self) -> None:
+        """Sync, in the background, what nobody waited for (acks 0 and 1)."""
+        for partition in (*self.catalog.logs(), self.transactions.log, self.offsets.log):
+            if partition.flushed_offset < partition.end_offset:
+                self.flusher.flush_in_background(partition)
+
+    def enforce_retention(self) -> None:
+        """Drop old segments, expired producers and abandoned groups' offsets."""
+        for partition in self.catalog.logs():
+            with contextlib.suppress(OSError):
+                partition.enforce_retention()
+            partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
+        self.groups.expire_offsets()
+        self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
+
+    async def compact(self) -> None:
+        """One compaction pass over every log that has enough to gain, one after the other, on a thread."""
+        for partition in list(self.catalog.logs()):
+            work = partition.begin_compaction()
+            if work is None:
+                continue
+            await asyncio.get_running_loop().run_in_executor(None, work.run)
+            try:
+                partition.end_compaction(work)
+            except OSError as error:
+                log.error("%s: compaction failed: %s", partition.folder.name, error)
+
+    async def close(self) -> None:
+        """Sync and close everything: the next start finds nothing to recover."""
+        await self.flusher.close()
+        try:
+            self.catalog.close()
+            self.offsets.log.close()
+            self.transactions.log.close()
+        except OSError as error:
+            log.error("the last sync failed: %s", error)
+        self._lock.release()

@@ -1,0 +1,116 @@
+"""Metrics for Prometheus, and the small HTTP listener that gives them out.
+
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator
+
+from streamguard_broker.broker import Broker
+
+_REQUEST_SECONDS = 5.0
+
+
+def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in samples:
+        inside = ",".join(f'{key}="{_escaped(content)}"' for key, content in labels.items())
+        yield f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _by(label: str, counts: dict[str, int] | dict[str, float]) -> list[tuple[dict[str, str], float]]:
+    return [({label: name}, count) for name, count in sorted(counts.items())]
+
+
+def render(broker: Broker, open_connections: int) -> str:
+    """All metrics as text."""
+    m = broker.metrics
+    prefix = "streamguard_broker"
+    lines: list[str] = []
+    for name, kind, text, samples in (
+        ("bytes_in_total", "counter", "Bytes appended, by topic.", _by("topic", m.bytes_in)),
+        ("records_in_total", "counter", "Records appended, by topic.", _by("topic", m.records_in)),
+        ("bytes_out_total", "counter", "Bytes fetched, by topic.", _by("topic", m.bytes_out)),
+        ("records_out_total", "counter", "Records fetched, by topic.", _by("topic", m.records_out)),
+        ("requests_total", "counter", "Requests answered, by API.", _by("api", m.requests)),
+        ("request_seconds_total", "counter", "From frame to answer, by API.", _by("api", m.request_seconds)),
+        ("sync_total", "counter", "Syncs to disk.", [({}, m.syncs)]),
+        ("sync_seconds_total", "counter", "Time in syncs.", [({}, m.sync_seconds)]),
+        ("connections_total", "counter", "Connections accepted.", [({}, m.connections)]),
+        ("connections", "gauge", "Connections open.", [({}, open_connections)]),
+        ("log_bytes", "gauge", "Bytes on disk, by topic.", _log_sizes(broker)),
+        ("log_end_offset", "gauge", "End of each partition.", _ends(broker)),
+        ("group_lag_records", "gauge", "Records a group has not committed, by partition.", _lags(broker)),
+        ("group_members", "gauge", "Members of each group.", _members(broker)),
+    ):
+        lines += _family(f"{prefix}_{name}", kind, text, samples)
+    return "\n".join(lines) + "\n"
+
+
+def _log_sizes(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [({"topic": t.name}, sum(p.size for p in t.partitions)) for t in broker.catalog.topics.values()]
+
+
+def _ends(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [
+        ({"topic": t.name, "partition": str(index)}, partition.end_offset)
+        for t in broker.catalog.topics.values()
+        for index, partition in enumerate(t.partitions)
+    ]
+
+
+def _lags(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    samples: list[tuple[dict[str, str], float]] = []
+    for group, offsets in broker.offsets.groups.items():
+        for (topic, index), committed in offsets.committed.items():
+            partition = broker.catalog.partition(topic, index)
+            if partition is not None:
+                labels = {"group": group, "topic": topic, "partition": str(index)}
+                samples.append((labels, max(0, partition.end_offset - committed.offset)))
+    return samples
+
+
+def _members(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [({"group": name}, len(group.members)) for name, group in broker.groups.groups.items()]
+
+
+class MetricsServer:
+    """GET /metrics; everything else is 404. One request for each connection."""
+
+    def __init__(self, broker: Broker, connections: Collection[object]) -> None:
+        self._broker = broker
+        self._connections = connections
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Raises OSError."""
+        self._server = await asyncio.start_server(self._serve, host, port, limit=8192)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_SECONDS)
+            found = head.startswith((b"GET /metrics ", b"GET /metrics?"))
+            body = render(self._broker, len(self._connections)).encode() if found else b"Not here: try /metrics\n"
+            status = "200 OK" if found else "404 Not Found"
+            kind = "text/plain; version=0.0.4; charset=utf-8"
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                "Connection: close\r\n\r\n".encode()
+                + body
+            )
+            await writer.drain()
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()

@@ -1,0 +1,46 @@
+"""When a listener may open: on loopback as it is; anywhere else only with TLS and SASL."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+
+from streamguard_broker.errors import BrokerError
+from streamguard_broker.options import BrokerOptions
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_listener(options: BrokerOptions, *, users: bool) -> None:
+    """Raises BrokerError where the listener would let strangers in."""
+    if options.sasl and not users:
+        raise BrokerError(
+            "SASL is on but there is no user; add one with "
+            "python -m streamguard_broker.security.add_user --data-dir DIR NAME."
+        )
+    secured = options.sasl and options.tls_certificate is not None
+    if not is_loopback(options.host) and not secured:
+        raise BrokerError(
+            f"{options.host} can be reached from outside: listening there needs --sasl and --tls-certificate."
+        )
+
+
+def tls_context(options: BrokerOptions) -> ssl.SSLContext | None:
+    """The server's TLS, None without a certificate. Raises BrokerError."""
+    if options.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(options.tls_certificate, options.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise BrokerError(f"The TLS certificate {options.tls_certificate} cannot be used: {error}.") from error
+    return context

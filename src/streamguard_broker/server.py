@@ -1,0 +1,187 @@
+"""Start, serve, stop: the broker as a process.
+
+`run` blocks until SIGTERM or SIGINT. Each step of its life is one line of the log: recovered, listening, shut down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from streamguard_broker import api
+from streamguard_broker.broker import Broker
+from streamguard_broker.connection import Connection
+from streamguard_broker.errors import BrokerError
+from streamguard_broker.exposition import MetricsServer
+from streamguard_broker.options import BrokerOptions
+from streamguard_broker.security.listener import check_listener, is_loopback, tls_context
+
+log = logging.getLogger("streamguard_broker")
+
+_TICK_SECONDS = 0.05
+_STOP_SECONDS = 5.0
+
+
+def parse_listen(listen: str) -> tuple[str, int]:
+    """HOST:PORT, [HOST]:PORT for IPv6. Raises BrokerError."""
+    host, separator, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise BrokerError(f"The listen address {listen!r} is not of the form HOST:PORT.")
+    return host, int(port)
+
+
+class Server:
+    """A broker with its listener and its housekeeping."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._metrics = MetricsServer(broker, self._connections)
+
+    async def start(self) -> int:
+        """Listen; returns the port (the real one for port 0). Raises BrokerError."""
+        options = self._broker.options
+        check_listener(options, users=bool(self._broker.users.credentials))
+        tls = tls_context(options)
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self._broker, self._connections), options.host, options.port, backlog=512, ssl=tls
+            )
+        except socket.gaierror as error:
+            raise BrokerError(f"The listen address {options.host} is unknown: {error.strerror}.") from error
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BrokerError(
+                    f"Port {options.port} on {options.host} is in use; stop what uses it or choose another --listen."
+                ) from error
+            raise BrokerError(
+                f"Cannot listen on {options.host}:{options.port}: {os.strerror(error.errno or 0)}."
+            ) from error
+        if options.metrics_listen is not None:
+            await self._start_metrics(*options.metrics_listen)
+        port = int(self._server.sockets[0].getsockname()[1])
+        self._broker.advertised = (options.host, port)
+        self._tasks = [
+            asyncio.create_task(self._every(_TICK_SECONDS, self._broker.groups.tick)),
+            asyncio.create_task(self._every(options.flush_interval_ms / 1000, self._broker.flush_idle)),
+            asyncio.create_task(
+                self._every(options.retention_check_interval_ms / 1000, self._broker.enforce_retention)
+            ),
+            asyncio.create_task(self._every(options.compaction_interval_ms / 1000, self._broker.compact)),
+            asyncio.create_task(self._every(1.0, self._broker.transactions.abort_expired)),
+            asyncio.create_task(self._every(10.0, self._close_idle)),
+        ]
+        return port
+
+    async def _start_metrics(self, host: str, port: int) -> None:
+        if not is_loopback(host):
+            raise BrokerError(f"Metrics are given out on loopback only, not on {host}.")
+        try:
+            await self._metrics.start(host, port)
+        except OSError as error:
+            raise BrokerError(f"The metrics port {port} on {host} cannot be used: {error.strerror}.") from error
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                result = action()
+                if result is not None:
+                    await result
+            except Exception:
+                log.exception("housekeeping failed")
+
+    def _close_idle(self) -> None:
+        now_ms = self._broker.clock.monotonic_ms()
+        for connection in list(self._connections):
+            connection.close_if_stuck(now_ms)
+
+    async def stop(self) -> None:
+        """Take no more requests, let clients go, sync and close."""
+        self._metrics.close()
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        await self._broker.close()
+
+
+async def serve(options: BrokerOptions) -> None:
+    """Open, listen, wait for a signal, stop. Raises BrokerError."""
+    started = time.monotonic()
+    broker = Broker(options)
+    server = Server(broker)
+    try:
+        port = await server.start()
+    except BrokerError:
+        await server.stop()
+        raise
+    log.info(
+        "listening on %s:%d: %d topics, ready in %.2f s",
+        options.host,
+        port,
+        len(broker.catalog.topics),
+        time.monotonic() - started,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    log.info("shutting down")
+    await server.stop()
+    log.info("shut down")
+
+
+def run(data_dir: Path, listen: str, options: BrokerOptions | None = None) -> None:
+    """Run a broker on `data_dir` at `listen` (HOST:PORT) until SIGTERM or SIGINT.
+
+    `options` gives everything else; its folder and address are replaced. Raises BrokerError with one sentence for a
+    person: port in use, folder locked, no disk space, bad address.
+    """
+    host, port = parse_listen(listen)
+    raise_file_limit()
+    base = options or BrokerOptions(data_dir)
+    configure_logging()
+    asyncio.run(serve(replace(base, data_dir=Path(data_dir), host=host, port=port)))
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system allows: one for each partition and connection, and the usual soft limit is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def configure_logging() -> None:
+    """One line per event on stderr, unless the process has set up logging already."""
+    root = logging.getLogger("streamguard_broker")
+    if root.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+assert api  # imported for its registrations

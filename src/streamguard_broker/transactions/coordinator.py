@@ -1,0 +1,268 @@
+"""The transaction coordinator: begins, extends, ends transactions, and finishes after a crash what was decided before.
+
+A commit: the decision (PrepareCommit) is synced to the state log; then a marker goes into each partition and counts the
+group offsets; then those logs are synced; then CompleteCommit is written. A crash before the first sync leaves the
+transaction open (it times out and is aborted); after it, `recover` writes what is missing. Calls on one transactional
+id wait for each other, so a client never meets a half-ended transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+import orjson
+
+from streamguard_broker.catalog import Catalog
+from streamguard_broker.clock import Clock
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.offsets import OffsetStore
+from streamguard_broker.storage.flusher import Flusher
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.records import BatchHeader, control_batch, iter_plain_records, read_header
+from streamguard_broker.storage.statelog import Pair, StateLog
+from streamguard_broker.transactions.states import END, TopicPartition, Transaction, TransactionState
+
+log = logging.getLogger(__name__)
+
+MAX_TIMEOUT_MS = 15 * 60 * 1000
+_LAST_EPOCH = 32766
+_PREPARING = (TransactionState.PREPARE_COMMIT, TransactionState.PREPARE_ABORT)
+
+
+class TransactionCoordinator:
+    """All transactional ids of the broker."""
+
+    def __init__(
+        self,
+        state: StateLog,
+        catalog: Catalog,
+        offsets: OffsetStore,
+        flusher: Flusher,
+        clock: Clock,
+        next_producer_id: Callable[[], int],
+    ) -> None:
+        """Replays the log. Call `recover` before serving."""
+        self._state = state
+        self.log = state.log
+        self._catalog = catalog
+        self._offsets = offsets
+        self._flusher = flusher
+        self._clock = clock
+        self._next_producer_id = next_producer_id
+        self._locks: dict[str, asyncio.Lock] = {}
+        self.transactions: dict[str, Transaction] = {}
+        for header, batch in state.replay():
+            for record in iter_plain_records(batch, header):
+                transactional_id = (record.key or b"").decode()
+                if record.value is None:
+                    self.transactions.pop(transactional_id, None)
+                else:
+                    data = orjson.loads(record.value)
+                    self.transactions[transactional_id] = Transaction.decode(transactional_id, data)
+
+    def recover(self) -> None:
+        """Carry out decisions that a crash interrupted, and abort what no open transaction accounts for."""
+        for transaction in self.transactions.values():
+            if transaction.state in _PREPARING:
+                log.info("finishing transaction %s: %s", transaction.transactional_id, transaction.state.value)
+                for touched in self._write_markers(transaction):
+                    touched.flush()
+                self._complete(transaction)
+        owned = {
+            (t.producer_id, tp)
+            for t in self.transactions.values()
+            if t.state is TransactionState.ONGOING
+            for tp in t.partitions
+        }
+        for topic in self._catalog.topics.values():
+            for index, partition in enumerate(topic.partitions):
+                for producer_id in list(partition.producers.open_transactions):
+                    if (producer_id, (topic.name, index)) not in owned:
+                        log.warning("aborting an unaccounted transaction in %s-%d", topic.name, index)
+                        epoch = partition.producers.entries[producer_id].epoch
+                        self._append_marker(partition, producer_id, epoch, commit=False)
+
+    # Calls
+
+    async def init_producer(
+        self, transactional_id: str, timeout_ms: int, producer_id: int = -1, epoch: int = -1
+    ) -> tuple[int, int]:
+        """Producer id and epoch for a (re)started producer; fences the one before and aborts what it left open.
+
+        `producer_id` and `epoch`, if not -1, are what the caller has (KIP-360). Raises KafkaError.
+        """
+        if not transactional_id:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "A transactional id is not empty.")
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
+            raise KafkaError(ErrorCode.INVALID_TRANSACTION_TIMEOUT, f"The timeout is 1 to {MAX_TIMEOUT_MS} ms.")
+        async with self._lock(transactional_id):
+            known = self.transactions.get(transactional_id)
+            if known is None:
+                known = Transaction(transactional_id, self._next_producer_id(), 0, timeout_ms)
+                self.transactions[transactional_id] = known
+            else:
+                repeated = producer_id == known.producer_id and epoch == known.epoch - 1
+                if repeated and known.state is TransactionState.EMPTY:
+                    return known.producer_id, known.epoch
+                if producer_id != -1 and (producer_id, epoch) != (known.producer_id, known.epoch):
+                    raise KafkaError(ErrorCode.PRODUCER_FENCED)
+                if known.state is TransactionState.ONGOING:
+                    await self._end(known, commit=False, fence=True)
+                self._bump(known)
+            known.timeout_ms = timeout_ms
+            known.move(TransactionState.EMPTY, self._clock.wall_ms())
+            await self._store(known)
+            return known.producer_id, known.epoch
+
+    def _bump(self, transaction: Transaction) -> None:
+        """The next epoch; a new producer id when they run out."""
+        if transaction.epoch >= _LAST_EPOCH:
+            transaction.producer_id, transaction.epoch = self._next_producer_id(), 0
+        else:
+            transaction.epoch += 1
+
+    async def add_partitions(
+        self, transactional_id: str, producer_id: int, epoch: int, partitions: set[TopicPartition]
+    ) -> None:
+        """Make partitions part of the open transaction, beginning one if none is. Raises KafkaError."""
+        async with self._lock(transactional_id):
+            transaction = self._checked(transactional_id, producer_id, epoch)
+            if transaction.state is TransactionState.ONGOING and partitions <= transaction.partitions:
+                return
+            transaction.move(TransactionState.ONGOING, self._clock.wall_ms())
+            transaction.partitions |= partitions
+            await self._store(transaction)
+
+    async def add_group(self, transactional_id: str, producer_id: int, epoch: int, group: str) -> None:
+        """Make a group's offsets part of the open transaction, beginning one if none is. Raises KafkaError."""
+        async with self._lock(transactional_id):
+            transaction = self._checked(transactional_id, producer_id, epoch)
+            if transaction.state is TransactionState.ONGOING and group in transaction.groups:
+                return
+            transaction.move(TransactionState.ONGOING, self._clock.wall_ms())
+            transaction.groups.add(group)
+            await self._store(transaction)
+
+    async def end(self, transactional_id: str, producer_id: int, epoch: int, *, commit: bool) -> None:
+        """Commit or abort; returns when that is durable and visible. Raises KafkaError."""
+        async with self._lock(transactional_id):
+            transaction = self._checked(transactional_id, producer_id, epoch)
+            answer = END[transaction.state, commit]
+            if answer is None:
+                await self._end(transaction, commit=commit)
+            elif answer is not ErrorCode.NONE:
+                raise KafkaError(answer)
+
+    async def abort_expired(self) -> None:
+        """Abort transactions open for longer than their producers allowed; those producers are fenced."""
+        now_ms = self._clock.wall_ms()
+        for transaction in [t for t in self.transactions.values() if t.expired(now_ms)]:
+            async with self._lock(transaction.transactional_id):
+                if transaction.expired(now_ms):
+                    log.warning("transaction %s timed out: aborting", transaction.transactional_id)
+                    await self._end(transaction, commit=False, fence=True)
+
+    def check_batch(self, transactional_id: str | None, header: BatchHeader, partition: TopicPartition) -> None:
+        """Whether a transactional batch belongs to an open transaction. Raises KafkaError."""
+        transaction = self.transactions.get(transactional_id or "")
+        if transaction is None or transaction.producer_id != header.producer_id:
+            raise KafkaError(ErrorCode.INVALID_PRODUCER_ID_MAPPING)
+        if transaction.epoch != header.producer_epoch:
+            raise KafkaError(ErrorCode.INVALID_PRODUCER_EPOCH)
+        if transaction.state is not TransactionState.ONGOING or partition not in transaction.partitions:
+            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "The partition was not added to an open transaction.")
+
+    def check_offsets(self, transactional_id: str, producer_id: int, epoch: int, group: str) -> None:
+        """Whether offsets of `group` may be committed in this transaction now. Raises KafkaError."""
+        transaction = self._checked(transactional_id, producer_id, epoch)
+        if transaction.state is not TransactionState.ONGOING or group not in transaction.groups:
+            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "The group was not added to an open transaction.")
+
+    def _checked(self, transactional_id: str, producer_id: int, epoch: int) -> Transaction:
+        transaction = self.transactions.get(transactional_id)
+        if transaction is None or transaction.producer_id != producer_id:
+            raise KafkaError(ErrorCode.INVALID_PRODUCER_ID_MAPPING)
+        if transaction.epoch != epoch:
+            raise KafkaError(ErrorCode.PRODUCER_FENCED)
+        return transaction
+
+    # Ending
+
+    async def _end(self, transaction: Transaction, *, commit: bool, fence: bool = False) -> None:
+        if fence:
+            self._bump_for_fencing(transaction)
+        prepared = TransactionState.PREPARE_COMMIT if commit else TransactionState.PREPARE_ABORT
+        transaction.move(prepared, self._clock.wall_ms())
+        await self._store(transaction)
+        touched = self._write_markers(transaction)
+        for wait in [self._flusher.request(partition) for partition in touched]:
+            if wait is not None:
+                await wait
+        self._complete(transaction)
+
+    @staticmethod
+    def _bump_for_fencing(transaction: Transaction) -> None:
+        """The marker's epoch shuts out the old producer; ids run out in `_bump` only, so one epoch is always left."""
+        transaction.epoch = min(transaction.epoch + 1, _LAST_EPOCH + 1)
+
+    def _write_markers(self, transaction: Transaction) -> list[PartitionLog]:
+        """Markers into every partition that has the transaction open; returns the logs that were written."""
+        commit = transaction.state is TransactionState.PREPARE_COMMIT
+        touched = []
+        for topic, index in sorted(transaction.partitions):
+            partition = self._catalog.partition(topic, index)
+            if partition is not None and transaction.producer_id in partition.producers.open_transactions:
+                self._append_marker(partition, transaction.producer_id, transaction.epoch, commit=commit)
+                touched.append(partition)
+        if transaction.groups:
+            now_ms = self._clock.wall_ms()
+            self._offsets.finish_transaction(transaction.producer_id, transaction.epoch, commit=commit, now_ms=now_ms)
+            touched.append(self._offsets.log)
+        return touched
+
+    def _append_marker(self, partition: PartitionLog, producer_id: int, epoch: int, *, commit: bool) -> None:
+        marker = control_batch(
+            commit=commit, producer_id=producer_id, producer_epoch=epoch, timestamp_ms=self._clock.wall_ms()
+        )
+        partition.append(marker, read_header(marker))
+
+    def _complete(self, transaction: Transaction) -> None:
+        commit = transaction.state is TransactionState.PREPARE_COMMIT
+        transaction.clear()
+        transaction.move(
+            TransactionState.COMPLETE_COMMIT if commit else TransactionState.COMPLETE_ABORT, self._clock.wall_ms()
+        )
+        self._append(transaction)
+
+    # The state log
+
+    def _lock(self, transactional_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(transactional_id, asyncio.Lock())
+
+    def _append(self, transaction: Transaction) -> None:
+        self._state.append([_pair(transaction)])
+        if self._state.wants_rewrite:
+            self._state.rewrite(self._pairs())
+
+    async def _store(self, transaction: Transaction) -> None:
+        self._append(transaction)
+        await self._flusher.flush(self.log)
+
+    def _pairs(self) -> Iterator[Pair]:
+        for transaction in self.transactions.values():
+            yield _pair(transaction)
+
+    def forget_idle(self, before_ms: int) -> None:
+        """Drop transactional ids unused since `before_ms`."""
+        for transaction in list(self.transactions.values()):
+            idle = transaction.state not in (TransactionState.ONGOING, *_PREPARING)
+            if idle and transaction.updated_ms < before_ms:
+                del self.transactions[transaction.transactional_id]
+                self._locks.pop(transaction.transactional_id, None)
+                self._state.append([(transaction.transactional_id.encode(), None)])
+
+
+def _pair(transaction: Transaction) -> Pair:
+    return transaction.transactional_id.encode(), orjson.dumps(transaction.encode())

@@ -1,0 +1,282 @@
+"""From a syntax tree to Python: each expression of a query is compiled once and runs without walking the tree.
+
+`Compiler(scope).compile(expression)` gives `Code`: Python text over the row `v`, with its SQL type. `function()` of
+several of them makes one Python function. NULL rules, as ksqlDB has them: arithmetic, functions and access to parts
+of NULL give NULL; a comparison with NULL is false.
+
+Source: the operators, data types and type coercion pages of the ksqlDB manual; refusals as recorded from its server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.casts import cast_function, implicit_cast
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.expressions.code import Code, Environment
+from streamguard_ksql.expressions.coercion import common_type, read_string
+from streamguard_ksql.expressions.predicates import Predicates
+from streamguard_ksql.expressions.scope import Scope
+from streamguard_ksql.formatter import format_expression
+from streamguard_ksql.functions.registry import CallSite, Resolved
+from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
+from streamguard_ksql.schema import refuse_impossible
+from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
+
+
+class Compiler(Predicates):
+    """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
+
+    def __init__(self, scope: Scope, environment: Environment | None = None) -> None:
+        self.scope = scope
+        self.env = environment or Environment()
+        self._lambdas: list[Mapping[str, Code]] = []
+
+    # --- entry points -------------------------------------------------------------------------------------------------
+
+    def compile(self, expression: ast.Expression) -> Code:
+        """The Python code of an expression; KsqlError, in ksqlDB's words, for what has no meaning."""
+        visit = getattr(self, f"_visit_{type(expression).__name__.lower()}", None)
+        if visit is None:
+            raise KsqlError(f"Unsupported expression: {format_expression(expression)}")
+        code: Code = visit(expression)
+        return code
+
+    def type_of(self, expression: ast.Expression) -> SqlType | None:
+        return self.compile(expression).type
+
+    def function(self, expression: ast.Expression) -> Callable[[Sequence[Any]], Any]:
+        """The expression as a Python function of a row."""
+        return self.env.function(self.scope.row, self.compile(expression).text)
+
+    # --- leaves -------------------------------------------------------------------------------------------------------
+
+    def _visit_literal(self, literal: ast.Literal) -> Code:
+        value = literal.value
+        simple = value is None or isinstance(value, (bool, int, str))
+        text = repr(value) if simple else self.env.bind(value)
+        return Code(text, literal.type, nullable=value is None, constant=True, value=value)
+
+    def _visit_columnref(self, ref: ast.ColumnRef) -> Code:
+        if ref.source is None:
+            for parameters in reversed(self._lambdas):
+                if ref.name in parameters:
+                    return parameters[ref.name]
+        text, sql_type = self.scope.column(ref)
+        return Code(text, sql_type)
+
+    def _visit_intervalunit(self, unit: ast.IntervalUnit) -> Code:
+        return Code(repr(unit.unit), None, nullable=False, constant=True, value=unit.unit)
+
+    # --- parts of values ----------------------------------------------------------------------------------------------
+
+    def _visit_dereference(self, node: ast.Dereference) -> Code:
+        base = self.compile(node.base)
+        if not isinstance(base.type, Struct):
+            shown = format_expression(node)
+            raise KsqlError(f"Expected STRUCT type, got {base.type or 'null'} in expression {shown}")
+        field_type = base.type.field(node.field)
+        if field_type is None:
+            raise KsqlError(f"Could not find field '{node.field}' in '{format_expression(node.base)}'.")
+        return Code(self.env.guarded([base], lambda b: f"{b}[{node.field!r}]"), field_type)
+
+    def _visit_subscript(self, node: ast.Subscript) -> Code:
+        base, index = self.compile(node.base), self.compile(node.index)
+        if isinstance(base.type, Array):
+            if index.type not in (INTEGER, BIGINT):
+                raise KsqlError(f"Array index must be of type INTEGER or BIGINT, got {index.type or 'null'}")
+            text = self.env.guarded([base, index], lambda b, i: self.env.call(array_element, b, i))
+            return Code(text, base.type.item)
+        if isinstance(base.type, Map):
+            if index.type is not None and index.type != base.type.key:
+                raise KsqlError(f"Map keys must be {base.type.key}, got {index.type}")
+            return Code(self.env.guarded([base, index], lambda b, k: f"{b}.get({k})"), base.type.value)
+        raise KsqlError(
+            f"Subscripts apply to ARRAY and MAP only: {format_expression(node)} is on {base.type or 'null'}"
+        )
+
+    # --- constructors -------------------------------------------------------------------------------------------------
+
+    def _visit_createarray(self, node: ast.CreateArray) -> Code:
+        if not node.items:
+            raise KsqlError(
+                "Array constructor cannot be empty. Please supply at least one element "
+                "(see https://github.com/confluentinc/ksql/issues/4239)."
+            )
+        codes, item_type = self.coerced(node.items)
+        if item_type is None:
+            raise KsqlError(
+                "Cannot construct an array with all NULL elements (see https://github.com/confluentinc/ksql/issues/4239). "
+                "As a workaround, you may cast a NULL value to the desired type."
+            )
+        return Code(f"[{', '.join(map(self.env.careful, codes))}]", Array(item_type), nullable=False)
+
+    def _visit_createmap(self, node: ast.CreateMap) -> Code:
+        if not node.items:
+            raise KsqlError(
+                "Map constructor cannot be empty. Please supply at least one key value pair "
+                "(see https://github.com/confluentinc/ksql/issues/4239)."
+            )
+        keys, key_type = self.coerced([k for k, _ in node.items])
+        values, value_type = self.coerced([v for _, v in node.items])
+        for what, found in (("keys", key_type), ("values", value_type)):
+            if found is None:
+                raise KsqlError(
+                    f"Cannot construct a map with all NULL {what} (see https://github.com/confluentinc/ksql/issues/4239). "
+                    "As a workaround, you may cast a NULL value to the desired type."
+                )
+        assert key_type is not None and value_type is not None
+        careful = self.env.careful
+        pairs = ", ".join(f"{careful(k)}: {careful(v)}" for k, v in zip(keys, values, strict=True))
+        return Code(f"{{{pairs}}}", Map(key_type, value_type), nullable=False)
+
+    def _visit_createstruct(self, node: ast.CreateStruct) -> Code:
+        codes = [(name, self.compile(item)) for name, item in node.items]
+        fields = []
+        for name, code in codes:
+            if code.type is None:
+                raise KsqlError(f"Can't infer a type of null. Please explicitly cast field `{name}` to a required type")
+            fields.append((name, code.type))
+        text = "{" + ", ".join(f"{name!r}: {self.env.careful(code)}" for name, code in codes) + "}"
+        result = Struct(tuple(fields))
+        refuse_impossible(result)
+        return Code(text, result, nullable=False)
+
+    # --- conversions --------------------------------------------------------------------------------------------------
+
+    def _visit_cast(self, node: ast.Cast) -> Code:
+        operand = self.compile(node.operand)
+        cast = cast_function(operand.type, node.type, self.scope.config)
+        if cast is None:
+            return Code(operand.text, node.type, operand.nullable)
+        return Code(self.env.guarded([operand], lambda x: self.env.call(cast, x)), node.type)
+
+    def converted(self, code: Code, target: SqlType | None) -> Code:
+        """The code with its value brought to `target`, where ksqlDB does that by itself."""
+        if target is None or code.type is None or code.type == target:
+            return code
+        cast = implicit_cast(code.type, target)
+        if cast is None:
+            return Code(code.text, target, code.nullable, code.constant, code.value)
+        if code.constant:
+            value = cast(code.value)
+            return Code(self.env.bind(value), target, value is None, True, value)
+        return Code(self.env.guarded([code], lambda x: self.env.call(cast, x)), target)
+
+    def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]:
+        """Elements of a list brought to their common type (see `coercion`), and that type."""
+        codes = [self.compile(e) for e in expressions]
+        target = common_type(expressions, [c.type for c in codes])
+        return [self._coerced(e, c, target) for e, c in zip(expressions, codes, strict=True)], target
+
+    def _coerced(self, expression: ast.Expression, code: Code, target: SqlType | None) -> Code:
+        if target is None or code.type is None or code.type == target:
+            return code
+        if code.constant and code.type == STRING:
+            value = read_string(code.value, target)
+            return Code(self.env.bind(value), target, False, True, value)
+        if isinstance(expression, ast.CreateArray) and isinstance(target, Array):
+            items = [self._coerced(e, self.compile(e), target.item) for e in expression.items]
+            return Code(f"[{', '.join(c.text for c in items)}]", target, nullable=False)
+        if isinstance(expression, ast.CreateStruct) and isinstance(target, Struct):
+            given = dict(expression.items)
+            parts = []
+            for name, field_type in target.fields:
+                item = given.get(name)
+                text = "None" if item is None else self._coerced(item, self.compile(item), field_type).text
+                parts.append(f"{name!r}: {text}")
+            return Code("{" + ", ".join(parts) + "}", target, nullable=False)
+        if target == STRING or code.type.base in ("ARRAY", "MAP", "STRUCT"):
+            cast = cast_function(code.type, target, self.scope.config)
+            if cast is None:
+                return code
+            return Code(self.env.guarded([code], lambda x: self.env.call(cast, x)), target)
+        return self.converted(code, target)
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def _visit_functioncall(self, call: ast.FunctionCall) -> Code:
+        codes, resolved = self.resolve_call(call)
+        if resolved.function.kind != "SCALAR":
+            kind = "Aggregate" if resolved.function.kind == "AGGREGATE" else "Table"
+            raise KsqlError(f"{kind} functions can not be used here: {format_expression(call)}")
+        arguments = self._arguments(call, codes, resolved)
+        body = self.body_of(resolved, codes)
+        if resolved.variant.nulls == "pass":
+            return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
+        return Code(self.env.guarded(arguments, lambda *a: self.env.call(body, *a)), resolved.returns)
+
+    def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
+        """The compiled arguments (None for lambdas) and the variant that the call means."""
+        codes: list[Code | None] = []
+        types: list[ArgumentType] = []
+        literals: dict[int, Any] = {}
+        for i, argument in enumerate(call.args):
+            if isinstance(argument, ast.LambdaFunction):
+                codes.append(None)
+                types.append(LambdaType(len(argument.params)))
+                continue
+            code = self.compile(argument)
+            codes.append(code)
+            types.append(INTERVAL_UNIT if isinstance(argument, ast.IntervalUnit) else code.type)
+            if code.constant:
+                literals[i] = code.value
+
+        def type_lambda(index: int, parameters: tuple[SqlType | None, ...]) -> SqlType | None:
+            function = call.args[index]
+            assert isinstance(function, ast.LambdaFunction)
+            return self._lambda_body(function, parameters)[1].type
+
+        return codes, resolve(call.name, types, literals, type_lambda)
+
+    def body_of(self, resolved: Resolved, codes: Sequence[Code | None]) -> Callable[..., Any]:
+        """The Python function of a call, bound to its call site where the function asks for that."""
+        if not resolved.variant.bind:
+            return resolved.variant.body
+        body: Callable[..., Any] = resolved.variant.body(self.call_site(resolved, codes))
+        return body
+
+    def call_site(self, resolved: Resolved, codes: Sequence[Code | None]) -> CallSite:
+        literals = {i: c.value for i, c in enumerate(codes) if c is not None and c.constant}
+        types = tuple(
+            p if p is not None else (c.type if c else None) for p, c in self._parameter_types(resolved, codes)
+        )
+        return CallSite(types, resolved.returns, literals, self.scope.config)
+
+    @staticmethod
+    def _parameter_types(resolved: Resolved, codes: Sequence[Code | None]) -> list[tuple[SqlType | None, Code | None]]:
+        parameters = list(resolved.parameters)[: len(codes)]
+        return list(zip(parameters, codes, strict=True))
+
+    def _arguments(self, call: ast.FunctionCall, codes: Sequence[Code | None], resolved: Resolved) -> list[Code]:
+        arguments = []
+        for i, code in enumerate(codes):
+            if code is not None:
+                arguments.append(self.converted(code, resolved.parameters[i]))
+                continue
+            function = call.args[i]
+            assert isinstance(function, ast.LambdaFunction)
+            parameter_types, body_type = resolved.lambdas[i]
+            names, body = self._lambda_body(function, parameter_types)
+            body = self.converted(body, body_type)
+            arguments.append(Code(f"(lambda {', '.join(names)}: {body.text})", None, nullable=False))
+        return arguments
+
+    def _lambda_body(self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]) -> tuple[list[str], Code]:
+        names = [self.env.fresh("p") for _ in function.params]
+        self._lambdas.append({p: Code(n, t) for p, n, t in zip(function.params, names, types, strict=True)})
+        try:
+            return names, self.compile(function.body)
+        finally:
+            self._lambdas.pop()
+
+
+def array_element(array: list[Any], index: int) -> Any:
+    """`array[index]`, from 1 forwards and from -1 backwards; NULL beyond either end and at 0."""
+    if 0 < index <= len(array):
+        return array[index - 1]
+    if -len(array) <= index < 0:
+        return array[index]
+    return None

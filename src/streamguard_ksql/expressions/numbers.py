@@ -1,0 +1,85 @@
+"""Arithmetic as ksqlDB does it on the JVM: integers wrap, decimals have a precision and scale, doubles know infinity.
+
+Source: the operators and data types pages of the ksqlDB manual; JLS 15.17 and 15.18 for the borders.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable
+from typing import Any
+
+from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.java import divide, remainder, wrap_int, wrap_long
+from streamguard_ksql.types import BIGINT, DOUBLE, INTEGER, STRING, Decimal, SqlType, as_decimal, is_numeric
+
+CONTEXT = decimal.Context(prec=200, rounding=decimal.ROUND_HALF_UP)
+
+
+def result_type(op: str, left: SqlType | None, right: SqlType | None) -> SqlType:
+    """The type of `left op right`; KsqlError for operands that do not add up."""
+    if op == "+" and left == STRING and right == STRING:
+        return STRING
+    if left is None or right is None or not (is_numeric(left) and is_numeric(right)):
+        names = f"{left or 'NULL'} and {right or 'NULL'}"
+        raise KsqlError(f"Unsupported arithmetic types. {names.replace(' and ', ' ')}".replace("NULL", "null"))
+    if DOUBLE in (left, right):
+        return DOUBLE
+    if isinstance(left, Decimal) or isinstance(right, Decimal):
+        return decimal_result(op, as_decimal(left), as_decimal(right))
+    return BIGINT if BIGINT in (left, right) else INTEGER
+
+
+def decimal_result(op: str, left: Decimal, right: Decimal) -> Decimal:
+    """Precision and scale of a decimal result: the rules of the manual's DECIMAL page (those of SQL Server)."""
+    p1, s1, p2, s2 = left.precision, left.scale, right.precision, right.scale
+    match op:
+        case "+" | "-":
+            return Decimal(max(s1, s2) + max(p1 - s1, p2 - s2) + 1, max(s1, s2))
+        case "*":
+            return Decimal(p1 + p2 + 1, s1 + s2)
+        case "/":
+            scale = max(6, s1 + p2 + 1)
+            return Decimal(p1 - s1 + s2 + scale, scale)
+        case _:
+            return Decimal(min(p1 - s1, p2 - s2) + max(s1, s2), max(s1, s2))
+
+
+def integer_operation(op: str, result: SqlType) -> Callable[[int, int], int]:
+    """Java's int or long arithmetic: overflow wraps, division truncates towards zero."""
+    wrap = wrap_int if result == INTEGER else wrap_long
+    match op:
+        case "/":
+            return lambda a, b: wrap(divide(a, b))
+        case "%":
+            return remainder
+        case "+":
+            return lambda a, b: wrap(a + b)
+        case "-":
+            return lambda a, b: wrap(a - b)
+        case _:
+            return lambda a, b: wrap(a * b)
+
+
+def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.Decimal]:
+    """Arithmetic on decimals (integers are taken as such), rounded half up to the result's scale."""
+    quantum = decimal.Decimal(1).scaleb(-result.scale)
+    operation = {
+        "+": CONTEXT.add,
+        "-": CONTEXT.subtract,
+        "*": CONTEXT.multiply,
+        "/": CONTEXT.divide,
+        "%": CONTEXT.remainder,
+    }[op]
+
+    def run(a: Any, b: Any) -> decimal.Decimal:
+        if op in "/%" and b == 0:
+            raise EvaluationError("Division by zero")
+        return operation(decimal.Decimal(a), decimal.Decimal(b)).quantize(quantum, context=CONTEXT)
+
+    return run
+
+
+def exact(value: Any) -> decimal.Decimal:
+    """A number as a decimal, a double by its shortest text: how ksqlDB compares DECIMAL with DOUBLE."""
+    return decimal.Decimal(repr(value)) if isinstance(value, float) else decimal.Decimal(value)

@@ -1,0 +1,266 @@
+"""The part of the compiler that deals with operators: arithmetic, comparison, logic, CASE, IN, BETWEEN, LIKE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.datetimes import DAY_MS
+from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.expressions.code import Code, Environment
+from streamguard_ksql.expressions.numbers import (
+    decimal_operation,
+    exact,
+    integer_operation,
+    result_type,
+)
+from streamguard_ksql.formatter import format_expression
+from streamguard_ksql.java import divide_doubles, remainder_doubles, wrap_int, wrap_long
+from streamguard_ksql.schema import quoted_type
+from streamguard_ksql.types import BOOLEAN, DOUBLE, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
+
+COMPARISON_NAMES = {
+    "=": "EQUAL",
+    "<>": "NOT_EQUAL",
+    "<": "LESS_THAN",
+    "<=": "LESS_THAN_OR_EQUAL",
+    ">": "GREATER_THAN",
+    ">=": "GREATER_THAN_OR_EQUAL",
+    "IS DISTINCT FROM": "IS_DISTINCT_FROM",
+    "IS NOT DISTINCT FROM": "IS_NOT_DISTINCT_FROM",
+}
+PYTHON_COMPARISON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+EQUALITIES = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
+TEMPORAL = ("DATE", "TIME", "TIMESTAMP")
+
+
+class Predicates:
+    """Mixed into the Compiler, which supplies `env`, `compile`, `converted` and `coerced`."""
+
+    env: Environment
+
+    if TYPE_CHECKING:
+
+        def compile(self, expression: ast.Expression) -> Code: ...
+        def converted(self, code: Code, target: SqlType | None) -> Code: ...
+        def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]: ...
+
+    # --- arithmetic ---------------------------------------------------------------------------------------------------
+
+    def _visit_arithmetic(self, node: ast.Arithmetic) -> Code:
+        left, right = self.compile(node.left), self.compile(node.right)
+        try:
+            result = result_type(node.op, left.type, right.type)
+        except KsqlError as error:
+            raise KsqlError(f"{error.message} in {format_expression(node)}") from None
+        operation = self._operation(node.op, result)
+        if result == DOUBLE:
+            left, right = self.converted(left, DOUBLE), self.converted(right, DOUBLE)
+        return Code(self.env.guarded([left, right], operation), result)
+
+    def _operation(self, op: str, result: SqlType) -> Callable[[str, str], str]:
+        if result == STRING or (result == DOUBLE and op in "+-*"):
+            return lambda a, b: f"({a} {op} {b})"
+        if result == DOUBLE:
+            function: Callable[..., Any] = divide_doubles if op == "/" else remainder_doubles
+        elif isinstance(result, Decimal):
+            function = decimal_operation(op, result)
+        else:
+            function = integer_operation(op, result)
+        return lambda a, b: self.env.call(function, a, b)
+
+    def _visit_negation(self, node: ast.Negation) -> Code:
+        operand = self.compile(node.operand)
+        if not is_numeric(operand.type):
+            raise KsqlError(
+                f"Unary {node.sign} needs a number, got {operand.type or 'null'}: {format_expression(node)}"
+            )
+        wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
+        if wrap is None or node.sign != "-" or operand.constant:
+            return Code(self.env.guarded([operand], lambda x: f"({node.sign}{x})"), operand.type)
+        return Code(self.env.guarded([operand], lambda x: self.env.call(wrap, f"-{x}")), operand.type)
+
+    # --- comparison ---------------------------------------------------------------------------------------------------
+
+    def _visit_comparison(self, node: ast.Comparison) -> Code:
+        left, right = self.compile(node.left), self.compile(node.right)
+        if left.is_null or right.is_null:
+            sides = ["NULL" if c.is_null else format_expression(e) for c, e in ((left, node.left), (right, node.right))]
+            raise KsqlError(f"Comparison with NULL not supported: {sides[0]} {node.op} {sides[1]}")
+        left, right = self._comparable(node, left, right)
+        if node.op in PYTHON_COMPARISON:
+            op = PYTHON_COMPARISON[node.op]
+            text = self.env.guarded([left, right], lambda a, b: f"({a} {op} {b})", otherwise="False")
+        else:
+            op = "!=" if node.op == "IS DISTINCT FROM" else "=="
+            text = f"({left.text} {op} {right.text})"
+        return Code(text, BOOLEAN, nullable=False)
+
+    def _comparable(self, node: ast.Comparison, left: Code, right: Code) -> tuple[Code, Code]:
+        """Both sides in a form that Python compares as ksqlDB does; KsqlError for types that do not compare."""
+        assert left.type is not None and right.type is not None
+        a, b = left.type.base, right.type.base
+        if is_numeric(left.type) and is_numeric(right.type):
+            return self._comparable_numbers(left, right)
+        if a in TEMPORAL and b in (STRING.base, *TEMPORAL):
+            return (left, right) if a == b else self._comparable_times(left, right)
+        if b in TEMPORAL and a == STRING.base:
+            return self._temporal(left, right.type), right
+        same = left.type == right.type
+        ordered = a in ("STRING", "BYTES") or a in TEMPORAL
+        if same and (ordered or node.op in EQUALITIES):
+            return left, right
+        raise KsqlError(
+            f"Cannot compare {format_expression(node.left)} ({quoted_type(left.type)}) to "
+            f"{format_expression(node.right)} ({quoted_type(right.type)}) with {COMPARISON_NAMES[node.op]}."
+        )
+
+    def _comparable_times(self, left: Code, right: Code) -> tuple[Code, Code]:
+        assert left.type is not None and right.type is not None
+        if right.type == STRING:
+            return left, self._temporal(right, left.type)
+        if left.type.base == "TIMESTAMP" and right.type.base == "DATE":
+            return left, self._as_timestamp(right)
+        if left.type.base == "DATE" and right.type.base == "TIMESTAMP":
+            return self._as_timestamp(left), right
+        raise KsqlError(f"Cannot compare {left.type} to {right.type}.")
+
+    def _as_timestamp(self, date: Code) -> Code:
+        return Code(self.env.guarded([date], lambda d: f"({d} * {DAY_MS})"), TIMESTAMP)
+
+    def _temporal(self, code: Code, target: SqlType) -> Code:
+        """A string as a point in time, read once if it is a literal."""
+        try:
+            return self.converted(code, target)
+        except (EvaluationError, ValueError) as error:
+            raise KsqlError(str(error)) from error
+
+    def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:
+        """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead."""
+        if not (isinstance(left.type, Decimal) and right.type == DOUBLE) and not (
+            left.type == DOUBLE and isinstance(right.type, Decimal)
+        ):
+            return left, right
+        for double, literal in ((left, right), (right, left)):
+            if double.type == DOUBLE and literal.constant and exact(float(literal.value)) == literal.value:
+                short = self.converted(literal, DOUBLE)
+                return (left, short) if literal is right else (short, right)
+        return self._exact(left), self._exact(right)
+
+    def _exact(self, code: Code) -> Code:
+        if code.type != DOUBLE:
+            return code
+        return Code(self.env.guarded([code], lambda x: self.env.call(exact, x)), code.type, code.nullable)
+
+    # --- logic --------------------------------------------------------------------------------------------------------
+
+    def _boolean(self, expression: ast.Expression, what: str) -> str:
+        code = self.compile(expression)
+        if code.type != BOOLEAN:
+            raise KsqlError(
+                f"{what} needs BOOLEAN operands, got {code.type or 'null'}: {format_expression(expression)}"
+            )
+        return self.env.call(require_boolean, code.text) if code.nullable else code.text
+
+    def _visit_logical(self, node: ast.Logical) -> Code:
+        left, right = self._boolean(node.left, node.op), self._boolean(node.right, node.op)
+        return Code(f"({left} {node.op.lower()} {right})", BOOLEAN, nullable=False)
+
+    def _visit_not(self, node: ast.Not) -> Code:
+        return Code(f"(not {self._boolean(node.operand, 'NOT')})", BOOLEAN, nullable=False)
+
+    def _visit_isnull(self, node: ast.IsNull) -> Code:
+        operand = self.compile(node.operand)
+        return Code(f"({operand.text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
+
+    def _visit_between(self, node: ast.Between) -> Code:
+        low = ast.Comparison(">=", node.operand, node.low)
+        high = ast.Comparison("<=", node.operand, node.high)
+        return self.compile(ast.Logical("AND", low, high))
+
+    def _visit_inlist(self, node: ast.InList) -> Code:
+        try:
+            codes, _ = self.coerced([node.operand, *node.items])
+        except KsqlError as error:
+            raise KsqlError(f"Invalid Predicate: {error.message}") from None
+        operand, items = codes[0], [c for c in codes[1:] if not c.is_null]
+        if not items:
+            return Code("False", BOOLEAN, nullable=False)
+        if (
+            all(c.constant for c in items)
+            and operand.type is not None
+            and operand.type.base not in ("ARRAY", "MAP", "STRUCT")
+        ):
+            values = self.env.bind(frozenset(c.value for c in items))
+            text = self.env.guarded([operand], lambda x: f"({x} in {values})", otherwise="False")
+        else:
+            listed = ", ".join(c.text for c in items)
+            text = self.env.guarded([operand], lambda x: f"({x} in ({listed},))", otherwise="False")
+        return Code(text, BOOLEAN, nullable=False)
+
+    def _visit_like(self, node: ast.Like) -> Code:
+        operand, pattern = self.compile(node.operand), self.compile(node.pattern)
+        if operand.type != STRING or pattern.type != STRING:
+            raise KsqlError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
+        if node.escape is not None and len(node.escape) != 1:
+            raise KsqlError(f"Expected exactly 1 character for escape but got: {node.escape}")
+        if pattern.constant and pattern.value is not None:
+            match = like_matcher(pattern.value, node.escape)
+            text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise="False")
+        else:
+            escape = repr(node.escape)
+            text = self.env.guarded(
+                [operand, pattern], lambda x, p: self.env.call(like, x, p, escape), otherwise="False"
+            )
+        return Code(text, BOOLEAN, nullable=False)
+
+    # --- CASE ---------------------------------------------------------------------------------------------------------
+
+    def _visit_case(self, node: ast.Case) -> Code:
+        results = [w.result for w in node.whens] + ([node.default] if node.default else [])
+        codes = [self.compile(r) for r in results]
+        types = [c.type for c in codes if c.type is not None]
+        if not types:
+            raise KsqlError("Invalid Case expression. All case branches have NULL type")
+        if any(t != types[0] for t in types):
+            listed = ", ".join(str(t) for t in types)
+            raise KsqlError(f"Invalid Case expression. Type for all 'THEN' clauses should be the same. Got: {listed}")
+        text = codes[len(node.whens)].text if node.default else "None"
+        for when, code in reversed(list(zip(node.whens, codes, strict=False))):
+            text = f"({code.text} if {self._when(node, when)} else {text})"
+        return Code(text, types[0])
+
+    def _when(self, node: ast.Case, when: ast.WhenClause) -> str:
+        if node.operand is not None:
+            return self.compile(ast.Comparison("=", node.operand, when.condition)).text
+        condition = self.compile(when.condition)
+        if condition.type != BOOLEAN:
+            shown = format_expression(when.condition)
+            raise KsqlError(f"WHEN operand type should be boolean. Type for '{shown}' is {condition.type or 'null'}")
+        return condition.text
+
+
+def require_boolean(value: Any) -> bool:
+    """The operand of AND, OR and NOT: a NULL there is an error of the row, as on the JVM."""
+    if value is None:
+        raise EvaluationError("NULL where a boolean is needed")
+    return bool(value)
+
+
+def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
+    """A LIKE pattern (% any text, _ any character) as a predicate."""
+    parts = []
+    characters = iter(pattern)
+    for c in characters:
+        if escape is not None and c == escape:
+            parts.append(re.escape(next(characters, "")))
+        else:
+            parts.append({"%": ".*", "_": "."}.get(c) or re.escape(c))
+    compiled = re.compile("".join(parts), re.DOTALL)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def like(text: str, pattern: str, escape: str | None) -> bool:
+    return like_matcher(pattern, escape)(text)

@@ -1,0 +1,31 @@
+"""What names mean where an expression stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamguard_ksql.ast import ColumnRef
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.schema import Column
+from streamguard_ksql.types import SqlType
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The columns of a row, by their position in it, and the settings that functions may ask for.
+
+    `columns[i]` is found at `row[i]` of the row that the compiled expression is given.
+    """
+
+    columns: tuple[Column, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    row: str = "v"
+
+    def column(self, ref: ColumnRef) -> tuple[str, SqlType]:
+        """The code that fetches a column and its type; KsqlError if there is none of that name."""
+        for i, column in enumerate(self.columns):
+            if column.name == ref.name:
+                return f"{self.row}[{i}]", column.type
+        raise KsqlError(f"Unknown column {ref.name}")

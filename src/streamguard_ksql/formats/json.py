@@ -1,0 +1,412 @@
+"""JSON: an object of the columns, or one bare value where single values are not wrapped.
+
+Written as ksqlDB writes it: every column is there, NULL as null, doubles in Java's digits, decimals with their scale.
+Read as ksqlDB reads it: field names in any case, numbers from strings, any value into a STRING; dates as days, times
+as milliseconds. Both directions are generated Python code, made once per schema.
+
+Source: docs/reference/serialization.md, "JSON"; the bytes are held against recordings of ksqlDB.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import decimal
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from streamguard_ksql.errors import KsqlError, SerializationError
+from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
+from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
+from streamguard_ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
+from streamguard_ksql.schema import Column
+from streamguard_ksql.types import (
+    BOOLEAN,
+    Array,
+    Decimal,
+    Map,
+    SqlType,
+    Struct,
+)
+
+ALL_TYPES = frozenset(
+    [
+        "BOOLEAN",
+        "INTEGER",
+        "BIGINT",
+        "DOUBLE",
+        "DECIMAL",
+        "STRING",
+        "BYTES",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "ARRAY",
+        "MAP",
+        "STRUCT",
+    ]
+)
+MAX_DEPTH = 200
+"""Nesting beyond this is refused as unreadable: it would only serve to exhaust a stack."""
+
+
+@register
+class JsonFormat(Format):
+    name = "JSON"
+    supported_types = ALL_TYPES
+    supports_unwrapping = True
+
+    def _check_type(self, column: Column) -> None:
+        super()._check_type(column)
+        _check_map_keys(column.type)
+
+    def serializer(self, columns: Sequence[Column], options: FormatOptions, *, key: bool) -> Serializer:
+        if not columns:
+            return lambda row: None if key else b"{}"
+        if _is_unwrapped(columns, options, key):
+            to_text = writer(columns[0].type)
+            return lambda row: None if row[0] is None else to_text(row[0]).encode()
+        return _object_serializer(columns)
+
+    def deserializer(self, columns: Sequence[Column], options: FormatOptions, *, key: bool) -> Deserializer:
+        load = _exact_loads if any(_needs_exact(c.type) for c in columns) else _loads
+        if _is_unwrapped(columns, options, key):
+            return _bare_deserializer(columns[0], load)
+        return _object_deserializer(columns, load)
+
+
+def _is_unwrapped(columns: Sequence[Column], options: FormatOptions, key: bool) -> bool:
+    return len(columns) == 1 and (key or options.wrap is False)
+
+
+def _check_map_keys(sql_type: SqlType) -> None:
+    if isinstance(sql_type, Map):
+        if sql_type.key.base != "STRING":
+            raise KsqlError("JSON only supports MAP types with STRING keys")
+        _check_map_keys(sql_type.value)
+    elif isinstance(sql_type, Array):
+        _check_map_keys(sql_type.item)
+    elif isinstance(sql_type, Struct):
+        for _, field_type in sql_type.fields:
+            _check_map_keys(field_type)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def text_of_string(value: str) -> str:
+    """A JSON string literal."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a lone surrogate
+        return json.dumps(value)
+
+
+def writer(sql_type: SqlType) -> Callable[[Any], str]:
+    """The function that gives a value's JSON text; the value is not None."""
+    match sql_type:
+        case Array(item):
+            item_text = _nullable(writer(item))
+            return lambda value: "[" + ",".join(map(item_text, value)) + "]"
+        case Map(_, value_type):
+            value_text = _nullable(writer(value_type))
+            return lambda value: (
+                "{"
+                + ",".join(
+                    f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()
+                )
+                + "}"
+            )
+        case Struct(fields):
+            writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
+            return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
+        case _:
+            return _SCALAR_WRITERS.get(sql_type.base, str)
+
+
+def _nullable(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "null" if value is None else text(value)
+
+
+def _double_text(value: float) -> str:
+    text = double_to_string(value)
+    return text if text[-1] not in "yN" else f'"{text}"'
+
+
+_SCALAR_WRITERS: dict[str, Callable[[Any], str]] = {
+    "BOOLEAN": lambda value: "true" if value else "false",
+    "STRING": text_of_string,
+    "DOUBLE": _double_text,
+    "DECIMAL": decimal_to_string,
+    "BYTES": lambda value: f'"{base64.b64encode(value).decode()}"',
+}
+
+
+def _object_serializer(columns: Sequence[Column]) -> Serializer:
+    """Generated code: one f-string with an inlined NULL test per column."""
+    env: dict[str, Any] = {}
+    parts = []
+    for i, column in enumerate(columns):
+        label = ("{" if i == 0 else ",") + text_of_string(column.name) + ":"
+        env[f"l{i}"] = label
+        if column.type.base in ("INTEGER", "BIGINT", "DATE", "TIME", "TIMESTAMP"):
+            text = f"str(r[{i}])"
+        else:
+            env[f"w{i}"] = writer(column.type)
+            text = f"w{i}(r[{i}])"
+        parts.append(f"l{i} + ('null' if r[{i}] is None else {text})")
+    code = f"lambda r: ({' + '.join(parts)} + '}}').encode()"
+    serializer: Serializer = eval(code, env)
+    return serializer
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _needs_exact(sql_type: SqlType) -> bool:
+    """Whether numbers must be read without passing through a double."""
+    match sql_type:
+        case Decimal():
+            return True
+        case Array(item):
+            return _needs_exact(item)
+        case Map(_, value):
+            return _needs_exact(value)
+        case Struct(fields):
+            return any(_needs_exact(t) for _, t in fields)
+        case _:
+            return False
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _slow_loads(data, float)
+
+
+def _exact_loads(data: bytes) -> Any:
+    return _slow_loads(data, decimal.Decimal)
+
+
+def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:
+    """For what orjson refuses though it is JSON: integers beyond 64 bits, NaN; and for exact decimals."""
+    try:
+        return json.loads(data, parse_float=parse_float)
+    except (ValueError, RecursionError) as error:
+        raise SerializationError(f"Failed to deserialize value from topic: invalid JSON: {error}") from error
+
+
+def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserializer:
+    convert = reader(column.type)
+
+    def read(data: bytes) -> tuple[Any]:
+        value = load(data)
+        return (None if value is None else _converted(convert, value, column.name),)
+
+    return read
+
+
+def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
+    try:
+        return convert(value)
+    except (ValueError, TypeError, ArithmeticError, binascii.Error) as error:
+        raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
+
+
+_MOST_SHAPES = 1000
+
+
+def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
+    if are_plain(columns):
+        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed)).read
+    return _field_by_field(columns, load)
+
+
+class _Spelling:
+    """How the fields of objects are spelt, per set of field names: exactly as the columns, or in any case."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def of(self, fields: dict[str, Any]) -> list[str]:
+        """The field for each column, in order; the column's own name where the object has no such field."""
+        shape = tuple(fields)
+        found = self._known.get(shape)
+        if found is None:
+            upper: dict[str, str] = {}
+            for field in shape:
+                upper.setdefault(field.upper(), field)
+            found = [name if name in fields else upper.get(name.upper(), name) for name in self.names]
+            if len(self._known) < _MOST_SHAPES:
+                self._known[shape] = found
+        return found
+
+
+def _field_by_field(columns: Sequence[Column], load: Callable[[Any], Any]) -> Deserializer:
+    """Generated code: plain scalars are taken over by an inlined type test, all else is converted."""
+    env: dict[str, Any] = {"load": load, "spelling": _Spelling([c.name for c in columns]).of, "wrong": _not_an_object}
+    takes = []
+    for i, column in enumerate(columns):
+        env[f"c{i}"] = _column_reader(column)
+        fast = {"STRING": "str", "DOUBLE": "float"}.get(column.type.base)
+        if fast:
+            takes.append(f"(x if type(x := get(n[{i}])) is {fast} or x is None else c{i}(x))")
+        else:
+            takes.append(f"(None if (x := get(n[{i}])) is None else c{i}(x))")
+    lines = [
+        "def read(data):",
+        "    d = load(data)",
+        "    if type(d) is not dict: return wrong(d)",
+        "    get = d.get",
+        "    n = spelling(d)",
+        f"    return [{', '.join(takes)}]" if takes else "    return []",
+    ]
+    exec("\n".join(lines), env)
+    deserializer: Deserializer = env["read"]
+    return deserializer
+
+
+def _column_reader(column: Column) -> Callable[[Any], Any]:
+    convert = reader(column.type)
+    return lambda value: _converted(convert, value, column.name)
+
+
+def _not_an_object(value: Any) -> None:
+    if value is None:
+        return
+    raise SerializationError(f"Expected a JSON object, got {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    return {str: "STRING", int: "NUMBER", float: "NUMBER", decimal.Decimal: "NUMBER", list: "ARRAY", dict: "OBJECT"}[
+        type(value)
+    ]
+
+
+def reader(sql_type: SqlType) -> Callable[[Any], Any]:
+    """The function that turns a parsed JSON value (not None) into a SQL value; ValueError where it cannot be."""
+    match sql_type:
+        case Array(item):
+            read_item = reader(item)
+            return lambda value: [None if v is None else read_item(v) for v in _expect(value, list, sql_type)]
+        case Map(_, value_type):
+            read_value = reader(value_type)
+            return lambda value: {
+                k: None if v is None else read_value(v) for k, v in _expect(value, dict, sql_type).items()
+            }
+        case Struct(fields):
+            return _struct_reader(sql_type, fields)
+        case Decimal(precision, scale):
+            quantum = decimal.Decimal(1).scaleb(-scale)
+            return lambda value: _decimal(value, quantum, precision, scale)
+        case _:
+            return _SCALAR_READERS[sql_type.base]
+
+
+def _struct_reader(sql_type: Struct, fields: tuple[tuple[str, SqlType], ...]) -> Callable[[Any], Any]:
+    readers = [(name, name.upper(), reader(t)) for name, t in fields]
+
+    def read(value: Any) -> dict[str, Any]:
+        given = _expect(value, dict, sql_type)
+        upper = {k.upper(): v for k, v in reversed(given.items())}
+        row = {}
+        for name, upper_name, read_field in readers:
+            field = given[name] if name in given else upper.get(upper_name)
+            row[name] = None if field is None else read_field(field)
+        return row
+
+    return read
+
+
+def _expect(value: Any, kind: type, sql_type: SqlType) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"cannot read {sql_type.base} from {_kind(value)}")
+    return value
+
+
+def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -> decimal.Decimal:
+    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal, str)):
+        raise ValueError(f"cannot read DECIMAL from {_kind(value)}")
+    exact = decimal.Decimal(repr(value) if isinstance(value, float) else value)
+    with decimal.localcontext() as context:
+        context.prec = 100
+        result = exact.quantize(quantum)
+        if result != exact:
+            raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
+        if len(result.as_tuple().digits) - scale > precision - scale and result != 0:
+            raise ValueError(f"Numeric field overflow: {value} does not fit DECIMAL({precision}, {scale})")
+    return result
+
+
+def _boolean(value: Any) -> bool:
+    return bool(_expect(value, bool, BOOLEAN))
+
+
+def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if type(value) is int:
+            return wrap(value)
+        if type(value) in (float, decimal.Decimal):
+            return wrap(int(value))
+        if type(value) is str:
+            return wrap(int(value.strip()))
+        raise ValueError(f"cannot read {name} from {_kind(value)}")
+
+    return read
+
+
+def _double(value: Any) -> float:
+    if type(value) in (float, int, str, decimal.Decimal):
+        return float(value)
+    raise ValueError(f"cannot read DOUBLE from {_kind(value)}")
+
+
+def _string(value: Any) -> str:
+    if type(value) is str:
+        return value
+    return _json_text(value)
+
+
+def _json_text(value: Any) -> str:
+    """Any JSON value as its compact text: what a STRING column shows of a number, an object or an array."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return double_to_string(value)
+    if isinstance(value, decimal.Decimal):
+        return decimal_to_string(value)
+    if isinstance(value, str):
+        return text_of_string(value)
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json_text, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{text_of_string(k)}:{_json_text(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not str:
+        raise ValueError(f"cannot read BYTES from {_kind(value)}")
+    return base64.b64decode(value, validate=True)
+
+
+_SCALAR_READERS: dict[str, Callable[[Any], Any]] = {
+    "BOOLEAN": _boolean,
+    "INTEGER": _integer(wrap_int, "INTEGER"),
+    "BIGINT": _integer(wrap_long, "BIGINT"),
+    "DATE": _integer(wrap_int, "DATE"),
+    "TIME": _integer(wrap_int, "TIME"),
+    "TIMESTAMP": _integer(wrap_long, "TIMESTAMP"),
+    "DOUBLE": _double,
+    "STRING": _string,
+    "BYTES": _bytes,
+}

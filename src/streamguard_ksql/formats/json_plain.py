@@ -1,0 +1,109 @@
+"""JSON objects whose columns are plain scalars, decoded and checked in C by msgspec.
+
+The decoder knows the field names that it has met so far, and takes only what needs no conversion. Whatever it refuses
+(another name, a value of another type, no JSON at all) is read the careful way, and learned from if its names were new.
+So what it takes is what the careful way would have given, in a third of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec.structs import astuple
+
+from streamguard_ksql.schema import Column
+from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
+
+_TYPES: dict[str, Any] = {
+    "STRING": str | None,
+    "DOUBLE": float | None,
+    "BOOLEAN": bool | None,
+    # What is beyond the range wraps, as in Java: the careful way does that.
+    "INTEGER": Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)] | None,
+    "BIGINT": Annotated[int, msgspec.Meta(ge=BIGINT_MIN, le=BIGINT_MAX)] | None,
+}
+"""The JSON values that are SQL values already, by SQL type."""
+MOST_LESSONS = 100
+"""How often a decoder is made anew; records whose names go on changing are read the careful way after that."""
+
+
+def are_plain(columns: Sequence[Column]) -> bool:
+    """Whether this way of reading is for these columns: a field must not be that of two."""
+    names = {c.name.upper() for c in columns}
+    return 1 < len(columns) == len(names) and all(c.type.base in _TYPES for c in columns)
+
+
+class PlainObjects:
+    """Reads JSON objects. `load` parses any JSON; `careful` makes the row of what was parsed."""
+
+    def __init__(
+        self, columns: Sequence[Column], load: Callable[[bytes], Any], careful: Callable[[Any], Sequence[Any] | None]
+    ) -> None:
+        self._columns = columns
+        self._load = load
+        self._careful = careful
+        self._known: set[str] = set()
+        """The field names of all records learned from, and those that each of them had."""
+        self._always: set[str] = set()
+        self._lessons = 0
+        self._decode: Callable[[bytes], Sequence[Any]] = self._nothing_learned
+
+    @staticmethod
+    def _nothing_learned(data: bytes) -> Sequence[Any]:
+        raise msgspec.DecodeError
+
+    def read(self, data: bytes) -> Sequence[Any] | None:
+        """The columns' values, None for a JSON null. Raises SerializationError where the record cannot be read."""
+        try:
+            return self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            parsed = self._load(data)
+            row = self._careful(parsed)
+            if type(parsed) is dict and self._lessons < MOST_LESSONS:
+                self._learn(set(parsed))
+            return row
+
+    def _learn(self, names: set[str]) -> None:
+        known, always = self._known | names, self._always & names if self._known else names
+        if known == self._known and always == self._always:
+            return
+        if not _is_clear(self._columns, known, always):
+            known = always = names
+        self._lessons += 1
+        clear = _is_clear(self._columns, known, always)
+        try:
+            self._decode = _decoder(self._columns, known, always) if clear else self._nothing_learned
+        except ValueError:
+            # A name that msgspec does not take, with a quotation mark or a line break in it: nothing is learned of it.
+            return
+        self._known, self._always = known, always
+
+
+def _is_clear(columns: Sequence[Column], known: set[str], always: set[str]) -> bool:
+    """Whether it is the same field for every record that fills a column: its own name, or the only one spelt like it."""
+    spellings: dict[str, int] = {}
+    for name in known:
+        spellings[name.upper()] = spellings.get(name.upper(), 0) + 1
+    return all(c.name in always or spellings.get(c.name.upper(), 0) <= 1 for c in columns)
+
+
+def _decoder(columns: Sequence[Column], known: set[str], always: set[str]) -> Callable[[bytes], Sequence[Any]]:
+    """What decodes a record with `known` fields at most, and `always` at least, to the columns' values."""
+    upper = {name.upper(): name for name in known}
+    fields: list[tuple[Any, ...]] = []
+    spelt: dict[str, str] = {}
+    for i, column in enumerate(columns):
+        field = column.name if column.name in known else upper.get(column.name.upper(), column.name)
+        spelt[f"c{i}"] = field
+        kind = _TYPES[column.type.base]
+        fields.append((f"c{i}", kind) if field in always else (f"c{i}", kind, None))
+    for i, name in enumerate(sorted(known - set(spelt.values()))):
+        spelt[f"x{i}"] = name
+        fields.append((f"x{i}", Any, None))
+    struct = msgspec.defstruct("Row", fields, rename=spelt, kw_only=True, forbid_unknown_fields=True, gc=False)
+    decode, count = msgspec.json.Decoder(struct).decode, len(columns)
+    if len(fields) == count:
+        return lambda data: astuple(decode(data))
+    return lambda data: astuple(decode(data))[:count]

@@ -1,0 +1,123 @@
+"""LATEST_BY_OFFSET and EARLIEST_BY_OFFSET, of one value or of N.
+
+Each kept value carries the number under which it came, so that two sessions that merge know which came first: the
+later session in time may well hold the earlier offset. The numbers begin with the clock, so that they go on growing
+after a restart, when states come back that were numbered before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.functions.registry import CallSite, aggregate
+from streamguard_ksql.types import BOOLEAN
+
+_SINGLE = "(val1 T) -> T"
+_SINGLE_NULLS = "(val1 T, ignoreNulls BOOLEAN) -> T"
+_MANY = "(val1 T, {n} INT) -> ARRAY<T>"
+_MANY_NULLS = "(val1 T, {n} INT, ignoreNulls BOOLEAN) -> ARRAY<T>"
+
+
+class _ByOffset:
+    """What both have in common: the running number, and the constant arguments."""
+
+    def __init__(self, site: CallSite) -> None:
+        constants = site.types[1:]
+        flag = len(constants) if constants and constants[-1] == BOOLEAN else None
+        self.ignore_nulls = site.literals.get(flag, True) if flag else True
+        self.limit: int = site.literals.get(1, 1) if constants and constants[0] != BOOLEAN else 1
+        if self.limit < 1:
+            raise KsqlError("the number of values to keep must be 1 or greater")
+        self.sequence = site.now_ms() << 20
+
+    def number(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+
+@aggregate("LATEST_BY_OFFSET", _SINGLE, description="The latest value, or the latest N, by offset.")
+@aggregate("LATEST_BY_OFFSET", _SINGLE_NULLS, constants=1)
+class Latest(_ByOffset):
+    """State: [number, value], None before the first."""
+
+    def initial(self) -> None:
+        return None
+
+    def add(self, state: Any, value: Any) -> Any:
+        if value is None and self.ignore_nulls:
+            return state
+        self.sequence = number = self.sequence + 1
+        return [number, value]
+
+    def merge(self, left: Any, right: Any) -> Any:
+        if left is None or right is None:
+            return right if left is None else left
+        return left if left[0] > right[0] else right
+
+    def result(self, state: Any) -> Any:
+        return None if state is None else state[1]
+
+
+@aggregate("LATEST_BY_OFFSET", _MANY.format(n="latestN"), constants=1)
+@aggregate("LATEST_BY_OFFSET", _MANY_NULLS.format(n="latestN"), constants=2)
+class LatestN(_ByOffset):
+    """State: up to N pairs [number, value], in the order in which they came."""
+
+    def initial(self) -> list[Any]:
+        return []
+
+    def add(self, state: list[Any], value: Any) -> list[Any]:
+        if value is not None or not self.ignore_nulls:
+            state.append([self.number(), value])
+            if len(state) > self.limit:
+                del state[0]
+        return state
+
+    def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
+        return sorted(left + right, key=lambda pair: pair[0])[-self.limit :]
+
+    def result(self, state: list[Any]) -> list[Any]:
+        return [value for _, value in state]
+
+
+@aggregate("EARLIEST_BY_OFFSET", _SINGLE, description="The earliest value, or the earliest N, by offset.")
+@aggregate("EARLIEST_BY_OFFSET", _SINGLE_NULLS, constants=1)
+class Earliest(_ByOffset):
+    """State: [number, value], None before the first."""
+
+    def initial(self) -> None:
+        return None
+
+    def add(self, state: Any, value: Any) -> Any:
+        if state is not None or (value is None and self.ignore_nulls):
+            return state
+        return [self.number(), value]
+
+    def merge(self, left: Any, right: Any) -> Any:
+        if left is None or right is None:
+            return right if left is None else left
+        return left if left[0] <= right[0] else right
+
+    def result(self, state: Any) -> Any:
+        return None if state is None else state[1]
+
+
+@aggregate("EARLIEST_BY_OFFSET", _MANY.format(n="earliestN"), constants=1)
+@aggregate("EARLIEST_BY_OFFSET", _MANY_NULLS.format(n="earliestN"), constants=2)
+class EarliestN(_ByOffset):
+    """State: up to N pairs [number, value], in the order in which they came."""
+
+    def initial(self) -> list[Any]:
+        return []
+
+    def add(self, state: list[Any], value: Any) -> list[Any]:
+        if len(state) < self.limit and (value is not None or not self.ignore_nulls):
+            state.append([self.number(), value])
+        return state
+
+    def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
+        return sorted(left + right, key=lambda pair: pair[0])[: self.limit]
+
+    def result(self, state: list[Any]) -> list[Any]:
+        return [value for _, value in state]

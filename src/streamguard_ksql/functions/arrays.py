@@ -1,0 +1,204 @@
+"""Functions of arrays. None of them changes the array that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.functions.registry import CallSite, scalar
+from streamguard_ksql.java import wrap_int
+from streamguard_ksql.text import renderer
+from streamguard_ksql.types import Array, Map, Struct
+
+ARRAY = "ARRAY"
+_TWO_ARRAYS = "(left ARRAY<T>, right ARRAY<T>) -> ARRAY<T>"
+List = list[Any]
+SERIES_LIMIT = 1_000_000
+"""More elements than this are no series that a record could carry, but enough to take all memory."""
+
+
+def _distinct(items: List) -> List:
+    """The different items in the order of their first occurrence; items may be lists and dicts."""
+    try:
+        return list(dict.fromkeys(items))
+    except TypeError:
+        found: List = []
+        for item in items:
+            if item not in found:
+                found.append(item)
+        return found
+
+
+@scalar("ARRAY_LENGTH", "(array ARRAY<T>) -> INT", category=ARRAY, description="The number of elements.")
+def array_length(array: List) -> int:
+    return len(array)
+
+
+@scalar(
+    "ARRAY_CONTAINS",
+    "(array ARRAY<T>, val T) -> BOOLEAN",
+    category=ARRAY,
+    nulls="pass",
+    description="Whether a value is among the elements.",
+)
+def array_contains(array: List | None, value: Any) -> bool:
+    return array is not None and value in array
+
+
+@scalar(
+    "ARRAY_CONCAT",
+    _TWO_ARRAYS,
+    category=ARRAY,
+    nulls="pass",
+    description="The elements of both, one after the other; a NULL array is left out.",
+)
+def array_concat(left: List | None, right: List | None) -> List | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
+
+
+@scalar(
+    "ARRAY_DISTINCT", "(input ARRAY<T>) -> ARRAY<T>", category=ARRAY, description="The different elements, NULL too."
+)
+def array_distinct(array: List) -> List:
+    return _distinct(array)
+
+
+@scalar(
+    "ARRAY_EXCEPT",
+    _TWO_ARRAYS,
+    category=ARRAY,
+    description="The different elements of the first that the second does not have.",
+)
+def array_except(left: List, right: List) -> List:
+    return [item for item in _distinct(left) if item not in right]
+
+
+@scalar("ARRAY_INTERSECT", _TWO_ARRAYS, category=ARRAY, description="The different elements that both have.")
+def array_intersect(left: List, right: List) -> List:
+    return [item for item in _distinct(left) if item in right]
+
+
+@scalar("ARRAY_UNION", _TWO_ARRAYS, category=ARRAY, description="The different elements of both.")
+def array_union(left: List, right: List) -> List:
+    return _distinct(left + right)
+
+
+@scalar(
+    "ARRAY_REMOVE",
+    "(array ARRAY<T>, victim T) -> ARRAY<T>",
+    category=ARRAY,
+    nulls="pass",
+    description="The elements that are not equal to a value.",
+)
+def array_remove(array: List | None, victim: Any) -> List | None:
+    return None if array is None else [item for item in array if item != victim]
+
+
+def _primitive_items(site: CallSite, name: str) -> None:
+    source = site.types[0]
+    if isinstance(source, Array) and isinstance(source.item, Array | Map | Struct):
+        raise KsqlError(f"{name} takes an ARRAY of primitive elements, not of {source.item.base}")
+
+
+def _extreme(name: str, pick: Callable[..., Any]) -> Callable[[CallSite], Callable[[List], Any]]:
+    def bind(site: CallSite) -> Callable[[List], Any]:
+        _primitive_items(site, name)
+        return lambda array: pick((item for item in array if item is not None), default=None)
+
+    return bind
+
+
+_MEMBER = "(input ARRAY<T>) -> T"
+scalar("ARRAY_MAX", _MEMBER, category=ARRAY, bind=True, description="The largest element.")(_extreme("ARRAY_MAX", max))
+scalar("ARRAY_MIN", _MEMBER, category=ARRAY, bind=True, description="The smallest element.")(_extreme("ARRAY_MIN", min))
+
+
+@scalar(
+    "ARRAY_SORT",
+    "(input ARRAY<T>) -> ARRAY<T>",
+    "(input ARRAY<T>, direction VARCHAR) -> ARRAY<T>",
+    category=ARRAY,
+    bind=True,
+    description="The elements in ascending (ASC) or descending (DESC) order, NULLs last.",
+)
+def bind_sort(site: CallSite) -> Callable[..., List | None]:
+    _primitive_items(site, "ARRAY_SORT")
+    return _sort
+
+
+def _sort(array: List, direction: str = "ASC") -> List | None:
+    word = direction.upper()
+    if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
+        return None
+    present = sorted((item for item in array if item is not None), reverse=word.startswith("DESC"))
+    return present + [None] * (len(array) - len(present))
+
+
+@scalar(
+    "ARRAY_JOIN",
+    "(array ARRAY<T>) -> VARCHAR",
+    "(array ARRAY<T>, delimiter VARCHAR) -> VARCHAR",
+    category=ARRAY,
+    nulls="pass",
+    bind=True,
+    description="The elements as one string, with commas or another delimiter between them.",
+)
+def bind_join(site: CallSite) -> Callable[..., str | None]:
+    """NULL elements read `null`; elements have to be primitive."""
+    _primitive_items(site, "ARRAY_JOIN")
+    source = site.types[0]
+    render = renderer(source.item) if isinstance(source, Array) else str
+
+    def join(array: List | None, delimiter: str | None = ",") -> str | None:
+        return None if array is None else (delimiter or "").join(map(render, array))
+
+    return join
+
+
+@scalar(
+    "SLICE",
+    "(in ARRAY<T>, from INT, to INT) -> ARRAY<T>",
+    category=ARRAY,
+    nulls="pass",
+    description="The elements from one place to another, both included, counted from 1.",
+)
+def slice_array(array: List | None, first: int | None, last: int | None) -> List | None:
+    """A missing place is the end of the array on its side; places out of order give no answer."""
+    if array is None:
+        return None
+    start = 0 if first is None else first - 1
+    stop = len(array) if last is None else last
+    if start < 0 or stop > len(array) or start > stop:
+        return None
+    return array[start:stop]
+
+
+def _series(start: int, end: int, step: int) -> List:
+    if step == 0:
+        raise EvaluationError("GENERATE_SERIES step cannot be zero")
+    if abs(end - start) // abs(step) >= SERIES_LIMIT:
+        raise EvaluationError(f"GENERATE_SERIES gives at most {SERIES_LIMIT} elements")
+    return list(range(start, end + (1 if step > 0 else -1), step))
+
+
+@scalar(
+    "GENERATE_SERIES",
+    "(start INT, end INT) -> ARRAY<INT>",
+    "(start BIGINT, end BIGINT) -> ARRAY<BIGINT>",
+    category=ARRAY,
+    description="The whole numbers from one to another, both included, by a step.",
+)
+def series(start: int, end: int) -> List:
+    """Downwards if the end is smaller."""
+    return _series(start, end, 1 if end >= start else -1)
+
+
+@scalar("GENERATE_SERIES", "(start INT, end INT, step INT) -> ARRAY<INT>", category=ARRAY)
+@scalar("GENERATE_SERIES", "(start BIGINT, end BIGINT, step INT) -> ARRAY<BIGINT>", category=ARRAY)
+def series_by(start: int, end: int, step: int) -> List:
+    if (end - start) * wrap_int(step) < 0:
+        raise EvaluationError(f"GENERATE_SERIES step has the wrong sign: from {start} to {end} by {step}")
+    return _series(start, end, step)

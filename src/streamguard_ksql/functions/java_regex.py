@@ -1,0 +1,252 @@
+"""Java's regular expressions, rewritten for Python's `re`.
+
+Rewritten: named groups, classes with unions and intersections, `\\p{..}`, quoting with \\Q..\\E, flags in the middle,
+the dot (which in Java stops at more than `\\n`). Possessive quantifiers and atomic groups need Python 3.11; before,
+they are read as greedy ones, which match the same wherever a match without giving back exists.
+
+Source: the Java SE API documentation of java.util.regex.Pattern.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import ClassVar
+
+from streamguard_ksql.errors import EvaluationError
+
+_POSIX = {
+    "Lower": "a-z",
+    "Upper": "A-Z",
+    "ASCII": r"\x00-\x7F",
+    "Alpha": "a-zA-Z",
+    "Digit": "0-9",
+    "Alnum": "a-zA-Z0-9",
+    "Punct": r"!-/:-@\[-`{-~",
+    "Graph": "!-~",
+    "Print": " -~",
+    "Blank": r" \t",
+    "Cntrl": r"\x00-\x1F\x7F",
+    "XDigit": "0-9a-fA-F",
+    "Space": r" \t\n\x0B\f\r",
+}
+_HORIZONTAL = r" \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000"
+_DOT = r"[^\n\r\u0085\u2028\u2029]"
+_NATIVE_POSSESSIVE = sys.version_info >= (3, 11)
+
+
+@lru_cache(maxsize=512)
+def compile_java(pattern: str) -> re.Pattern[str]:
+    """The pattern for Python, compiled once; EvaluationError for one that cannot be read."""
+    try:
+        return re.compile(_Rewriter(pattern).run(), re.ASCII)
+    except (re.error, ValueError, IndexError, OverflowError) as error:
+        raise EvaluationError(f"not a regular expression: {pattern!r} ({error})") from None
+
+
+@lru_cache(maxsize=64)
+def _category(name: str) -> str:
+    """The characters of a Unicode category of the basic plane, as the inside of a class."""
+    ranges: list[list[int]] = []
+    for code in range(0x10000):
+        if unicodedata.category(chr(code)).startswith(name):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    if not ranges:
+        raise ValueError(f"unknown property {name}")
+    return "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges)
+
+
+class _Rewriter:
+    """Goes once through a Java pattern and writes the Python one."""
+
+    def __init__(self, pattern: str) -> None:
+        self._text = pattern
+        self._at = 0
+        self._out: list[str] = []
+        self._open: list[int] = [0]
+        self._dot_all = bool(re.search(r"\(\?[a-zA-Z]*s", pattern))
+
+    def run(self) -> str:
+        while self._at < len(self._text):
+            letter = self._text[self._at]
+            step = self._steps.get(letter)
+            if step is None:
+                self._out.append(letter)
+                self._at += 1
+            else:
+                step(self)
+        return "".join(self._out) + ")" * self._open.pop()
+
+    def _dot(self) -> None:
+        self._out.append("." if self._dot_all else _DOT)
+        self._at += 1
+
+    def _quantifier_end(self) -> None:
+        """After `*`, `+`, `?` or `}` a plus makes the quantifier possessive."""
+        self._out.append(self._text[self._at])
+        self._at += 1
+        if self._text[self._at : self._at + 1] == "+":
+            self._out.append("+" if _NATIVE_POSSESSIVE else "")
+            self._at += 1
+
+    def _group(self) -> None:
+        rest = self._text[self._at :]
+        flags = re.match(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])", rest)
+        if flags:
+            self._flags(flags)
+            return
+        self._open.append(0)
+        named = re.match(r"\(\?<([a-zA-Z]\w*)>", rest)
+        if named:
+            self._out.append(f"(?P<{named.group(1)}>")
+            self._at += named.end()
+        elif rest.startswith("(?>") and not _NATIVE_POSSESSIVE:
+            self._out.append("(?:")
+            self._at += 3
+        else:
+            start = re.match(r"\((?:\?(?:[=!>]|<[=!]))?", rest)
+            assert start is not None
+            self._out.append(start.group())
+            self._at += start.end()
+
+    def _flags(self, match: re.Match[str]) -> None:
+        """`(?i)` holds to the end of the group it stands in: it becomes a group of its own."""
+        on = "".join(flag for flag in match.group(1) if flag in "imsx")
+        off = "".join(flag for flag in match.group(2) or "" if flag in "imsx")
+        self._out.append(f"(?{on}{'-' + off if off else ''}:")
+        self._at += match.end()
+        if match.group(3) == ":":
+            self._open.append(0)
+        else:
+            self._open[-1] += 1
+
+    def _close(self) -> None:
+        if len(self._open) < 2:
+            raise ValueError("unmatched )")
+        self._out.append(")" * (self._open.pop() + 1))
+        self._at += 1
+
+    def _escape(self) -> None:
+        text, inside = self._read_escape()
+        self._out.append(f"[{text}]" if inside else text)
+
+    def _read_escape(self) -> tuple[str, bool]:
+        """One escape, and whether it is the inside of a class."""
+        rest = self._text[self._at :]
+        quoted = re.match(r"\\Q(.*?)(?:\\E|\Z)", rest, re.DOTALL)
+        if quoted:
+            self._at += quoted.end()
+            return re.escape(quoted.group(1)), False
+        named = re.match(r"\\([pP])(?:\{(\^?)(?:Is|java)?(\w+)\}|([A-Z]))", rest)
+        if named:
+            self._at += named.end()
+            members = _POSIX.get(named.group(3) or "") or _category(named.group(3) or named.group(4))
+            return ("^" if named.group(1) == "P" else "") + members, True
+        reference = re.match(r"\\k<(\w+)>", rest)
+        if reference:
+            self._at += reference.end()
+            return f"(?P={reference.group(1)})", False
+        code = re.match(r"\\x\{([0-9a-fA-F]+)\}|\\0([0-7]{1,3})|\\c(.)", rest)
+        if code:
+            self._at += code.end()
+            return re.escape(chr(_code_point(code))), False
+        self._at += 2
+        letter = rest[1]
+        simple = {"h": _HORIZONTAL, "H": f"^{_HORIZONTAL}"}.get(letter)
+        if simple:
+            return simple, True
+        return _SIMPLE_ESCAPES.get(letter, f"\\{letter}"), False
+
+    def _class(self) -> None:
+        self._at += 1
+        self._out.append(self._read_class())
+
+    def _read_class(self) -> str:
+        """A class up to its closing bracket; `[a[b]]` is a union, `[a&&[b]]` an intersection."""
+        negated = self._text[self._at : self._at + 1] == "^"
+        self._at += negated
+        parts = [""]
+        union: list[list[str]] = [[]]
+        first = True
+        while True:
+            letter = self._text[self._at]
+            if letter == "]" and not first:
+                self._at += 1
+                break
+            first = False
+            if self._text.startswith("&&", self._at):
+                self._at += 2
+                parts.append("")
+                union.append([])
+            elif letter == "[":
+                self._at += 1
+                union[-1].append(self._read_class())
+            elif letter == "\\":
+                text, inside = self._read_escape()
+                if inside and text.startswith("^"):
+                    union[-1].append(f"[{text}]")
+                else:
+                    parts[-1] += text
+            else:
+                parts[-1] += f"\\{letter}" if letter in "[&~|" else letter
+                self._at += 1
+        return _combined(parts, union, negated)
+
+    _steps: ClassVar[dict[str, Callable[[_Rewriter], None]]] = {
+        ".": _dot,
+        "*": _quantifier_end,
+        "+": _quantifier_end,
+        "?": _quantifier_end,
+        "}": _quantifier_end,
+        "(": _group,
+        ")": _close,
+        "[": _class,
+        "\\": _escape,
+    }
+
+
+_SIMPLE_ESCAPES = {"z": r"\Z", "Z": r"(?=\n?\Z)", "e": r"\x1b", "R": r"(?:\r\n|[\n\x0B\f\r\u0085\u2028\u2029])"}
+
+
+def _code_point(match: re.Match[str]) -> int:
+    if match.group(1):
+        return int(match.group(1), 16)
+    return int(match.group(2), 8) if match.group(2) else ord(match.group(3)) ^ 64
+
+
+def _combined(parts: list[str], union: list[list[str]], negated: bool) -> str:
+    """One class, or where that does not do a group of one character with look-aheads."""
+    if len(parts) == 1 and not union[0]:
+        return f"[{'^' if negated else ''}{parts[0]}]"
+    alternatives = [
+        "(?:" + "|".join([f"[{part}]"] * bool(part) + extra) + ")" for part, extra in zip(parts, union, strict=True)
+    ]
+    if negated:
+        return f"(?!{''.join(f'(?={a})' for a in alternatives)})[\\s\\S]"
+    return "(?:" + "".join(f"(?={a})" for a in alternatives[:-1]) + alternatives[-1] + ")"
+
+
+def replacement(text: str) -> Callable[[re.Match[str]], str]:
+    """Java's replacement text (`$1`, `${name}`, `\\$`) as a function of the match."""
+    parts: list[str | int | tuple[str]] = []
+    for escaped, name, group, plain in re.findall(r"\\(.)|\$\{(\w+)\}|\$(\d)|([^\\$]+|.)", text, re.DOTALL):
+        if plain in ("$", "\\"):
+            raise EvaluationError(f"Illegal group reference: {text}")
+        parts.append(int(group) if group else (name,) if name else escaped or plain)
+
+    def expand(match: re.Match[str]) -> str:
+        pieces = []
+        for part in parts:
+            if isinstance(part, str):
+                pieces.append(part)
+            else:
+                pieces.append(match.group(part if isinstance(part, int) else part[0]) or "")
+        return "".join(pieces)
+
+    return expand

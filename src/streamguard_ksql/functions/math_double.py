@@ -1,0 +1,164 @@
+"""Powers, logarithms, trigonometry and distances, as Java's Math has them: NaN and infinities, never an error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from streamguard_ksql.errors import EvaluationError
+from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.java import divide_doubles
+
+MATH = "MATHEMATICAL"
+EARTH_RADIUS_KM = 6371.0
+EARTH_RADIUS_MILES = 3959.0
+
+
+def total(function: Callable[[float], float]) -> Callable[[float], float]:
+    """A function of Python's math, NaN where it knows no answer and an infinity where the answer is too large."""
+
+    def run(value: float) -> float:
+        try:
+            return function(float(value))
+        except ValueError:
+            return math.nan
+        except OverflowError:
+            return math.inf
+
+    return run
+
+
+def _register(name: str, description: str, function: Callable[[float], float], argument: str = "value") -> None:
+    signatures = (f"({argument} {word}) -> DOUBLE" for word in ("DOUBLE", "INT", "BIGINT"))
+    scalar(name, *signatures, category=MATH, description=description)(total(function))
+
+
+def _sinh(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) > 711 else math.sinh(value)
+
+
+def _cotangent(value: float) -> float:
+    return divide_doubles(1.0, math.tan(value))
+
+
+def _cube_root(value: float) -> float:
+    """By Newton's method from a near value: the power 1/3 alone is off in the last digits."""
+    if not math.isfinite(value) or value == 0:
+        return value
+    root = math.copysign(abs(value) ** (1 / 3), value)
+    for _ in range(2):
+        root -= (root - value / (root * root)) / 3
+    return root
+
+
+def _degrees(radians: float) -> float:
+    return radians * 180 / math.pi
+
+
+def _radians(degrees: float) -> float:
+    """In this order of operations the recorded distances come out to the last digit."""
+    return degrees / 180 * math.pi
+
+
+def _logarithm(value: float) -> float:
+    return -math.inf if value == 0 else math.log(value)
+
+
+def _logarithm_10(value: float) -> float:
+    return -math.inf if value == 0 else math.log10(value)
+
+
+_register("ACOS", "The inverse cosine, in radians; NaN outside of -1 to 1.", math.acos)
+_register("ASIN", "The inverse sine, in radians; NaN outside of -1 to 1.", math.asin)
+_register("ATAN", "The inverse tangent, in radians.", math.atan)
+_register("CBRT", "The cube root.", _cube_root)
+_register("COS", "The cosine of an angle in radians.", math.cos)
+_register("COSH", "The hyperbolic cosine.", math.cosh)
+_register("COT", "The cotangent of an angle in radians.", _cotangent)
+_register("DEGREES", "An angle in radians as degrees.", _degrees)
+_register("EXP", "e to the power of the number.", math.exp, "exponent")
+_register("LN", "The natural logarithm.", _logarithm)
+_register("RADIANS", "An angle in degrees as radians.", _radians)
+_register("SIN", "The sine of an angle in radians.", math.sin)
+_register("SINH", "The hyperbolic sine.", _sinh)
+_register("SQRT", "The square root; NaN of a negative number.", math.sqrt)
+_register("TAN", "The tangent of an angle in radians.", math.tan)
+_register("TANH", "The hyperbolic tangent.", math.tanh)
+_register("LOG", "The logarithm to the base 10, or to the base given first.", _logarithm_10)
+
+
+@scalar(
+    "LOG",
+    "(base INT, value INT) -> DOUBLE",
+    "(base BIGINT, value BIGINT) -> DOUBLE",
+    "(base DOUBLE, value DOUBLE) -> DOUBLE",
+    category=MATH,
+)
+def logarithm_to_base(base: float, value: float) -> float:
+    if base <= 0 or base == 1 or value < 0:
+        return math.nan
+    return -math.inf if value == 0 else math.log(value) / math.log(base)
+
+
+@scalar(
+    "POWER",
+    "(base DOUBLE, exponent DOUBLE) -> DOUBLE",
+    "(base BIGINT, exponent BIGINT) -> DOUBLE",
+    "(base INT, exponent INT) -> DOUBLE",
+    category=MATH,
+    description="The base to the power of the exponent.",
+)
+def power(base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return -math.inf if base < 0 and exponent % 2 == 1 else math.inf
+    except ValueError:
+        if base == 0:
+            return math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
+        return math.nan
+
+
+@scalar(
+    "ATAN2",
+    "(y DOUBLE, x DOUBLE) -> DOUBLE",
+    "(y BIGINT, x BIGINT) -> DOUBLE",
+    "(y INT, x INT) -> DOUBLE",
+    category=MATH,
+    description="The angle, in radians, between the x axis and the line to the point (x, y).",
+)
+def angle(y: float, x: float) -> float:
+    return math.atan2(y, x)
+
+
+@scalar("PI", "() -> DOUBLE", category=MATH, description="The number pi.")
+def pi() -> float:
+    return math.pi
+
+
+def _radius(units: str) -> float:
+    word = units.upper()
+    if word.startswith(("KM", "KILOM")):
+        return EARTH_RADIUS_KM
+    if word.startswith("MI"):
+        return EARTH_RADIUS_MILES
+    raise EvaluationError(f"GEO_DISTANCE knows the units 'km' and 'miles', not '{units}'")
+
+
+@scalar(
+    "GEO_DISTANCE",
+    "(lat1 DOUBLE, lon1 DOUBLE, lat2 DOUBLE, lon2 DOUBLE, units VARCHAR) -> DOUBLE",
+    "(lat1 DOUBLE, lon1 DOUBLE, lat2 DOUBLE, lon2 DOUBLE) -> DOUBLE",
+    category="OTHER",
+    description="The great-circle distance between two points in decimal degrees, in kilometres or miles.",
+)
+def geo_distance(lat1: float, lon1: float, lat2: float, lon2: float, units: str = "KM") -> float:
+    """The haversine formula; EvaluationError for a latitude beyond 90 or a longitude beyond 180 degrees."""
+    if abs(lat1) > 90 or abs(lat2) > 90:
+        raise EvaluationError(f"valid latitudes are from -90 to 90 degrees: {lat1}, {lat2}")
+    if abs(lon1) > 180 or abs(lon2) > 180:
+        raise EvaluationError(f"valid longitudes are from -180 to 180 degrees: {lon1}, {lon2}")
+    half_lat = math.sin(_radians(lat2 - lat1) / 2)
+    half_lon = math.sin(_radians(lon2 - lon1) / 2)
+    square = half_lat * half_lat + half_lon * half_lon * math.cos(_radians(lat1)) * math.cos(_radians(lat2))
+    return _radius(units) * 2 * math.asin(min(1.0, math.sqrt(square)))

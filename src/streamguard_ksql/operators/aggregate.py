@@ -1,0 +1,358 @@
+"""GROUP BY: folds over all rows of a group, over its time windows, or over its sessions.
+
+Time is that of the events, never the clock's. Each partition has its own stream time, the greatest time seen in it; a
+window is closed once stream time has passed its end and its grace, and what comes later for it is left out and counted.
+
+Source: docs/concepts/time-and-windows-in-ksqldb-queries.md; Kafka Streams' documentation of windowing and grace.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.operators.base import Operator, Receive, Runtime
+from streamguard_ksql.operators.folding import FIRST_STATE, Folder, Grouping
+from streamguard_ksql.operators.record import Record
+from streamguard_ksql.operators.state import Store, WindowStore
+from streamguard_ksql.plan import AggregateNode, grace_ms
+
+PartitionOf = Callable[[tuple[Any, ...]], int] | None
+"""The partition of a group where GROUP BY changes the key; None where groups stay in the partition of their rows."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an aggregation is made for. `with_old`: whoever receives its changes wants to know the values before."""
+
+    node: AggregateNode
+    runtime: Runtime
+    emit: Receive
+    partition_of: PartitionOf
+    having: ast.Expression | None
+    with_old: bool = False
+
+
+class Aggregation(Operator, ABC):
+    """The base of all aggregations over streams; HAVING is part of it.
+
+    A group that HAVING does not let pass is no row of the table: one that passed and no longer does becomes a tombstone.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.emit)
+        self.runtime = task.runtime
+        self.folder = Folder(task.node, task.runtime, task.having)
+        self.grouping = Grouping(task.node, task.runtime)
+        self.partition_of = task.partition_of
+        self.filters = task.having is not None
+        self.with_old = task.with_old
+
+    def receive(self, partition: int, records: list[Record]) -> None:
+        key_of = self.grouping.key
+        keyed = [(key, r) for r in records if (key := key_of(r.value)) is not None]
+        batches: dict[int, list[tuple[tuple[Any, ...], Record]]] = {}
+        if self.partition_of is None:
+            batches[partition] = keyed
+        else:
+            for key, r in keyed:
+                batches.setdefault(self.partition_of(key), []).append((key, r))
+        for target, batch in batches.items():
+            results = self.fold(target, batch)
+            if results:
+                self.emit(target, results)
+
+    @abstractmethod
+    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        """Fold the rows of a partition, in order; the changes of the table that came of it."""
+
+
+class GroupAggregation(Aggregation):
+    """Over all rows of a group. Entries: key, to [time, key or None (see `keyed_entries`), states...]."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.store = task.runtime.stores.add(Store("Aggregate"))
+
+    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        folder, identity = self.folder, self.grouping.identity
+        table, dirty = self.store.table(partition), self.store.dirty(partition)
+        results = []
+        for key, r in batch:
+            name = identity(key)
+            entry = table.get(name)
+            old, was_there = None, False
+            if entry is None:
+                entry = table[name] = folder.entry(r.time, key if key is not name else None)
+            elif self.with_old:
+                old = folder.change(key, entry)
+                was_there = old is not None
+            elif self.filters:
+                was_there = folder.passes(key, entry)
+            folder.add(entry, r.value)  # type: ignore[arg-type]
+            if r.time > entry[0]:
+                entry[0] = r.time
+            dirty.add(name)
+            row = folder.change(key, entry)
+            if row is not None or was_there:
+                results.append(Record(key, row, entry[0], None, r.headers, old))
+        return results
+
+
+class TableAggregation(Operator):
+    """Over the rows of a table: a change takes the old row out of its group and puts the new one into its own."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.emit)
+        self.folder = Folder(task.node, task.runtime, task.having)
+        self.grouping = Grouping(task.node, task.runtime)
+        self.partition_of = task.partition_of
+        self.store = task.runtime.stores.add(Store("Aggregate"))
+
+    def receive(self, partition: int, records: list[Record]) -> None:
+        assert self.folder.undo is not None
+        for r in records:
+            for row, fold in ((r.old, self.folder.undo), (r.value, self.folder.add)):
+                key = self.grouping.key(row)
+                if key is not None:
+                    target = partition if self.partition_of is None else self.partition_of(key)
+                    change = self._change(target, key, row, r, fold)
+                    if change is not None:
+                        self.emit(target, [change])
+
+    def _change(
+        self, partition: int, key: tuple[Any, ...], row: Any, r: Record, fold: Callable[[list[Any], Any], None]
+    ) -> Record | None:
+        name = self.grouping.identity(key)
+        entry = self.store.get(partition, name)
+        old = None if entry is None else self.folder.change(key, entry)
+        if entry is None:
+            entry = self.folder.entry(r.time, key if key is not name else None)
+        fold(entry, row)
+        entry[0] = max(entry[0], r.time)
+        self.store.put(partition, name, entry)
+        new = self.folder.change(key, entry)
+        return None if new is None and old is None else Record(key, new, entry[0], None, r.headers, old)
+
+
+def keyed_entries(items: Iterable[tuple[Any, list[Any]]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
+    """Groups as (key, entry). An entry holds its key only where what it is filed under is not the key itself."""
+    for name, entry in items:
+        yield (name if entry[1] is None else tuple(entry[1])), entry
+
+
+class StreamTime:
+    """The greatest event time seen per partition; survives restarts with the state it governs."""
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self.store = runtime.stores.numbered(Store(name))
+
+    def get(self, partition: int) -> int:
+        found: int = self.store.table(partition).get((), -1)
+        return found
+
+    def set(self, partition: int, time: int) -> None:
+        self.store.put(partition, (), time)
+
+
+class WindowAggregation(Aggregation):
+    """Over tumbling or hopping windows. Entries: (window start, key), to [time, key or None, states...]."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        node, runtime = task.node, task.runtime
+        window = node.window_spec
+        assert window is not None
+        self.size = window.size.ms
+        self.advance = window.advance.ms if window.advance else self.size
+        self.grace = grace_ms(window)
+        self.retention = max(window.retention.ms if window.retention else 0, self.size + self.grace)
+        self.final = node.final
+        self.store = WindowStore("Aggregate")
+        runtime.stores.add(self.store)
+        self.stream_time = StreamTime(runtime, "Aggregate.time")
+        self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
+
+    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        changed, size, advance, grace = self.store.changed(partition), self.size, self.advance, self.grace
+        identity, one = self.grouping.identity, self._fold_one
+        table = self.store.table(partition)
+        before = now = self.stream_time.get(partition)
+        results: list[Record] = []
+        current = None
+        for key, r in batch:
+            time = r.time
+            if time > now:
+                now = time
+            name = identity(key)
+            start = max(0, time - size + advance) // advance * advance
+            while start <= time:
+                if start + size <= now - grace:
+                    self._late(key, r, start)
+                else:
+                    if start != current:
+                        # Events that follow each other mostly fall into the same window.
+                        entries, names, current = table.setdefault(start, {}), changed[start], start
+                    names.add(name)
+                    change = one(entries, name, key, r, start)
+                    if change is not None:
+                        results.append(change)
+                start += advance
+        if now > before:
+            self.stream_time.set(partition, now)
+            if self.final:
+                results = self._finished(partition, now - grace)
+            self.store.drop_before(partition, now - self.retention)
+        return results
+
+    def _fold_one(
+        self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
+    ) -> Record | None:
+        """Fold a row into one window; the change of the table, None if there is none to tell."""
+        folder, end = self.folder, start + self.size
+        entry = entries.get(name)
+        old, was_there = None, False
+        if entry is None:
+            entry = entries[name] = folder.entry(r.time, key if key is not name else None)
+        elif self.with_old:
+            old = folder.change(key, entry, start, end)
+            was_there = old is not None
+        elif self.filters:
+            was_there = folder.passes(key, entry, start, end)
+        folder.add(entry, r.value)  # type: ignore[arg-type]
+        if r.time > entry[0]:
+            entry[0] = r.time
+        if self.final:
+            return None
+        row = folder.change(key, entry, start, end)
+        if row is None and not was_there:
+            return None
+        return Record(key, row, entry[0], (start, end), r.headers, old)
+
+    def _late(self, key: tuple[Any, ...], record: Record, start: int) -> None:
+        self.runtime.row_error(
+            "Aggregate", f"Skipping record for expired window [{start}, {start + self.size}): key {key}", record.value
+        )
+
+    def _finished(self, partition: int, closed: int) -> list[Record]:
+        """EMIT FINAL: the results of the windows that have closed since the last look, oldest first."""
+        assert self.emitted is not None
+        last = self.emitted.get(partition)
+        self.emitted.set(partition, max(last, closed))
+        results = []
+        table = self.store.table(partition)
+        oldest = max(table, default=0) - self.retention
+        for start in sorted(s for s in table if last < s + self.size <= closed):
+            if start < oldest:
+                # Kafka Streams' store has let go of it by now: the cluster would not tell this window either.
+                self.runtime.row_error(
+                    "Aggregate", f"Window {start} expired before its final result was told", len(table[start])
+                )
+                continue
+            bounds = (start, start + self.size)
+            entries = keyed_entries(table[start].items())
+            for key, entry in sorted(entries, key=lambda found: self.grouping.bytes_of(found[0]) or b""):
+                row = self.folder.change(key, entry, *bounds)
+                if row is not None:
+                    results.append(Record(key, row, entry[0], bounds))
+        return results
+
+
+class SessionAggregation(Aggregation):
+    """Over sessions: runs of rows of a group no further apart than the gap. Entries: key, to its list of sessions.
+
+    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then told anew. It is closed
+    once stream time has passed its end by the gap, within which it may still grow, and the grace.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        node, runtime = task.node, task.runtime
+        window = node.window_spec
+        assert window is not None
+        self.gap = window.size.ms
+        self.grace = grace_ms(window)
+        self.retention = max(window.retention.ms if window.retention else 0, self.gap + self.grace)
+        self.final = node.final
+        self.store = runtime.stores.add(Store("Aggregate"))
+        self.stream_time = StreamTime(runtime, "Aggregate.time")
+        self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
+        self._swept: dict[int, int] = {}
+
+    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        before = now = self.stream_time.get(partition)
+        results: list[Record] = []
+        for key, r in batch:
+            now = max(now, r.time)
+            changes = self._fold_one(partition, key, r, now - self.gap - self.grace)
+            if not self.final:
+                results += changes
+        if now > before:
+            self.stream_time.set(partition, now)
+            if self.final:
+                results = self._finished(partition, now - self.gap - self.grace)
+            self._forget(partition, now)
+        return results
+
+    def _fold_one(self, partition: int, key: tuple[Any, ...], r: Record, closed: int) -> list[Record]:
+        name = self.grouping.identity(key)
+        sessions = (self.store.get(partition, name) or [key, []])[1]
+        met = [s for s in sessions if s[1] >= r.time - self.gap and s[0] <= r.time + self.gap]
+        start = min([r.time, *(s[0] for s in met)])
+        end = max([r.time, *(s[1] for s in met)])
+        if end < closed:
+            self.runtime.row_error(
+                "Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value
+            )
+            return []
+        states = self.folder.initial()
+        for session in met:
+            states = self.folder.merge(states, session[FIRST_STATE:])
+        withdrawn = [] if (start, end) == (r.time, r.time) else [self._withdrawn(key, s) for s in met]
+        merged = [start, end, *states]
+        self.folder.add(merged, r.value)  # type: ignore[arg-type]
+        kept = [s for s in sessions if s not in met]
+        kept.append(merged)
+        kept.sort(key=lambda s: s[0])
+        self.store.put(partition, name, [key, kept])
+        row = self.folder.change(key, merged, start, end)
+        told = [] if row is None else [Record(key, row, end, (start, end), r.headers)]
+        return [*(w for w in withdrawn if w is not None), *told]
+
+    def _withdrawn(self, key: tuple[Any, ...], session: list[Any]) -> Record | None:
+        start, end = session[:FIRST_STATE]
+        old = self.folder.change(key, session, start, end)
+        return None if old is None else Record(key, None, end, (start, end), (), old)
+
+    def _finished(self, partition: int, closed: int) -> list[Record]:
+        """EMIT FINAL: the sessions that have closed since the last look, oldest first."""
+        assert self.emitted is not None
+        last = self.emitted.get(partition)
+        self.emitted.set(partition, max(last, closed))
+        done = [
+            (s[1], key, s)
+            for key, sessions in self.store.table(partition).values()
+            for s in sessions
+            if last <= s[1] < closed
+        ]
+        done.sort(key=lambda d: (d[0], d[2][0], self.grouping.bytes_of(d[1]) or b""))
+        results = []
+        for _, key, s in done:
+            row = self.folder.change(key, s, s[0], s[1])
+            if row is not None:
+                results.append(Record(key, row, s[1], (s[0], s[1])))
+        return results
+
+    def _forget(self, partition: int, now: int) -> None:
+        """Drop the sessions that are past their retention; swept once per gap, since it looks at every key."""
+        if now - self._swept.get(partition, 0) < max(self.gap, 1000):
+            return
+        self._swept[partition] = now
+        limit = now - self.retention
+        for name, (key, sessions) in list(self.store.table(partition).items()):
+            kept = [s for s in sessions if s[1] >= limit]
+            if len(kept) < len(sessions):
+                self.store.put(partition, name, [key, kept] if kept else None)

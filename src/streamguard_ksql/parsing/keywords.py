@@ -1,0 +1,88 @@
+"""Which words are reserved, and what a word that is not means where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from streamguard_ksql.parsing.lexer import NAME, SYMBOL, TEXT, WORD, Token
+
+_RESERVED = """
+    ALTER AND AS BETWEEN BY CASE CAST CREATE DELETE DESCRIBE DISTINCT DROP ELSE END EXISTS FALSE FROM FULL GROUP HAVING
+    IN INNER INSERT INTO IS JOIN LEFT LIKE LIMIT NOT NULL ON OR OUTER PRINT RIGHT SELECT STREAM TABLE TERMINATE THEN
+    TRUE UNSET VALUES WHEN WHERE WITH WITHIN
+"""
+RESERVED = frozenset(_RESERVED.split())
+"""Never names, unless quoted. Other keywords are names wherever a name may stand and no rule below says otherwise."""
+
+Rule = Callable[[Sequence[Token], int], bool]
+
+
+def _before(*values: str) -> Rule:
+    """The next token is one of these words or symbols."""
+
+    def rule(tokens: Sequence[Token], i: int) -> bool:
+        return i + 1 < len(tokens) and tokens[i + 1].type in (WORD, SYMBOL) and tokens[i + 1].value in values
+
+    return rule
+
+
+def _not_before(*values: str) -> Rule:
+    follows = _before(*values)
+    return lambda tokens, i: not follows(tokens, i)
+
+
+def _before_text(tokens: Sequence[Token], i: int) -> bool:
+    return i + 1 < len(tokens) and tokens[i + 1].type == TEXT
+
+
+def _before_column(tokens: Sequence[Token], i: int) -> bool:
+    """`ADD COLUMN a INT`, but not `ADD COLUMN INT`, where COLUMN is the name."""
+    return i + 2 < len(tokens) and tokens[i + 2].value not in (",", ";", "<", "(")
+
+
+RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
+    "ARRAY": (("ARRAY_NEW", _before("[")), ("ARRAY", _before("<"))),
+    "MAP": (("MAP_NEW", _before("(")), ("MAP", _before("<"))),
+    "STRUCT": (("STRUCT_NEW", _before("(")), ("STRUCT", _before("<", "<>"))),
+    "WINDOW": (("WINDOW", _before("TUMBLING", "HOPPING", "SESSION")),),
+    "EMIT": (("EMIT", _before("CHANGES", "FINAL")),),
+    "PARTITION": (("PARTITION", _before("BY")),),
+    "ESCAPE": (("ESCAPE", _before_text),),
+    "ALL": (("ALL", _before(";")),),
+    "COLUMN": (("COLUMN", _before_column),),
+    "STREAMS": (("STREAMS", _before(";", "EXTENDED")),),
+    "TABLES": (("TABLES", _before(";", "EXTENDED")),),
+    "EXTENDED": (("EXTENDED", _not_before(";")),),
+    "FUNCTION": (("FUNCTION", _not_before(";", "EXTENDED")),),
+    "CONNECTOR": (("CONNECTOR", _not_before(";", "EXTENDED")),),
+    "IF": (("IF", _before("NOT", "EXISTS")),),
+}
+"""Where the parser could take a word as a name as well: the terminals it may be instead, and when."""
+
+
+def meaning(tokens: Sequence[Token], i: int, possible: Collection[str]) -> str:
+    """The terminal of the word `tokens[i]`, where the parser can take the terminals `possible` next."""
+    word = tokens[i].value
+    if word in RESERVED:
+        return word
+    for terminal, rule in RULES.get(word, ()):
+        if terminal in possible and rule(tokens, i):
+            return terminal
+    if NAME not in possible and word in possible:
+        return word
+    return NAME
+
+
+def opens_lambda(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the parenthesis `tokens[i]` holds a lambda's parameters: `(a, b) =>`."""
+    i += 1
+    while i + 1 < len(tokens) and tokens[i].type in (WORD, NAME):
+        after = tokens[i + 1]
+        if after.type != SYMBOL:
+            return False
+        if after.value == ")":
+            return i + 2 < len(tokens) and tokens[i + 2].type == SYMBOL and tokens[i + 2].value == "=>"
+        if after.value != ",":
+            return False
+        i += 2
+    return False

@@ -1,0 +1,383 @@
+"""The engine's Kafka clients (librdkafka), configured in one place.
+
+librdkafka because the engine's results and changelogs are many small records: it writes them several times faster than
+a client in Python can.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.operators.record import InputRecord, OutputRecord
+
+log = logging.getLogger(__name__)
+Message = Any
+"""A message of librdkafka's client. Its stubs call every part optional, since a message may also be an error; those are
+told apart before anything else is asked."""
+TIMEOUT_S = 10.0
+TRANSACTION_TIMEOUT_S = 30.0
+QUIET: dict[str, Any] = {
+    "log.connection.close": False,
+    "socket.nagle.disable": True,
+    "reconnect.backoff.max.ms": 1000,
+    # Without it a librdkafka (2.16) that has lost all brokers forgets them and begins anew with the bootstrap servers; a
+    # transactional producer then waits for the coordinator that it has forgotten, for ever.
+    "metadata.recovery.strategy": "none",
+}
+Offsets = dict[tuple[str, int], int]
+"""Offsets by topic and partition."""
+Positions = dict[str, dict[int, int]]
+"""The next offset to read, by topic and partition."""
+BATCH = 500
+"""The most records that are taken from a consumer at once."""
+SETTLE_S = 5.0
+"""How long a topic may take to show, or to be gone, once Kafka has created or deleted it."""
+LAST_WORDS_S = 10.0
+"""How long a query that is told to stop still waits for the log."""
+PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
+"""Errors of a consumer that say only that it is connecting again: it goes on by itself."""
+LEADERLESS = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._NOENT,  # "No leaders found"
+)
+
+LARGEST_RECORD_BYTES = 64 * 1024 * 1024
+
+
+class _OncePerOutage(logging.Filter):
+    """Of the many clients that all find the log gone, again and again, only one is heard, and every REPEAT_S."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "Connect to" not in text and "Disconnected" not in text:
+            return True
+        due = record.created - self._last_s > REPEAT_S
+        if due:
+            self._last_s = record.created
+        return due
+
+
+REPEAT_S = 30.0
+client_log = logging.getLogger(f"{__name__}.librdkafka")
+client_log.addFilter(_OncePerOutage())
+
+
+class KafkaUnavailable(KsqlError):
+    """The log does not answer."""
+
+    code = 50000
+
+
+def admin_client(servers: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
+
+
+def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
+    """A consumer whose positions are its owner's business: nothing is committed behind his back.
+
+    It tells when it has reached the end of a partition: the only way to know that what is left there are control
+    records and aborted ones.
+    """
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed" if read_committed else "read_uncommitted",
+            "allow.auto.create.topics": False,
+            "fetch.message.max.bytes": 4 * 1024 * 1024,
+            "receive.message.max.bytes": 2 * LARGEST_RECORD_BYTES,
+            "queued.max.messages.kbytes": 8 * 1024,
+            "fetch.queue.backoff.ms": 10,
+            "topic.metadata.refresh.interval.ms": 60_000,
+            "on_commit": _committed,
+            **QUIET,
+        },
+        logger=client_log,
+    )
+
+
+def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+    if error is not None:
+        log.warning("offsets were not stored: %s", error.str())
+
+
+def producer(servers: str, *, transactional_id: str | None = None, reports: bool = False, **settings: Any) -> Producer:
+    """A producer that keeps order and acknowledges only what is on disk; the partition is Java's choice for the key.
+
+    Without `reports` only failures are called back: a call per record would cost as much as the record.
+    `settings`: librdkafka's, with underscores for dots.
+    """
+    config: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": 2,
+        "delivery.report.only.error": not reports,
+        "batch.num.messages": 100_000,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 512 * 1024,
+        "message.max.bytes": LARGEST_RECORD_BYTES,
+        **QUIET,
+        **{name.replace("_", "."): value for name, value in settings.items()},
+    }
+    if transactional_id is not None:
+        config |= {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(2 * TRANSACTION_TIMEOUT_S * 1000),
+        }
+    return Producer(config, logger=client_log)
+
+
+def close_producer(client: Producer, *, transactional: bool = False) -> None:
+    """Let go of a producer at once, with what it has not sent. One that lingers goes on asking for its topics, which on
+    a broker that creates topics by themselves brings deleted ones back.
+
+    A transactional one is left to the collector: its `close` first aborts, which waits for a broker that may be gone.
+    """
+    client.purge()
+    client.flush(0)
+    close = getattr(client, "close", None)  # since confluent-kafka 2.12
+    if close is not None and not transactional:
+        close()
+
+
+def client_time(time_ms: int) -> int:
+    """A record's time as librdkafka takes it: 0 means now to it, so the first millisecond of 1970 becomes the second.
+    A negative time means now to us: stored as it is, it would leave the record without a time, and compaction without
+    a lag."""
+    return 0 if time_ms < 0 else time_ms or 1
+
+
+class Sender:
+    """A producer that counts: `flush` returns when all is acknowledged, and raises if anything was not.
+
+    Once `stopping` is set it waits no longer than LAST_WORDS_S for a log that does not answer.
+    """
+
+    def __init__(self, client: Producer, stopping: threading.Event | None = None) -> None:
+        self.client = client
+        self._failed: KafkaError | None = None
+        self._stopping = stopping or threading.Event()
+
+    def send(self, record: OutputRecord) -> None:
+        """Hand a record over; waits while the buffer is full."""
+        topic, key, value, time_ms, headers = record
+        time_ms = client_time(time_ms)
+        deadline: float | None = None
+        while True:
+            try:
+                self.client.produce(
+                    topic,
+                    value=value,
+                    key=key,
+                    timestamp=time_ms,
+                    headers=list(headers) or None,
+                    on_delivery=self._delivered,
+                )
+                return
+            except BufferError:
+                self.client.poll(0.05)
+                deadline = self._deadline(deadline)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed = error
+
+    def flush(self) -> None:
+        """Wait until the log has everything; KafkaUnavailable if it refused something."""
+        deadline: float | None = None
+        while self._failed is None and self.client.flush(0.5):
+            deadline = self._deadline(deadline)
+        self.check()
+
+    def check(self) -> None:
+        """KafkaUnavailable if the log refused something since the last call."""
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise KafkaUnavailable(f"The log did not take a record: {failed.str()}")
+
+    def _deadline(self, given: float | None) -> float | None:
+        """When to stop waiting: None as long as nobody wants to; KafkaUnavailable once it has passed."""
+        if not self._stopping.is_set():
+            return None
+        if given is not None and time.monotonic() > given:
+            raise KafkaUnavailable(
+                f"The log has not answered for {LAST_WORDS_S:.0f} s, and the query was told to stop."
+            )
+        return given or time.monotonic() + LAST_WORDS_S
+
+
+def input_record(message: Message) -> InputRecord:
+    """A client's message as the engine's record."""
+    # Made as a tuple is: the constructor of a named tuple takes twice as long, and this runs for every record.
+    return tuple.__new__(
+        InputRecord,
+        (
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.key(),
+            message.value(),
+            message.timestamp()[1],
+            message.headers() or (),
+        ),
+    )
+
+
+def read_range(servers: str, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
+    """The records of a partition from offset `start` to before `end`, in order; it may hold fewer than these offsets.
+
+    By a consumer of its own: one that has other partitions to read next would first sit out its long poll on this one.
+    """
+    if start >= end:
+        return
+    client = consumer(servers, f"{topic}-reader")
+    try:
+        client.assign([TopicPartition(topic, partition, start)])
+        while True:
+            for message in take(client, BATCH, 0.1):
+                error = message.error()
+                if error is None:
+                    if message.offset() < end:
+                        yield message
+                    if message.offset() >= end - 1:
+                        return
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return
+                elif error.code() not in PASSING:
+                    raise KafkaException(error)
+    finally:
+        client.close()
+
+
+def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
+    """What a consumer has, errors and ends of partitions too, waiting at most so long for the first."""
+    first = client.poll(timeout_s)
+    return [] if first is None else [first, *client.consume(most, 0)]
+
+
+class KafkaTopics:
+    """The topics of a Kafka, for the engine's statements."""
+
+    def __init__(self, servers: str) -> None:
+        self.admin = admin_client(servers)
+
+    def all(self) -> dict[str, Any]:
+        """Topic metadata by name."""
+        try:
+            found: dict[str, Any] = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        except KafkaException as error:
+            raise KafkaUnavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+        return found
+
+    def partitions(self, name: str) -> int | None:
+        topic = self.all().get(name)
+        return None if topic is None or topic.error is not None else len(topic.partitions)
+
+    def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        """Create a topic; one that is there already is left as it is."""
+        future = self.admin.create_topics([NewTopic(name, partitions, 1, config=dict(config))])[name]
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KsqlError(f"Topic '{name}' could not be created: {error.args[0].str()}") from error
+        self._wait_for(name, there=True)
+
+    def delete(self, name: str) -> None:
+        """Delete a topic; one that is not there is no error."""
+        future = self.admin.delete_topics([name])[name]
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise KsqlError(f"Topic '{name}' could not be deleted: {error.args[0].str()}") from error
+        self._wait_for(name, there=False)
+
+    def _wait_for(self, name: str, *, there: bool) -> None:
+        """Wait until the broker says what its controller has already decided: the next statement asks the broker."""
+        deadline = time.monotonic() + SETTLE_S
+        while (self.partitions(name) is not None) != there and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
+        """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
+        behind its long polls."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return self._offsets(wanted, OffsetSpec.earliest()), self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            except KafkaException as error:
+                # A topic that was created a moment ago has no leaders yet.
+                if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+                    raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
+                time.sleep(0.02)
+
+    def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:
+        futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
+        return {(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()}
+
+    def ends(self, topic: str, partition: int = 0) -> tuple[int, int]:
+        """The first and the next offset of one partition."""
+        starts, ends = self.offsets([TopicPartition(topic, partition)])
+        return starts[(topic, partition)], ends[(topic, partition)]
+
+    def group_positions(self, group: str) -> Positions:
+        """Where a consumer group stands. Of the admin client: a consumer first waits a second for its coordinator."""
+        request = ConsumerGroupTopicPartitions(group)
+        future = self.admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)[group]
+        try:
+            found = future.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            raise KafkaUnavailable(f"Kafka does not tell where {group} stands: {error.args[0].str()}") from error
+        positions: Positions = {}
+        for tp in found.topic_partitions or ():
+            if tp.error is None and tp.offset >= 0:
+                positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
+        return positions
+
+    def store_group_positions(self, group: str, positions: Positions) -> None:
+        """Set where a consumer group stands; KafkaUnavailable if that cannot be had."""
+        wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
+        future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
+        try:
+            errors = [tp.error for tp in future.result().topic_partitions or () if tp.error is not None]
+        except KafkaException as error:
+            errors = [error.args[0]]
+        if errors:
+            raise KafkaUnavailable(f"Kafka does not keep where {group} stands: {errors[0].str()}")
+
+    def delete_group(self, group: str) -> None:
+        """Delete a consumer group; one that is not there is no error."""
+        try:
+            self.admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
+        except KafkaException as error:
+            log.info("group %s: %s", group, error.args[0].str())
+
+
+def as_partitions(positions: Positions) -> list[TopicPartition]:
+    return [TopicPartition(t, p, o) for t, offsets in positions.items() for p, o in offsets.items()]

@@ -1,0 +1,367 @@
+"""A persistent query at work: one thread that polls, runs, produces and commits.
+
+1. `_open`: the topology is built, state and positions restored from the changelog (`Changelog.restore`).
+2. `_run`: records are read in batches and fed to the topology; results go straight to the producer.
+3. `_commit`, now and then: results and changed state are flushed, then the marker with the positions is sent. It need not
+   be waited for: until it is there, a crash just goes back one commit further.
+   A query without state keeps its positions as its consumer group's offsets instead.
+
+With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
+A failure of the log or of the engine is reported, and the query starts again from its last commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaException
+
+from streamguard_ksql.engine import PersistentQuery
+from streamguard_ksql.operators.base import ProcessingError, Runtime
+from streamguard_ksql.operators.record import InputRecord, OutputRecord
+from streamguard_ksql.runtime import clients, names
+from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
+from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
+from streamguard_ksql.runtime.reading import Reader
+from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.topology import Topology
+
+log = logging.getLogger(__name__)
+COMMIT_INTERVAL_MS = 500
+POLL_S = 0.1
+CAREFUL_RECORDS = 50_000
+"""How many records are given one by one after a fault of the engine: more than are read between two commits."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+
+
+class Report(Protocol):
+    """The processing log as a query sees it."""
+
+    def __call__(self, error: ProcessingError) -> None:
+        """Log an error; never waits, never fails."""
+
+    def flush(self) -> None:
+        """Wait a little until what was logged is on disk."""
+
+
+def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A Kafka Streams setting: `ksql.streams.NAME` or plain `NAME`."""
+    return config.get(f"ksql.streams.{name}", config.get(name, default))
+
+
+class QueryRunner:
+    """Runs one persistent query in a thread of its own. `lock` is held while the state changes."""
+
+    def __init__(
+        self,
+        query: PersistentQuery,
+        servers: str,
+        service_id: str,
+        topics: KafkaTopics,
+        scans: Scans,
+        report: Report,
+    ) -> None:
+        self.query = query
+        self.servers = servers
+        self.service_id = service_id
+        self.group = names.query_group(service_id, query.query_id)
+        self.lock = threading.RLock()
+        self.topology: Topology | None = None
+        self.state = "RUNNING"
+        self.consumed = self.consumed_bytes = self.produced = self.errors = 0
+        self.last_message_ms: int | None = None
+        self.ready = threading.Event()
+        self._report = report
+        self._stop = threading.Event()
+        self._paused = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=f"query-{query.query_id}", daemon=True)
+        guarantee = str(streams_property(query.config, "processing.guarantee", "at_least_once"))
+        self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
+        self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
+        self._reader: Reader | None = None
+        self._topics = topics
+        self._scans = scans
+        self._reported = False
+        self._careful_for = 0
+        self._replaced = threading.Event()
+        self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
+
+    # --- from outside -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 30) -> None:
+        """Commit and end; returns when the thread is gone, or has not gone in time: then it dies with the process, and
+        what it had not committed is read again."""
+        self.ask_to_stop()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def ask_to_stop(self) -> None:
+        """As `stop`, but without waiting."""
+        self._stop.set()
+
+    def source_partitions(self) -> dict[str, int]:
+        """How many partitions the query reads of each of its topics; empty while it is not reading, or the log does not tell."""
+        reader = self._reader
+        return {} if reader is None else {topic: len(ps) for topic, ps in reader.positions.items()}
+
+    def open_anew(self) -> None:
+        """Commit, and start again with the topics as they are then."""
+        self._replaced.set()
+
+    def pause(self) -> None:
+        self._paused.set()
+        self.state = "PAUSED"
+
+    def resume(self) -> None:
+        self._paused.clear()
+        self.state = "RUNNING"
+
+    def stats(self) -> QueryStats:
+        return QueryStats(
+            self.state,
+            self.consumed,
+            self.consumed_bytes,
+            self.produced,
+            self.errors,
+            self.last_message_ms,
+            self.group,
+            self._offsets(),
+        )
+
+    def _offsets(self) -> dict[str, list[PartitionOffsets]]:
+        """Where the query stands in each partition of its topics; empty while it is not reading."""
+        reader = self._reader
+        if reader is None:
+            return {}
+        wanted = as_partitions(reader.positions)
+        try:
+            starts, ends = self._topics.offsets(wanted)
+        except KafkaUnavailable:
+            return {}
+        result: dict[str, list[PartitionOffsets]] = {}
+        for tp in wanted:
+            name = (tp.topic, tp.partition)
+            at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
+            result.setdefault(tp.topic, []).append(at)
+        return result
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                self._once()
+            except Exception as error:
+                self.errors += 1
+                self.state = "ERROR"
+                log.exception(
+                    "query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s
+                )
+                self._report_failure(error)
+                self._stop.wait(retry_s)
+                retry_s = FIRST_RETRY_S if time.monotonic() - started > 60 else min(2 * retry_s, LAST_RETRY_S)
+                self.state = "PAUSED" if self._paused.is_set() else "RUNNING"
+
+    def _report_failure(self, error: Exception) -> None:
+        message = f"Query failed and starts again: {type(error).__name__}: {error}"
+        self._report(ProcessingError(self.query.query_id, "STREAMS_THREAD", message))
+
+    def _once(self) -> None:
+        """From open to close; raises what went wrong."""
+        self._replaced.clear()
+        partitions = self._partitions()
+        transactional_id = self.group if self.exactly_once else None
+        producer = clients.producer(self.servers, transactional_id=transactional_id)
+        consumer = clients.consumer(self.servers, self.group)
+        sender = Sender(producer, self._stop)
+        try:
+            if self.exactly_once:
+                # Ends what a crash left open: from here on nobody else writes for this query.
+                producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+            reader = self._open(partitions, consumer, sender)
+            self._run(reader, sender)
+            sender.flush()
+        finally:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+            with self.lock:
+                self.topology = None
+            consumer.close()
+            clients.close_producer(producer, transactional=self.exactly_once)
+
+    def _partitions(self) -> dict[str, int]:
+        known = self._topics.all()
+        partitions = {}
+        for source in self.query.sources:
+            topic = known.get(source.topic)
+            if topic is None or topic.error is not None:
+                raise KafkaUnavailable(f"Topic '{source.topic}' of {source.name} does not exist.")
+            partitions[source.topic] = len(topic.partitions)
+        return partitions
+
+    def _open(self, partitions: Mapping[str, int], consumer: Consumer, sender: Sender) -> Reader:
+        runtime = Runtime(
+            self.query.query_id,
+            self._output(sender),
+            self._row_error,
+            self.query.config,
+            partitions=max(partitions.values()),
+        )
+        topology = Topology(self.query.plan, runtime)
+        self.stateful = bool(runtime.stores.by_name)
+        known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
+        earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
+        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest, scans=self._scans)
+        self._sender = sender
+        self._in_transaction = False
+        with self.lock:
+            self.topology = topology
+        if reader.positions != {t: known.get(t) for t in partitions}:
+            self._commit_start(reader)
+        self._reader = reader
+        self.ready.set()
+        return reader
+
+    def _commit_start(self, reader: Reader) -> None:
+        """Keep where a query begins: it begins there again, even if it dies before its first commit."""
+        if self.exactly_once or self.stateful:
+            self._commit(reader)
+            self._sender.flush()
+        else:
+            self._topics.store_group_positions(self.group, reader.positions)
+
+    def _output(self, sender: Sender) -> Callable[[OutputRecord], None]:
+        send = sender.send
+
+        def output(record: OutputRecord) -> None:
+            self.produced += 1
+            send(record)
+
+        return output
+
+    def _restore(self, topology: Topology, sender: Sender) -> Positions:
+        self._topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
+        stores = topology.runtime.stores
+        found = self.changelog.restore(stores)
+        if found.behind and not self.exactly_once:
+            self.changelog.take_back(sender, stores, found.behind, found.positions)
+        return found.positions or {}
+
+    def _run(self, reader: Reader, sender: Sender) -> None:
+        last_commit = time.monotonic()
+        dirty = False
+        while not self._stop.is_set() and not self._replaced.is_set():
+            if self._paused.is_set():
+                self._stop.wait(POLL_S)
+            else:
+                dirty |= self._step(reader)
+            sender.client.poll(0)
+            if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
+                self._commit(reader)
+                last_commit, dirty = time.monotonic(), False
+        if dirty:
+            self._commit(reader)
+
+    def _step(self, reader: Reader) -> bool:
+        """Read and process what there is; whether there was anything."""
+        batches = reader.poll(POLL_S)
+        if not batches:
+            return False
+        if self.exactly_once and not self._in_transaction:
+            self._sender.client.begin_transaction()
+            self._in_transaction = True
+        with self.lock:
+            assert self.topology is not None
+            for partition, records in batches:
+                self._feed(self.topology, partition, records)
+                self.consumed += len(records)
+                self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
+        self.last_message_ms = batches[-1][1][-1].time
+        return True
+
+    def _feed(self, topology: Topology, partition: int, records: Sequence[InputRecord]) -> None:
+        """Give the records to the topology. One that the engine has no answer for must not stop the query for good: after
+        a restart the records around it are given one by one, and it is left out, with its word in the processing log."""
+        if self._careful_for <= 0:
+            try:
+                topology.feed(partition, records)
+            except (KafkaException, KafkaUnavailable):
+                raise
+            except Exception:
+                self._careful_for = CAREFUL_RECORDS
+                raise
+            return
+        self._careful_for -= len(records)
+        for record in records:
+            try:
+                topology.feed(partition, [record])
+            except (KafkaException, KafkaUnavailable):
+                raise
+            except Exception as error:
+                log.exception("query %s: %s [%d] at %d is left out", self.query.query_id, *record[:3])
+                message = f"The record is left out: {type(error).__name__}: {error}"
+                logger = f"{self.query.query_id}.{record.topic}"
+                self._row_error(
+                    ProcessingError(logger, "DESERIALIZATION", message, record.topic, "value", record.value)
+                )
+
+    def _commit(self, reader: Reader) -> None:
+        if self._reported:
+            self._report.flush()
+            self._reported = False
+        if self.exactly_once:
+            self._commit_transaction(reader)
+            return
+        assert self.topology is not None
+        if self.stateful:
+            with self.lock:
+                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
+        self._sender.flush()
+        if self.stateful:
+            self.changelog.write_marker(self._sender, reader.positions)
+        self._commit_group(reader)
+
+    def _commit_transaction(self, reader: Reader) -> None:
+        assert self.topology is not None
+        client = self._sender.client
+        if not self._in_transaction:
+            client.begin_transaction()
+        if self.stateful:
+            with self.lock:
+                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
+            self.changelog.write_marker(self._sender, reader.positions)
+        offsets = as_partitions(reader.positions)
+        timeout_s = clients.TRANSACTION_TIMEOUT_S
+        client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), timeout_s)
+        client.commit_transaction(timeout_s)
+        self._in_transaction = False
+
+    def _commit_group(self, reader: Reader) -> None:
+        """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see.
+
+        Not waited for: what a crash finds not yet stored is read once more, as at-least-once has it. The last commit of
+        a query without state is waited for, so that a clean stop repeats nothing.
+        """
+        try:
+            if self._stop.is_set() and not self.stateful:
+                self._topics.store_group_positions(self.group, reader.positions)
+            else:
+                reader.client.commit(offsets=as_partitions(reader.positions), asynchronous=True)
+        except (KafkaException, KafkaUnavailable) as error:
+            log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
+
+    def _row_error(self, error: ProcessingError) -> None:
+        self.errors += 1
+        self._reported = True
+        self._report(error)

@@ -1,0 +1,326 @@
+"""The running engine: catalogue and queries on a Kafka, kept over restarts by the command topic.
+
+1. `KafkaRuntime(...)` waits for the log, replays the command topic into the engine, and starts every query it ends up with.
+2. `submit` tries a statement on a copy, writes it to the command topic, then carries it out: what is not on disk never
+   happened, what is on disk happens again after a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from streamguard_ksql import ast
+from streamguard_ksql.catalog import DataSource
+from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.operators.record import OutputRecord
+from streamguard_ksql.parser import parse_statement
+from streamguard_ksql.plan import Node
+from streamguard_ksql.planning.planner import plan_query
+from streamguard_ksql.runtime import clients, names, processing_log, pull
+from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard_ksql.runtime.commands import Command, CommandLog
+from streamguard_ksql.runtime.inserting import Inserter
+from streamguard_ksql.runtime.pretending import PretendedTopics
+from streamguard_ksql.runtime.printing import print_topic
+from streamguard_ksql.runtime.processing_log import ProcessingLog
+from streamguard_ksql.runtime.push import Connection, PushQuery
+from streamguard_ksql.runtime.query import QueryRunner, streams_property
+from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.upgrades import check_upgrade
+from streamguard_ksql.runtime.watching import Watcher
+from streamguard_ksql.schema import Column
+
+log = logging.getLogger(__name__)
+START_TIMEOUT_S = 60.0
+
+
+class KafkaRuntime:
+    """See `streamguard_ksql.runtime.api.Runtime`."""
+
+    def __init__(
+        self, bootstrap_servers: str, service_id: str = "default_", config: Mapping[str, Any] | None = None
+    ) -> None:
+        self.servers = bootstrap_servers
+        self.service_id = service_id
+        self.lock = threading.RLock()
+        self._topics = KafkaTopics(bootstrap_servers)
+        self.cluster_id = self._wait_for_log()
+        self.engine = Engine(self._topics, dict(config or {}))
+        self._runners: dict[str, QueryRunner] = {}
+        self._closed = False
+        log_topic = names.processing_log_topic(service_id)
+        self._topics.create(log_topic, 1, {})
+        self._report = ProcessingLog(bootstrap_servers, log_topic)
+        self._inserter = Inserter(bootstrap_servers)
+        self._scans = Scans(bootstrap_servers)
+        self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
+        self.engine.catalog.add(processing_log.source(log_topic))
+        self._replay()
+        self._watcher = Watcher(self._topics, lambda: list(self._runners.values()))
+        self._watcher.start()
+
+    def _wait_for_log(self) -> str:
+        """The cluster's id, once the log answers; KafkaUnavailable after a minute."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                found = self._topics.admin.list_topics(timeout=2)
+                return str(found.cluster_id or "")
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise KafkaUnavailable(
+                        f"Kafka at {self.servers} did not answer for {START_TIMEOUT_S:.0f} s ({error.args[0].str()}): "
+                        "is it running, and is the address right (KAFKA_BOOTSTRAP_SERVERS)?"
+                    ) from error
+
+    def _replay(self) -> None:
+        """Bring the catalogue to where the command topic ends, then start the queries that are left.
+
+        Topics are neither created nor deleted on the way: a statement that once deleted one must not do so again. What
+        is missing at the end is created, and what ended queries left behind is removed.
+        """
+        topics = PretendedTopics(self._topics.all())
+        self.engine.topics = topics
+        paused: set[str] = set()
+        ended: set[str] = set()
+        for command in self._commands.replay():
+            ended.update(self._repeat(command, topics, paused))
+        self.engine.topics = self._topics
+        for name, (partitions, config) in topics.missing(s.topic for s in self.engine.catalog.sources.values()).items():
+            self._topics.create(name, partitions, config)
+        for query_id in ended - set(self.engine.queries):
+            changelog = names.changelog_topic(self.service_id, query_id)
+            if topics.exists(changelog):
+                self._topics.delete(changelog)
+        for query in self.engine.queries.values():
+            self._start(query, paused=query.query_id in paused)
+        log.info("%d sources and %d queries are back", len(self.engine.catalog.sources), len(self._runners))
+
+    def _repeat(self, command: Command, topics: PretendedTopics, paused: set[str]) -> tuple[str, ...]:
+        """Carry out a statement of the command topic; the queries it ended."""
+        try:
+            statement = parse_statement(command.text)
+            self.engine.next_number = command.offset
+            if isinstance(statement, (ast.Pause, ast.Resume)):
+                self._mark_paused(statement, paused)
+                return ()
+            if isinstance(statement, ast.CreateSource):
+                topics.assume(statement)
+            outcome = self.engine.execute(statement, command.properties)
+            paused.difference_update(outcome.terminated)
+            return outcome.terminated
+        except KsqlError as error:
+            log.error("command %d is left out: %s (%s)", command.offset, error, command.text)
+            return ()
+
+    def _mark_paused(self, statement: ast.Pause | ast.Resume, paused: set[str]) -> None:
+        ids = list(self.engine.queries) if statement.query_id is None else [statement.query_id]
+        if isinstance(statement, ast.Pause):
+            paused.update(ids)
+        else:
+            paused.difference_update(ids)
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def submit(self, statement: ast.Statement, properties: Properties, text: str) -> Submitted:
+        with self.lock:
+            self._catch_up()
+            if isinstance(statement, (ast.Pause, ast.Resume)):
+                return self._pause_or_resume(statement, text)
+            trial = replace(
+                self.engine,
+                topics=PretendedTopics(self._topics.all()),
+                catalog=self.engine.catalog.copy(),
+                queries=dict(self.engine.queries),
+            )
+            outcome = trial.execute(statement, properties)
+            if outcome.query is not None:
+                check_upgrade(self.engine.queries.get(outcome.query.query_id), outcome.query)
+            if outcome.skipped:
+                return Submitted(outcome, -1)
+            offset = self._commands.append(command_id(statement, outcome), text, properties)
+            self.engine.next_number = offset
+            outcome = self.engine.execute(statement, properties)
+            self._carry_out(outcome)
+            return Submitted(outcome, offset)
+
+    def _catch_up(self) -> None:
+        """Carry out a statement whose writing was not acknowledged, if it was written after all."""
+        if not self._commands.doubtful:
+            return
+        for command in self._commands.replay():
+            statement = parse_statement(command.text)
+            self.engine.next_number = command.offset
+            if isinstance(statement, (ast.Pause, ast.Resume)):
+                self._set_paused(statement)
+            else:
+                self._carry_out(self.engine.execute(statement, command.properties))
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        for query_id in outcome.terminated:
+            self._end(query_id)
+        query = outcome.query
+        if query is not None:
+            running = self._runners.pop(query.query_id, None)
+            if running is not None:
+                running.stop()
+            self._start(query)
+
+    def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
+        runner = QueryRunner(query, self.servers, self.service_id, self._topics, self._scans, self._report)
+        if paused:
+            runner.pause()
+        self._runners[query.query_id] = runner
+        runner.start()
+
+    def _end(self, query_id: str) -> None:
+        runner = self._runners.pop(query_id, None)
+        if runner is None:
+            return
+        runner.stop()
+        self._topics.delete(runner.changelog.topic)
+        self._topics.delete_group(runner.group)
+
+    def _pause_or_resume(self, statement: ast.Pause | ast.Resume, text: str) -> Submitted:
+        if statement.query_id is not None:
+            self.engine.query(statement.query_id)
+        offset = self._commands.append(command_id(statement, None), text, {})
+        self.engine.next_number = offset
+        self._set_paused(statement)
+        pause = isinstance(statement, ast.Pause)
+        return Submitted(Outcome("Query paused." if pause else "Query resumed.", text), offset)
+
+    def _set_paused(self, statement: ast.Pause | ast.Resume) -> None:
+        for query_id in list(self._runners) if statement.query_id is None else [statement.query_id]:
+            runner = self._runners[query_id]
+            runner.pause() if isinstance(statement, ast.Pause) else runner.resume()
+
+    def insert(self, record: OutputRecord) -> None:
+        self._inserter.insert(record)
+
+    # --- queries ------------------------------------------------------------------------------------------------------
+
+    def push_query(self, query: ast.Query, properties: Properties, text: str) -> RowStream:
+        config = {**self.engine.config, **properties}
+        with self.lock:
+            planned = plan_query(query, self.engine.catalog, config, persistent=False)
+        return PushQuery(
+            planned,
+            query.limit,
+            Connection(self.servers, self.service_id, self._topics),
+            config,
+            self._report,
+            until_end=query.emit is None,
+        )
+
+    def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
+        config = {**self.engine.config, **properties}
+        with self.lock:
+            planned = pull.plan_pull(query, self.engine.catalog, config)
+            source = self.engine.catalog.get(planned.source_names[0])
+            runner = self._materialising(source)
+        if not runner.ready.wait(clients.TIMEOUT_S):
+            raise KsqlError(f"The table {source.name} is being restored: try again in a moment.")
+        with runner.lock:
+            if runner.topology is None:
+                raise KsqlError(f"The query that fills {source.name} is being restarted: try again in a moment.")
+            rows = pull.answer(planned, query, runner.topology, self._report)
+        query_id = f"query_{int(time.time() * 1000)}"
+        return PullResult(query_id, planned.columns, pull.result_keys(planned), rows)
+
+    def _materialising(self, source: DataSource) -> QueryRunner:
+        runner = self._runners.get(source.query_id or "")
+        if runner is None:
+            raise pull.not_queryable(source)
+        return runner
+
+    def explain(self, query: ast.Query, properties: Properties) -> tuple[Node, Sequence[Column]]:
+        with self.lock:
+            planned = plan_query(query, self.engine.catalog, {**self.engine.config, **properties}, persistent=False)
+        return planned.node, planned.columns
+
+    def print_topic(self, statement: ast.PrintTopic, properties: Properties) -> Iterator[str]:
+        earliest = str(streams_property(properties, "auto.offset.reset", "latest")) == "earliest"
+        return print_topic(statement, self.servers, self._topics, from_beginning=statement.from_beginning or earliest)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def topics(self, *, extended: bool) -> Sequence[TopicInfo]:
+        readers: dict[str, list[int]] = {}
+        if extended:
+            for runner in list(self._runners.values()):
+                for source in runner.query.sources:
+                    readers.setdefault(source.topic, []).append(source.partitions or 1)
+        return [
+            TopicInfo(
+                name,
+                tuple(len(p.replicas) for _, p in sorted(topic.partitions.items())),
+                sum(readers.get(name, ())),
+                len(readers.get(name, ())),
+            )
+            for name, topic in sorted(self._topics.all().items())
+        ]
+
+    def stats(self, query_id: str) -> QueryStats:
+        runner = self._runners.get(query_id)
+        if runner is None:
+            raise KsqlError(f"Unknown queryId: {query_id}")
+        return runner.stats()
+
+    def config_value(self, name: str) -> Any:
+        return self.engine.config.get(name)
+
+    def is_healthy(self) -> Mapping[str, bool]:
+        try:
+            self._topics.all()
+            kafka = True
+        except KafkaUnavailable:
+            kafka = False
+        return {"metastore": True, "kafka": kafka, "commandRunner": kafka}
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._watcher.stop()
+        runners = list(self._runners.values())
+        for runner in runners:
+            runner.ask_to_stop()
+        deadline = time.monotonic() + clients.LAST_WORDS_S
+        for runner in runners:
+            runner.stop(max(0.0, deadline - time.monotonic()))
+        self._scans.close()
+        self._report.close()
+        self._inserter.close()
+        self._commands.close()
+
+
+def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:
+    """The id of a command, as ksqlDB forms it: stream/`NAME`/create, table/NAME/drop, terminate/ID/execute."""
+    match statement:
+        case ast.CreateSource(kind=kind, name=name) | ast.CreateAsSelect(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/create"
+        case ast.DropSource(kind=kind, name=name):
+            return f"{kind.lower()}/{name}/drop"
+        case ast.InsertInto():
+            query_id = outcome.query.query_id if outcome and outcome.query else ""
+            return f"stream/`{query_id}`/create"
+        case ast.Terminate(query_id=query_id) | ast.Pause(query_id=query_id) | ast.Resume(query_id=query_id):
+            return f"{type(statement).__name__.lower()}/{query_id or 'ALL'}/execute"
+        case ast.AlterSource(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/alter"
+        case ast.CreateType(name=name):
+            return f"type/{name}/create"
+        case ast.DropType(name=name):
+            return f"type/{name}/drop"
+        case _:
+            return f"{type(statement).__name__.lower()}//execute"

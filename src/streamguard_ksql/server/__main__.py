@@ -1,0 +1,48 @@
+"""`python -m streamguard_ksql.server --data-dir DIR --listen HOST:PORT --bootstrap-servers HOST:PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.runtime.clients import KafkaUnavailable
+from streamguard_ksql.server.run import StartError, run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the server cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m streamguard_ksql.server", description="ksqlDB SQL on any Kafka.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the folder for what is kept beside the log")
+    parser.add_argument("--bootstrap-servers", required=True, help="HOST:PORT of the Kafka to run on")
+    parser.add_argument("--listen", default="127.0.0.1:8088", help="HOST:PORT (default 127.0.0.1:8088)")
+    parser.add_argument("--service-id", default="default_", help="the prefix of internal topics (default default_)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a server setting, e.g. ksql.streams.commit.interval.ms=200",
+    )
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        config = dict(_setting(pair) for pair in given.set)
+        run(given.listen, given.bootstrap_servers, given.data_dir, given.service_id, config)
+    except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
+        print(f"streamguard ksqldb: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _setting(pair: str) -> tuple[str, str]:
+    name, separator, value = pair.partition("=")
+    if not separator:
+        raise StartError(f"--set {pair!r} is not of the form NAME=VALUE.")
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The server as a process: a port, the runtime behind it, and a clean end on SIGTERM or SIGINT.
+
+The port is taken first, so that a taken one is told before anything is started; it answers once the queries are back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from streamguard_ksql.runtime.service import KafkaRuntime
+from streamguard_ksql.server import reasons
+from streamguard_ksql.server.app import create_app
+from streamguard_ksql.server.state import Server
+
+log = logging.getLogger("streamguard_ksql.server")
+KEEP_ALIVE_S = 300.0
+GRACEFUL_S = 1.0
+
+
+class StartError(Exception):
+    """Why the server cannot start, in a sentence for the person who started it."""
+
+
+def run(
+    listen: str,
+    bootstrap_servers: str,
+    data_dir: Path,
+    service_id: str = "default_",
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. StartError for a port that is taken or an address that is none."""
+    host, port = parse_address(listen)
+    # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
+    signal.signal(signal.SIGTERM, _leave)
+    listener = bind(host, port)
+    # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
+    # at them again and again, for half of the time there is.
+    gc.set_threshold(200_000, 50, 1_000)
+    reasons.install()
+    settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
+    data_dir.mkdir(parents=True, exist_ok=True)
+    runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})
+    try:
+        server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
+        asyncio.run(_serve(server, listener))
+    finally:
+        runtime.close()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def parse_address(listen: str) -> tuple[str, int]:
+    """HOST:PORT; StartError for anything else."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise StartError(f"{listen!r} is not an address of the form HOST:PORT.")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the address; StartError that names it if that cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1)  # only so that a second server is refused now; the real backlog is hypercorn's
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"Port {port} on {host} is already in use: stop what listens there, or choose another with --listen "
+                "(STREAMGUARD_KSQLDB_PORT moves the stack's)."
+            ) from None
+        raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return listener
+
+
+async def _serve(server: Server, listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+
+    async def until_stopped() -> None:
+        await stopping.wait()
+        await asyncio.to_thread(server.close)
+
+    log.info("ksql server on http://%s", server.host)
+    app: Any = create_app(server.runtime, server.host, server)
+    await serve(app, hypercorn_config(listener), shutdown_trigger=until_stopped)
+    await asyncio.to_thread(server.stop_threads)
+
+
+def hypercorn_config(listener: socket.socket) -> Config:
+    """HTTP/1.1 and HTTP/2 without TLS (by upgrade and by prior knowledge) on a socket, which hypercorn then owns."""
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.alpn_protocols = ["h2", "http/1.1"]
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.keep_alive_max_requests = 1_000_000_000
+    config.graceful_timeout = GRACEFUL_S
+    config.h2_max_concurrent_streams = 1000
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    return config

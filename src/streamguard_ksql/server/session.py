@@ -1,0 +1,82 @@
+"""What a request carries from statement to statement: properties (SET) and variables (DEFINE)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.parser import parse_statements, split_statements
+from streamguard_ksql.server.properties import check_all, check_name, check_value
+from streamguard_ksql.variables import substitute
+
+SUBSTITUTION = "ksql.variable.substitution.enable"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A statement with the properties and variables that hold where it stands."""
+
+    statement: ast.Statement
+    properties: Mapping[str, Any]
+    variables: Mapping[str, str]
+
+
+@dataclass
+class Session:
+    """The state of one request; SET and DEFINE hold from where they stand to the end of the request."""
+
+    properties: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    substitutes: bool = True
+
+    def prepare(self, text: str) -> list[Prepared]:
+        """All statements of a text but those that change the session; KsqlError for the first that is wrong.
+
+        Variables are put into each statement before it is parsed; lines and columns in messages count in `text`.
+        """
+        check_all(self.properties)
+        prepared = []
+        for piece, location in split_statements(text):
+            replaced = substitute(piece, self.variables) if self.substitutes else piece
+            for statement in _parse(replaced, location):
+                if not self._try_change(statement):
+                    prepared.append(Prepared(statement, dict(self.properties), dict(self.variables)))
+        return prepared
+
+    def _try_change(self, statement: ast.Statement) -> bool:
+        try:
+            return self._changes_session(statement)
+        except KsqlError as error:
+            error.statement = error.statement or statement.text
+            raise
+
+    def _changes_session(self, statement: ast.Statement) -> bool:
+        match statement:
+            case ast.SetProperty(name, value):
+                check_name(name)
+                check_value(name, value)
+                self.properties[name] = value
+            case ast.UnsetProperty(name):
+                check_name(name)
+                self.properties.pop(name, None)
+            case ast.Define(name, value):
+                self.variables[name.lower()] = value
+            case ast.Undefine(name):
+                for known in [v for v in self.variables if v.lower() == name.lower()]:
+                    del self.variables[known]
+            case _:
+                return False
+        return True
+
+
+def _parse(text: str, location: ast.Location) -> list[ast.Statement]:
+    """Parse a statement as if it stood where it stands in the whole text; a variable's value may make it several."""
+    padding = "\n" * (location.line - 1) + " " * (location.column - 1)
+    try:
+        return parse_statements(padding + text)
+    except KsqlError as error:
+        error.statement = (error.statement or text).strip()
+        raise

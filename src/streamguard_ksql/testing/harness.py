@@ -1,0 +1,119 @@
+"""A ksqlDB in a box: the engine with its topics in memory, driven record by record.
+
+As ksqlDB's own test runner does it, queries run one after the other, in the order of their statements: each is fed
+every input of its topics, then what earlier queries wrote to them. One partition, no threads, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.inserts import insert_values_record
+from streamguard_ksql.operators.base import ProcessingError, Runtime
+from streamguard_ksql.operators.record import InputRecord, OutputRecord
+from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
+from streamguard_ksql.parser import parse_statements
+from streamguard_ksql.topology import Topology
+
+
+class MemoryTopics:
+    """Topics that are there as soon as somebody names them, with one partition."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self.config: dict[str, Mapping[str, str]] = {}
+
+    def partitions(self, name: str) -> int | None:
+        return 1
+
+    def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        self.config[name] = config
+
+    def delete(self, name: str) -> None:
+        self.offsets.pop(name, None)
+
+
+Hook = Callable[["Harness"], None]
+"""Called after each record that a query was fed: the crash tests kill and restore there."""
+
+
+@dataclass
+class Harness:
+    """An engine with its queries running in this process; `written` has all that queries wrote, in order."""
+
+    properties: dict[str, Any] = field(default_factory=dict)
+    topics: MemoryTopics = field(default_factory=MemoryTopics)
+    written: list[OutputRecord] = field(default_factory=list)
+    errors: list[ProcessingError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.topics, self.properties)
+        self.running: dict[str, tuple[PersistentQuery, Topology]] = {}
+        self.inputs: list[InputRecord] = []
+        self.written_messages: list[InputRecord] = []
+        self._changelogs: dict[str, dict[tuple[str, int, bytes], bytes | None]] = {}
+
+    def run_script(self, text: str) -> None:
+        """Execute the statements of a script in order; KsqlError where one is refused."""
+        for statement in parse_statements(text):
+            self.execute(statement)
+
+    def execute(self, statement: ast.Statement) -> None:
+        match statement:
+            case ast.SetProperty(name, value):
+                self.properties[name] = value
+            case ast.UnsetProperty(name):
+                self.properties.pop(name, None)
+            case ast.InsertValues():
+                record = insert_values_record(statement, self.engine.catalog, self.properties, clock=lambda: 0)
+                self.feed(record)
+            case _:
+                outcome = self.engine.execute(statement)
+                for query_id in outcome.terminated:
+                    self.running.pop(query_id, None)
+                if outcome.query is not None:
+                    self._start(outcome.query)
+
+    def _start(self, query: PersistentQuery, stores: Stores | None = None) -> None:
+        runtime = Runtime(query.query_id, self._write, self.errors.append, query.config, stores or Stores())
+        self.running[query.query_id] = (query, Topology(query.plan, runtime))
+
+    def feed(self, record: OutputRecord) -> None:
+        """A record from outside: kept until `settle`."""
+        self.inputs.append(self._stored(record))
+
+    def settle(self, after_each: Hook | None = None) -> None:
+        """Run every query over what there is to read."""
+        for query_id in list(self.running):
+            topics = set(self.running[query_id][1].sources)
+            given = [m for m in self.inputs if m.topic in topics]
+            derived = [m for m in self.written_messages if m.topic in topics]
+            for message in [*given, *derived]:
+                self.running[query_id][1].feed(0, [message])
+                if after_each is not None:
+                    after_each(self)
+
+    def _write(self, record: OutputRecord) -> None:
+        self.written.append(record)
+        self.written_messages.append(self._stored(record))
+
+    def _stored(self, record: OutputRecord) -> InputRecord:
+        offset = self.topics.offsets.get(record.topic, 0)
+        self.topics.offsets[record.topic] = offset + 1
+        return InputRecord(record.topic, 0, offset, record.key, record.value, record.time, record.headers)
+
+    def crash(self) -> None:
+        """Kill every query and start it anew from what its changelog has: the last committed value of every key."""
+        for query_id, (query, topology) in list(self.running.items()):
+            changelog = self._changelogs.setdefault(query_id, {})
+            for name, partition, key, value in topology.runtime.stores.changes():
+                changelog[(name, partition, encode_key(key))] = None if value is None else encode(value)
+            self._start(query)
+            restored = self.running[query_id][1].runtime.stores
+            for (name, partition, key), data in changelog.items():
+                if data is not None:
+                    restored.restore(name, partition, decode_key(key), decode(data))

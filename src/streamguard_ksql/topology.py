@@ -1,0 +1,213 @@
+"""A plan brought to life: for each node its operator, wired from the sources to the sink.
+
+    topology = Topology(plan, runtime)
+    topology.feed(partition, messages)     # bytes in; results leave through runtime.output
+
+A topology is driven by its caller, one batch of one topic and partition at a time, and keeps no thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from streamguard_ksql import ast
+from streamguard_ksql.hashing import partition_for
+from streamguard_ksql.operators import aggregate, joins, stateless
+from streamguard_ksql.operators.base import Operator, Receive, Runtime
+from streamguard_ksql.operators.edges import Keeper, Sink, StreamSource, TableSource, inner_key
+from streamguard_ksql.operators.record import InputRecord, Record
+from streamguard_ksql.operators.state import Store
+from streamguard_ksql.plan import (
+    AggregateNode,
+    FilterNode,
+    FlatMapNode,
+    ForeignKeyJoinNode,
+    KeepNode,
+    Node,
+    ProjectNode,
+    SelectKeyNode,
+    SinkNode,
+    SourceNode,
+    StreamStreamJoinNode,
+    StreamTableJoinNode,
+    TableTableJoinNode,
+)
+from streamguard_ksql.schema import Column
+
+JOINS: dict[type[Node], Any] = {
+    StreamStreamJoinNode: joins.StreamStreamJoin,
+    StreamTableJoinNode: joins.StreamTableJoin,
+    TableTableJoinNode: joins.TableTableJoin,
+    ForeignKeyJoinNode: joins.ForeignKeyJoin,
+}
+
+
+class Topology:
+    """The operators of one query. `deliver` gets the rows of a plan without a sink (a push query's)."""
+
+    def __init__(self, plan: Node, runtime: Runtime, deliver: Receive | None = None) -> None:
+        self.runtime = runtime
+        self.plan = plan
+        self.sources: dict[str, list[StreamSource | TableSource]] = {}
+        self.operators: list[Any] = []
+        self._build(plan, deliver or _nowhere, needs_old=False)
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that the query reads."""
+        return list(self.sources)
+
+    def feed(self, partition: int, messages: Sequence[InputRecord]) -> None:
+        """Process a batch of one topic's partition, in order."""
+        for source in self.sources[messages[0].topic]:
+            source.read(partition, messages)
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def _build(self, node: Node, emit: Receive, *, needs_old: bool) -> None:
+        """Create the operator of a node, then those below it. `needs_old`: who receives wants to know old values."""
+        if isinstance(node, SourceNode):
+            self._build_source(node, emit, needs_old)
+            return
+        if isinstance(node, FilterNode) and isinstance(node.source, SourceNode) and not node.is_table:
+            # WHERE right above a stream is evaluated while reading it.
+            self._build_source(node.source, emit, needs_old).reader.filter(node)
+            return
+        if type(node) in JOINS:
+            if isinstance(node, ForeignKeyJoinNode):
+                # A row that a change on the right side brought about comes from that side's partition.
+                emit = self._by_key(node, emit)
+            operator = JOINS[type(node)](node, self.runtime, emit)
+            self.operators.append(operator)
+            left, right = node.inputs
+            receive_left, receive_right = operator.left, operator.right
+            if _exchanges(node):
+                receive_left, receive_right = self._by_key(left, receive_left), self._by_key(right, receive_right)
+            self._build(left, receive_left, needs_old=False)
+            self._build(right, receive_right, needs_old=False)
+            return
+        operator, below_needs_old = self._operator(node, emit, needs_old)
+        self.operators.append(operator)
+        below = node.inputs[0]
+        if isinstance(below, AggregateNode) and isinstance(
+            operator, (aggregate.Aggregation, aggregate.TableAggregation)
+        ):
+            below = below.source
+        self._build(below, operator.receive, needs_old=below_needs_old)
+
+    def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
+        runtime = self.runtime
+        match node:
+            case SinkNode():
+                return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
+            case KeepNode():
+                return Keeper(runtime), False
+            case FilterNode(source=AggregateNode() as aggregation):
+                # HAVING is evaluated inside the aggregation: see folding.Folder.
+                return self._aggregation(aggregation, emit, needs_old, node.predicate)
+            case FilterNode() if node.is_table:
+                return stateless.TableFilter(node, runtime, emit), True
+            case FilterNode():
+                return stateless.Filter(node, runtime, emit), False
+            case ProjectNode():
+                return stateless.Project(node, runtime, emit, with_old=needs_old), needs_old
+            case FlatMapNode():
+                return stateless.FlatMap(node, runtime, emit), False
+            case SelectKeyNode():
+                return stateless.SelectKey(node, runtime, emit, self._partition_of(node.schema.key)), needs_old
+            case AggregateNode():
+                return self._aggregation(node, emit, needs_old)
+        raise TypeError(f"no operator for {type(node).__name__}")
+
+    def _table_store(self, node: SinkNode) -> Store | None:
+        """Where a table is kept for pull queries, unless the aggregation below holds it anyway."""
+        if not node.is_table or any(isinstance(n, AggregateNode) for n in _chain(node)):
+            return None
+        return self.runtime.stores.add(Store("Table"))
+
+    def _aggregation(
+        self, node: AggregateNode, emit: Receive, needs_old: bool, having: ast.Expression | None = None
+    ) -> tuple[Operator, bool]:
+        task = aggregate.Task(node, self.runtime, emit, self._group_partition(node), having, needs_old)
+        if node.source.is_table:
+            return aggregate.TableAggregation(task), True
+        if node.window_spec is None:
+            kind: type[aggregate.Aggregation] = aggregate.GroupAggregation
+        elif node.window_spec.kind == "SESSION":
+            kind = aggregate.SessionAggregation
+        else:
+            kind = aggregate.WindowAggregation
+        return kind(task), False
+
+    def _build_source(self, node: SourceNode, emit: Receive, needs_old: bool) -> StreamSource | TableSource:
+        source: StreamSource | TableSource
+        if node.source.is_table:
+            store = self.runtime.stores.add(Store(f"Source.{node.source.name}")) if needs_old else None
+            source = TableSource(node, self.runtime, emit, store)
+        else:
+            source = StreamSource(node, self.runtime, emit)
+        self.sources.setdefault(node.source.topic, []).append(source)
+        return source
+
+    # --- partitions ---------------------------------------------------------------------------------------------------
+
+    def _partition_of(self, key: tuple[Column, ...]) -> Callable[[tuple[Any, ...] | None], int]:
+        """Where rows of a new key go: the partition that a producer would choose for the serialised key."""
+        partitions = self.runtime.partitions
+        if partitions == 1:
+            return lambda values: 0
+        write = inner_key(key)
+        return lambda values: 0 if values is None else partition_for(write(values), partitions)
+
+    def _by_key(self, node: Node, emit: Receive) -> Receive:
+        """Pass rows on in the partitions of their keys, as they hash within the engine."""
+        partition_of = self._partition_of(node.schema.key)
+
+        def distribute(partition: int, records: list[Record]) -> None:
+            batches: dict[int, list[Record]] = {}
+            for record in records:
+                batches.setdefault(partition_of(record.key), []).append(record)
+            for target, batch in batches.items():
+                emit(target, batch)
+
+        return distribute
+
+    def _group_partition(self, node: AggregateNode) -> aggregate.PartitionOf:
+        """Groups stay in their rows' partition where GROUP BY keeps the key; else they go where the new key hashes to."""
+        below = node.source.schema.key
+        if [c.name for c in below] == [getattr(k, "name", None) for k in node.keys] and not node.source.is_table:
+            return None
+        return self._partition_of(node.schema.key)
+
+
+def _exchanges(node: Node) -> bool:
+    """Whether the sides of a join have to be moved to meet: one has a new key, or their keys' bytes or partitions differ."""
+    left, right = node.inputs
+    return not isinstance(node, ForeignKeyJoinNode) and _placement(left) != _placement(right)
+
+
+def _placement(node: Node) -> object:
+    """What decides the partition of a node's rows: the format and partitions of a topic, or the engine's own hashing."""
+    match node:
+        case SourceNode():
+            return node.source.key_format.name, node.source.partitions
+        case SelectKeyNode() | ForeignKeyJoinNode():
+            return "inner"
+        case _ if type(node) in JOINS and _exchanges(node):
+            return "inner"
+        case _:
+            return _placement(node.inputs[0])
+
+
+def _chain(node: Node) -> Iterator[Node]:
+    """The node and those below it, down to the first with several inputs or none."""
+    while True:
+        yield node
+        if len(node.inputs) != 1 or isinstance(node, AggregateNode):
+            return
+        node = node.inputs[0]
+
+
+def _nowhere(partition: int, records: list[Record]) -> None:
+    """The end of a plan that has a sink."""

@@ -1,0 +1,53 @@
+"""What an analyst does to an alert is kept, and `is_fraud` follows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamguard.alerts.actions import NoSuchAlert, list_alerts, resolve_alert, show_alert
+from tests.support.desk import Desk
+from tests.support.records import T0_MS, high_amount, high_velocity, transaction
+
+
+def fraud(desk: Desk) -> list[object]:
+    return [row[0] for row in desk.rows("SELECT transaction_id FROM transactions WHERE is_fraud ORDER BY 1")]
+
+
+def test_actions_are_audited_and_fraud_follows(desk: Desk) -> None:
+    burst = [transaction(n, f"t{n}", "A", 10, T0_MS + n) for n in range(4)]
+    big = transaction(4, "big", "A", 4_000, T0_MS + 10)
+    ids = ["t0", "t1", "t2", "t3", "big"]
+    desk.feed(*burst, big, high_velocity(0, "A", T0_MS, ids, 4_040), high_amount(1, "big", "A", 4_000, T0_MS + 10))
+    velocity = f"HIGH_VELOCITY:A:{T0_MS}"
+    with desk.engine.begin() as connection:
+        assert {line.alert_id for line in list_alerts(connection)} == {velocity, "HIGH_AMOUNT:big"}
+        assert resolve_alert(connection, velocity, "dismissed", who="ana", why="a family trip") == "open"
+    # The large payment still belongs to an open incident.
+    assert fraud(desk) == ["big"]
+    with desk.engine.begin() as connection:
+        resolve_alert(connection, velocity, "confirmed", who="bia", why="the customer called")
+        assert list_alerts(connection, status="confirmed", account="A")[0].alert_id == velocity
+        file = show_alert(connection, velocity)
+    assert fraud(desk) == sorted(ids)
+    assert [row.transaction_id for row in file.transactions] == ids
+    actions = [(row.decided_by, row.outcome, row.reason) for row in file.decisions if row.decided_by != "rules"]
+    assert actions == [
+        ("analyst:ana", "dismissed", "a family trip"),
+        ("analyst:bia", "confirmed", "the customer called"),
+    ]
+    changes = "SELECT evidence ->> 'before', evidence ->> 'after' FROM decisions WHERE decided_by LIKE 'analyst:%'"
+    assert desk.rows(changes + " ORDER BY action_no") == [("open", "dismissed"), ("dismissed", "confirmed")]
+
+
+def test_an_analysts_word_outlives_further_evidence(desk: Desk) -> None:
+    desk.feed(transaction(0, "t0", "A", 10, T0_MS), high_velocity(0, "A", T0_MS, ["t0"], 10))
+    with desk.engine.begin() as connection:
+        resolve_alert(connection, f"HIGH_VELOCITY:A:{T0_MS}", "dismissed", who="ana", why="known")
+    desk.feed(transaction(1, "t1", "A", 10, T0_MS + 1), high_velocity(1, "A", T0_MS, ["t0", "t1"], 20))
+    assert desk.rows("SELECT status, tx_count FROM fraud_alerts") == [("dismissed", 2)]
+    assert fraud(desk) == []
+
+
+def test_an_unknown_alert_is_said(desk: Desk) -> None:
+    with desk.engine.begin() as connection, pytest.raises(NoSuchAlert, match="there is no alert x"):
+        resolve_alert(connection, "x", "confirmed", who="a", why="b")

@@ -1,0 +1,69 @@
+"""`streamguard topics` and `streamguard groups` against a running broker."""
+
+from __future__ import annotations
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from typer.testing import CliRunner
+
+from streamguard.cli.topics import groups_app, topics_app
+from tests.support.broker import BrokerProcess, free_port
+
+
+def run(app: object, address: str, *arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--bootstrap-servers", address])  # type: ignore[arg-type]
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_topics(broker: BrokerProcess, topic: str) -> None:
+    address = broker.address
+    assert f"Created {topic} with 2 partitions." in run(
+        topics_app, address, "create", topic, "--partitions", "2", "--config", "retention.ms=60000"
+    )
+    assert "already exists" in run(topics_app, address, "create", topic, code=1)
+    producer = KafkaProducer(bootstrap_servers=address, acks="all")
+    producer.send(topic, b"x", partition=1).get(10)
+    producer.close()
+    described = run(topics_app, address, "describe", topic)
+    assert [line.split() for line in described.splitlines()[1:3]] == [["0", "0", "0", "0"], ["1", "0", "1", "1"]]
+    assert "retention.ms=60000" in described
+    run(topics_app, address, "alter", topic, "--partitions", "4", "--config", "retention.ms=")
+    described = run(topics_app, address, "describe", topic)
+    assert len(described.splitlines()) == 5
+    assert topic in run(topics_app, address, "list")
+    run(topics_app, address, "delete", topic, "--yes")
+    assert topic not in run(topics_app, address, "list")
+    assert f"There is no topic {topic}." in run(topics_app, address, "describe", topic, code=1)
+
+
+def test_groups(broker: BrokerProcess, topic: str) -> None:
+    address = broker.address
+    producer = KafkaProducer(bootstrap_servers=address, acks="all")
+    for i in range(5):
+        producer.send(topic, b"%d" % i)
+    producer.flush()
+    consumer = KafkaConsumer(topic, bootstrap_servers=address, group_id=topic, auto_offset_reset="earliest")
+    assert consumer.poll(20_000)
+    consumer.commit()
+    producer.send(topic, b"5").get(10)
+    producer.close()
+    described = run(groups_app, address, "describe", topic)
+    assert f"{topic}: Stable, 1 members" in described
+    assert described.splitlines()[2].split()[:5] == [topic, "0", "5", "6", "1"]
+    assert "kafka-python" in described
+    consumer.close()
+    listed = next(line for line in run(groups_app, address, "list").splitlines() if line.startswith(topic))
+    assert listed.split() == [topic, "Empty", "1"]
+    run(groups_app, address, "reset", topic, "--topic", topic, "--to", "2")
+    assert run(groups_app, address, "describe", topic).splitlines()[2].split()[2] == "2"
+    run(groups_app, address, "delete", topic)
+    assert f"There is no group {topic}." in run(groups_app, address, "describe", topic, code=1)
+
+
+def test_no_broker_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamguard.cli.topics.BOOTSTRAP_TIMEOUT_MS", 500)
+    address = f"127.0.0.1:{free_port()}"
+    said = run(topics_app, address, "list", code=1)
+    assert said.startswith(f"No Kafka answers at {address}")
+    assert len(said.strip().splitlines()) == 1

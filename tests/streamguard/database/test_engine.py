@@ -1,0 +1,32 @@
+"""Connections: a process that stops in the middle of a database transaction does not keep its locks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from streamguard.config import load_settings
+from streamguard.database import engine, is_outage, make_engine
+from streamguard.database.fraud import STORE_LOCK
+from tests.support.postgres import EmbeddedPostgres
+
+
+def test_who_pauses_for_too_long_loses_the_lock(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_LONGEST_PAUSE_MS", 300)
+    frozen, other = (make_engine(load_settings(database_url=postgres.url())) for _ in range(2))
+    take = text("SELECT pg_advisory_xact_lock(:lock)")
+    with frozen.connect() as connection:
+        connection.execute(take, {"lock": STORE_LOCK})
+        started = time.monotonic()
+        with other.begin() as free:
+            free.execute(take, {"lock": STORE_LOCK})
+        assert time.monotonic() - started < 5
+        with pytest.raises(DBAPIError) as raised:
+            connection.execute(text("SELECT 1"))
+        assert is_outage(raised.value), "to be tried again, not a fault of the data"
+        connection.invalidate()
+    frozen.dispose()
+    other.dispose()

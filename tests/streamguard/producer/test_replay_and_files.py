@@ -1,0 +1,191 @@
+"""Files out and in again; the handbook's columns; what is said of a file that cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections import Counter
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import orjson
+import pytest
+
+from streamguard.models import Transaction
+from streamguard.producer.errors import InputError
+from streamguard.producer.record import Record
+from streamguard.producer.replay import parse_time, read_records, shifted, span_ms
+from streamguard.producer.runs import Recipe, Run
+from streamguard.producer.sinks import FileSink
+
+HANDBOOK = Path(__file__).parents[4] / "shared" / "data" / "handbook"
+HEADER = "transaction_id,timestamp,customer_id,terminal_id,amount,is_fraud,fraud_scenario\n"
+ROW = "17,2018-04-01T00:00:31Z,596,3156,57.16,0,0\n"
+NOW_MS = 1_790_000_000_000
+
+
+def batch(count: int, **recipe: object) -> list[Record]:
+    return list(Run(Recipe(seed=7, **recipe)).batch(count, None, None, NOW_MS))  # type: ignore[arg-type]
+
+
+def written(path: Path, records: list[Record]) -> Path:
+    sink = FileSink(path)
+    with closing(sink):
+        for record in records:
+            sink.send(record)
+        sink.finish()
+    return path
+
+
+def handbook(folder: Path, text: str) -> Path:
+    path = folder / "cards.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.csv", "out.csv.gz"])
+def test_what_is_written_is_read_again_as_it_was(tmp_path: Path, name: str) -> None:
+    records = batch(2000, fraud_share=0.2)
+    path = written(tmp_path / name, records)
+    assert list(read_records(path)) == records
+    assert path.read_bytes() == written(tmp_path / ("again-" + name), records).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_commissions_are_written_and_read_again(tmp_path: Path, name: str) -> None:
+    records = batch(300, profile="psp")
+    assert {orjson.loads(r.value or b"")["commission_type"] for r in records} == {"flat", "tiered", "progressive"}
+    assert list(read_records(written(tmp_path / name, records))) == records
+
+
+def test_chargebacks_survive_json_lines_and_have_no_columns(tmp_path: Path) -> None:
+    records = batch(300, fraud_share=0.3, chargebacks=True)
+    assert sum(record.topic == "fraud_labels" for record in records) > 30
+    path = written(tmp_path / "out.jsonl", records)
+    assert list(read_records(path)) == records
+    with pytest.raises(InputError, match=r"a record of fraud_labels has no columns: write \.jsonl"):
+        written(tmp_path / "out.csv", records)
+    path.write_bytes(path.read_bytes().replace(b'"fraud_labels"', b'"fraud_alerts"', 1))
+    with pytest.raises(InputError, match="topic is 'fraud_alerts': only fraud_labels may be named"):
+        list(read_records(path))
+
+
+def test_bad_records_survive_json_lines(tmp_path: Path) -> None:
+    records = batch(1000, bad={"malformed": 0.3, "duplicated": 0.1, "late": 0.1})
+    again = list(read_records(written(tmp_path / "out.jsonl", records)))
+    assert [record.value for record in again] == [record.value for record in records]
+    assert [record.defect for record in again] == [record.defect for record in records]
+    for record in records:
+        if record.defect == "malformed":
+            with pytest.raises(InputError, match=r"a malformed value has no columns: write \.jsonl"):
+                written(tmp_path / "out.csv", [record])
+
+
+def test_the_handbooks_rows_become_transactions(tmp_path: Path) -> None:
+    path = handbook(tmp_path, HEADER + ROW + "18,2018-04-01T10:20:30Z,2,9,221.50,1,2\n")
+    first, second = read_records(path, "BRL")
+    transaction = Transaction.from_record(first.value, first.key)
+    assert transaction.transaction_id == "17"
+    assert transaction.account_id == "596"
+    assert transaction.merchant_id == "3156"
+    assert transaction.currency == "BRL"
+    assert str(transaction.amount) == "57.16"
+    assert transaction.event_time == first.event_time == 1_522_540_831_000
+    assert (first.label, second.label) == ("", "compromised_terminal")
+
+
+def test_the_handbooks_own_table_names_are_known(tmp_path: Path) -> None:
+    text = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-01 00:00:31,5,6,7.10,1\n"
+    (record,) = read_records(handbook(tmp_path, text))
+    assert (record.event_time, record.label) == (1_522_540_831_000, "fraud")
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not HANDBOOK.exists(), reason="the recordings are not here")
+def test_the_recorded_month_reads_as_it_is() -> None:
+    path = HANDBOOK / "transactions-2018-04.csv.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = list(islice(csv.DictReader(file), 50_000))
+    records = list(islice(read_records(path), 50_000))
+    assert [record.key.decode() for record in records] == [row["customer_id"] for row in rows]
+    assert [orjson.loads(record.value or b"")["amount"] for record in records] == [float(row["amount"]) for row in rows]
+    assert sum(bool(record.label) for record in records) == sum(row["is_fraud"] == "1" for row in rows)
+    counts = Counter((record.key, record.event_time // 3_600_000) for record in records)
+    assert sum(count > 2 for count in counts.values()) == 144
+
+
+def test_times_can_be_moved(tmp_path: Path) -> None:
+    path = handbook(tmp_path, HEADER + ROW + ROW.replace("00:00:31", "01:00:31") + ROW.replace("00:00:31", "09:00:00"))
+    assert span_ms(path, 2) == (1_522_540_831_000, 1_522_544_431_000)
+    moved = list(shifted(read_records(path), 1000))
+    assert [record.event_time for record in moved] == [record.event_time + 1000 for record in read_records(path)]
+    assert orjson.loads(moved[0].value or b"")["event_time"] == 1_522_540_832_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "lacks the column transaction_id, timestamp, customer_id, terminal_id, amount"),
+        (
+            HEADER.replace("amount,", "") + ROW,
+            "lacks the column amount: a file to replay has transaction_id, timestamp",
+        ),
+        ("account_id,amount\n", "lacks the column transaction_id, currency, event_time"),
+        (HEADER + ROW + ROW.replace("57.16", "much"), "line 3: amount 'much' is no number"),
+        (HEADER + ROW.replace("57.16", "nan"), "line 2: amount 'nan' is no number"),
+        (HEADER + ROW.replace("57.16", "1e400"), "line 2: amount '1e400' is no number"),
+        ("transaction_id,account_id,amount,currency,event_time\nt,A,1,BRL,1" + 20 * "0", "line 2: event_time '1000"),
+        (HEADER + ROW.replace("2018-04-01T00:00:31Z", "yesterday"), "line 2: 'yesterday' is no date and time such as"),
+        (HEADER + "1,2018-04-01T00:00:31Z\n", "line 2: fewer columns than the first line"),
+        (HEADER + ROW.replace(",0,0", ",1,9"), "line 2: fraud_scenario '9' is none of 0, 1, 2, 3"),
+    ],
+)
+def test_a_csv_that_cannot_be_used_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    path = handbook(tmp_path, text)
+    with pytest.raises(InputError) as refusal:
+        list(read_records(path))
+    assert str(path) in str(refusal.value)
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"{", "line 1: not JSON"),
+        ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw holds characters beyond Latin-1"),
+        (b"[]", "line 1: not a JSON object"),
+        (b'{"amount": 1}', "line 1: account_id is None: a string is expected"),
+        (b'{"account_id": "A"}', "line 1: event_time is None: epoch milliseconds are expected"),
+    ],
+)
+def test_json_lines_that_cannot_be_used_are_named(tmp_path: Path, line: bytes, sentence: str) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(line + b"\n")
+    with pytest.raises(InputError, match=sentence):
+        list(read_records(path))
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*none\.csv: No such file or directory"):
+        list(read_records(tmp_path / "none.csv"))
+    with pytest.raises(InputError, match="neither CSV nor JSON lines by its name"):
+        list(read_records(tmp_path / "cards.xlsx"))
+    with pytest.raises(InputError, match="cannot read"):
+        list(read_records(handbook(tmp_path, HEADER).rename(tmp_path / "plain.csv.gz")))
+    with pytest.raises(InputError, match=r"cannot write .*: No such file or directory"):
+        FileSink(tmp_path / "no" / "folder.csv")
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress((HEADER + ROW * 5000).encode())[:-200])
+    with pytest.raises(InputError, match=r"cannot read .*cut\.csv\.gz after line"):
+        list(read_records(cut))
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(HEADER.encode() + ROW.encode().replace(b"596", b"\xe9"))
+    with pytest.raises(InputError, match="is no readable text"):
+        list(read_records(latin))
+
+
+def test_times_in_words_of_iso_8601() -> None:
+    assert parse_time("2026-01-05T12:00:00Z") == parse_time("2026-01-05 12:00") == parse_time("2026-01-05T09:00-03:00")
+    with pytest.raises(ValueError, match="'noon' is no date and time"):
+        parse_time("noon")

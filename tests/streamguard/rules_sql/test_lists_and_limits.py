@@ -1,0 +1,124 @@
+"""The SQL rules that join (currency limits, blacklist, chargebacks) and validation as a stream: hits and borders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from streamguard.config import PROJECT_ROOT
+from streamguard.sqldeploy.script import read
+from streamguard_ksql.operators.record import OutputRecord
+from streamguard_ksql.testing.harness import Harness
+from tests.support.records import T0_MS
+
+DAY_MS = 86_400_000
+
+
+class Box:
+    """The files deployed in a box; records go in, topics come out."""
+
+    def __init__(self, *files: str) -> None:
+        self.harness = Harness({})
+        for file in ("queries.sql", *files):
+            for item in read(PROJECT_ROOT / "ksqldb" / file):
+                self.harness.execute(item.statement)
+
+    def put(self, topic: str, key: str, value: dict[str, Any] | None, at_ms: int = T0_MS) -> None:
+        data = None if value is None else orjson.dumps(value)
+        self.harness.feed(OutputRecord(topic, key.encode(), data, at_ms))
+
+    def pay(self, transaction_id: str, account: str = "A", amount: float = 10, at_ms: int = T0_MS, **more: Any) -> None:
+        value = {"transaction_id": transaction_id, "amount": amount, "currency": "BRL", "event_time": at_ms, **more}
+        self.put("transactions", account, value, at_ms)
+
+    def out(self, topic: str) -> list[dict[str, Any]]:
+        records = [record for record in self.harness.written if record.topic == topic and record.value]
+        return [
+            {name.lower(): value for name, value in orjson.loads(record.value or b"").items()} for record in records
+        ]
+
+    def alerts(self, rule: str) -> dict[str, str | None]:
+        """Transaction to account, as the key of the alert has it."""
+        self.harness.settle()
+        found: dict[str, str | None] = {}
+        for record in self.harness.written:
+            if record.topic == "fraud_alerts" and record.value and record.key:
+                value = orjson.loads(record.value)
+                if value["RULE"] == rule:
+                    found[value["TRANSACTION_ID"]] = record.key.decode()
+        return found
+
+
+def test_a_currency_has_its_own_limit() -> None:
+    box = Box("currency-limits.sql")
+    for item, limit in (("BRL", 3_000), ("USD", 5_000), ("KES", 100_000)):
+        box.put("currency_limits", item, {"LIMIT_AMOUNT": limit})
+    box.pay("brl", amount=3_000.01)
+    box.pay("brl-border", amount=3_000)
+    box.pay("usd", amount=4_000, currency="USD")
+    box.pay("usd-over", account="B", amount=5_000.5, currency="USD")
+    box.pay("kes", amount=100_000, currency="KES")
+    box.pay("eur", amount=1_000_000, currency="EUR")
+    assert box.alerts("CURRENCY_LIMIT") == {"brl": "A", "usd-over": "B"}
+
+
+def test_the_blacklist_knows_accounts_merchants_and_devices() -> None:
+    box = Box("blacklist.sql")
+    box.put("blacklist", "account:A", {"REASON": "stolen"})
+    box.put("blacklist", "merchant:M", {"REASON": "closed", "EXPIRES_AT": T0_MS + 1})
+    box.put("blacklist", "device:D", {"REASON": "rooted"})
+    box.put("blacklist", "device:OFF", {"REASON": "mistake"})
+    box.put("blacklist", "device:OFF", None)
+    box.pay("account")
+    box.pay("merchant", account="B", merchant_id="M")
+    box.pay("expired", account="B", merchant_id="M", at_ms=T0_MS + 1)
+    box.pay("device", account="B", device_id="D")
+    box.pay("off", account="B", device_id="OFF")
+    box.pay("other", account="M", merchant_id="D", device_id="A")
+    assert box.alerts("BLACKLISTED") == {"account": "A", "merchant": "B", "device": "B"}
+
+
+def test_a_merchant_with_recent_confirmed_fraud_is_tainted() -> None:
+    box = Box("chargebacks.sql")
+    box.pay("bad", merchant_id="M")
+    box.pay("disputed", merchant_id="N")
+    reported = T0_MS + 5 * DAY_MS
+    box.put("fraud_labels", "A", {"transaction_id": "bad", "is_fraud": True, "reported_at": reported}, reported)
+    box.put("fraud_labels", "A", {"transaction_id": "disputed", "is_fraud": False, "reported_at": reported}, reported)
+    box.pay("before", account="B", merchant_id="M", at_ms=reported - 1)
+    box.pay("after", account="B", merchant_id="M", at_ms=reported)
+    box.pay("late", account="B", merchant_id="M", at_ms=reported + 14 * DAY_MS - 1)
+    box.pay("too-late", account="B", merchant_id="M", at_ms=reported + 14 * DAY_MS)
+    box.pay("elsewhere", account="B", merchant_id="N", at_ms=reported)
+    assert box.alerts("TAINTED_MERCHANT") == {"after": "B", "late": "B"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"transaction_id": None}, "transaction_id is missing"),
+        ({"amount": None}, "amount is missing"),
+        ({"amount": 0}, "amount is not above 0"),
+        ({"event_time": None}, "event_time is missing"),
+        ({"event_time": T0_MS + 300_000}, None),
+        ({"event_time": T0_MS + 300_001}, "event_time lies in the future"),
+        ({"event_time": T0_MS - 7 * DAY_MS}, None),
+        ({"event_time": T0_MS - 7 * DAY_MS - 1}, "event_time is too old"),
+        ({"latitude": 1.0}, "a latitude without longitude"),
+        ({"longitude": 1.0}, "a longitude without latitude"),
+        ({"latitude": 90.0, "longitude": 180.0}, None),
+        ({"latitude": 90.1, "longitude": 0.5}, "no such place on earth"),
+        ({"latitude": 0.0, "longitude": 0.0}, "a place of all zeros"),
+        ({"device_id": ""}, "device_id is empty"),
+    ],
+)
+def test_validation_sorts_payments(changes: dict[str, Any], reason: str | None) -> None:
+    box = Box("validation.sql")
+    value = {"transaction_id": "t", "amount": 5, "currency": "BRL", "event_time": T0_MS, **changes}
+    box.put("transactions", "A", value)
+    box.harness.settle()
+    assert [error["reason"] for error in box.out("error_logs")] == ([reason] if reason else [])
+    assert len(box.out("transactions_clean")) == (0 if reason else 1)

@@ -1,0 +1,173 @@
+"""Compaction keeps, for every key, what a reader of the whole log ends up with; offsets stay; crashes change none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.log import LogConfig, PartitionLog
+from streamguard_broker.storage.records import (
+    TRANSACTIONAL,
+    Record,
+    build_batch,
+    control_batch,
+    every_record_has_a_key,
+    frame_batch,
+    read_header,
+)
+from tests.support.manual_clock import ManualClock
+from tests.support.memory_fs import MemoryFileSystem
+
+FOLDER = Path("/data/logs/t-0")
+CONFIG = LogConfig(segment_bytes=700, compact=True, delete=False, min_dirty_ratio=0, delete_retention_ms=10_000)
+KEYS = st.sampled_from([b"a", b"b", b"c", b"a key longer than sixteen bytes"])
+BATCH = st.lists(st.tuples(KEYS, st.one_of(st.none(), st.binary(max_size=20))), min_size=1, max_size=4)
+
+
+def open_log(fs: MemoryFileSystem, clock: ManualClock) -> PartitionLog:
+    return PartitionLog(FOLDER, fs, clock, CONFIG)
+
+
+def append(log: PartitionLog, records: Any, **more: Any) -> int:
+    batch = build_batch(records, log.clock.wall_ms(), **more)
+    return log.append(batch, read_header(batch)).base_offset
+
+
+def records_of(log: PartitionLog) -> list[Record]:
+    """All data records, as a read_uncommitted consumer gets them."""
+    found: list[Record] = []
+    offset = log.start_offset
+    while True:
+        data = log.read(offset, 1).data
+        if not data:
+            return found
+        header = read_header(data)
+        if not header.is_control:
+            found += list(iter_records(data[: header.size], header))
+        offset = header.next_offset
+
+
+def compact(log: PartitionLog) -> bool:
+    log.flush()
+    work = log.begin_compaction()
+    if work is None:
+        return False
+    work.run()
+    log.end_compaction(work)
+    return True
+
+
+def latest(records: list[Record]) -> dict[bytes, bytes]:
+    state: dict[bytes, bytes | None] = {}
+    for record in records:
+        state[record.key or b""] = record.value
+    return {key: value for key, value in state.items() if value is not None}
+
+
+@settings(max_examples=80, deadline=None)
+@given(batches=st.lists(BATCH, min_size=1, max_size=40), rounds=st.integers(1, 3), crash=st.booleans())
+def test_the_last_value_of_every_key_stays_where_it_was(batches: list[Any], rounds: int, crash: bool) -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log = open_log(fs, clock)
+    for number, batch in enumerate(batches):
+        append(log, batch)
+        clock.now_ms += 100
+        if number % max(1, len(batches) // rounds) == 0:
+            compact(log)
+    before = records_of(log)
+    end = log.end_offset
+    compact(log)
+    if crash:
+        fs.crash(0.0)
+        log = open_log(fs, clock)
+    after = records_of(log)
+    assert log.end_offset == end
+    assert latest(after) == latest(before)
+    assert [r for r in before if r in after] == after, "what stays is unchanged and in order"
+    sealed = [r for r in after if r.offset < log.active.base_offset]
+    assert len({r.key for r in sealed}) == len(sealed), "one record of each key in what was compacted"
+
+
+def test_tombstones_go_after_their_time() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log = open_log(fs, clock)
+    append(log, [(b"k", b"v")])
+    append(log, [(b"k", None)])
+    log.roll()
+    append(log, [(b"other", b"v" * 600)])
+    log.roll()
+    compact(log)
+    assert next((r.key, r.value) for r in records_of(log)) == (b"k", None)
+    clock.now_ms += 20_000
+    append(log, [(b"more", b"v" * 600)])
+    log.roll()
+    compact(log)
+    assert b"k" not in {r.key for r in records_of(log)}
+
+
+def test_an_aborted_record_does_not_hide_a_committed_one() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log = open_log(fs, clock)
+    append(log, [(b"k", b"committed")])
+    append(log, [(b"k", b"aborted")], attributes=TRANSACTIONAL, producer_id=5, producer_epoch=0, base_sequence=0)
+    marker = control_batch(commit=False, producer_id=5, producer_epoch=0, timestamp_ms=clock.now_ms)
+    log.append(marker, read_header(marker))
+    log.roll()
+    compact(log)
+    assert [(r.offset, r.value) for r in records_of(log)] == [(0, b"committed")]
+
+
+def test_an_open_transaction_is_left_alone() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log = open_log(fs, clock)
+    append(log, [(b"k", b"1")], attributes=TRANSACTIONAL, producer_id=5, producer_epoch=0, base_sequence=0)
+    log.roll()
+    append(log, [(b"k", b"2")])
+    log.roll()
+    assert not compact(log)
+    assert len(records_of(log)) == 2
+
+
+def test_duplicates_are_known_after_a_crash_in_the_middle_of_a_replacement() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log = open_log(fs, clock)
+    append(log, [(b"k", b"1")], producer_id=9, producer_epoch=0, base_sequence=0)
+    log.roll()
+    append(log, [(b"k", b"2")])
+    log.roll()
+    log.flush()
+    work = log.begin_compaction()
+    assert work is not None
+    work.run()
+    segment, path = work.rewritten[0]
+    fs.rename(path, segment.path)
+    fs.sync_directory(FOLDER)
+    fs.crash(0.0)
+    log = open_log(fs, clock)
+    assert log.end_offset == 2
+    assert append(log, [(b"k", b"1")], producer_id=9, producer_epoch=0, base_sequence=0) == 0
+
+
+def test_nonsense_under_a_true_checksum_is_one_record() -> None:
+    for attributes in (0, 1, 2, 3, 4):
+        batch = frame_batch(
+            [b"\xff" * 30],
+            record_count=5,
+            last_offset_delta=4,
+            base_timestamp=1,
+            max_timestamp=9,
+            attributes=attributes,
+        )
+        records = iter_records(bytes(batch), read_header(batch))
+        assert [(r.offset, r.timestamp, r.key) for r in records] == [(0, 9, None)]
+
+
+@pytest.mark.parametrize(("keys", "keyed"), [([b"a", b""], True), ([b"a", None], False), ([None], False)])
+def test_missing_keys_are_seen(keys: list[bytes | None], keyed: bool) -> None:
+    batch = build_batch([(key, b"v" * 200) for key in keys], 1_700_000_000_000)
+    assert every_record_has_a_key(batch, read_header(batch)) is keyed

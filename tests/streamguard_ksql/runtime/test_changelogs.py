@@ -1,0 +1,163 @@
+"""Changelogs on a broker: how they are made, compacted under a running query, and restored in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import ConfigResource
+
+from streamguard_ksql.operators.state import WindowStore, decode, encode
+from streamguard_ksql.runtime.clients import KafkaTopics
+from streamguard_ksql.runtime.names import changelog_topic
+from tests.streamguard_ksql.runtime.test_crashes import ROOT, STATEMENTS, Given, check_states, check_topics, dying
+from tests.support.broker import BrokerProcess
+from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topic, produce
+from tests.support.processes import eventually
+
+pytestmark = pytest.mark.integration
+QUERIES = ("CTAS_TOTALS_2", "CTAS_WINDOWS_3", "CTAS_REMAINDERS_4")
+
+
+def test_changelog_has_one_partition_and_is_compacted_with_a_lag(engine: RunningEngine, servers: str) -> None:
+    create_topic(servers, "given", 3)
+    engine.sql(STATEMENTS)
+    Given().more(servers)
+    engine.settle()
+    topics = KafkaTopics(servers)
+    name = changelog_topic(SERVICE_ID, QUERIES[0])
+    assert topics.partitions(name) == 1
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+    config: Any = topics.admin.describe_configs([resource])[resource].result(10)
+    assert config["cleanup.policy"].value == "compact"
+    assert config["min.compaction.lag.ms"].value == "600000"
+    assert changelog_topic(SERVICE_ID, "CSAS_SEVENS_1") not in topics.all()
+
+
+def test_a_chunk_that_was_taken_back_leaves_nothing() -> None:
+    """A window's chunk behind the last commit is withdrawn; who reads all of the changelog has the state before it."""
+    written: list[tuple[Any, bytes | None]] = []
+
+    def commit(store: WindowStore) -> None:
+        written.extend((k, None if v is None else encode(v)) for _, k, v in store.changes())
+
+    def restored(until: int | None = None) -> WindowStore:
+        found = WindowStore("w")
+        for key, value in written[:until]:
+            found.restore(0, key, None if value is None else decode(value))
+        return found
+
+    store = WindowStore("w")
+    for n in range(3):
+        store.table(0).setdefault(60, {})[f"k{n}"] = [n]
+        store.changed(0)[60].add(f"k{n}")
+    commit(store)
+    committed = len(written)
+    store.table(0)[60]["k0"] = [100]
+    store.table(0)[60]["new"] = [200]
+    store.table(0)[120] = {"later": [300]}
+    store.changed(0)[60].update(("k0", "new"))
+    store.changed(0)[120].add("later")
+    commit(store)
+    again = restored(committed)
+    written += [(k, None if v is None else encode(v)) for k, v in again.recover(0, [k for k, _ in written[committed:]])]
+    assert restored().tables[0] == {60: {"k0": [0], "k1": [1], "k2": [2]}}
+
+
+@pytest.mark.soak
+def test_changelog_compacted_under_a_running_query(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"ksql.streams.commit.interval.ms": 20}
+    with BrokerProcess(tmp_path / "log") as broker:
+        topics = KafkaTopics(broker.address)
+        create_topic(broker.address, "given", 3)
+        eager = {"cleanup.policy": "compact", "segment.bytes": "20000", "min.cleanable.dirty.ratio": "0.01"}
+        names = [changelog_topic(SERVICE_ID, query) for query in QUERIES]
+        for name in names:
+            topics.create(name, 1, eager)
+        engine = RunningEngine(broker.address, config)
+        engine.sql(STATEMENTS)
+        engine.close()
+        given = Given()
+        for _ in range(3):
+            process = dying(broker.address, config)
+            until = time.monotonic() + 12
+            while time.monotonic() < until:
+                given.more(broker.address, 40)
+                time.sleep(0.03)
+            process.kill()
+            process.wait()
+        for name in names[::2]:
+            _, end = topics.ends(name)
+            assert len(consume(broker.address, name)) < end / 2, "not compacted"
+        engine = RunningEngine(broker.address, config)
+        engine.settle()
+        check_states(engine, given)
+        engine.close()
+        check_topics(broker.address, given)
+
+
+MANY = """
+import os, sys
+from tests.support.engine import RunningEngine
+engine = RunningEngine(sys.argv[1])
+for runner in engine.runtime._runners.values():
+    assert runner.ready.wait(120)
+stores = [s for r in engine.runtime._runners.values() for s in r.topology.runtime.stores.by_name.values()]
+peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
+print(max(map(len, stores)), int(peak) // 1024, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_million_windows_are_restored_in_a_gigabyte(tmp_path: Path) -> None:
+    start_ms = int(time.time()) // 60 * 60_000 - 600_000
+    with BrokerProcess(tmp_path / "log") as broker:
+        create_topic(broker.address, "given", 3)
+        engine = RunningEngine(broker.address)
+        engine.sql(
+            "CREATE STREAM s (k VARCHAR KEY, v BIGINT, id VARCHAR) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON');"
+            "CREATE TABLE w WITH (KAFKA_TOPIC='w') AS SELECT k, COUNT(*) AS n, SUM(v) AS total, "
+            "LATEST_BY_OFFSET(id) AS last FROM s WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 1 DAYS) GROUP BY k;"
+        )
+        for minute in range(5):
+            records = [(f"account{n:06d}", {"V": n, "ID": f"tx{minute}-{n}"}) for n in range(200_000)]
+            produce(broker.address, "given", records, [start_ms + 60_000 * minute] * len(records))
+        engine.settle(240)
+        engine.close()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", MANY, broker.address]
+        output = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment, timeout=180
+        ).stdout
+        count, peak_mb = map(int, output.split())
+        assert count == 1_000_000
+        assert peak_mb < 1_024
+
+
+def test_twenty_queries_are_ready_within_two_seconds(engine: RunningEngine, servers: str) -> None:
+    create_topic(servers, "given", 3)
+    engine.sql("CREATE STREAM s (k VARCHAR KEY, v BIGINT) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON');")
+    for n in range(10):
+        engine.sql(f"CREATE STREAM filtered{n} WITH (KAFKA_TOPIC='filtered') AS SELECT k, v FROM s WHERE v > {n};")
+        engine.sql(
+            f"CREATE TABLE counted{n} WITH (KAFKA_TOPIC='counted') AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+        )
+    Given().more(servers, 2_000)
+    engine.settle()
+
+    def seconds() -> float:
+        started = time.monotonic()
+        engine.restart()
+        for runner in engine.runtime._runners.values():
+            assert runner.ready.wait(30)
+        return time.monotonic() - started
+
+    # The first of several that is quick enough: a busy machine is not the engine's fault.
+    eventually(seconds, lambda taken: taken < 2.0, timeout_s=20.0, say="not ready in 2 s")

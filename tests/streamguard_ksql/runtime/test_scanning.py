@@ -1,0 +1,186 @@
+"""Reading a topic together: every reader is given each record from its own position on once, in order, whatever the others
+do: lag, stall, come late, leave, or fail."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from streamguard_ksql.runtime import clients, fetching, scanning
+from streamguard_ksql.runtime.clients import KafkaTopics, Positions
+from streamguard_ksql.runtime.reading import Reader
+from streamguard_ksql.runtime.scanning import Scans
+from tests.streamguard_ksql.runtime.conftest import Start
+from tests.support.engine import produce
+
+pytestmark = pytest.mark.integration
+TOPIC, PARTITIONS, RECORDS = "together", 3, 15_000
+
+
+@pytest.fixture
+def topics(servers: str) -> KafkaTopics:
+    """A topic with RECORDS numbered records, spread over its partitions."""
+    topics = KafkaTopics(servers)
+    topics.create(TOPIC, PARTITIONS, {})
+    producer = clients.producer(servers)
+    for number in range(RECORDS):
+        producer.produce(TOPIC, key=str(number % 1000).encode(), value=str(number).encode())
+        if number % 1000 == 0:
+            producer.poll(0)
+    producer.flush()
+    return topics
+
+
+@pytest.fixture
+def scans(servers: str) -> Iterator[Scans]:
+    found = Scans(servers)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits so low that a small topic comes upon all of them."""
+    monkeypatch.setattr(scanning, "BEHIND", 600)
+    monkeypatch.setattr(scanning, "STALL_S", 0.03)
+    monkeypatch.setattr(scanning, "REWIND", 4_000)
+    monkeypatch.setattr(fetching, "BATCH", 300)
+
+
+class OneReader(threading.Thread):
+    """A query as far as reading goes: it starts somewhere, dawdles, leaves and comes back at times, and keeps count."""
+
+    def __init__(self, servers: str, topics: KafkaTopics, scans: Scans, seed: int) -> None:
+        super().__init__()
+        self.servers, self.topics, self.scans = servers, topics, scans
+        self.draw = random.Random(seed)
+        self.ends = topics.offsets(clients.as_partitions({TOPIC: dict.fromkeys(range(PARTITIONS), 0)}))[1]
+        self.start_at = {
+            p: self.draw.choice([0, self.draw.randrange(self.ends[(TOPIC, p)])]) for p in range(PARTITIONS)
+        }
+        self.given: dict[int, list[int]] = {p: [] for p in range(PARTITIONS)}
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._is_done():
+                self._read_for_a_while()
+        except BaseException as error:
+            self.failed = error
+
+    def _positions(self) -> dict[int, int]:
+        return {p: offsets[-1] + 1 if offsets else self.start_at[p] for p, offsets in self.given.items()}
+
+    def _is_done(self) -> bool:
+        return all(at >= self.ends[(TOPIC, p)] for p, at in self._positions().items())
+
+    def _read_for_a_while(self) -> None:
+        client = clients.consumer(self.servers, f"reader-{id(self)}")
+        known: Positions = {TOPIC: self._positions()}
+        reader = Reader(client, self.topics, {TOPIC: PARTITIONS}, known, from_beginning=True, scans=self.scans)
+        try:
+            for _ in range(self.draw.choice([5, 40, 10_000])):
+                for partition, records in reader.poll(0.1):
+                    self.given[partition] += [record.offset for record in records]
+                if self._is_done():
+                    return
+                if self.draw.random() < 0.05:
+                    time.sleep(self.draw.choice([0.001, 0.01, 0.1]))
+        except KafkaException:
+            return
+        finally:
+            reader.close()
+            client.close()
+
+
+def _read_all(readers: list[OneReader]) -> None:
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(120)
+        assert reader.failed is None, reader.failed
+        for partition, offsets in reader.given.items():
+            end = reader.ends[(TOPIC, partition)]
+            assert offsets == list(range(reader.start_at[partition], end)), f"partition {partition}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readers_that_lag_leave_and_come_back(
+    hurried: None, servers: str, topics: KafkaTopics, scans: Scans, seed: int
+) -> None:
+    _read_all([OneReader(servers, topics, scans, 100 * seed + number) for number in range(5)])
+
+
+def test_a_failed_read_costs_nobody_a_record(
+    hurried: None, servers: str, topics: KafkaTopics, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(7)
+    failures: list[int] = []
+
+    def failing(client: Consumer, timeout_s: float) -> fetching.Fetched:
+        found = fetching.fetch(client, timeout_s)
+        if draw.random() < 0.05:
+            # What was fetched is lost with it, as where one partition of several answers with an error.
+            failures.append(len(found))
+            raise KafkaException(KafkaError(KafkaError._FAIL))
+        return found
+
+    monkeypatch.setattr(scanning, "fetch", failing)
+    readers = [OneReader(servers, topics, scans, number) for number in range(4)]
+    _read_all(readers)
+    assert sum(failures) > 0
+
+
+def test_two_queries_fetch_and_decode_once(servers: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    engine.sql(
+        """
+        CREATE STREAM s (k VARCHAR KEY, v BIGINT, w VARCHAR) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=3);
+        CREATE STREAM small WITH (KAFKA_TOPIC='small') AS SELECT * FROM s WHERE v < 50;
+        CREATE TABLE totals WITH (KAFKA_TOPIC='totals') AS SELECT k, SUM(v) AS total FROM s GROUP BY k;
+        """
+    )
+    engine.settle()
+    fetched: list[int] = []
+
+    def counting(client: Consumer, timeout_s: float) -> fetching.Fetched:
+        found = fetching.fetch(client, timeout_s)
+        fetched.append(len(found))
+        return found
+
+    monkeypatch.setattr(scanning, "fetch", counting)
+    time.sleep(0.2)  # longer than the fetch under way, which is not counted
+    produce(servers, "given", [(f"k{v % 10}", {"V": v, "W": "x"}) for v in range(100)], [1_000 + v for v in range(100)])
+    engine.settle()
+    assert sum(fetched) == 100
+    assert len(engine.pull("SELECT * FROM totals;")) == 10
+    engine.sql("PAUSE ALL;")
+    produce(servers, "given", [("k1", {"V": 1000, "W": "x"})], [2_000])
+    engine.sql("RESUME ALL;")
+    engine.settle()
+    assert engine.pull("SELECT total FROM totals WHERE k = 'k1';") == [[1460]]
+
+
+def test_a_query_from_the_beginning_catches_up_alone(
+    hurried: None, servers: str, topics: KafkaTopics, scans: Scans
+) -> None:
+    """The others, at the end of the topic, are not pulled back for it."""
+    ahead, behind = (OneReader(servers, topics, scans, seed) for seed in (1, 2))
+    ahead.start_at = {p: ahead.ends[(TOPIC, p)] for p in range(PARTITIONS)}
+    behind.start_at = dict.fromkeys(range(PARTITIONS), 0)
+    client = clients.consumer(servers, "ahead")
+    reader = Reader(client, topics, {TOPIC: PARTITIONS}, {TOPIC: ahead.start_at}, from_beginning=True, scans=scans)
+    assert reader.poll(0.01) == []
+    behind.start()
+    while behind.is_alive():
+        assert reader.poll(0.01) == []
+    assert reader.positions == {TOPIC: ahead.start_at}
+    reader.close()
+    client.close()
+    _read_all([])
+    assert [len(offsets) for offsets in behind.given.values()] == [behind.ends[(TOPIC, p)] for p in range(PARTITIONS)]

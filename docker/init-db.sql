@@ -1,10 +1,23 @@
--- The database of StreamGuard: the one truth of its schema. Idempotent: run it as often as you like.
--- src/streamguard/database/tables.py maps it; tests/database/test_schema.py holds the two together.
+-- The schema of a new database. Databases that are there already get the numbered files of
+-- src/streamguard/data/migrations instead; tests/streamguard/database/test_migrations.py holds both ends equal.
+-- src/streamguard/database/tables.py maps it; tests/streamguard/database/test_schema.py holds the two together.
 --
 -- One database transaction of the consumer writes rows, decisions, links and offsets, so that every record read has its
--- effect exactly once. Columns named source_* say where in the log a row came from.
+-- effect exactly once. Columns named source_* are the partition and offset of the record that a row came from.
 
-CREATE TABLE IF NOT EXISTS transactions (
+CREATE TABLE schema_version (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE schema_version IS 'the migrations that this database has';
+INSERT INTO schema_version (version, name) VALUES
+    (1, 'baseline'),
+    (2, 'alert_versions'),
+    (3, 'lists'),
+    (4, 'outbox');
+
+CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
     account_id        TEXT NOT NULL,
     amount            NUMERIC(15, 2) NOT NULL CHECK (amount > 0),
@@ -29,30 +42,30 @@ CREATE TABLE IF NOT EXISTS transactions (
 COMMENT ON COLUMN transactions.is_fraud IS 'linked to at least one alert that nobody dismissed';
 
 -- Links and account context look an account up by time.
-CREATE INDEX IF NOT EXISTS transactions_account_time ON transactions (account_id, event_time);
--- The dashboard and the figures of the README ask for fraud only.
-CREATE INDEX IF NOT EXISTS transactions_fraud ON transactions (event_time) WHERE is_fraud;
+CREATE INDEX transactions_account_time ON transactions (account_id, event_time);
+-- The figures of the README and the desk ask for fraud only.
+CREATE INDEX transactions_fraud ON transactions (event_time) WHERE is_fraud;
 
 -- Retention cuts by time.
-CREATE INDEX IF NOT EXISTS transactions_time ON transactions (event_time);
+CREATE INDEX transactions_time ON transactions (event_time);
 
--- The record of each payment, beside its row: a month is a table of its own, so that an old one can be dropped whole.
--- `transactions` itself cannot be cut so: its unique id would have to hold the time. Written together with the row and
--- only when the row is new, so an id is here at most once as well. No unique index says so: one that never refuses a payment
--- (for a record that somebody left behind) was measured to cost the store 5 % of its speed.
-CREATE TABLE IF NOT EXISTS transaction_records (
+-- The record of each transaction, beside its row: a month is a table of its own, so that an old one can be dropped whole.
+-- `transactions` itself cannot be partitioned: its unique key would have to hold the time. A record is written together
+-- with its row and only when the row is new, so an id is here at most once as well. No unique index enforces it: one was
+-- measured to cost the store 5 % of its speed.
+CREATE TABLE transaction_records (
     transaction_id TEXT NOT NULL,
     event_time     TIMESTAMPTZ NOT NULL,
     raw            JSONB NOT NULL
 ) PARTITION BY RANGE (event_time);
--- For looking one up beside its payment, and for cutting the month that the border falls in.
-CREATE INDEX IF NOT EXISTS transaction_records_time ON transaction_records (event_time);
+-- For looking one up beside its row, and for cutting the month that the limit falls in.
+CREATE INDEX transaction_records_time ON transaction_records (event_time);
 COMMENT ON TABLE transaction_records IS 'records as they were read, personal data protected; cut by age';
 
--- Make what is missing of the tables that hold these months (the first day of each; borders are UTC). Payments that say to
--- be of before 2000 or after 2049 share a table at either end: a stream of nonsense must not make a table per record.
+-- Make what is missing of the tables that hold these months (the first day of each; limits are UTC). Times before 2000 and
+-- after 2049 share a table at either end: a stream of nonsense must not make a table per record.
 -- Made apart and attached: that waits for no reader, as PARTITION OF would.
-CREATE OR REPLACE FUNCTION make_record_months(months DATE[]) RETURNS VOID LANGUAGE plpgsql AS $$
+CREATE FUNCTION make_record_months(months DATE[]) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     first_day DATE;
     month     TEXT;
@@ -77,26 +90,12 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE OR REPLACE FUNCTION is_record_month(name TEXT) RETURNS BOOLEAN LANGUAGE sql AS $$
+CREATE FUNCTION is_record_month(name TEXT) RETURNS BOOLEAN LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                    WHERE i.inhparent = 'transaction_records'::regclass AND c.relname = name)
 $$;
 
--- A database made when records stood in the rows: they move over, once.
-DO $$ BEGIN
-    IF EXISTS (SELECT FROM pg_attribute
-               WHERE attrelid = 'transactions'::regclass AND attname = 'raw' AND NOT attisdropped) THEN
-        LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE;
-        PERFORM make_record_months(ARRAY(
-            SELECT DISTINCT date_trunc('month', event_time AT TIME ZONE 'UTC')::DATE
-            FROM transactions WHERE raw IS NOT NULL));
-        INSERT INTO transaction_records (transaction_id, event_time, raw)
-        SELECT transaction_id, event_time, raw FROM transactions WHERE raw IS NOT NULL;
-        ALTER TABLE transactions DROP COLUMN raw;
-    END IF;
-END $$;
-
-CREATE TABLE IF NOT EXISTS fraud_alerts (
+CREATE TABLE fraud_alerts (
     alert_id         TEXT PRIMARY KEY,
     rule             TEXT NOT NULL,
     account_id       TEXT NOT NULL,
@@ -114,72 +113,99 @@ CREATE TABLE IF NOT EXISTS fraud_alerts (
     created_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     updated_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE fraud_alerts IS 'one row per incident; its evidence grows, an older version never overwrites a newer one';
+COMMENT ON TABLE fraud_alerts IS 'one row per alert: its newest version; an older one never overwrites a newer one';
 COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version; null until its transaction is stored';
 COMMENT ON COLUMN fraud_alerts.status IS 'what an analyst made of it; open until then';
 
--- A new transaction asks which incidents of its account it belongs to.
-CREATE INDEX IF NOT EXISTS fraud_alerts_account ON fraud_alerts (account_id, window_end);
-CREATE INDEX IF NOT EXISTS fraud_alerts_detected ON fraud_alerts (detected_at);
+-- A new transaction is linked to the alerts of its account whose window holds it.
+CREATE INDEX fraud_alerts_account ON fraud_alerts (account_id, window_end);
+CREATE INDEX fraud_alerts_detected ON fraud_alerts (detected_at);
 
--- No foreign key to transactions: an alert may arrive before the transactions it speaks of.
-CREATE TABLE IF NOT EXISTS alert_transactions (
+-- No foreign key to transactions: an alert may be stored before its transactions.
+CREATE TABLE alert_transactions (
     alert_id       TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
     transaction_id TEXT NOT NULL,
     PRIMARY KEY (alert_id, transaction_id)
 );
-CREATE INDEX IF NOT EXISTS alert_transactions_transaction ON alert_transactions (transaction_id);
+CREATE INDEX alert_transactions_transaction ON alert_transactions (transaction_id);
 
--- The audit: a row per version of an alert and per decider, and a row per action of an analyst.
-CREATE TABLE IF NOT EXISTS decisions (
+-- What the SQL rules reported of an alert, version by version. A version waits until its transaction is stored.
+CREATE TABLE alert_versions (
     alert_id       TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
+    tx_count       BIGINT NOT NULL,
+    transaction_id TEXT,
+    evidence       JSONB NOT NULL DEFAULT '{}',
+    judged         BOOLEAN NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (alert_id, tx_count)
+);
+COMMENT ON TABLE alert_versions IS 'each count of transactions at which an alert was raised';
+COMMENT ON COLUMN alert_versions.transaction_id IS 'the transaction that raised this version; it may not be stored yet';
+COMMENT ON COLUMN alert_versions.evidence IS 'what the SQL rule reported: amount, window, time';
+COMMENT ON COLUMN alert_versions.judged IS 'false while the transaction that raised this version is not stored';
+
+CREATE INDEX alert_versions_waiting ON alert_versions (transaction_id) WHERE NOT judged;
+
+-- A row per version that the rules judged, and a row per action of an analyst.
+CREATE TABLE decisions (
+    alert_id       TEXT NOT NULL,
     tx_count       BIGINT NOT NULL,
     decided_by     TEXT NOT NULL,
     action_no      INTEGER NOT NULL DEFAULT 0,
     transaction_id TEXT,
-    outcome        TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed', 'reopened')),
+    outcome        TEXT NOT NULL
+        CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed', 'reopened')),
     score          INTEGER CHECK (score BETWEEN 0 AND 100),
     reason         TEXT,
     verdicts       JSONB NOT NULL DEFAULT '[]',
-    evidence       JSONB NOT NULL DEFAULT '{}',
-    decided_at     TIMESTAMPTZ,
-    PRIMARY KEY (alert_id, tx_count, decided_by, action_no)
+    decided_at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    status_before  TEXT CHECK (status_before IN ('open', 'confirmed', 'dismissed')),
+    PRIMARY KEY (alert_id, tx_count, decided_by, action_no),
+    CONSTRAINT decisions_version FOREIGN KEY (alert_id, tx_count) REFERENCES alert_versions ON DELETE CASCADE
 );
+COMMENT ON TABLE decisions IS 'what the rules or an analyst decided on a version of an alert';
+COMMENT ON COLUMN decisions.decided_by IS 'rules, or analyst:NAME';
+COMMENT ON COLUMN decisions.action_no IS 'counts the actions of analysts on the alert; 0 for the rules';
 COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judged: its count of transactions';
-COMMENT ON COLUMN decisions.outcome IS 'null while the transaction that raised this version is not stored yet';
-COMMENT ON COLUMN decisions.verdicts IS 'one object per rule: rule, version, mode, score, outcome, reason';
-COMMENT ON COLUMN decisions.evidence IS 'the facts it rested on';
+COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; confirmed, dismissed or reopened by an analyst';
+COMMENT ON COLUMN decisions.verdicts IS 'one object per Python rule: rule, version, mode, points, outcome, reason, facts';
+COMMENT ON COLUMN decisions.status_before IS 'the status of the alert that an analyst changed';
 
-CREATE INDEX IF NOT EXISTS decisions_pending ON decisions (transaction_id) WHERE outcome IS NULL;
-
-CREATE TABLE IF NOT EXISTS blacklist (
+CREATE TABLE lists (
+    list       TEXT NOT NULL CHECK (list IN ('blacklist', 'allowlist')),
     kind       TEXT NOT NULL CHECK (kind IN ('account', 'merchant', 'device', 'ip', 'country')),
     value      TEXT NOT NULL,
     reason     TEXT NOT NULL,
     expires_at TIMESTAMPTZ,
-    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-    PRIMARY KEY (kind, value)
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (list, kind, value)
 );
+COMMENT ON TABLE lists IS 'values that must not pay (blacklist) and values that are trusted (allowlist)';
 
--- The same for what the desk vouches for.
-CREATE TABLE IF NOT EXISTS allowlist (
-    kind       TEXT NOT NULL CHECK (kind IN ('account', 'merchant', 'device', 'ip', 'country')),
+-- The rules look values up without knowing on which list they are.
+CREATE INDEX lists_value ON lists (value);
+
+CREATE TABLE list_history (
+    change_no  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    list       TEXT NOT NULL,
+    kind       TEXT NOT NULL,
     value      TEXT NOT NULL,
-    reason     TEXT NOT NULL,
+    change     TEXT NOT NULL CHECK (change IN ('add', 'change', 'remove')),
+    reason     TEXT,
     expires_at TIMESTAMPTZ,
-    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-    PRIMARY KEY (kind, value)
+    changed_by TEXT NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
+COMMENT ON TABLE list_history IS 'every change of a list: who, when, why, and until when the entry is valid';
 
 -- How the Python rules take part; a rule without a row is active. Read for every batch, so a change works at once.
-CREATE TABLE IF NOT EXISTS rule_modes (
+CREATE TABLE rule_modes (
     rule       TEXT PRIMARY KEY,
     mode       TEXT NOT NULL CHECK (mode IN ('active', 'shadow', 'off')),
     changed_by TEXT NOT NULL,
     changed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE TABLE IF NOT EXISTS dead_letters (
+CREATE TABLE dead_letters (
     source_topic     TEXT NOT NULL,
     source_partition INTEGER NOT NULL,
     source_offset    BIGINT NOT NULL,
@@ -187,14 +213,31 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     raw_key          BYTEA,
     raw_value        BYTEA,
     failed_at        TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    published        BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (source_topic, source_partition, source_offset)
 );
-COMMENT ON COLUMN dead_letters.published IS 'whether the topic dead_letters has it too';
+COMMENT ON TABLE dead_letters IS 'records that could not be used, whole, with the reason';
 
-CREATE INDEX IF NOT EXISTS dead_letters_unpublished ON dead_letters (source_topic, source_partition) WHERE NOT published;
+-- Records on their way to a topic: written with the rows that they tell of, removed once acknowledged.
+CREATE TABLE outbox (
+    record_no  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id         UUID NOT NULL DEFAULT gen_random_uuid(),
+    topic      TEXT NOT NULL,
+    key        BYTEA,
+    value      BYTEA NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE outbox IS 'records that their topic does not have yet, or that nobody has seen acknowledged';
+COMMENT ON COLUMN outbox.id IS 'header "id" of the record: after a crash the end of the topic says which were sent';
 
-CREATE TABLE IF NOT EXISTS consumer_offsets (
+CREATE TABLE outbox_positions (
+    topic        TEXT NOT NULL,
+    partition_no INTEGER NOT NULL,
+    next_offset  BIGINT NOT NULL CHECK (next_offset >= 0),
+    PRIMARY KEY (topic, partition_no)
+);
+COMMENT ON TABLE outbox_positions IS 'from here on a topic may hold records that are in the outbox still';
+
+CREATE TABLE consumer_offsets (
     group_id      TEXT NOT NULL,
     topic         TEXT NOT NULL,
     partition_no  INTEGER NOT NULL,
@@ -204,10 +247,10 @@ CREATE TABLE IF NOT EXISTS consumer_offsets (
     PRIMARY KEY (group_id, topic, partition_no)
 );
 COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
-COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the payments cut';
+COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the transactions cut';
 
 -- What was cut by age: `streamguard retention`.
-CREATE TABLE IF NOT EXISTS retention_cuts (
+CREATE TABLE retention_cuts (
     started_at TIMESTAMPTZ NOT NULL,
     what       TEXT NOT NULL,
     older_than TIMESTAMPTZ NOT NULL,
@@ -215,9 +258,9 @@ CREATE TABLE IF NOT EXISTS retention_cuts (
     row_count  BIGINT NOT NULL,
     PRIMARY KEY (started_at, what)
 );
-COMMENT ON TABLE retention_cuts IS 'records read = rows stored + dead letters + the payments cut here';
+COMMENT ON TABLE retention_cuts IS 'records read = rows stored + dead letters + the transactions cut here';
 
-CREATE OR REPLACE VIEW account_risk_profile AS
+CREATE VIEW account_risk_profile AS
 SELECT t.account_id,
        count(*)                                              AS transactions,
        sum(t.amount)                                         AS total_amount,

@@ -1,9 +1,9 @@
 -- Confirmed fraud feeds back: chargebacks, days late, build a table of fraud per merchant; a payment at a merchant with
 -- recent confirmed fraud becomes an alert. Reads the sources of queries.sql.
 
--- How long a merchant stays tainted after its last chargeback, in milliseconds (14 days), and after how many.
-DEFINE tainted_ms = '1209600000';
-DEFINE tainted_count = '1';
+-- How long a merchant stays compromised after its last chargeback, in milliseconds (14 days), and after how many.
+DEFINE compromised_ms = '1209600000';
+DEFINE compromised_count = '1';
 
 CREATE STREAM fraud_labels (
   account_id VARCHAR KEY,
@@ -47,10 +47,10 @@ FROM transactions
 PARTITION BY merchant_id
 EMIT CHANGES;
 
-INSERT INTO fraud_alerts WITH (QUERY_ID='tainted_merchant')
+INSERT INTO fraud_alerts WITH (QUERY_ID='compromised_merchant')
 SELECT t.account_id AS account_id,
-       CONCAT('TAINTED_MERCHANT:', t.transaction_id) AS alert_id,
-       'TAINTED_MERCHANT' AS rule,
+       CONCAT('COMPROMISED_MERCHANT:', t.transaction_id) AS alert_id,
+       'COMPROMISED_MERCHANT' AS rule,
        t.transaction_id AS transaction_id,
        t.amount AS amount,
        m.frauds AS tx_count,
@@ -59,6 +59,6 @@ SELECT t.account_id AS account_id,
        t.event_time AS detected_at
 FROM transactions_by_merchant t
 JOIN merchant_fraud m ON t.merchant_id = m.merchant_id
-WHERE m.frauds >= ${tainted_count} AND t.event_time >= m.last_reported AND t.event_time - m.last_reported < ${tainted_ms}
+WHERE m.frauds >= ${compromised_count} AND t.event_time >= m.last_reported AND t.event_time - m.last_reported < ${compromised_ms}
 PARTITION BY t.account_id
 EMIT CHANGES;

@@ -26,8 +26,9 @@ SNAPSHOT = {
     "fraud_alerts": "SELECT alert_id, rule, account_id, transaction_id, amount, tx_count, window_start, window_end,"
     " detected_at, outcome, score, status FROM fraud_alerts ORDER BY 1",
     "alert_transactions": "SELECT alert_id, transaction_id FROM alert_transactions ORDER BY 1, 2",
-    "decisions": "SELECT alert_id, tx_count, decided_by, outcome, score, reason, verdicts::TEXT, evidence::TEXT"
-    " FROM decisions ORDER BY 1, 2, 3",
+    "decisions": "SELECT alert_id, tx_count, decided_by, outcome, score, reason, verdicts::TEXT FROM decisions"
+    " ORDER BY 1, 2, 3",
+    "alert_versions": "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged FROM alert_versions ORDER BY 1, 2",
     "transaction_records": "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
     "dead_letters": "SELECT source_topic, source_partition, source_offset, reason FROM dead_letters ORDER BY 1, 2, 3",
     "offsets": "SELECT partition_no, next_offset, records_read FROM consumer_offsets"
@@ -131,7 +132,7 @@ class StackRun:
             try:
                 seen = self.query(
                     "SELECT count(*), coalesce(sum(records_read), 0),"
-                    " (SELECT count(*) FROM decisions WHERE outcome IS NULL) FROM fraud_alerts, consumer_offsets"
+                    " (SELECT count(*) FROM alert_versions WHERE NOT judged) FROM fraud_alerts, consumer_offsets"
                 )
             except psycopg2.Error:
                 seen = []

@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 from streamguard.config import get_settings, load_settings
 from streamguard.consumer.records import Decoder
 from streamguard.consumer.store import Store
-from streamguard.database import lay_schema, make_engine
+from streamguard.database import apply_schema, make_engine
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
 from tests.support.postgres import EmbeddedPostgres
@@ -53,7 +53,8 @@ def topic() -> str:
 
 @pytest.fixture
 def desk(postgres: EmbeddedPostgres) -> Iterator[Desk]:
-    engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
-    yield Desk(engine, Store(engine, "test"), postgres, Decoder("fraud_alerts", 1_048_576))
+    settings = load_settings(database_url=postgres.url(), consumer_group="test")
+    engine = make_engine(settings)
+    apply_schema(engine)
+    yield Desk(settings, engine, Store(engine, settings), postgres, Decoder("fraud_alerts", 1_048_576))
     engine.dispose()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from streamguard.config import Settings
 from streamguard.consumer.records import Batch, Decoder
 from streamguard.consumer.store import Store
 from tests.support.postgres import EmbeddedPostgres
@@ -16,6 +17,7 @@ from tests.support.records import Record
 class Desk:
     """A store, its database, and the offsets a consumer would hold in memory."""
 
+    settings: Settings
     engine: Engine
     store: Store
     postgres: EmbeddedPostgres
@@ -30,7 +32,7 @@ class Desk:
         batch = Batch()
         for partition, found in by_partition.items():
             self.decoder.add(batch, positions[partition], found)
-        return self.store.write(batch)
+        return self.store.write(batch).dead_letters
 
     def rows(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
         return self.postgres.query(statement, *arguments)

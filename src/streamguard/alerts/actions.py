@@ -1,7 +1,7 @@
-"""What an analyst does with alerts: list, look, confirm, dismiss. The command line and the dashboard call the same.
+"""What an analyst does with alerts: list, look, confirm, dismiss. The command line and the desk call the same.
 
-Every action is a row in `decisions`: who, when, why, and the status before and after. `is_fraud` follows in the same
-database transaction.
+Every action is a row in `decisions`, with who, when, why and the status before, and a record of the topic `decisions`.
+`is_fraud` follows in the same database transaction.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from streamguard.config.errors import UserError
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
+from streamguard.database.outbox import NewDecision, save_decisions
+from streamguard.database.rows import columns_of, select_as
 
 
-class NoSuchAlert(LookupError):
+class NoSuchAlert(UserError):
     """No alert has this id."""
 
 
@@ -37,63 +40,86 @@ class AlertLine:
 
 
 @dataclass(frozen=True)
+class AlertTransaction:
+    """A transaction of an alert."""
+
+    transaction_id: str
+    event_time: datetime
+    amount: Decimal
+    currency: str
+    merchant_name: str | None
+    city: str | None
+    country: str | None
+
+
+@dataclass(frozen=True)
+class AlertDecision:
+    """What the rules or an analyst decided; `outcome` and `decided_at` are None while a version waits."""
+
+    tx_count: int
+    decided_by: str
+    outcome: str | None
+    score: int | None
+    reason: str | None
+    verdicts: list[Any]
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True)
 class AlertFile:
-    """An alert with all that belongs to it."""
+    """An alert with all that belongs to it: its transactions by time, its decisions in their order."""
 
     line: AlertLine
-    transactions: Sequence[Any]
-    """transaction_id, event_time, amount, currency, merchant_name, city, country; by time"""
-    decisions: Sequence[Any]
-    """tx_count, decided_by, outcome, score, reason, verdicts, decided_at; in the order they were taken"""
+    transactions: Sequence[AlertTransaction]
+    decisions: Sequence[AlertDecision]
 
 
-_LINE = "alert_id, rule, account_id, amount, tx_count, detected_at, outcome, score, status"
+_LIST = f"""
+SELECT {columns_of(AlertLine)} FROM fraud_alerts
+WHERE (CAST(:status AS TEXT) IS NULL OR status = :status) AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)
+ORDER BY detected_at DESC, alert_id LIMIT :limit
+"""
+_TRANSACTIONS = f"""
+SELECT {columns_of(AlertTransaction)} FROM alert_transactions JOIN transactions USING (transaction_id)
+WHERE alert_id = :id ORDER BY event_time, transaction_id
+"""
+_DECISIONS = """
+SELECT tx_count, decided_by, outcome, score, reason, verdicts, decided_at FROM decisions WHERE alert_id = :id
+UNION ALL
+SELECT tx_count, 'rules', NULL, NULL, NULL, '[]', NULL FROM alert_versions WHERE alert_id = :id AND NOT judged
+ORDER BY decided_at NULLS LAST, tx_count
+"""
 
 
 def list_alerts(
     connection: Connection, *, limit: int = 20, status: str | None = None, account: str | None = None
 ) -> list[AlertLine]:
     """The newest alerts first, of one status or account where asked for."""
-    rows = connection.execute(
-        text(
-            f"SELECT {_LINE} FROM fraud_alerts"
-            " WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)"
-            " AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)"
-            " ORDER BY detected_at DESC, alert_id LIMIT :limit"
-        ),
-        {"status": status, "account": account, "limit": limit},
-    )
-    return [AlertLine(*row) for row in rows]
+    return select_as(connection, AlertLine, text(_LIST), {"status": status, "account": account, "limit": limit})
 
 
 def show_alert(connection: Connection, alert_id: str) -> AlertFile:
     """One alert with its transactions and decisions. Raises NoSuchAlert."""
-    row = connection.execute(text(f"SELECT {_LINE} FROM fraud_alerts WHERE alert_id = :id"), {"id": alert_id}).first()
-    if row is None:
+    place = {"id": alert_id}
+    statement = f"SELECT {columns_of(AlertLine)} FROM fraud_alerts WHERE alert_id = :id"
+    lines = select_as(connection, AlertLine, text(statement), place)
+    if not lines:
         raise NoSuchAlert(f"there is no alert {alert_id}")
-    transactions = connection.execute(
-        text(
-            "SELECT transaction_id, event_time, amount, currency, merchant_name, city, country"
-            " FROM alert_transactions JOIN transactions USING (transaction_id)"
-            " WHERE alert_id = :id ORDER BY event_time, transaction_id"
-        ),
-        {"id": alert_id},
-    ).all()
-    decisions = connection.execute(
-        text(
-            "SELECT tx_count, decided_by, outcome, score, reason, verdicts, decided_at FROM decisions"
-            " WHERE alert_id = :id ORDER BY decided_at NULLS LAST, tx_count"
-        ),
-        {"id": alert_id},
-    ).all()
-    return AlertFile(AlertLine(*row), transactions, decisions)
+    return AlertFile(
+        lines[0],
+        select_as(connection, AlertTransaction, text(_TRANSACTIONS), place),
+        select_as(connection, AlertDecision, text(_DECISIONS), place),
+    )
 
 
-def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: str, why: str) -> str:
-    """Set an alert to confirmed, dismissed or open again; returns the status before. Raises NoSuchAlert."""
+def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: str, why: str, topic: str) -> str:
+    """Set an alert to confirmed, dismissed or open again; returns the status before. Raises NoSuchAlert.
+
+    The decision is put into the outbox for `topic`.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
     found = connection.execute(
-        text("SELECT status, tx_count, outcome FROM fraud_alerts WHERE alert_id = :id FOR UPDATE"), {"id": alert_id}
+        text("SELECT status, tx_count FROM fraud_alerts WHERE alert_id = :id FOR UPDATE"), {"id": alert_id}
     ).first()
     if found is None:
         raise NoSuchAlert(f"there is no alert {alert_id}")
@@ -101,23 +127,23 @@ def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: st
         text("UPDATE fraud_alerts SET status = :status, updated_at = clock_timestamp() WHERE alert_id = :id"),
         {"status": status, "id": alert_id},
     )
-    connection.execute(
-        text(
-            "INSERT INTO decisions (alert_id, tx_count, decided_by, action_no, outcome, reason, evidence, decided_at)"
-            " SELECT :id, :tx_count, :decided_by, count(*), :outcome, :why,"
-            " jsonb_build_object('before', CAST(:before AS TEXT), 'after', CAST(:status AS TEXT)), clock_timestamp()"
-            " FROM decisions WHERE alert_id = :id AND decided_by LIKE 'analyst:%'"
-        ),
-        {
-            "id": alert_id,
-            "tx_count": found.tx_count,
-            "decided_by": f"analyst:{who}",
-            "outcome": "reopened" if status == "open" else status,
-            "why": why,
-            "before": found.status,
-            "status": status,
-        },
+    actions = connection.execute(
+        text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by <> 'rules'"), {"id": alert_id}
+    ).scalar_one()
+    decision = NewDecision(
+        alert_id=alert_id,
+        tx_count=found.tx_count,
+        decided_by=f"analyst:{who}",
+        action_no=actions,
+        transaction_id=None,
+        outcome="reopened" if status == "open" else status,
+        score=None,
+        reason=why,
+        verdicts="[]",
+        status_before=found.status,
     )
-    transactions = "ARRAY(SELECT transaction_id FROM alert_transactions WHERE alert_id = :id)"
-    connection.execute(text(MARK_FRAUD.format(transactions=transactions)), {"id": alert_id})
+    cursor = connection.connection.cursor()
+    save_decisions(cursor, [decision], topic)
+    cursor.execute("SELECT transaction_id FROM alert_transactions WHERE alert_id = %s", (alert_id,))
+    cursor.execute(MARK_FRAUD, {"transactions": [transaction_id for (transaction_id,) in cursor.fetchall()]})
     return str(found.status)

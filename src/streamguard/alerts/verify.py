@@ -1,33 +1,27 @@
-"""`streamguard alerts verify ID`: read the log again and recompute an alert from the payments it speaks of.
+"""`streamguard alerts verify ID`: re-read the topic and recompute an alert from its transactions.
 
-The log, not the database, is asked: payments of the alert's account inside its window, or the one it names. What they add
-up to must be what the alert says; else each difference is a sentence.
+The topic is read, not the database: the transactions of the alert's account inside its window, or the one it names. Their
+count and sum must be those of the alert; each difference is a sentence.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 
-from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import Connection, text
 
 from streamguard.alerts.actions import NoSuchAlert
 from streamguard.config import Settings
+from streamguard.database.rows import select_as
+from streamguard.kafka.topic_reader import TopicReader
 from streamguard.models import BadRecord, Transaction
 from streamguard.privacy.protection import Protection
-
-READ_WITHIN_S = 120.0
-
-
-class LogNotRead(RuntimeError):
-    """The log did not hand over all its records in time: nothing can be said of the alert."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What an alert says. Times in epoch milliseconds; the window is [start_ms, end_ms)."""
+    """What an alert states. Times in epoch milliseconds; the window is [start_ms, end_ms)."""
 
     alert_id: str
     rule: str
@@ -40,86 +34,68 @@ class Claim:
 
     @property
     def is_window(self) -> bool:
-        """Whether it speaks of a stretch of time, not of one payment."""
+        """Whether it is about a window, not about one transaction."""
         return self.start_ms is not None and self.end_ms is not None and self.end_ms > self.start_ms
+
+
+_CLAIM = """
+SELECT alert_id, rule, account_id, transaction_id, amount, tx_count,
+    CAST(extract(epoch FROM window_start) * 1000 AS BIGINT) AS start_ms,
+    CAST(extract(epoch FROM window_end) * 1000 AS BIGINT) AS end_ms
+FROM fraud_alerts WHERE alert_id = :id
+"""
 
 
 def claim_of(connection: Connection, alert_id: str) -> Claim:
     """The alert as stored. Raises NoSuchAlert."""
-    milliseconds = "(extract(epoch FROM {}) * 1000)::BIGINT"
-    row = connection.execute(
-        text(
-            "SELECT alert_id, rule, account_id, transaction_id, amount, tx_count,"
-            f" {milliseconds.format('window_start')}, {milliseconds.format('window_end')}"
-            " FROM fraud_alerts WHERE alert_id = :id"
-        ),
-        {"id": alert_id},
-    ).first()
-    if row is None:
+    claims = select_as(connection, Claim, text(_CLAIM), {"id": alert_id})
+    if not claims:
         raise NoSuchAlert(f"there is no alert {alert_id}")
-    return Claim(*row)
+    return claims[0]
 
 
-def payments_of(settings: Settings, claim: Claim) -> list[Transaction]:
-    """The payments that the claim speaks of, from the log, in its order; the first of each id. Raises LogNotRead."""
+def transactions_of(settings: Settings, claim: Claim) -> list[Transaction]:
+    """The claim's transactions, from the topic, in its order; the first of each id. Raises TopicNotRead."""
     found: dict[str, Transaction] = {}
     account = claim.account_id.encode()
-    reader = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-    )
-    try:
-        numbers = sorted(reader.partitions_for_topic(settings.transactions_topic) or ())
-        partitions = [TopicPartition(settings.transactions_topic, number) for number in numbers]
-        reader.assign(partitions)
-        ends = reader.end_offsets(partitions)
-        reader.seek_to_beginning(*partitions)
-        deadline = time.monotonic() + READ_WITHIN_S
-        protection = Protection.of(settings)
-        while any(reader.position(p) < ends[p] for p in partitions):
-            if time.monotonic() > deadline:
-                raise LogNotRead(f"the log was not read to its end within {READ_WITHIN_S:.0f} s")
-            for records in reader.poll(timeout_ms=500).values():
-                for record in records:
-                    if protection.key(record.key) != account:
-                        continue
-                    if (payment := _payment(record.value, record.key, claim)) is not None:
-                        found.setdefault(payment.transaction_id, payment)
-        return list(found.values())
-    finally:
-        reader.close(autocommit=False)
+    protection = Protection.of(settings)
+    for record in TopicReader(settings.kafka_bootstrap_servers, settings.transactions_topic):
+        if protection.key(record.key) != account:
+            continue
+        if (transaction := _transaction(record.value, record.key, claim)) is not None:
+            found.setdefault(transaction.transaction_id, transaction)
+    return list(found.values())
 
 
-def _payment(value: bytes | None, key: bytes | None, claim: Claim) -> Transaction | None:
+def _transaction(value: bytes | None, key: bytes | None, claim: Claim) -> Transaction | None:
     try:
-        payment = Transaction.from_record(value, key)
+        transaction = Transaction.from_record(value, key)
     except BadRecord:
         return None
     if claim.is_window:
         assert claim.start_ms is not None and claim.end_ms is not None
-        return payment if claim.start_ms <= payment.event_time < claim.end_ms else None
-    return payment if payment.transaction_id == claim.transaction_id else None
+        return transaction if claim.start_ms <= transaction.event_time < claim.end_ms else None
+    return transaction if transaction.transaction_id == claim.transaction_id else None
 
 
 SUMMED = ("HIGH_AMOUNT", "HIGH_VELOCITY", "WINDOW_AMOUNT")
-"""Rules whose amount is the sum of their payments; the others name the amount of the payment that raised them."""
+"""Rules whose amount is the sum of their transactions; the others name the amount of the transaction that raised them."""
 
 
-def differences(claim: Claim, payments: list[Transaction]) -> list[str]:
-    """What the log says differently; empty when the alert is confirmed by it."""
+def differences(claim: Claim, transactions: list[Transaction]) -> list[str]:
+    """Where the topic differs from the alert; empty where it confirms it."""
     found = []
-    if claim.is_window and len(payments) != claim.tx_count:
-        found.append(f"the log has {len(payments)} payments in the window, the alert says {claim.tx_count}")
-    if not claim.is_window and not payments:
-        found.append(f"the log has no payment {claim.transaction_id} of account {claim.account_id}")
-    if claim.transaction_id and payments and all(p.transaction_id != claim.transaction_id for p in payments):
-        found.append(f"the payment {claim.transaction_id} that raised the alert is not among them")
-    if claim.amount is not None and payments:
+    if claim.is_window and len(transactions) != claim.tx_count:
+        found.append(f"the topic has {len(transactions)} transactions in the window, the alert says {claim.tx_count}")
+    if not claim.is_window and not transactions:
+        found.append(f"the topic has no transaction {claim.transaction_id} of account {claim.account_id}")
+    if claim.transaction_id and transactions and all(p.transaction_id != claim.transaction_id for p in transactions):
+        found.append(f"the transaction {claim.transaction_id} that raised the alert is not among them")
+    if claim.amount is not None and transactions:
         if claim.rule in SUMMED:
-            amount = sum((payment.amount for payment in payments), Decimal(0))
+            amount = sum((transaction.amount for transaction in transactions), Decimal(0))
         else:
-            amount = next((p.amount for p in payments if p.transaction_id == claim.transaction_id), Decimal(0))
+            amount = next((p.amount for p in transactions if p.transaction_id == claim.transaction_id), Decimal(0))
         if amount != claim.amount:
-            found.append(f"the log's amount is {amount:,.2f}, the alert says {claim.amount:,.2f}")
+            found.append(f"the sum in the topic is {amount:,.2f}, the alert says {claim.amount:,.2f}")
     return found

@@ -101,10 +101,10 @@ def plain_sentence(error: BaseException) -> str | None:
     if module.startswith("streamguard."):
         return str(error)
     if module.startswith(("sqlalchemy", "psycopg2")):
-        from streamguard.database import is_outage, sentence_of
+        from streamguard.database import error_message, is_outage
 
         where = " (DATABASE_URL)" if is_outage(error) else ""
-        return f"the database{where}: {sentence_of(error)}"
+        return f"the database{where}: {error_message(error)}"
     if module.startswith("kafka."):
         return f"the log (KAFKA_BOOTSTRAP_SERVERS): {type(error).__name__}: {error}"
     if isinstance(error, ConnectionError | PermissionError):

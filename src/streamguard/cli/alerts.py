@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streamguard.alerts.actions import AlertLine, NoSuchAlert, list_alerts, resolve_alert, show_alert
-from streamguard.alerts.verify import claim_of, differences, payments_of
+from streamguard.alerts.actions import AlertLine, list_alerts, resolve_alert, show_alert
+from streamguard.alerts.verify import claim_of, differences, transactions_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.privacy.protection import Protection
@@ -39,20 +39,18 @@ def list_command(
 def show(alert_id: str) -> None:
     """An alert with its transactions and every decision on it."""
     with database() as connection:
-        try:
-            file = show_alert(connection, alert_id)
-        except NoSuchAlert as error:
-            raise _unknown(error) from None
+        file = show_alert(connection, alert_id)
     print(_line(file.line))
     print("\nTransactions:")
-    for identity, at, amount, currency, merchant, city, country in file.transactions:
-        place = ", ".join(part for part in (merchant, city, country) if part)
-        print(f"  {at:%Y-%m-%d %H:%M:%S}  {amount:>12,.2f} {currency}  {identity}  {place}")
+    for t in file.transactions:
+        place = ", ".join(part for part in (t.merchant_name, t.city, t.country) if part)
+        print(f"  {t.event_time:%Y-%m-%d %H:%M:%S}  {t.amount:>12,.2f} {t.currency}  {t.transaction_id}  {place}")
     print("\nDecisions:")
-    for count, decided_by, outcome, score, reason, _, at in file.decisions:
-        when = f"{at:%Y-%m-%d %H:%M:%S}" if at else "waits for its transaction"
-        points = "" if score is None else f" ({score})"
-        print(f"  {when}  at {count} payments  {decided_by}: {outcome or 'undecided'}{points}  {reason or ''}")
+    for d in file.decisions:
+        when = f"{d.decided_at:%Y-%m-%d %H:%M:%S}" if d.decided_at else "waits for its transaction"
+        score = "" if d.score is None else f" ({d.score})"
+        outcome = d.outcome or "undecided"
+        print(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
 
 
 @app.command()
@@ -75,42 +73,35 @@ def reopen(alert_id: str, reason: Why, by: Who = None) -> None:
 
 @app.command()
 def verify(alert_id: str) -> None:
-    """Read the log again and recompute the alert from its payments; exits 1 if they say something else."""
+    """Re-read the topic and recompute the alert from its transactions; exits 1 if the results differ."""
     with database() as connection:
-        try:
-            claim = claim_of(connection, alert_id)
-        except NoSuchAlert as error:
-            raise _unknown(error) from None
-    payments = payments_of(get_settings(), claim)
-    for payment in payments:
-        print(f"  {payment.transaction_id}  {payment.amount:>12,.2f} {payment.currency}")
-    if found := differences(claim, payments):
+        claim = claim_of(connection, alert_id)
+    transactions = transactions_of(get_settings(), claim)
+    for transaction in transactions:
+        print(f"  {transaction.transaction_id}  {transaction.amount:>12,.2f} {transaction.currency}")
+    if found := differences(claim, transactions):
         for sentence in found:
             print(f"DIFFERENT: {sentence}")
         raise typer.Exit(1)
-    print(f"{claim.rule} holds: {len(payments)} payments in the log, as the alert says")
+    print(f"{claim.rule} is confirmed: {_count(len(transactions))} in the topic, as the alert states")
 
 
 def _resolve(alert_id: str, status: str, reason: str, by: str | None) -> None:
     with database() as connection:
-        try:
-            before = resolve_alert(connection, alert_id, status, who=by or getpass.getuser(), why=reason)
-        except NoSuchAlert as error:
-            raise _unknown(error) from None
+        topic = get_settings().decisions_topic
+        before = resolve_alert(connection, alert_id, status, who=by or getpass.getuser(), why=reason, topic=topic)
     print(f"{alert_id}: {before} -> {status}")
 
 
-def _unknown(error: NoSuchAlert) -> typer.Exit:
-    typer.echo(str(error), err=True)
-    return typer.Exit(1)
+def _count(transactions: int) -> str:
+    return f"{transactions} transaction{'s' if transactions != 1 else ''}"
 
 
 def _line(alert: AlertLine) -> str:
     amount = "" if alert.amount is None else f"{alert.amount:,.2f}"
     outcome = alert.outcome or "undecided"
     points = "" if alert.score is None else f" ({alert.score})"
-    payments = f"{alert.tx_count} payment{'s' if alert.tx_count != 1 else ''}"
     return (
         f"{alert.detected_at:%Y-%m-%d %H:%M:%S}  {outcome + points:<14} {alert.status:<9} {amount:>12}  "
-        f"{payments:<12} {alert.account_id:<12} {alert.alert_id}"
+        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}"
     )

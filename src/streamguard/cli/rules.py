@@ -1,4 +1,7 @@
-"""`streamguard rules list|set`: how the Python rules take part. A change works from the next batch on."""
+"""`streamguard rules list|set`: the catalogue of rules, and the modes of the Python rules.
+
+A change of mode takes effect with the next batch.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
-from streamguard.database import RuleModeRow
-from streamguard.rules import REGISTRY
+from streamguard.database.tables import RuleModeRow
+from streamguard.rules import REGISTRY, catalogue
 
-app = new_app("List the Python rules; switch one to active, shadow or off.")
+app = new_app("List the rules; switch a Python rule to active, shadow or off.")
 
 
 class Mode(str, Enum):
-    """active counts; shadow is recorded without effect; off is not asked."""
+    """active counts; shadow is recorded without effect; off is not evaluated."""
 
     active = "active"
     shadow = "shadow"
@@ -26,19 +29,22 @@ class Mode(str, Enum):
 
 @app.command("list")
 def list_rules() -> None:
-    """Every rule with its mode, its version and what it does."""
+    """Every SQL and Python rule: kind, name, mode, version, severity, what it finds, its limits and its file."""
     with database() as connection:
         modes = {row.rule: row.mode for row in connection.execute(select(RuleModeRow.rule, RuleModeRow.mode))}
-    for name, known in REGISTRY.items():
-        does = (known.judge.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:<16} {modes.get(name, Mode.active.value):<7} v{known.version}  {does}")
+    for rule in catalogue():
+        mode = modes.get(rule.name, Mode.active.value) if rule.kind == "python" else ""
+        limits = f" ({', '.join(rule.limits)})" if rule.limits else ""
+        print(
+            f"{rule.kind:<7}{rule.name:<21}{mode:<7} v{rule.version}  {rule.severity:<7} {rule.finds}{limits}  {rule.file}"
+        )
 
 
 @app.command("set")
 def set_mode(rule: str, mode: Mode) -> None:
-    """Switch a rule while everything runs; exits 1 for a rule that is not there."""
+    """Switch a Python rule while everything runs; exits 1 for an unknown one."""
     if rule not in REGISTRY:
-        typer.echo(f"there is no rule {rule}; there are: {', '.join(REGISTRY)}", err=True)
+        typer.echo(f"there is no Python rule {rule}; there are: {', '.join(REGISTRY)}", err=True)
         raise typer.Exit(1)
     changes = {"mode": mode.value, "changed_by": getpass.getuser(), "changed_at": func.clock_timestamp()}
     with database() as connection:

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
 
     transactions_topic: str = "transactions"
     alerts_topic: str = "fraud_alerts"
+    decisions_topic: str = "decisions"
     dead_letters_topic: str = "dead_letters"
     topic_partitions: int = Field(3, ge=1)
 

@@ -1,13 +1,14 @@
 """Judge the versions of alerts whose transaction is stored: read their context once for all, ask the rules, keep it.
 
-Facts are taken as they stood in the log at the alert's transaction, so the same decision comes out however the batches
-fell and however often the process was killed.
+Facts are taken as of the offset of the alert's transaction, so the same decision results however the batches fell and
+however often the process was killed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -16,33 +17,121 @@ import orjson
 from psycopg2.extras import execute_values
 
 from streamguard.consumer import statements as sql
-from streamguard.rules import REGISTRY, Alert, Context, Listed, Payment, RuleLimits, decide
+from streamguard.database.outbox import NewDecision, save_decisions
+from streamguard.database.rows import fetch, fetch_values
+from streamguard.rules import REGISTRY, Alert, Context, Listed, RuleLimits, StoredTransaction, decide
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def judge(cursor: Any, alerts: list[str], limits: RuleLimits) -> int:
-    """Decide on every waiting version of `alerts` whose transaction is there; returns how many were decided."""
-    cursor.execute(sql.DECIDABLE, {"alerts": alerts})
-    rows = cursor.fetchall()
-    if not rows:
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version of an alert that can be judged now; the offset is that of its transaction, None without one."""
+
+    alert_id: str
+    tx_count: int
+    rule: str
+    account_id: str
+    evidence: dict[str, Any]
+    transaction_id: str | None
+    source_partition: int | None
+    source_offset: int | None
+
+    @property
+    def alert(self) -> Alert:
+        """The version as the rules see it."""
+
+        def instant(name: str) -> datetime | None:
+            return None if self.evidence[name] is None else from_ms(self.evidence[name])
+
+        amount = self.evidence["amount"]
+        return Alert(
+            alert_id=self.alert_id,
+            tx_count=self.tx_count,
+            rule=self.rule,
+            account_id=self.account_id,
+            amount=None if amount is None else Decimal(amount),
+            window_start=instant("window_start"),
+            window_end=instant("window_end"),
+            detected_at=from_ms(self.evidence["detected_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Past(StoredTransaction):
+    """A transaction of the history of a candidate, by the number of the candidate."""
+
+    candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ListEntry:
+    list: str
+    kind: str
+    value: str
+    reason: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    account_id: str
+    confirmed: int
+    dismissed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    rule: str
+    mode: str
+
+
+def judge(cursor: Any, alerts: list[str], limits: RuleLimits, topic: str) -> int:
+    """Decide on every waiting version of `alerts` whose transaction is stored; returns how many were decided.
+
+    Each decision is put into the outbox for `topic`.
+    """
+    cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
+    versions = fetch(cursor, _Version)
+    if not versions:
         return 0
-    candidates = [(_alert(row), _payment(row[5:15]) if row[5] is not None else None) for row in rows]
-    histories = _histories(cursor, [(row[3], row[15], row[16]) for row in rows])
+    candidates = [(version.alert, found) for version, found in zip(versions, _found(cursor, versions), strict=True)]
+    histories = _histories(cursor, versions)
     lists = _lists(cursor, candidates)
     resolved = _resolved(cursor, candidates)
     cursor.execute(sql.RULE_MODES)
-    modes = dict(cursor.fetchall())
-    saved = []
-    for number, (alert, payment) in enumerate(candidates):
+    modes = {row.rule: row.mode for row in fetch(cursor, _Mode)}
+    decisions = []
+    for number, (alert, transaction) in enumerate(candidates):
         listed, allowed = lists[number]
-        confirmed, dismissed = resolved.get(alert.account_id, (0, 0))
-        context = Context(payment, tuple(histories[number]), listed, allowed, confirmed, dismissed, limits)
+        before = resolved.get(alert.account_id)
+        context = Context(
+            transaction,
+            tuple(histories[number]),
+            listed,
+            allowed,
+            confirmed_before=before.confirmed if before else 0,
+            dismissed_before=before.dismissed if before else 0,
+            limits=limits,
+        )
         decision = decide(alert, context, REGISTRY.values(), modes)
-        verdicts = orjson.dumps(decision.verdicts).decode()
-        saved.append((alert.alert_id, alert.tx_count, decision.outcome, decision.score, decision.reason, verdicts))
-    execute_values(cursor, sql.SAVE_DECISIONS, saved)
-    return len(saved)
+        decisions.append(
+            NewDecision(
+                alert_id=alert.alert_id,
+                tx_count=alert.tx_count,
+                decided_by="rules",
+                action_no=0,
+                transaction_id=versions[number].transaction_id,
+                outcome=decision.outcome,
+                score=decision.score,
+                reason=decision.reason,
+                verdicts=orjson.dumps(decision.verdicts).decode(),
+            )
+        )
+    save_decisions(cursor, decisions, topic)
+    judged = [(version.alert_id, version.tx_count) for version in versions]
+    execute_values(cursor, sql.MARK_JUDGED, judged, page_size=len(judged))
+    return len(decisions)
 
 
 def from_ms(milliseconds: int) -> datetime:
@@ -50,53 +139,43 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def _alert(row: Sequence[Any]) -> Alert:
-    evidence = row[4]
-
-    def instant(name: str) -> datetime | None:
-        return None if evidence[name] is None else from_ms(evidence[name])
-
-    return Alert(
-        alert_id=row[0],
-        tx_count=row[1],
-        rule=row[2],
-        account_id=row[3],
-        amount=None if evidence["amount"] is None else Decimal(evidence["amount"]),
-        window_start=instant("window_start"),
-        window_end=instant("window_end"),
-        detected_at=from_ms(evidence["detected_at"]),
-    )
+def _found(cursor: Any, versions: Sequence[_Version]) -> list[StoredTransaction | None]:
+    """The transaction of each version, None for those that name none."""
+    ids = sorted({version.transaction_id for version in versions if version.transaction_id is not None})
+    cursor.execute(sql.TRANSACTIONS_BY_ID, {"transactions": ids})
+    by_id = {transaction.transaction_id: transaction for transaction in fetch(cursor, StoredTransaction)}
+    return [None if v.transaction_id is None else by_id[v.transaction_id] for v in versions]
 
 
-def _payment(fields: Sequence[Any]) -> Payment:
-    return Payment(*fields)
-
-
-def _histories(cursor: Any, places: list[tuple[str, int | None, int | None]]) -> defaultdict[int, list[Payment]]:
-    """For each candidate the account's payments that stood before it in the log, newest first."""
-    histories: defaultdict[int, list[Payment]] = defaultdict(list)
-    wanted = [(number, *place) for number, place in enumerate(places) if place[1] is not None]
-    if wanted:
-        for row in execute_values(cursor, sql.HISTORY, wanted, fetch=True, page_size=len(wanted)):
-            histories[row[0]].append(_payment(row[1:]))
+def _histories(cursor: Any, versions: Sequence[_Version]) -> defaultdict[int, list[StoredTransaction]]:
+    """For each version the account's transactions before its own in their partition, newest first."""
+    histories: defaultdict[int, list[StoredTransaction]] = defaultdict(list)
+    rows = [
+        (number, version.account_id, version.source_partition, version.source_offset)
+        for number, version in enumerate(versions)
+        if version.source_partition is not None
+    ]
+    for past in fetch_values(cursor, _Past, sql.HISTORY, rows) if rows else ():
+        histories[past.candidate].append(past)
     return histories
 
 
-def _lists(
-    cursor: Any, candidates: Sequence[tuple[Alert, Payment | None]]
-) -> list[tuple[tuple[Listed, ...], tuple[Listed, ...]]]:
-    """For each candidate the entries of blacklist and allow-list that match it and were in force at its time."""
-    keys = [_list_keys(alert, payment) for alert, payment in candidates]
+Candidate = tuple[Alert, "StoredTransaction | None"]
+
+
+def _lists(cursor: Any, candidates: Sequence[Candidate]) -> list[tuple[tuple[Listed, ...], tuple[Listed, ...]]]:
+    """For each candidate the entries of blacklist and allowlist that match it and are valid at its time."""
+    keys = [_list_keys(alert, transaction) for alert, transaction in candidates]
     values = sorted({value for pairs in keys for _, value in pairs})
     cursor.execute(sql.LISTED, {"values": values})
-    entries = {(name, kind, value): (reason, expires) for name, kind, value, reason, expires in cursor.fetchall()}
+    entries = {(entry.list, entry.kind, entry.value): entry for entry in fetch(cursor, _ListEntry)}
 
     def matching(name: str, alert: Alert, pairs: list[tuple[str, str]]) -> tuple[Listed, ...]:
-        keyed = [(pair, entries.get((name, pair[0], pair[1]))) for pair in pairs]
+        found = (entries.get((name, kind, value)) for kind, value in pairs)
         return tuple(
-            Listed(*pair, entry[0])
-            for pair, entry in keyed
-            if entry is not None and (entry[1] is None or entry[1] > alert.detected_at)
+            Listed(entry.kind, entry.value, entry.reason)
+            for entry in found
+            if entry is not None and (entry.expires_at is None or entry.expires_at > alert.detected_at)
         )
 
     return [
@@ -105,16 +184,16 @@ def _lists(
     ]
 
 
-def _resolved(cursor: Any, candidates: Sequence[tuple[Alert, Payment | None]]) -> dict[str, tuple[int, int]]:
-    """Incidents that analysts confirmed and dismissed, by account."""
+def _resolved(cursor: Any, candidates: Sequence[Candidate]) -> dict[str, _Resolved]:
+    """The alerts that analysts confirmed and dismissed, by account."""
     cursor.execute(sql.RESOLVED, {"accounts": sorted({alert.account_id for alert, _ in candidates})})
-    return {account: (confirmed, dismissed) for account, confirmed, dismissed in cursor.fetchall()}
+    return {row.account_id: row for row in fetch(cursor, _Resolved)}
 
 
-def _list_keys(alert: Alert, payment: Payment | None) -> list[tuple[str, str]]:
-    """The (kind, value) pairs under which a payment could be listed."""
+def _list_keys(alert: Alert, transaction: StoredTransaction | None) -> list[tuple[str, str]]:
+    """The (kind, value) pairs under which a transaction could be listed."""
     keys: list[tuple[str, str | None]] = [("account", alert.account_id)]
-    if payment is not None:
-        keys += [("merchant", payment.merchant_id), ("device", payment.device_id)]
-        keys += [("ip", payment.ip_address), ("country", payment.country)]
+    if transaction is not None:
+        keys += [("merchant", transaction.merchant_id), ("device", transaction.device_id)]
+        keys += [("ip", transaction.ip_address), ("country", transaction.country)]
     return [(kind, value) for kind, value in keys if value is not None]

@@ -1,7 +1,7 @@
-"""The consumer: read both topics, store batch by batch, wait out whatever is away.
+"""The consumer: read both topics, store batch by batch, retry while broker or database are unavailable.
 
-The database says where to read on: whenever partitions are assigned, and after every failure, the reader seeks to the
-offsets stored there. So a failure needs no undoing; what was not stored is simply read again.
+The database holds the offsets: whenever partitions are assigned, and after every failure, the reader seeks to the offsets
+stored there. So a failure needs no undoing; what was not stored is read again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.errors import KafkaError
 
 from streamguard.config import Settings
-from streamguard.consumer.outbox import Outbox
-from streamguard.consumer.records import Batch, DeadRecord, Decoder, LogRecord, Span
-from streamguard.consumer.store import Fenced, Store
-from streamguard.database import is_outage, sentence_of, state_of
+from streamguard.consumer.publisher import Publisher
+from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, Span
+from streamguard.consumer.store import Fenced, Store, Stored
+from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 log = logging.getLogger("streamguard.consumer")
@@ -58,13 +58,13 @@ class Consumer:
         self,
         settings: Settings,
         store: Store,
-        outbox: Outbox,
+        publisher: Publisher,
         stop: threading.Event,
         protection: Protection = NO_PROTECTION,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._outbox = outbox
+        self._publisher = publisher
         self._stop = stop
         self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes, protection)
         self._positions: dict[Partition, int] = {}
@@ -76,17 +76,17 @@ class Consumer:
         self._meter = Meter()
 
     def run(self) -> None:
-        """Read and store until told to stop. A broker that is away is waited for."""
+        """Read and store until `stop` is set. Retries while the broker is unavailable."""
         while not self._stop.is_set():
             try:
                 reader = self._connect()
             except KafkaError as error:
-                self._pause(f"the log at {self._settings.kafka_bootstrap_servers} is away ({_short(error)}); waiting")
+                self._pause(f"Kafka at {self._settings.kafka_bootstrap_servers} is unavailable ({_short(error)})")
                 continue
             try:
                 self._read(reader)
             except KafkaError as error:
-                self._pause(f"reading the log failed ({_short(error)}); connecting anew")
+                self._pause(f"reading failed ({_short(error)}); reconnecting")
             finally:
                 self._seen_changes = -1
                 self._positions = {}
@@ -120,14 +120,14 @@ class Consumer:
 
     def _read(self, reader: KafkaConsumer) -> None:
         while not self._stop.is_set():
-            polled: dict[TopicPartition, list[LogRecord]] = reader.poll(timeout_ms=POLL_MS)
+            polled: dict[TopicPartition, list[ConsumedRecord]] = reader.poll(timeout_ms=POLL_MS)
             try:
                 if self._assignment_changed(reader):
-                    # Whatever was polled may come from a position the group remembers; the database knows better.
+                    # What was polled may come from the offset that the group committed; the database's is the right one.
                     self._seek(reader)
                     continue
                 if self._idle_for_good():
-                    log.info("no partition was assigned for a while; joining anew")
+                    log.info("no partition was assigned for a while; rejoining")
                     return
                 if polled:
                     self._store_polled(reader, polled)
@@ -147,10 +147,10 @@ class Consumer:
         return self._listener.changes != self._seen_changes or assigned != self._positions.keys()
 
     def _idle_for_good(self) -> bool:
-        """Whether this member has waited long enough for partitions to join anew.
+        """Whether this member has waited long enough for partitions to rejoin.
 
-        It may be one too many for the partitions there are; but the client was seen to miss an assignment, so it asks
-        again, ever more seldom.
+        There may be fewer partitions than members; but the client was seen to miss an assignment, so it rejoins, at
+        growing intervals.
         """
         now = time.monotonic()
         if self._positions:
@@ -162,7 +162,7 @@ class Consumer:
         return True
 
     def _seek(self, reader: KafkaConsumer) -> None:
-        """Read on where the database left off."""
+        """Continue from the offsets of the database."""
         changes = self._listener.changes
         assigned = sorted(reader.assignment())
         self._positions = self._store.offsets((p.topic, p.partition) for p in assigned)
@@ -172,15 +172,15 @@ class Consumer:
             if assigned:
                 reader.resume(*assigned)
         except AssertionError:
-            # The client asserts that a partition is assigned; it was taken away just now. The next round asks again.
+            # The client asserts that a partition is assigned; it was revoked just now. The next round seeks again.
             return
         self._seen_changes = changes
-        self._tell_losses(reader, assigned)
-        self._outbox.taken_over()
+        self._report_losses(reader, assigned)
+        self._publisher.lead((self._settings.transactions_topic, 0) in self._positions)
         log.info("assigned %s", ", ".join(f"{t}/{p} from {o:,}" for (t, p), o in self._positions.items()) or "nothing")
 
-    def _tell_losses(self, reader: KafkaConsumer, assigned: Sequence[TopicPartition]) -> None:
-        """Say which records the log deleted by age or size before they were read; they cannot be had any more."""
+    def _report_losses(self, reader: KafkaConsumer, assigned: Sequence[TopicPartition]) -> None:
+        """Report the records that retention deleted before they were read; they are lost."""
         for partition, begin in reader.beginning_offsets(assigned).items() if assigned else ():
             stored = self._positions[partition.topic, partition.partition]
             if 0 < stored < begin:
@@ -191,7 +191,7 @@ class Consumer:
                     stored,
                 )
 
-    def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[LogRecord]]) -> None:
+    def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]]) -> None:
         if self._settings.batch_linger_ms and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
             # A short wait makes one commit of what would be many.
             time.sleep(self._settings.batch_linger_ms / 1000)
@@ -206,20 +206,20 @@ class Consumer:
         self.store_records(self._positions, records)
 
     def store_records(self, positions: dict[Partition, int], records: dict[Partition, list[Any]]) -> None:
-        """Store records that go on from `positions`; what the database refuses becomes dead, record by record.
+        """Store records that continue from `positions`; what the database rejects becomes a dead letter, record by record.
 
-        Raises Fenced and outages; then nothing is known of the batch, and the caller seeks to the stored offsets.
+        Raises Fenced and outages; then it is unknown whether the batch is stored, and the caller seeks to the stored offsets.
         """
         self._positions = positions
         try:
             self._write(self._decode(records))
         except Exception as error:
-            if not _is_refusal(error):
+            if not _is_rejection(error):
                 raise
             self._isolate(records, error)
 
-    def _in_place(self, reader: KafkaConsumer, records: dict[Partition, list[LogRecord]]) -> bool:
-        """Whether every partition goes on at or after its stored offset; a log that was wiped may start over."""
+    def _in_place(self, reader: KafkaConsumer, records: dict[Partition, list[ConsumedRecord]]) -> bool:
+        """Whether every partition continues at or after its stored offset; a topic that was made anew may start over."""
         for (topic, number), found in records.items():
             stored = self._positions.get((topic, number))
             if stored is None:
@@ -229,31 +229,33 @@ class Consumer:
                 if reader.end_offsets([partition])[partition] >= stored:
                     return False
                 log.warning(
-                    "%s/%d ends before the stored offset %d: the log was wiped, reading it anew", *partition, stored
+                    "%s/%d ends before the stored offset %d: the topic was made anew; re-reading from the start",
+                    *partition,
+                    stored,
                 )
         return True
 
-    def _decode(self, records: dict[Partition, list[LogRecord]]) -> Batch:
+    def _decode(self, records: dict[Partition, list[ConsumedRecord]]) -> Batch:
         batch = Batch()
         for partition, found in records.items():
             self._decoder.add(batch, self._positions[partition], found)
         return batch
 
     def _write(self, batch: Batch) -> None:
-        """Store a batch and remember how far the database is now."""
-        dead = self._store.write(batch)
+        """Store a batch and keep the offsets that the database has now."""
+        stored = self._store.write(batch)
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
-        self._meter.stored(len(batch.transactions), len(batch.alerts), dead)
-        if dead:
-            self._outbox.suspect()
+        self._meter.count(stored)
+        if stored.outbox:
+            self._publisher.wake()
 
-    def _isolate(self, records: dict[Partition, list[LogRecord]], error: BaseException) -> None:
-        """The database refused a batch: halve it until the record it cannot take stands alone; that one is dead."""
+    def _isolate(self, records: dict[Partition, list[ConsumedRecord]], error: BaseException) -> None:
+        """The database rejected a batch: halve it until the record that it rejects is alone; that one becomes a dead letter."""
         flat = [(partition, record) for partition, found in records.items() for record in found]
         if len(flat) == 1:
             partition, record = flat[0]
-            batch = Batch(dead=[DeadRecord(record, f"the database refuses it: {sentence_of(error)}")])
+            batch = Batch(dead=[DeadRecord(record, f"the database rejects it: {error_message(error)}")])
             batch.spans[partition] = Span(self._positions[partition], record.offset + 1, 1)
             self._write(batch)
             return
@@ -262,21 +264,21 @@ class Consumer:
             part = _by_partition(half)
             try:
                 self._write(self._decode(part))
-            except Exception as refused:
-                if not _is_refusal(refused):
+            except Exception as rejected:
+                if not _is_rejection(rejected):
                     raise
-                self._isolate(part, refused)
+                self._isolate(part, rejected)
 
     def _housekeeping(self, reader: KafkaConsumer) -> None:
-        self._outbox.publish(self._positions)
+        self._publisher.check()
         now = time.monotonic()
         if now - self._committed_at >= COMMIT_EVERY_S:
             self._committed_at = now
-            self._tell_group(reader)
+            self._commit(reader)
         self._meter.report(now)
 
-    def _tell_group(self, reader: KafkaConsumer) -> None:
-        """Tell the log's own offset store, for tools that show lag. Nothing of ours ever reads it."""
+    def _commit(self, reader: KafkaConsumer) -> None:
+        """Commit to the broker too, for tools that show lag. Nothing of ours ever reads it."""
         offsets = {TopicPartition(t, p): OffsetAndMetadata(o, "", -1) for (t, p), o in self._positions.items()}
         if offsets:
             reader.commit_async(offsets=offsets, callback=lambda *_: None)
@@ -286,23 +288,23 @@ class Consumer:
         assigned = reader.assignment()
         if assigned:
             reader.pause(*assigned)
-        self._pause(f"the database is away ({sentence_of(error)}); waiting, nothing is lost")
+        self._pause(f"the database is unavailable ({error_message(error)})")
 
     def _pause(self, sentence: str) -> None:
-        log.warning("%s %.1f s", sentence, self._wait_s)
+        log.warning("%s; retrying in %.1f s", sentence, self._wait_s)
         self._stop.wait(self._wait_s)
         self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
 
 
 class Meter:
-    """Counts what was stored and says so every few seconds, while there is something to say."""
+    """Counts what was stored and logs it every few seconds, where there is something to log."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
         self._counts = [0, 0, 0]
 
-    def stored(self, transactions: int, alerts: int, dead: int) -> None:
-        for index, count in enumerate((transactions, alerts, dead)):
+    def count(self, stored: Stored) -> None:
+        for index, count in enumerate((stored.transactions, stored.alerts, stored.dead_letters)):
             self._counts[index] += count
 
     def report(self, now: float) -> None:
@@ -318,16 +320,16 @@ class Meter:
         self._since, self._counts = now, [0, 0, 0]
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Whether the database says that the data is wrong: neither away nor in a state that fits no data at all.
+def _is_rejection(error: Exception) -> bool:
+    """Whether the database rejects the data itself: it is neither unavailable nor in a state that fits no data at all.
 
-    Of the latter (a column that is gone, a right that was taken) the process ends: no record may be given up for it.
+    In the latter (a missing column, a missing privilege) the process ends: no record may be given up for it.
     """
-    return (state_of(error) or "").startswith(_OF_THE_DATA)
+    return (sqlstate(error) or "").startswith(_OF_THE_DATA)
 
 
-def _by_partition(flat: Sequence[tuple[Partition, LogRecord]]) -> dict[Partition, list[LogRecord]]:
-    found: dict[Partition, list[LogRecord]] = {}
+def _by_partition(flat: Sequence[tuple[Partition, ConsumedRecord]]) -> dict[Partition, list[ConsumedRecord]]:
+    found: dict[Partition, list[ConsumedRecord]] = {}
     for partition, record in flat:
         found.setdefault(partition, []).append(record)
     return found

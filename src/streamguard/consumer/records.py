@@ -1,4 +1,4 @@
-"""What the consumer makes of the bytes it reads: a transaction, an alert, or a dead letter; then a batch of them."""
+"""The bytes that the consumer reads as transactions, alerts or dead letters, and batches of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from streamguard.models import BadRecord, FraudAlert, Transaction
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 
-class LogRecord(Protocol):
-    """What we use of a Kafka client's record: where it stands in the log, and its bytes."""
+class ConsumedRecord(Protocol):
+    """What we use of a Kafka client's record: its topic, partition and offset, and its bytes."""
 
     @property
     def topic(self) -> str: ...
@@ -29,13 +29,13 @@ class LogRecord(Protocol):
 class DeadRecord:
     """A record that cannot be used, whole, with the reason."""
 
-    record: LogRecord
+    record: ConsumedRecord
     reason: str
 
 
 @dataclass(slots=True)
 class Span:
-    """A stretch of one partition that a batch has read: [expected, next_offset)."""
+    """The offsets of one partition that a batch has read: [expected, next_offset)."""
 
     expected: int
     """The next offset the database must hold for the batch to be ours to store."""
@@ -45,11 +45,11 @@ class Span:
 
 @dataclass(slots=True)
 class Batch:
-    """Records read together and stored together. Lists keep the order of the log within each partition."""
+    """Records read together and stored together. Lists keep the order of the topic within each partition."""
 
     spans: dict[tuple[str, int], Span] = field(default_factory=dict)
-    transactions: list[tuple[LogRecord, Transaction]] = field(default_factory=list)
-    alerts: list[tuple[LogRecord, FraudAlert]] = field(default_factory=list)
+    transactions: list[tuple[ConsumedRecord, Transaction]] = field(default_factory=list)
+    alerts: list[tuple[ConsumedRecord, FraudAlert]] = field(default_factory=list)
     dead: list[DeadRecord] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Batch:
 class Decoder:
     """Turns records into batches. One topic carries alerts, all else are transactions; a record has a largest size.
 
-    What it makes of a record is protected already; the record itself, beside it, is as it came.
+    Its transactions and alerts are protected already; the record beside each is as it came.
     """
 
     def __init__(self, alerts_topic: str, max_bytes: int, protection: Protection = NO_PROTECTION) -> None:
@@ -70,7 +70,7 @@ class Decoder:
         self._max_bytes = max_bytes
         self._protection = protection
 
-    def add(self, batch: Batch, expected: int, records: Iterable[LogRecord]) -> None:
+    def add(self, batch: Batch, expected: int, records: Iterable[ConsumedRecord]) -> None:
         """Decode the records of one partition, whose stored offset is `expected`, into `batch`."""
         span = None
         for record in records:
@@ -80,7 +80,7 @@ class Decoder:
             span.next_offset = record.offset + 1
             span.records += 1
 
-    def _decode(self, batch: Batch, record: LogRecord) -> None:
+    def _decode(self, batch: Batch, record: ConsumedRecord) -> None:
         value = record.value
         try:
             if value is not None and len(value) > self._max_bytes:
@@ -89,8 +89,8 @@ class Decoder:
                 alert = FraudAlert.from_record(value, record.key)
                 batch.alerts.append((record, self._protection.alert(alert) if self._protection.active else alert))
             else:
-                payment = Transaction.from_record(value, record.key)
-                kept = self._protection.transaction(payment) if self._protection.active else payment
+                transaction = Transaction.from_record(value, record.key)
+                kept = self._protection.transaction(transaction) if self._protection.active else transaction
                 batch.transactions.append((record, kept))
         except BadRecord as error:
             batch.dead.append(DeadRecord(record, error.bare if self._protection.active else str(error)))

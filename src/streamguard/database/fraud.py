@@ -1,11 +1,11 @@
-"""What every writer of alerts shares: the lock they take, and the statement that makes `is_fraud` follow."""
+"""What every writer of alerts shares: the lock that it takes, and the statement that makes `is_fraud` follow."""
 
 from __future__ import annotations
 
 STORE_LOCK = 5_347_002
-"""Advisory lock of everybody who changes incidents. The consumer holds it alone for batches with alerts and shares it
-for batches without: otherwise two writers could store an alert and its transaction side by side, each blind to the
-other's rows, and the link would be missing for good."""
+"""Advisory lock of everybody who changes alerts. The consumer takes it exclusively for batches with alerts and shared for
+batches without: otherwise two writers could store an alert and its transaction side by side, each without seeing the
+other's rows, and the link between them would be missing for ever."""
 
 MARK_FRAUD = """
 UPDATE transactions t SET is_fraud = f.is_fraud
@@ -13,9 +13,9 @@ FROM (
     SELECT l.transaction_id,
         bool_or(a.status = 'confirmed' OR (a.status = 'open' AND a.outcome IS DISTINCT FROM 'dismiss')) AS is_fraud
     FROM alert_transactions l JOIN fraud_alerts a USING (alert_id)
-    WHERE l.transaction_id = ANY({transactions})
+    WHERE l.transaction_id = ANY(%(transactions)s)
     GROUP BY l.transaction_id
 ) f
 WHERE t.transaction_id = f.transaction_id AND t.is_fraud <> f.is_fraud
 """
-"""Fraud is what is linked to an incident that neither the rules nor an analyst dismissed."""
+"""Fraud is what is linked to an alert that neither the rules nor an analyst dismissed. `transactions` is a list of ids."""

@@ -1,13 +1,13 @@
-"""Cutting what is old: raw records first, whole payments where asked for, always on the record.
+"""Retention: old raw records are cut, and whole transactions where asked for; what was cut is counted.
 
-* Raw records stand in a table per month. A month that is old as a whole is dropped, at once and with its disk space; of the
-  month that the border falls in, rows are removed. The payments' own rows stay, so nothing that is counted changes.
+* Raw records are in a table per month. A month that is old as a whole is dropped, at once and with its disk space; of the
+  month that the limit falls in, rows are removed. The transactions' own rows stay, so nothing that is counted changes.
 * The bytes of dead letters are emptied; the letters stay.
-* Payments that belong to no incident can be removed whole. Their number is kept in `retention_cuts`, in the same database
-  transaction: records in = stored + dead letters + removed. The evidence of incidents is never removed.
+* Transactions that belong to no alert can be removed whole. Their number is kept in `retention_cuts`, in the same database
+  transaction: records in = stored + dead letters + removed. The evidence of alerts is never removed.
 
 Rows are cut in batches. `transactions` is not partitioned: a unique key of a partitioned table must hold the partition's
-column, so an id could be stored once per month, and "each payment once" would be gone.
+column, so an id could be stored once per month, and "each transaction once" would not be true.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from streamguard.config.errors import UserError
 from streamguard.database.fraud import STORE_LOCK
 
 BATCH = 5_000
@@ -34,12 +35,12 @@ DROP_TRIES = 5
 _UNLINKED = "NOT EXISTS (SELECT FROM alert_transactions l WHERE l.transaction_id = t.transaction_id)"
 
 
-class MonthInUse(RuntimeError):
-    """Somebody reads raw records for so long that a month of them cannot be dropped."""
+class MonthInUse(UserError):
+    """A query reads raw records for so long that a month of them cannot be dropped."""
 
 
 @dataclass(frozen=True)
-class Cut:
+class PurgeTarget:
     """One kind of thing to cut: what the report calls it, which rows those are, and what happens to a batch of them.
 
     `change` is a statement up to its WHERE, on `table` as t; `also` removes what hangs on the rows `gone`, if anything.
@@ -53,29 +54,29 @@ class Cut:
     also: str = ""
 
 
-RAW_RECORDS = Cut("raw records", "transaction_records", "event_time", "TRUE", "DELETE FROM {table} t")
-DEAD_BYTES = Cut(
+RAW_RECORDS = PurgeTarget("raw records", "transaction_records", "event_time", "TRUE", "DELETE FROM {table} t")
+DEAD_BYTES = PurgeTarget(
     "bytes of dead letters",
     "dead_letters",
     "failed_at",
-    "published AND (raw_key IS NOT NULL OR raw_value IS NOT NULL)",
+    "(raw_key IS NOT NULL OR raw_value IS NOT NULL)",
     "UPDATE {table} t SET raw_key = NULL, raw_value = NULL",
 )
-PAYMENTS = Cut(
-    "payments",
+TRANSACTIONS = PurgeTarget(
+    "transactions",
     "transactions",
     "event_time",
     _UNLINKED,
     "DELETE FROM {table} t",
-    # A late payment may have come after its month of records was cut.
+    # A late transaction may have been stored after its month of records was cut.
     also="DELETE FROM transaction_records r USING gone g"
     " WHERE r.event_time = g.event_time AND r.transaction_id = g.transaction_id AND r.event_time < :before",
 )
 
 
-def chosen(*, rows: bool) -> list[Cut]:
+def targets(*, rows: bool) -> list[PurgeTarget]:
     """What one run cuts, in this order."""
-    return [RAW_RECORDS, DEAD_BYTES, *([PAYMENTS] if rows else [])]
+    return [RAW_RECORDS, DEAD_BYTES, *([TRANSACTIONS] if rows else [])]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Old:
     newest: datetime | None
 
 
-def survey(connection: Connection, before: datetime, cuts: list[Cut]) -> list[Old]:
+def survey(connection: Connection, before: datetime, cuts: list[PurgeTarget]) -> list[Old]:
     """How much is older than `before`; changes nothing."""
     found = []
     for cut in cuts:
@@ -103,10 +104,10 @@ def survey(connection: Connection, before: datetime, cuts: list[Cut]) -> list[Ol
     return found
 
 
-def run(engine: Engine, before: datetime, cut: Cut, *, who: str, batch: int = BATCH) -> int:
+def run(engine: Engine, before: datetime, cut: PurgeTarget, *, who: str, batch: int = BATCH) -> int:
     """Cut one kind of what is older than `before`; returns the rows. May be stopped at any time.
 
-    Raises MonthInUse, database errors as they come; what was cut until then is cut and on the record.
+    Raises MonthInUse, database errors as they come; what was cut until then is cut and counted.
     """
     with engine.connect() as connection:
         started = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -133,7 +134,7 @@ def _months(connection: Connection, before: datetime) -> tuple[list[str], list[s
 
 
 def _drop(engine: Engine, month: str, entry: dict[str, Any]) -> int:
-    """Drop a month of raw records; returns how many it held when last counted, just before."""
+    """Drop a month of raw records; returns how many it had when last counted, just before."""
     for _ in range(DROP_TRIES):
         with engine.connect() as connection:
             count = int(connection.execute(text(f"SELECT count(*) FROM {month}")).scalar_one())
@@ -148,13 +149,13 @@ def _drop(engine: Engine, month: str, entry: dict[str, Any]) -> int:
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
-            # Whoever waited behind us goes first.
+            # Those who waited behind us go first.
             time.sleep(LOCK_WITHIN_MS / 1000)
     raise MonthInUse(f"{month} cannot be dropped while a query reads raw records; cut again when it is done")
 
 
-def _batches(engine: Engine, cut: Cut, batch: int, entry: dict[str, Any]) -> Iterator[int]:
-    """Go forward in time, each batch beginning where the one before ended, so that nothing is looked at twice."""
+def _batches(engine: Engine, cut: PurgeTarget, batch: int, entry: dict[str, Any]) -> Iterator[int]:
+    """Move forward in time, each batch beginning where the one before ended, so that nothing is read twice."""
     since: datetime | None = None
     while True:
         lower = f"{cut.time} >= :since AND" if since is not None else ""

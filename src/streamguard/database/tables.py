@@ -1,17 +1,43 @@
-"""SQLAlchemy's map of the schema. `docker/init-db.sql` is the truth; a test reads both back and compares them."""
+"""SQLAlchemy's map of the schema. `docker/init-db.sql` is the truth; a test reads both back and compares them.
+
+The columns of `transactions` are those of the model `Transaction`, and a few more: a field that is added to the model is a
+column here without a further line. All statements are made from these lists; no row is read by position.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType
-from typing import Any, ClassVar
+from types import MappingProxyType, NoneType
+from typing import Any, ClassVar, get_args
+from uuid import UUID
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Integer, LargeBinary, Numeric, Text, text
+from pydantic.fields import FieldInfo
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from streamguard.models import Transaction
+from streamguard.models.fields import INSTANT
+
 _NOW = text("clock_timestamp()")
+_INSTANT = TIMESTAMP(timezone=True)
+_MONEY = Numeric(15, 2)
 
 
 class Base(DeclarativeBase):
@@ -22,42 +48,45 @@ class Base(DeclarativeBase):
         int: BigInteger(),
         float: Double(),
         bytes: LargeBinary(),
-        Decimal: Numeric(15, 2),
-        datetime: TIMESTAMP(timezone=True),
+        Decimal: _MONEY,
+        datetime: _INSTANT,
+        UUID: Uuid(),
         dict[str, Any]: JSONB(),
         list[Any]: JSONB(),
     }
 
 
-class TransactionRow(Base):
-    """A payment, stored once, with its place in the log."""
+def _parts(annotation: Any) -> set[Any]:
+    """An annotation taken apart: its types and the markers in `Annotated`, without `None`."""
+    parts = get_args(annotation)
+    return set().union(*map(_parts, parts)) if parts else {annotation} - {NoneType}
 
-    __tablename__ = "transactions"
 
-    transaction_id: Mapped[str] = mapped_column(primary_key=True)
-    account_id: Mapped[str]
-    amount: Mapped[Decimal]
-    currency: Mapped[str]
-    transaction_type: Mapped[str | None]
-    channel: Mapped[str | None]
-    merchant_id: Mapped[str | None]
-    merchant_name: Mapped[str | None]
-    merchant_category: Mapped[str | None]
-    city: Mapped[str | None]
-    country: Mapped[str | None]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    device_id: Mapped[str | None]
-    ip_address: Mapped[str | None]
-    event_time: Mapped[datetime]
-    is_fraud: Mapped[bool] = mapped_column(server_default=text("false"))
-    source_partition: Mapped[int] = mapped_column(Integer)
-    source_offset: Mapped[int]
-    stored_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+def _column(name: str, field: FieldInfo) -> Column[Any]:
+    """The column of a field of `Transaction`: its type by the annotation, an instant where it is marked as one."""
+    parts = _parts(field.annotation) | {marker for marker in field.metadata if isinstance(marker, str)}
+    [kind] = [kind for kind in (str, int, float, Decimal) if kind in parts]
+    column_type = _INSTANT if INSTANT in parts else Base.type_annotation_map[kind]
+    return Column(name, column_type, primary_key=name == "transaction_id", nullable=not field.is_required())
+
+
+TRANSACTION_COLUMNS = tuple(_column(name, field) for name, field in Transaction.model_fields.items())
+"""The columns that hold the fields of `Transaction`, under their names and in their order."""
+
+TRANSACTIONS = Table(
+    "transactions",
+    Base.metadata,
+    *TRANSACTION_COLUMNS,
+    Column("is_fraud", Boolean, nullable=False, server_default=text("false")),
+    Column("source_partition", Integer, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+    Column("stored_at", _INSTANT, nullable=False, server_default=_NOW),
+)
+"""A transaction, stored once, with the partition and offset of its record."""
 
 
 class TransactionRecordRow(Base):
-    """A payment's record as it was read, until it is cut by age. Each month is a table of its own."""
+    """A transaction's record as it was read, until it is cut by age. Each month is a table of its own."""
 
     __tablename__ = "transaction_records"
 
@@ -70,7 +99,7 @@ class TransactionRecordRow(Base):
 
 
 class FraudAlertRow(Base):
-    """An incident: the newest version of it, what the rules decided on it, and what an analyst made of it."""
+    """An alert: its newest version, what the rules decided on it, and what an analyst made of it."""
 
     __tablename__ = "fraud_alerts"
 
@@ -93,7 +122,7 @@ class FraudAlertRow(Base):
 
 
 class AlertTransactionRow(Base):
-    """A transaction that belongs to an incident; either may be stored first."""
+    """A transaction that belongs to an alert; either may be stored first."""
 
     __tablename__ = "alert_transactions"
 
@@ -101,46 +130,68 @@ class AlertTransactionRow(Base):
     transaction_id: Mapped[str] = mapped_column(primary_key=True)
 
 
-class DecisionRow(Base):
-    """Who or what decided on which version of an alert, why, when, and on what facts."""
+class AlertVersionRow(Base):
+    """What a SQL rule reported of an alert at one count of transactions; it waits until its transaction is stored."""
 
-    __tablename__ = "decisions"
+    __tablename__ = "alert_versions"
 
     alert_id: Mapped[str] = mapped_column(ForeignKey("fraud_alerts.alert_id", ondelete="CASCADE"), primary_key=True)
+    tx_count: Mapped[int] = mapped_column(primary_key=True)
+    transaction_id: Mapped[str | None]
+    evidence: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    judged: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class DecisionRow(Base):
+    """Who or what decided on which version of an alert, why and when."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["alert_id", "tx_count"], ["alert_versions.alert_id", "alert_versions.tx_count"], ondelete="CASCADE"
+        ),
+    )
+
+    alert_id: Mapped[str] = mapped_column(primary_key=True)
     tx_count: Mapped[int] = mapped_column(primary_key=True)
     decided_by: Mapped[str] = mapped_column(primary_key=True)
     action_no: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("0"))
     transaction_id: Mapped[str | None]
-    outcome: Mapped[str | None]
+    outcome: Mapped[str]
     score: Mapped[int | None] = mapped_column(Integer)
     reason: Mapped[str | None]
     verdicts: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
-    evidence: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    decided_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    status_before: Mapped[str | None]
 
 
-class BlacklistRow(Base):
-    """A value that must not pay: an account, merchant, device, address or country."""
+class ListRow(Base):
+    """A value on the blacklist or the allowlist: an account, merchant, device, address or country."""
 
-    __tablename__ = "blacklist"
+    __tablename__ = "lists"
 
+    list: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str]
     expires_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
-class AllowlistRow(Base):
-    """A value that the desk vouches for."""
+class ListHistoryRow(Base):
+    """One change of a list: who, when and why."""
 
-    __tablename__ = "allowlist"
+    __tablename__ = "list_history"
 
-    kind: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[str] = mapped_column(primary_key=True)
-    reason: Mapped[str]
+    change_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    list: Mapped[str]
+    kind: Mapped[str]
+    value: Mapped[str]
+    change: Mapped[str]
+    reason: Mapped[str | None]
     expires_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    changed_by: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class RuleModeRow(Base):
@@ -166,7 +217,29 @@ class DeadLetterRow(Base):
     raw_key: Mapped[bytes | None]
     raw_value: Mapped[bytes | None]
     failed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
-    published: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class OutboxRow(Base):
+    """A record on its way to a topic (see `streamguard.database.outbox`)."""
+
+    __tablename__ = "outbox"
+
+    record_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    id: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    topic: Mapped[str]
+    key: Mapped[bytes | None]
+    value: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class OutboxPositionRow(Base):
+    """The offset of a topic behind which records of the outbox may be that are not marked as sent."""
+
+    __tablename__ = "outbox_positions"
+
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    next_offset: Mapped[int]
 
 
 class ConsumerOffsetRow(Base):
@@ -192,3 +265,13 @@ class RetentionCutRow(Base):
     older_than: Mapped[datetime]
     cut_by: Mapped[str]
     row_count: Mapped[int]
+
+
+class SchemaVersionRow(Base):
+    """A migration that this database has."""
+
+    __tablename__ = "schema_version"
+
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str]
+    applied_at: Mapped[datetime] = mapped_column(server_default=_NOW)

@@ -1,7 +1,7 @@
-"""The topics of design section 4, and making sure that they are there.
+"""The topics of design section 4, and making sure that they exist.
 
 Both ends call `ensure_topics` before they touch a topic, so that it does not matter which process starts first, and a
-topic never comes into being by accident with the broker's defaults (one partition, records of 1 MiB at most).
+topic is never created by accident with the broker's defaults (one partition, records of 1 MiB at most).
 """
 
 from __future__ import annotations
@@ -14,25 +14,34 @@ from kafka.errors import TopicAlreadyExistsError, for_code
 from streamguard.config import Settings
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""The largest record the topics take: a 5 MB record has to arrive before it can be refused with a reason."""
+"""The largest record the topics take: a 5 MB record has to be read before it can be rejected with a reason."""
 
 MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES * 3 // 2
-"""A dead letter carries such a record in base64 (4/3 of its size) and its story."""
+"""A dead letter carries such a record in base64 (4/3 of its size) with its reason."""
 
-_WEEK_MS = 7 * 24 * 3600 * 1000
-_FOREVER = "-1"
+BLACKLIST_TOPIC = "blacklist"
+"""The compacted topic that ksqldb/blacklist.sql joins with: the key is KIND:VALUE, a tombstone removes an entry."""
+
+LABELS_TOPIC = "fraud_labels"
+"""Chargebacks: which transactions turned out to be fraud, days later."""
+
+_FOREVER = {"retention.ms": "-1"}
+_LARGE = {"max.message.bytes": str(MAX_RECORD_BYTES)}
 
 
 def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """The settings of each topic by its name, as Kafka's topic configuration knows them.
 
-    Alerts are stamped with the time of the event, which in replayed data is years past: retention by time would delete
-    them as they arrive. Transactions are stamped when they are sent, and live on in the database.
+    Records are stamped with the time of their event, which in replayed data is years past: retention by time would delete
+    them as they arrive.
     """
     return {
-        settings.transactions_topic: {"max.message.bytes": str(MAX_RECORD_BYTES), "retention.ms": str(_WEEK_MS)},
-        settings.alerts_topic: {"max.message.bytes": str(MAX_RECORD_BYTES), "retention.ms": _FOREVER},
-        settings.dead_letters_topic: {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES), "retention.ms": _FOREVER},
+        settings.transactions_topic: _LARGE | _FOREVER,
+        settings.alerts_topic: _LARGE | _FOREVER,
+        settings.decisions_topic: _LARGE | _FOREVER,
+        settings.dead_letters_topic: {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)} | _FOREVER,
+        BLACKLIST_TOPIC: {"cleanup.policy": "compact"},
+        LABELS_TOPIC: _FOREVER,
     }
 
 
@@ -40,8 +49,8 @@ def ensure_topics(settings: Settings, admin: Any = None, extra: tuple[str, ...] 
     """Create the missing ones among the application's topics and `extra`; returns the names it created.
 
     `admin` is a KafkaAdminClient of the caller's; without it one is opened on `settings.kafka_bootstrap_servers` and
-    closed again. A topic that is there is left as it is. Raises kafka.errors.KafkaError where the broker refuses or is
-    not there. A topic that another process creates at the same moment counts as there.
+    closed again. An existing topic is left as it is. Raises kafka.errors.KafkaError where the broker rejects the request or is
+    unavailable. A topic that another process creates at the same moment counts as existing.
     """
     if admin is not None:
         return _create_missing(settings, admin, extra)
@@ -53,7 +62,7 @@ def ensure_topics(settings: Settings, admin: Any = None, extra: tuple[str, ...] 
 
 
 def _create_missing(settings: Settings, admin: Any, extra: tuple[str, ...]) -> list[str]:
-    configs = topic_configs(settings) | {name: {"retention.ms": _FOREVER} for name in extra}
+    configs = topic_configs(settings) | {name: _FOREVER for name in extra if name not in topic_configs(settings)}
     known = set(admin.list_topics())
     missing = {
         name: {"num_partitions": settings.topic_partitions, "replication_factor": -1, "configs": config}
@@ -62,9 +71,9 @@ def _create_missing(settings: Settings, admin: Any, extra: tuple[str, ...]) -> l
     }
     if not missing:
         return []
-    answer = admin.create_topics(missing, raise_errors=False)
+    response = admin.create_topics(missing, raise_errors=False)
     created = []
-    for topic in answer["topics"]:
+    for topic in response["topics"]:
         error = for_code(topic["error_code"])
         if topic["error_code"] == 0:
             created.append(topic["name"])

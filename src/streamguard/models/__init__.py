@@ -1,6 +1,6 @@
 """The records of the topics as typed models: see `streamguard.models.records`."""
 
 from streamguard.models.iso import COUNTRIES, CURRENCIES
-from streamguard.models.records import BadRecord, DeadLetter, FraudAlert, Transaction, reason_of
+from streamguard.models.records import BadRecord, DeadLetter, Decision, FraudAlert, Transaction, reason_of
 
-__all__ = ["COUNTRIES", "CURRENCIES", "BadRecord", "DeadLetter", "FraudAlert", "Transaction", "reason_of"]
+__all__ = ["COUNTRIES", "CURRENCIES", "BadRecord", "DeadLetter", "Decision", "FraudAlert", "Transaction", "reason_of"]

@@ -1,7 +1,7 @@
-"""The field types that the record models share: each is a type, its limits, and the sentence said when they are broken.
+"""The field types that the record models share: each is a type, its limits, and the message for what is outside of them.
 
 The limits are those of the database the records end in (no NUL in text, money as NUMERIC(15,2), instants that a
-timestamp can hold): what passes here can be stored, so a bad record is refused at the door and never inside a batch.
+timestamp can hold): what passes here can be stored, so a bad record is rejected when it is decoded and never inside a batch.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ Identifier = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)
 Text = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 Country = Annotated[str, AfterValidator(_known_country)]
-EpochMs = Annotated[int, Field(ge=0, lt=MAX_TIME_MS)]
+INSTANT = "epoch milliseconds"
+"""Marks a whole number as a time: the database keeps it as a timestamp."""
+EpochMs = Annotated[int, Field(ge=0, lt=MAX_TIME_MS), INSTANT]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]

@@ -1,11 +1,13 @@
-"""The three records of the topics (design section 4): `Transaction`, `FraudAlert`, `DeadLetter`.
+"""The records of the topics (design section 4): `Transaction`, `FraudAlert`, `Decision`, `DeadLetter`.
 
 The life of a record on its way in:
 
 1. The consumer hands value and key, as bytes, to `Transaction.from_record` or `FraudAlert.from_record`.
 2. The value is decoded and checked against the model; the account is taken from the key where the value lacks it.
 3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`.
-4. A `DeadLetter` carries that reason, where the record stood, and its raw bytes.
+4. A `DeadLetter` carries that reason, the record's topic, partition and offset, and its raw bytes.
+
+On the way out a `Decision` tells what the rules or an analyst decided.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from streamguard.models.fields import (
 class BadRecord(ValueError):
     """A record that fits no model. `str()` of it is the reason, one line, fit for `dead_letters`.
 
-    `bare` is the same without any value of the record, for where personal data must not stand.
+    `bare` is the same without any value of the record, for where personal data must not be kept.
     """
 
     def __init__(self, reason: str, bare: str | None = None) -> None:
@@ -42,7 +44,7 @@ class BadRecord(ValueError):
 
 
 class Transaction(BaseModel):
-    """One payment. `event_time` is epoch milliseconds, UTC; `amount` has two places, in units of `currency`.
+    """One transaction. `event_time` is epoch milliseconds, UTC; `amount` has two places, in units of `currency`.
 
     The five fields without which no rule and no row makes sense are required; the rest is nullable, because real card
     data seldom has it. Fields we do not know are ignored: a newer producer must not stop an older consumer.
@@ -87,9 +89,9 @@ def _either_case(name: str) -> Any:
 
 
 class FraudAlert(BaseModel):
-    """One incident found by a rule. Times are epoch milliseconds, UTC; the window is [window_start, window_end).
+    """An alert of a SQL rule. Times are epoch milliseconds, UTC; the window is [window_start, window_end).
 
-    `alert_id` is natural: the same incident, seen again with more evidence, carries the same id.
+    `alert_id` is natural: the same alert, raised again with more evidence, carries the same id.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
@@ -106,7 +108,7 @@ class FraudAlert(BaseModel):
 
     @classmethod
     def from_record(cls, value: bytes | None, key: bytes | None = None) -> FraudAlert:
-        """Decode one record of `fraud_alerts`, whose account stands in the key; raises BadRecord."""
+        """Decode one record of `fraud_alerts`, whose key is the account; raises BadRecord."""
         fields = _decode(value)
         if "ACCOUNT_ID" in fields and "account_id" not in fields:
             fields["account_id"] = fields.pop("ACCOUNT_ID")
@@ -117,8 +119,43 @@ class FraudAlert(BaseModel):
             raise _bad(error) from None
 
 
+class Decision(BaseModel):
+    """What the rules or an analyst decided on a version of an alert; `decided_at` is epoch milliseconds, UTC.
+
+    `decided_by` is `rules`, with the outcome dismiss, review or block, a score of 0 to 100 and a verdict per Python rule; or
+    `analyst:NAME`, with the outcome confirmed, dismissed or reopened. `tx_count` is the version of the alert. The record's
+    key is the account.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    alert_id: str
+    tx_count: int
+    rule: str
+    account_id: str
+    transaction_id: str | None
+    outcome: str
+    score: int | None
+    reason: str | None
+    verdicts: list[dict[str, Any]]
+    decided_by: str
+    decided_at: int
+
+    def to_json(self) -> bytes:
+        """The value of the record in `decisions`."""
+        return orjson.dumps(dict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Decision:
+        """The inverse of `to_json`; raises BadRecord."""
+        try:
+            return cls.model_validate(_decode(data))
+        except ValidationError as error:
+            raise _bad(error) from None
+
+
 class DeadLetter(BaseModel):
-    """A record that could not be used: where it stood, why, and its bytes as they were.
+    """A record that could not be used: where it came from, why, and its bytes as they were.
 
     On the wire it is JSON, like every topic's value; `key` and `value` are base64 there, for they may be anything.
     `failed_at` is epoch milliseconds, UTC.

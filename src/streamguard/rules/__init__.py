@@ -4,7 +4,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from streamguard.rules import checks
-from streamguard.rules.base import REGISTRY, Alert, Context, Listed, Payment, Registered, Verdict
+from streamguard.rules.base import REGISTRY, Alert, Context, Listed, Registered, StoredTransaction, Verdict
+from streamguard.rules.catalogue import Rule, catalogue
 from streamguard.rules.decide import Decision, decide
 from streamguard.rules.limits import RuleLimits
 
@@ -17,9 +18,11 @@ __all__ = [
     "Context",
     "Decision",
     "Listed",
-    "Payment",
     "Registered",
+    "Rule",
     "RuleLimits",
+    "StoredTransaction",
     "Verdict",
+    "catalogue",
     "decide",
 ]

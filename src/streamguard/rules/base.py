@@ -19,7 +19,7 @@ DEFAULT_LIMITS = RuleLimits()
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """The version of an incident that is judged. Instants are in UTC; the window is [window_start, window_end)."""
+    """The version of an alert that is judged. Instants are in UTC; the window is [window_start, window_end)."""
 
     alert_id: str
     rule: str
@@ -32,8 +32,8 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
-    """One stored transaction, as far as rules look at it."""
+class StoredTransaction:
+    """A stored transaction, as far as rules look at it: every field is a column of `transactions`."""
 
     transaction_id: str
     amount: Decimal
@@ -49,7 +49,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry of the blacklist or the allow-list that matches the payment."""
+    """An entry of the blacklist or the allowlist that matches the transaction."""
 
     kind: str
     value: str
@@ -60,36 +60,36 @@ class Listed:
 class Context:
     """What is known around an alert, read once per batch.
 
-    `history` holds the account's payments that stood before `payment` in the log, newest first, at most
+    `history` holds the account's transactions before `transaction` in its partition, newest first, at most
     `HISTORY_LENGTH`; never a later one, so that a re-run judges on the same facts.
     """
 
-    payment: Payment | None
-    history: tuple[Payment, ...] = ()
+    transaction: StoredTransaction | None
+    history: tuple[StoredTransaction, ...] = ()
     listed: tuple[Listed, ...] = ()
     allowed: tuple[Listed, ...] = ()
     confirmed_before: int = 0
     dismissed_before: int = 0
-    """Incidents of the account that analysts confirmed and dismissed."""
+    """Alerts of the account that analysts confirmed and dismissed."""
     limits: RuleLimits = DEFAULT_LIMITS
 
 
 HISTORY_LENGTH = 50
-"""How many of the account's earlier payments a rule can see."""
+"""How many of the account's earlier transactions a rule can see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule makes of an alert. `score` is added to the whole (it may be negative); `outcome` overrides it."""
+    """What one rule says of an alert. `points` are added to the score (they may be negative); `outcome` overrides it."""
 
-    score: int
+    points: int
     reason: str
     outcome: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-SILENT = Verdict(0, "")
-"""The verdict of a rule that has nothing to say."""
+ABSTAIN = Verdict(0, "")
+"""The verdict of a rule that does not apply."""
 
 
 class Rule(Protocol):
@@ -100,23 +100,46 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A rule with its name and version; decisions keep both."""
+    """A rule as the catalogue shows it; decisions keep name and version."""
 
     name: str
     version: int
     judge: Rule
+    severity: str
+    limits: tuple[str, ...]
+    """The fields of `RuleLimits` that it reads."""
+
+    @property
+    def finds(self) -> str:
+        """What the rule looks for: the first line of its docstring."""
+        return (self.judge.__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def file(self) -> str:
+        """The module that it is in."""
+        return self.judge.__module__
 
 
 REGISTRY: dict[str, Registered] = {}
 
+SEVERITIES = ("low", "medium", "high")
 
-def rule(name: str, *, version: int) -> Callable[[Rule], Rule]:
-    """Register a judgement under a name; registering a name twice is a mistake and says so."""
+
+def rule(name: str, *, version: int, severity: str = "medium", limits: tuple[str, ...] = ()) -> Callable[[Rule], Rule]:
+    """Register a judgement under a name, with what the catalogue shows of it.
+
+    `severity` is low, medium or high: how much its hit alone means. Raises ValueError for a name that is registered
+    already, for another severity, and for limits that `RuleLimits` does not have.
+    """
 
     def register(judge: Rule) -> Rule:
         if name in REGISTRY:
             raise ValueError(f"the rule {name!r} is registered twice")
-        REGISTRY[name] = Registered(name, version, judge)
+        if severity not in SEVERITIES:
+            raise ValueError(f"the severity of the rule {name!r} is one of {', '.join(SEVERITIES)}, not {severity!r}")
+        if unknown := set(limits) - RuleLimits.model_fields.keys():
+            raise ValueError(f"RuleLimits has no {', '.join(sorted(unknown))}, which the rule {name!r} names")
+        REGISTRY[name] = Registered(name, version, judge, severity, limits)
         return judge
 
     return register

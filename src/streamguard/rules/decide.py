@@ -1,4 +1,4 @@
-"""From verdicts to a decision: the scores of active rules add up, an outcome that one insists on wins.
+"""From verdicts to a decision: the points of active rules add up, an outcome that one insists on wins.
 
 A rule in shadow is asked and recorded, and has no effect; a rule that is off is not asked.
 """
@@ -30,7 +30,7 @@ def decide(alert: Alert, context: Context, rules: Iterable[Registered], modes: M
     verdicts = [(known, mode, known.judge(alert, context)) for known, mode in asked if mode != OFF]
     active = [verdict for _, mode, verdict in verdicts if mode == ACTIVE]
     limits = context.limits
-    score = max(0, min(100, limits.base_score + sum(verdict.score for verdict in active)))
+    score = max(0, min(100, limits.base_score + sum(verdict.points for verdict in active)))
     insisted = {verdict.outcome for verdict in active if verdict.outcome}
     if "block" in insisted:
         outcome = "block"
@@ -50,7 +50,7 @@ def _record(known: Registered, mode: str, verdict: Verdict) -> dict[str, Any]:
         "rule": known.name,
         "version": known.version,
         "mode": mode,
-        "score": verdict.score,
+        "points": verdict.points,
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "facts": dict(verdict.facts),

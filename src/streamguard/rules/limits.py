@@ -11,7 +11,7 @@ from streamguard.config import PROJECT_ROOT
 
 
 class RuleLimits(BaseSettings):
-    """Scores are points on a scale of 0-100; amounts are in the currency of the payment."""
+    """Scores are points on a scale of 0-100; amounts are in the currency of the transaction."""
 
     model_config = SettingsConfigDict(
         env_prefix="STREAMGUARD_RULES_", env_file=(PROJECT_ROOT / ".env", ".env"), extra="ignore", frozen=True
@@ -23,14 +23,14 @@ class RuleLimits(BaseSettings):
     block_at: int = 90
 
     enough_history: int = Field(default=5, ge=1)
-    """Earlier payments that it takes to speak of habits."""
-    far_above_times: Decimal = Decimal(5)
-    within_times: Decimal = Decimal(2)
-    known_merchant_payments: int = Field(default=3, ge=1)
+    """Earlier transactions that it takes to speak of habits."""
+    high_ratio: Decimal = Decimal(5)
+    normal_ratio: Decimal = Decimal(2)
+    known_merchant_transactions: int = Field(default=3, ge=1)
     night_from_hour: int = Field(default=0, ge=0, le=23)
     night_until_hour: int = Field(default=5, ge=0, le=24)
     testing_small_amount: Decimal = Decimal(10)
     testing_large_amount: Decimal = Decimal(500)
-    testing_payments: int = Field(default=3, ge=1)
+    testing_transactions: int = Field(default=3, ge=1)
     testing_minutes: int = Field(default=60, ge=1)
     dismissals_to_trust: int = Field(default=2, ge=1)

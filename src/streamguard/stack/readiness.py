@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
 from streamguard.consumer.main import CONSUMER_NAME
-from streamguard.database import make_engine, sentence_of
+from streamguard.database import error_message, make_engine
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import StackError, Supervisor
 
@@ -48,7 +48,7 @@ def consumer_probe(settings: Settings) -> str | None:
                 text("SELECT 1 FROM pg_stat_activity WHERE application_name = :name"), {"name": CONSUMER_NAME}
             ).first()
     except DBAPIError as error:
-        return sentence_of(error)
+        return error_message(error)
     finally:
         engine.dispose()
     return None if seen else "it is not connected to the database"

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from streamguard.config import PROJECT_ROOT, Settings
-from streamguard.database import lay_schema, make_engine, sentence_of
+from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sqldeploy import DeployError, deploy
 from streamguard.sqldeploy.state import Server
@@ -124,9 +124,9 @@ def _lay_out(settings: Settings, tell: Tell) -> None:
     """The schema, the topics and the SQL: each makes what is missing and leaves what is there."""
     engine = make_engine(settings)
     try:
-        lay_schema(engine)
+        apply_schema(engine)
     except Exception as error:
-        raise StackError(f"the database schema cannot be laid: {sentence_of(error)}") from None
+        raise StackError(f"the database schema cannot be laid: {error_message(error)}") from None
     finally:
         engine.dispose()
     ensure_topics(settings)

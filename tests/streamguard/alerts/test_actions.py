@@ -21,11 +21,14 @@ def test_actions_are_audited_and_fraud_follows(desk: Desk) -> None:
     velocity = f"HIGH_VELOCITY:A:{T0_MS}"
     with desk.engine.begin() as connection:
         assert {line.alert_id for line in list_alerts(connection)} == {velocity, "HIGH_AMOUNT:big"}
-        assert resolve_alert(connection, velocity, "dismissed", who="ana", why="a family trip") == "open"
-    # The large payment still belongs to an open incident.
+        assert (
+            resolve_alert(connection, velocity, "dismissed", who="ana", why="a family trip", topic="decisions")
+            == "open"
+        )
+    # The large transaction still belongs to an open alert.
     assert fraud(desk) == ["big"]
     with desk.engine.begin() as connection:
-        resolve_alert(connection, velocity, "confirmed", who="bia", why="the customer called")
+        resolve_alert(connection, velocity, "confirmed", who="bia", why="the customer called", topic="decisions")
         assert list_alerts(connection, status="confirmed", account="A")[0].alert_id == velocity
         file = show_alert(connection, velocity)
     assert fraud(desk) == sorted(ids)
@@ -35,19 +38,19 @@ def test_actions_are_audited_and_fraud_follows(desk: Desk) -> None:
         ("analyst:ana", "dismissed", "a family trip"),
         ("analyst:bia", "confirmed", "the customer called"),
     ]
-    changes = "SELECT evidence ->> 'before', evidence ->> 'after' FROM decisions WHERE decided_by LIKE 'analyst:%'"
-    assert desk.rows(changes + " ORDER BY action_no") == [("open", "dismissed"), ("dismissed", "confirmed")]
+    changes = "SELECT status_before, outcome FROM decisions WHERE decided_by LIKE 'analyst:%' ORDER BY action_no"
+    assert desk.rows(changes) == [("open", "dismissed"), ("dismissed", "confirmed")]
 
 
-def test_an_analysts_word_outlives_further_evidence(desk: Desk) -> None:
+def test_an_analysts_decision_outlives_further_evidence(desk: Desk) -> None:
     desk.feed(transaction(0, "t0", "A", 10, T0_MS), high_velocity(0, "A", T0_MS, ["t0"], 10))
     with desk.engine.begin() as connection:
-        resolve_alert(connection, f"HIGH_VELOCITY:A:{T0_MS}", "dismissed", who="ana", why="known")
+        resolve_alert(connection, f"HIGH_VELOCITY:A:{T0_MS}", "dismissed", who="ana", why="known", topic="decisions")
     desk.feed(transaction(1, "t1", "A", 10, T0_MS + 1), high_velocity(1, "A", T0_MS, ["t0", "t1"], 20))
     assert desk.rows("SELECT status, tx_count FROM fraud_alerts") == [("dismissed", 2)]
     assert fraud(desk) == []
 
 
-def test_an_unknown_alert_is_said(desk: Desk) -> None:
+def test_an_unknown_alert_is_an_error(desk: Desk) -> None:
     with desk.engine.begin() as connection, pytest.raises(NoSuchAlert, match="there is no alert x"):
-        resolve_alert(connection, "x", "confirmed", who="a", why="b")
+        resolve_alert(connection, "x", "confirmed", who="a", why="b", topic="decisions")

@@ -10,7 +10,7 @@ import pytest
 
 from streamguard.cli import COMMANDS, plain_sentence
 from streamguard.config import load_settings
-from streamguard.database import lay_schema, make_engine
+from streamguard.database import apply_schema, make_engine
 from tests.support.postgres import EmbeddedPostgres
 
 
@@ -36,7 +36,7 @@ class Line:
 @pytest.fixture
 def line(postgres: EmbeddedPostgres) -> Line:
     engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
+    apply_schema(engine)
     engine.dispose()
     return Line(postgres.url())
 

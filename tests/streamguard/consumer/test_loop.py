@@ -1,4 +1,4 @@
-"""What the database refuses is isolated: one record is dead, its neighbours are stored."""
+"""What the database rejects is isolated: one record becomes a dead letter, its neighbours are stored."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import threading
 import pytest
 from psycopg2 import ProgrammingError
 
-from streamguard.config import load_settings
 from streamguard.consumer.loop import Consumer
-from streamguard.consumer.outbox import Outbox
+from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
 from tests.support.desk import Desk
 from tests.support.records import T0_MS, Record, high_amount, transaction
 
 
 def consumer_on(desk: Desk) -> Consumer:
-    settings = load_settings(database_url=desk.postgres.url(), consumer_group="test")
-    outbox = Outbox(desk.engine, settings.kafka_bootstrap_servers, settings.dead_letters_topic)
-    return Consumer(settings, Store(desk.engine, "test"), outbox, threading.Event())
+    publisher = Publisher(desk.engine, desk.settings.kafka_bootstrap_servers, "test")
+    return Consumer(desk.settings, Store(desk.engine, desk.settings), publisher, threading.Event())
 
 
-def test_a_record_that_the_database_refuses_stands_alone(desk: Desk) -> None:
+def test_a_record_that_the_database_rejects_is_isolated(desk: Desk) -> None:
     desk.rows("ALTER TABLE transactions ADD CONSTRAINT odd CHECK (city IS DISTINCT FROM 'Nowhere')")
     consumer = consumer_on(desk)
     records: dict[tuple[str, int], list[Record]] = {
@@ -36,7 +34,7 @@ def test_a_record_that_the_database_refuses_stands_alone(desk: Desk) -> None:
     assert desk.rows("SELECT count(*) FROM fraud_alerts") == [(9,)]
     dead = desk.rows("SELECT source_topic, source_offset, reason FROM dead_letters ORDER BY 2")
     assert [(topic, offset) for topic, offset, _ in dead] == [("transactions", 3), ("transactions", 7)]
-    assert "the database refuses it" in str(dead[0][2]) and "odd" in str(dead[0][2])
+    assert "the database rejects it" in str(dead[0][2]) and "odd" in str(dead[0][2])
     assert desk.rows("SELECT topic, next_offset, records_read FROM consumer_offsets ORDER BY 1") == [
         ("fraud_alerts", 9, 9),
         ("transactions", 9, 9),

@@ -70,7 +70,7 @@ def test_a_stream_of_nonsense_makes_no_table_per_record(desk: Desk) -> None:
 
 def test_two_members_make_the_same_months_at_once(desk: Desk) -> None:
     """Each with its own partition and payments, both with all months, in opposite order of time."""
-    stores = [desk.store, Store(desk.engine, "test")]
+    stores = [desk.store, Store(desk.engine, desk.settings)]
     months = [f"20{year}-{month:02d}-03T04:05:06" for year in range(18, 24) for month in range(1, 13)]
     batches: list[list[Batch]] = []
     for number, store in enumerate(stores):

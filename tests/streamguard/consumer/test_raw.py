@@ -43,7 +43,7 @@ def test_a_record_on_several_lines(desk: Desk) -> None:
 
 
 def test_records_need_not_be_kept(desk: Desk) -> None:
-    desk.store = Store(desk.engine, "test", keep_raw=False)
+    desk.store = Store(desk.engine, desk.settings.model_copy(update={"keep_raw": False}))
     desk.feed(transaction(0, "t", "A", 1, T0_MS))
     assert desk.rows("SELECT transaction_id FROM transactions") == [("t",)]
     assert desk.rows("SELECT raw FROM transaction_records") == []

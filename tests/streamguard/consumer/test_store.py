@@ -27,6 +27,7 @@ STATE = (
     " FROM fraud_alerts ORDER BY 1",
     "SELECT alert_id, transaction_id FROM alert_transactions ORDER BY 1, 2",
     "SELECT alert_id, tx_count, outcome, score, reason, verdicts::TEXT FROM decisions ORDER BY 1, 2",
+    "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged FROM alert_versions ORDER BY 1, 2",
     "SELECT source_topic, source_partition, source_offset, reason, raw_value FROM dead_letters ORDER BY 1, 2, 3",
     "SELECT topic, partition_no, next_offset, records_read FROM consumer_offsets ORDER BY 1, 2",
     "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
@@ -48,7 +49,7 @@ def test_a_transaction_is_stored_field_by_field(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("alert_first", [True, False])
-def test_links_come_out_right_in_either_order(desk: Desk, alert_first: bool) -> None:
+def test_links_are_made_in_either_order(desk: Desk, alert_first: bool) -> None:
     outside = transaction(6, "later", "A", 5.0, T0_MS + 60_000)
     feeds = [[*GROWING], [*BURST, outside]]
     for records in feeds if alert_first else reversed(feeds):
@@ -72,11 +73,11 @@ def test_an_alert_waits_undecided_for_its_transaction(desk: Desk) -> None:
     [(outcome, score)] = desk.rows("SELECT outcome, score FROM fraud_alerts")
     assert (outcome, score) == ("review", 60)
     [(reason,)] = desk.rows("SELECT reason FROM decisions")
-    assert reason == "HIGH_AMOUNT over 1 transaction; little is known of this account: 0 earlier payments"
+    assert reason == "HIGH_AMOUNT over 1 transaction; little is known of this account: 0 earlier transactions"
 
 
 def test_a_blacklisted_merchant_blocks_and_says_why(desk: Desk) -> None:
-    desk.rows("INSERT INTO blacklist (kind, value, reason) VALUES ('merchant', 'M9', 'closed by the police')")
+    desk.rows("INSERT INTO lists VALUES ('blacklist', 'merchant', 'M9', 'closed by the police')")
     desk.feed(transaction(0, "t1", "A", 4_000, T0_MS, merchant_id="M9"), high_amount(0, "t1", "A", 4_000, T0_MS))
     [(outcome, reason)] = desk.rows("SELECT outcome, reason FROM decisions")
     assert outcome == "block"
@@ -84,7 +85,7 @@ def test_a_blacklisted_merchant_blocks_and_says_why(desk: Desk) -> None:
 
 
 def test_an_expired_entry_blocks_nobody(desk: Desk) -> None:
-    desk.rows("INSERT INTO blacklist VALUES ('account', 'A', 'once', to_timestamp(%s))", T0_MS / 1000 - 1)
+    desk.rows("INSERT INTO lists VALUES ('blacklist', 'account', 'A', 'once', to_timestamp(%s))", T0_MS / 1000 - 1)
     desk.feed(transaction(0, "t1", "A", 4_000, T0_MS), high_amount(0, "t1", "A", 4_000, T0_MS))
     assert desk.rows("SELECT outcome FROM decisions") == [("review",)]
 
@@ -102,11 +103,11 @@ def test_a_second_record_with_a_stored_id_is_a_dead_letter(desk: Desk) -> None:
     assert read == 4 == 2 + len(rows)
 
 
-def test_a_wiped_log_that_repeats_itself_is_accounted_for(desk: Desk) -> None:
-    """What stands at its place again is counted once; what stands elsewhere, or differs, is told."""
+def test_a_topic_made_anew_that_repeats_itself_is_counted_once(desk: Desk) -> None:
+    """What has its offset again is counted once; what has another offset, or differs, is a dead letter."""
     bad = Record("transactions", 0, 6, b"A", b"{")
     desk.feed(*BURST, bad)
-    desk.rows("UPDATE dead_letters SET published = TRUE")
+    desk.rows("DELETE FROM outbox")
     counts = (
         "SELECT (SELECT sum(records_read) FROM consumer_offsets), (SELECT count(*) FROM transactions),"
         " (SELECT count(*) FROM transaction_records),"
@@ -115,19 +116,19 @@ def test_a_wiped_log_that_repeats_itself_is_accounted_for(desk: Desk) -> None:
     desk.rows("UPDATE consumer_offsets SET next_offset = 0")
     assert desk.feed(*BURST, bad, transaction(7, "t7", "A", 5, T0_MS)) == 1
     assert desk.rows(counts) == [(8, 7, 7, [6])]
-    assert desk.rows("SELECT published, raw_value = '{' FROM dead_letters") == [(True, True)]
+    assert desk.rows("SELECT raw_value = '{', (SELECT count(*) FROM outbox) FROM dead_letters") == [(True, 0)]
     desk.rows("UPDATE consumer_offsets SET next_offset = 0")
     moved = transaction(0, "t1", "A", 11, T0_MS)
     assert desk.feed(moved, transaction(1, "t8", "A", 1, T0_MS), Record("transactions", 0, 6, b"A", b"[")) == 2
     assert desk.rows(counts) == [(10, 8, 8, [0, 6])]
-    letters = "SELECT published, raw_value = '[' FROM dead_letters WHERE source_offset = 6"
-    assert desk.rows(letters) == [(False, True)]
+    letters = "SELECT raw_value = '[', (SELECT count(*) FROM outbox) FROM dead_letters WHERE source_offset = 6"
+    assert desk.rows(letters) == [(True, 2)]
 
 
 def test_a_second_group_on_one_database_changes_nothing(desk: Desk) -> None:
     desk.feed(*EVERYTHING, *ALERTS)
     before = state(desk)
-    desk.store = Store(desk.engine, "another")
+    desk.store = Store(desk.engine, desk.settings.model_copy(update={"consumer_group": "another"}))
     desk.feed(*EVERYTHING, *ALERTS)
     [(read,)] = desk.rows("SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions'")
     assert read == len(EVERYTHING)
@@ -135,7 +136,7 @@ def test_a_second_group_on_one_database_changes_nothing(desk: Desk) -> None:
     assert state(desk) == before
 
 
-def test_a_batch_of_a_moved_partition_is_refused_whole(desk: Desk) -> None:
+def test_a_batch_of_a_moved_partition_is_rejected_whole(desk: Desk) -> None:
     desk.feed(BURST[0])
     stale = Batch(spans={("transactions", 0): Span(0, 1, 1)})
     with pytest.raises(Fenced):
@@ -212,6 +213,6 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
 
 def _empty(desk: Desk) -> None:
     desk.rows(
-        "TRUNCATE transactions, transaction_records, fraud_alerts, alert_transactions, decisions, dead_letters,"
-        " consumer_offsets, blacklist"
+        "TRUNCATE transactions, transaction_records, fraud_alerts, alert_transactions, alert_versions, decisions,"
+        " dead_letters, outbox, consumer_offsets, lists"
     )

@@ -14,8 +14,10 @@ from streamguard.database.fraud import STORE_LOCK
 from tests.support.postgres import EmbeddedPostgres
 
 
-def test_who_pauses_for_too_long_loses_the_lock(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_LONGEST_PAUSE_MS", 300)
+def test_a_session_idle_in_its_transaction_loses_its_locks(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_MAX_IDLE_IN_TRANSACTION_MS", 300)
     frozen, other = (make_engine(load_settings(database_url=postgres.url())) for _ in range(2))
     take = text("SELECT pg_advisory_xact_lock(:lock)")
     with frozen.connect() as connection:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import text
 
-from streamguard.database.retention import RAW_RECORDS, MonthInUse, chosen, run, survey
+from streamguard.database.retention import RAW_RECORDS, MonthInUse, run, survey, targets
 from tests.support.desk import Desk
 from tests.support.records import T0_MS, Record, high_amount, transaction
 
@@ -19,28 +19,28 @@ BORDER = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=T0_M
 ACCOUNTED = (
     "SELECT (SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions')"
     " = (SELECT count(*) FROM transactions) + (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions')"
-    " + (SELECT coalesce(sum(row_count), 0) FROM retention_cuts WHERE what = 'payments')"
+    " + (SELECT coalesce(sum(row_count), 0) FROM retention_cuts WHERE what = 'transactions')"
 )
 
 
 @pytest.fixture
 def ten_days(desk: Desk) -> Desk:
-    """A payment at the start of each of ten days, one of them fraud, and two dead letters, the second unpublished."""
+    """A payment at the start of each of ten days, one of them fraud, and two dead letters, the first old."""
     payments = [transaction(n, f"t{n}", "A", 4_000 if n == 2 else 10, T0_MS + n * DAY_MS) for n in range(10)]
     desk.feed(*payments, high_amount(0, "t2", "A", 4_000, T0_MS + 2 * DAY_MS))
     desk.feed(Record("transactions", 0, 10, b"A", b"{"), Record("transactions", 0, 11, b"A", b"["))
-    desk.rows("UPDATE dead_letters SET failed_at = to_timestamp(%s), published = source_offset = 10", T0_MS / 1000)
+    desk.rows("UPDATE dead_letters SET failed_at = to_timestamp(%s) WHERE source_offset = 10", T0_MS / 1000)
     return desk
 
 
 def cut(desk: Desk, *, rows: bool, batch: int = 2) -> dict[str, int]:
-    return {kind.what: run(desk.engine, BORDER, kind, who="ana", batch=batch) for kind in chosen(rows=rows)}
+    return {kind.what: run(desk.engine, BORDER, kind, who="ana", batch=batch) for kind in targets(rows=rows)}
 
 
 def test_a_survey_says_what_would_go_and_changes_nothing(ten_days: Desk) -> None:
     with ten_days.engine.connect() as connection:
-        found = {old.what: old.rows for old in survey(connection, BORDER, chosen(rows=True))}
-    assert found == {"raw records": 5, "bytes of dead letters": 1, "payments": 4}
+        found = {old.what: old.rows for old in survey(connection, BORDER, targets(rows=True))}
+    assert found == {"raw records": 5, "bytes of dead letters": 1, "transactions": 4}
     assert ten_days.rows("SELECT count(*) FROM transaction_records") == [(10,)]
     assert cut(ten_days, rows=True) == found
 
@@ -61,7 +61,7 @@ def test_payments_go_but_those_of_incidents(ten_days: Desk, batch: int) -> None:
     assert ten_days.rows("SELECT transaction_id FROM transactions ORDER BY 1") == [
         (f"t{n}",) for n in (2, 5, 6, 7, 8, 9)
     ]
-    assert ten_days.rows("SELECT cut_by, row_count FROM retention_cuts WHERE what = 'payments'") == [("ana", 4)]
+    assert ten_days.rows("SELECT cut_by, row_count FROM retention_cuts WHERE what = 'transactions'") == [("ana", 4)]
     assert ten_days.rows(ACCOUNTED) == [(True,)]
     ten_days.feed(transaction(12, "t12", "A", 10, T0_MS + 10 * DAY_MS))
     assert ten_days.rows(ACCOUNTED) == [(True,)]
@@ -69,7 +69,7 @@ def test_payments_go_but_those_of_incidents(ten_days: Desk, batch: int) -> None:
 
 def test_many_payments_of_one_instant_go_in_batches(desk: Desk) -> None:
     desk.feed(*[transaction(n, f"t{n}", "A", 10, T0_MS) for n in range(25)])
-    assert cut(desk, rows=True, batch=4) == {"raw records": 25, "bytes of dead letters": 0, "payments": 25}
+    assert cut(desk, rows=True, batch=4) == {"raw records": 25, "bytes of dead letters": 0, "transactions": 25}
 
 
 def test_the_command_only_speaks_unless_told(ten_days: Desk) -> None:
@@ -82,7 +82,7 @@ def test_the_command_only_speaks_unless_told(ten_days: Desk) -> None:
 
     assert "would cut 10 raw records" in say()
     assert ten_days.rows("SELECT count(*) FROM transaction_records") == [(10,)]
-    assert "cut 9 payments" in say("--rows", "--apply", "--by", "ana")
+    assert "cut 9 transactions" in say("--rows", "--apply", "--by", "ana")
     assert ten_days.rows("SELECT transaction_id FROM transactions") == [("t2",)]
     assert ten_days.rows("SELECT * FROM transaction_records") == []
 
@@ -123,7 +123,7 @@ def test_a_late_payment_of_a_dropped_month_is_kept_with_its_record(years: Desk) 
 
 def test_removed_payments_leave_no_record_behind(years: Desk) -> None:
     """Also one that came after its month of records was cut, and before its row was."""
-    payments = chosen(rows=True)[-1]
+    payments = targets(rows=True)[-1]
     assert run(years.engine, BORDER, payments, who="ana") == 8
     assert years.rows(
         "SELECT count(*) FROM transaction_records r WHERE NOT EXISTS"

@@ -9,8 +9,10 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Inspector
 
 from streamguard.config import load_settings
-from streamguard.database import Base, lay_schema, make_engine
+from streamguard.database import apply_schema, make_engine
 from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.migrations import all_migrations
+from streamguard.database.tables import Base
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import eventually
 
@@ -29,7 +31,7 @@ def _snapshot(url: str) -> dict[str, Any]:
 
 def test_the_map_and_the_file_agree(postgres: EmbeddedPostgres) -> None:
     engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
+    apply_schema(engine)
     inspector = inspect(engine)
     assert set(inspector.get_table_names()) == set(Base.metadata.tables)
     for name, table in Base.metadata.tables.items():
@@ -47,54 +49,32 @@ def test_the_map_and_the_file_agree(postgres: EmbeddedPostgres) -> None:
             for column, referred in zip(key["constrained_columns"], key["referred_columns"], strict=True)
         }
         assert wanted_keys == stored_keys, name
-        defaults = {c.name for c in table.columns if c.server_default is not None}
+        # An identity is no default to the catalog.
+        defaults = {c.name for c in table.columns if c.server_default is not None and c.identity is None}
         assert defaults == {c["name"] for c in inspector.get_columns(name) if c["default"] is not None}, name
     engine.dispose()
 
 
 def test_a_second_run_changes_nothing_and_keeps_the_rows(postgres: EmbeddedPostgres) -> None:
     engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
-    postgres.query("INSERT INTO blacklist (kind, value, reason) VALUES ('account', 'A1', 'stolen card')")
+    apply_schema(engine)
+    postgres.query("INSERT INTO lists (list, kind, value, reason) VALUES ('blacklist', 'account', 'A1', 'stolen card')")
     before = _snapshot(postgres.url())
-    lay_schema(engine)
+    apply_schema(engine)
     engine.dispose()
     assert _snapshot(postgres.url()) == before
-    assert postgres.query("SELECT value FROM blacklist") == [("A1",)]
+    assert postgres.query("SELECT value FROM lists") == [("A1",)]
 
 
-def test_records_in_the_rows_of_an_older_database_move_over(postgres: EmbeddedPostgres) -> None:
+def test_a_migration_beside_a_writer_is_no_deadlock(postgres: EmbeddedPostgres) -> None:
+    """A batch takes its tables in another order than a migration does."""
     engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
-    postgres.query("DROP TABLE transaction_records")
-    postgres.query("ALTER TABLE transactions ADD COLUMN raw JSONB")
-    postgres.query(
-        "INSERT INTO transactions (transaction_id, account_id, amount, currency, event_time, source_partition,"
-        " source_offset, raw) SELECT 't' || n, 'A', 1, 'BRL', TIMESTAMPTZ '2018-01-31 12:00Z' + n * INTERVAL '17 days',"
-        " 0, n, CASE WHEN n % 5 > 0 THEN jsonb_build_object('n', n) END FROM generate_series(0, 99) n"
-    )
-    before = postgres.query("SELECT transaction_id, event_time, raw FROM transactions WHERE raw IS NOT NULL ORDER BY 1")
-    for _ in range(2):
-        lay_schema(engine)
-        after = postgres.query("SELECT transaction_id, event_time, raw FROM transaction_records ORDER BY 1")
-        assert after == before and len(before) == 80
-    engine.dispose()
-    columns = (
-        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'transactions' AND column_name = 'raw'"
-    )
-    assert postgres.query(columns) == [(0,)]
-    assert postgres.query("SELECT count(*) FROM transactions") == [(100,)]
-
-
-def test_laying_the_schema_beside_a_writer_is_no_deadlock(postgres: EmbeddedPostgres) -> None:
-    """A batch takes its tables in another order than the file does."""
-    engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
+    postgres.query(all_migrations()[0].file.read_text())
     failed: list[BaseException] = []
 
     def lay() -> None:
         try:
-            lay_schema(engine)
+            apply_schema(engine)
         except BaseException as error:
             failed.append(error)
 
@@ -104,7 +84,7 @@ def test_laying_the_schema_beside_a_writer_is_no_deadlock(postgres: EmbeddedPost
         writer.execute(text("LOCK TABLE alert_transactions IN ROW EXCLUSIVE MODE"))
         layer = threading.Thread(target=lay)
         layer.start()
-        eventually(lambda: postgres.query(waiting), lambda rows: rows == [(1,)], 10, "the schema waits")
+        eventually(lambda: postgres.query(waiting), lambda rows: rows == [(1,)], 10, "the migration waits")
         writer.execute(text("LOCK TABLE fraud_alerts IN ROW EXCLUSIVE MODE"))
     layer.join(timeout=20)
     engine.dispose()
@@ -113,7 +93,7 @@ def test_laying_the_schema_beside_a_writer_is_no_deadlock(postgres: EmbeddedPost
 
 def test_the_risk_profile_counts_fraud_and_alerts(postgres: EmbeddedPostgres) -> None:
     engine = make_engine(load_settings(database_url=postgres.url()))
-    lay_schema(engine)
+    apply_schema(engine)
     engine.dispose()
     postgres.query(
         "INSERT INTO transactions (transaction_id, account_id, amount, currency, event_time, is_fraud,"

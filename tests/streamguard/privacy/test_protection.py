@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from streamguard.config import SettingsError, load_settings
 from streamguard.consumer.loop import Consumer
-from streamguard.consumer.outbox import Outbox
+from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
 from streamguard.models import BadRecord, FraudAlert
 from streamguard.privacy.lists import protect_lists
@@ -35,8 +35,9 @@ TABLES = (
     "alert_transactions",
     "decisions",
     "dead_letters",
-    "blacklist",
-    "allowlist",
+    "lists",
+    "outbox",
+    "list_history",
 )
 
 PERSONAL = {
@@ -61,10 +62,9 @@ def all_of(mode: str) -> Protection:
 def guarded(desk: Desk, request: pytest.FixtureRequest) -> Iterator[tuple[Desk, Consumer, Protection]]:
     """A desk whose consumer protects every kind."""
     protection = all_of(request.param)
-    settings = load_settings(database_url=desk.postgres.url(), consumer_group="test")
-    store = Store(desk.engine, "test", protection=protection)
-    outbox = Outbox(desk.engine, settings.kafka_bootstrap_servers, settings.dead_letters_topic)
-    yield desk, Consumer(settings, store, outbox, threading.Event(), protection), protection
+    store = Store(desk.engine, desk.settings, protection=protection)
+    publisher = Publisher(desk.engine, desk.settings.kafka_bootstrap_servers, "test")
+    yield desk, Consumer(desk.settings, store, publisher, threading.Event(), protection), protection
 
 
 def feed(desk: Desk, consumer: Consumer, *records: Record) -> None:
@@ -90,7 +90,7 @@ BAD = [
     Record("transactions", 0, 8, ACCOUNT.encode(), orjson.dumps({**PERSONAL, "ip_address": [IP], "amount": CARD})),
     Record("transactions", 0, 9, b"\xff" + ACCOUNT.encode(), orjson.dumps(PERSONAL)),
     transaction(10, "t0", ACCOUNT, 1.0, T0_MS, **PERSONAL),  # an id stored before
-    transaction(11, "t11", ACCOUNT, 1.0, T0_MS, city="Nowhere", **PERSONAL),  # refused by the database
+    transaction(11, "t11", ACCOUNT, 1.0, T0_MS, city="Nowhere", **PERSONAL),  # rejected by the database
     Record("transactions", 0, 12, ACCOUNT.encode(), None),
     Record("fraud_alerts", 0, 2, ACCOUNT.encode(), orjson.dumps({"ALERT_ID": f"HIGH_VELOCITY:{ACCOUNT}:1"})),
 ]
@@ -124,7 +124,7 @@ def test_nothing_is_in_the_clear_in_rows_raw_records_dead_letters_or_logs(
 
 def test_alerts_find_their_payments_and_lists_their_entries(guarded: tuple[Desk, Consumer, Protection]) -> None:
     desk, consumer, protection = guarded
-    entry = "INSERT INTO blacklist (kind, value, reason) VALUES (%s, %s, %s)"
+    entry = "INSERT INTO lists (list, kind, value, reason) VALUES ('blacklist', %s, %s, %s)"
     desk.rows(entry, "device", protection.listed("device", DEVICE), "rooted")
     desk.rows(entry, "ip", IP, "made by hand, in the clear")
     desk.rows(entry, "merchant", "M1", "no person")
@@ -146,17 +146,18 @@ def test_alerts_find_their_payments_and_lists_their_entries(guarded: tuple[Desk,
 def test_protection_changes_names_and_nothing_else(desk: Desk) -> None:
     """The same decisions on the same evidence: only personal values read otherwise."""
     feed_all = [*BURST, BIG, *ALERTS, transaction(5, "other", "BR-2", 5_000, T0_MS, device_id="dev-2")]
-    plain = load_settings(database_url=desk.postgres.url(), consumer_group="test")
     states = []
     for protection in (NO_PROTECTION, all_of("token")):
-        outbox = Outbox(desk.engine, plain.kafka_bootstrap_servers, plain.dead_letters_topic)
-        store = Store(desk.engine, "test", protection=protection)
-        feed(desk, Consumer(plain, store, outbox, threading.Event(), protection), *feed_all)
+        publisher = Publisher(desk.engine, desk.settings.kafka_bootstrap_servers, "test")
+        store = Store(desk.engine, desk.settings, protection=protection)
+        feed(desk, Consumer(desk.settings, store, publisher, threading.Event(), protection), *feed_all)
         text = repr([sorted(map(repr, desk.rows(statement))) for statement in STATE[:4]])
         for account in ("BR-2", ACCOUNT):
             text = text.replace(all_of("token").value("account", account), account)
         states.append("".join(sorted(text)))
-        desk.rows("TRUNCATE transactions, fraud_alerts, alert_transactions, decisions, consumer_offsets")
+        desk.rows(
+            "TRUNCATE transactions, fraud_alerts, alert_transactions, alert_versions, decisions, consumer_offsets"
+        )
     assert states[0] == states[1]
 
 
@@ -217,6 +218,6 @@ def test_the_command_line_takes_clear_values_and_stored_ones(desk: Desk) -> None
         return done.stdout
 
     assert say("add", "device", DEVICE, "--reason", "rooted") == f"device {token} is on the blacklist\n"
-    assert desk.rows("SELECT value FROM blacklist") == [(token,)]
+    assert desk.rows("SELECT value FROM lists WHERE list = 'blacklist'") == [(token,)]
     assert DEVICE not in say("list")
     assert say("remove", "device", token) == f"device {token} is off the blacklist\n"

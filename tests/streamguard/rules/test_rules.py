@@ -1,7 +1,7 @@
-"""Every Python rule by table: hits, misses, the exact border, late and out-of-order events, missing fields.
+"""Every Python rule by table: hits, misses, the exact limit, late and out-of-order events, missing fields.
 
-A case is: the payment, the earlier payments as (minutes before, changes), what else is known, then the score expected
-and a piece of the reason (empty: silent).
+A case is: the transaction, the earlier transactions as (minutes before, changes), what else is known, then the points
+expected and a part of the reason (empty: it abstains).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from streamguard.rules import REGISTRY, Alert, Context, Listed, Payment, decide
+from streamguard.rules import REGISTRY, Alert, Context, Listed, StoredTransaction, decide
 from streamguard.rules.base import rule
 
 NOON = datetime(2025, 11, 21, 15, 0, tzinfo=timezone.utc)
 """Noon in Sao Paulo."""
-PAYMENT = Payment("t", Decimal(100), "BRL", "M1", "grocery", "BR", -46.6, "D1", "10.0.0.1", NOON)
+TRANSACTION = StoredTransaction("t", Decimal(100), "BRL", "M1", "grocery", "BR", -46.6, "D1", "10.0.0.1", NOON)
 ALERT = Alert("HIGH_AMOUNT:t", "HIGH_AMOUNT", "A", 1, Decimal(100), NOON, NOON, NOON)
 USUAL: list[tuple[int, dict[str, Any]]] = [(1_440 * day, {}) for day in range(1, 7)]
 TESTS: list[tuple[int, dict[str, Any]]] = [(10 * n, {"amount": Decimal(n)}) for n in (1, 2, 3)]
@@ -30,7 +30,7 @@ CASES: list[Case] = [
     ("blacklist", {}, [], {"listed": (ENTRY,)}, 100, "account A is blacklisted: said so"),
     ("allow_list", {}, [], {}, 0, ""),
     ("allow_list", {}, [], {"allowed": (ENTRY,)}, -50, "account A is allowed: said so"),
-    ("usual_amount", {}, USUAL[:4], {}, 10, "4 earlier payments"),
+    ("usual_amount", {}, USUAL[:4], {}, 10, "4 earlier transactions"),
     ("usual_amount", {}, USUAL[:5], {}, -10, "1.0 times the average of 100.00 over 5 earlier"),
     ("usual_amount", {"amount": Decimal(200)}, USUAL, {}, -10, "2.0 times"),
     ("usual_amount", {"amount": Decimal("200.01")}, USUAL, {}, 0, "2.0 times"),
@@ -38,7 +38,7 @@ CASES: list[Case] = [
     ("usual_amount", {"amount": Decimal("500.01")}, USUAL, {}, 30, "5.0 times the average of 100.00"),
     ("usual_amount", {"currency": "USD"}, USUAL, {}, 10, "little is known"),
     ("known_merchant", {}, USUAL[:2], {}, 0, ""),
-    ("known_merchant", {}, USUAL[:3], {}, -10, "known from 3 earlier payments"),
+    ("known_merchant", {}, USUAL[:3], {}, -10, "known from 3 earlier transactions"),
     ("known_merchant", {"merchant_id": "M2"}, USUAL[:4], {}, 0, ""),
     ("known_merchant", {"merchant_id": "M2"}, USUAL[:5], {}, 5, "merchant M2 is new"),
     ("known_merchant", {"merchant_id": None}, USUAL, {}, 0, ""),
@@ -50,7 +50,7 @@ CASES: list[Case] = [
     ("night", {"event_time": NOON.replace(hour=3), "longitude": None}, [], {}, 0, ""),
     ("night", {"event_time": NOON.replace(hour=3), "longitude": 36.8}, [], {}, 0, ""),
     ("new_place", {}, USUAL, {}, 0, ""),
-    ("new_place", {"country": "NG"}, USUAL, {}, 20, "first payment in NG; so far in BR"),
+    ("new_place", {"country": "NG"}, USUAL, {}, 20, "first transaction in NG; so far in BR"),
     ("new_place", {"country": "NG"}, USUAL[:4], {}, 0, ""),
     ("new_place", {"country": None}, USUAL, {}, 0, ""),
     ("new_place", {"country": "NG"}, [(at, {"country": None}) for at, _ in USUAL], {}, 0, ""),
@@ -58,59 +58,61 @@ CASES: list[Case] = [
     ("new_device", {"device_id": "D2"}, USUAL, {}, 15, "device D2 is new; 1 device known"),
     ("new_device", {"device_id": "D2"}, USUAL[:4], {}, 0, ""),
     ("new_device", {"device_id": None}, USUAL, {}, 0, ""),
-    ("card_testing", {"amount": Decimal(500)}, TESTS, {}, 40, "3 payments of at most 10.00 within 60 minutes"),
+    ("card_testing", {"amount": Decimal(500)}, TESTS, {}, 40, "3 transactions of at most 10.00 within 60 minutes"),
     ("card_testing", {"amount": Decimal("499.99")}, TESTS, {}, 0, ""),
     ("card_testing", {"amount": Decimal(500)}, TESTS[:2], {}, 0, ""),
-    ("card_testing", {"amount": Decimal(500)}, [*TESTS[:2], (60, {"amount": Decimal(10)})], {}, 40, "3 payments"),
+    ("card_testing", {"amount": Decimal(500)}, [*TESTS[:2], (60, {"amount": Decimal(10)})], {}, 40, "3 transactions"),
     ("card_testing", {"amount": Decimal(500)}, [*TESTS[:2], (61, {"amount": Decimal(10)})], {}, 0, ""),
     ("card_testing", {"amount": Decimal(500)}, [*TESTS[:2], (5, {"amount": Decimal("10.01")})], {}, 0, ""),
     # Stored earlier, yet of a later event time: it does not come before the large one.
     ("card_testing", {"amount": Decimal(500)}, [*TESTS[:2], (-1, {"amount": Decimal(1)})], {}, 0, ""),
-    ("card_testing", {"amount": Decimal(500)}, list(reversed(TESTS)), {}, 40, "3 payments"),
+    ("card_testing", {"amount": Decimal(500)}, list(reversed(TESTS)), {}, 40, "3 transactions"),
     ("alert_history", {}, [], {}, 0, ""),
-    ("alert_history", {}, [], {"confirmed_before": 1, "dismissed_before": 9}, 25, "1 incident of this account"),
+    ("alert_history", {}, [], {"confirmed_before": 1, "dismissed_before": 9}, 25, "1 alert of this account"),
     ("alert_history", {}, [], {"dismissed_before": 1}, 0, ""),
-    ("alert_history", {}, [], {"dismissed_before": 2}, -15, "2 earlier incidents dismissed"),
+    ("alert_history", {}, [], {"dismissed_before": 2}, -15, "2 earlier alerts dismissed"),
 ]
 
 
-def history(earlier: list[tuple[int, dict[str, Any]]]) -> tuple[Payment, ...]:
-    made = [replace(PAYMENT, event_time=NOON - timedelta(minutes=minutes), **changes) for minutes, changes in earlier]
-    return tuple(sorted(made, key=lambda payment: payment.event_time, reverse=True))
+def history(earlier: list[tuple[int, dict[str, Any]]]) -> tuple[StoredTransaction, ...]:
+    made = [
+        replace(TRANSACTION, event_time=NOON - timedelta(minutes=minutes), **changes) for minutes, changes in earlier
+    ]
+    return tuple(sorted(made, key=lambda transaction: transaction.event_time, reverse=True))
 
 
-@pytest.mark.parametrize(("name", "changes", "earlier", "known", "score", "said"), CASES)
+@pytest.mark.parametrize(("name", "changes", "earlier", "known", "points", "said"), CASES)
 def test_a_rule(
     name: str,
     changes: dict[str, Any],
     earlier: list[tuple[int, dict[str, Any]]],
     known: dict[str, Any],
-    score: int,
+    points: int,
     said: str,
 ) -> None:
-    context = Context(replace(PAYMENT, **changes), history(earlier), **known)
+    context = Context(replace(TRANSACTION, **changes), history(earlier), **known)
     verdict = REGISTRY[name].judge(ALERT, context)
-    assert (verdict.score, bool(verdict.reason)) == (score, bool(said))
+    assert (verdict.points, bool(verdict.reason)) == (points, bool(said))
     assert said in verdict.reason
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_every_rule_has_cases_and_bears_an_alert_without_its_payment(name: str) -> None:
+def test_every_rule_has_cases_and_bears_an_alert_without_its_transaction(name: str) -> None:
     assert sum(case[0] == name for case in CASES) >= 2
     assert REGISTRY[name].judge(ALERT, Context(None)).outcome is None
 
 
 def test_a_block_wins_over_everything_and_scores_stay_between_0_and_100() -> None:
-    context = Context(PAYMENT, history(USUAL), (ENTRY,), (ENTRY,))
+    context = Context(TRANSACTION, history(USUAL), (ENTRY,), (ENTRY,))
     decision = decide(ALERT, context, REGISTRY.values(), {})
     assert (decision.outcome, decision.score) == ("block", 80)
-    assert decide(ALERT, Context(PAYMENT, (), (ENTRY,)), REGISTRY.values(), {}).score == 100
-    allowed = decide(ALERT, Context(PAYMENT, history(USUAL), (), (ENTRY,)), REGISTRY.values(), {})
+    assert decide(ALERT, Context(TRANSACTION, (), (ENTRY,)), REGISTRY.values(), {}).score == 100
+    allowed = decide(ALERT, Context(TRANSACTION, history(USUAL), (), (ENTRY,)), REGISTRY.values(), {})
     assert (allowed.outcome, allowed.score) == ("dismiss", 0)
 
 
 def test_a_rule_in_shadow_is_recorded_and_without_effect_and_one_that_is_off_is_not_asked() -> None:
-    context = Context(PAYMENT, (), (ENTRY,))
+    context = Context(TRANSACTION, (), (ENTRY,))
     shadow = decide(ALERT, context, REGISTRY.values(), {"blacklist": "shadow", "night": "off"})
     assert shadow.outcome == "review"
     assert "blacklisted" not in shadow.reason
@@ -124,7 +126,7 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     from streamguard.rules import RuleLimits
 
     monkeypatch.setenv("STREAMGUARD_RULES_REVIEW_AT", "70")
-    context = Context(PAYMENT, (), limits=RuleLimits())
+    context = Context(TRANSACTION, (), limits=RuleLimits())
     assert decide(ALERT, context, REGISTRY.values(), {}).outcome == "dismiss"
 
 

@@ -80,7 +80,7 @@ def test_the_blacklist_knows_accounts_merchants_and_devices() -> None:
     assert box.alerts("BLACKLISTED") == {"account": "A", "merchant": "B", "device": "B"}
 
 
-def test_a_merchant_with_recent_confirmed_fraud_is_tainted() -> None:
+def test_a_merchant_with_recent_confirmed_fraud_is_compromised() -> None:
     box = Box("chargebacks.sql")
     box.pay("bad", merchant_id="M")
     box.pay("disputed", merchant_id="N")
@@ -92,7 +92,7 @@ def test_a_merchant_with_recent_confirmed_fraud_is_tainted() -> None:
     box.pay("late", account="B", merchant_id="M", at_ms=reported + 14 * DAY_MS - 1)
     box.pay("too-late", account="B", merchant_id="M", at_ms=reported + 14 * DAY_MS)
     box.pay("elsewhere", account="B", merchant_id="N", at_ms=reported)
-    assert box.alerts("TAINTED_MERCHANT") == {"after": "B", "late": "B"}
+    assert box.alerts("COMPROMISED_MERCHANT") == {"after": "B", "late": "B"}
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
-"""Alert history: what analysts made of this account's earlier incidents."""
+"""Alert history: what analysts made of this account's earlier alerts."""
 
 from __future__ import annotations
 
-from streamguard.rules.base import SILENT, Alert, Context, Verdict, rule
+from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
-@rule("alert_history", version=1)
+@rule("alert_history", version=1, limits=("dismissals_to_trust",))
 def alert_history(alert: Alert, context: Context) -> Verdict:
     """Raise the score after a confirmed fraud, lower it after several dismissals and no confirmation."""
     facts = {"confirmed": context.confirmed_before, "dismissed": context.dismissed_before}
     if context.confirmed_before:
-        incidents = f"{context.confirmed_before} incident{'s' if context.confirmed_before != 1 else ''}"
-        return Verdict(25, f"{incidents} of this account confirmed as fraud", facts=facts)
+        alerts = f"{context.confirmed_before} alert{'s' if context.confirmed_before != 1 else ''}"
+        return Verdict(25, f"{alerts} of this account confirmed as fraud", facts=facts)
     if context.dismissed_before >= context.limits.dismissals_to_trust:
-        return Verdict(-15, f"{context.dismissed_before} earlier incidents dismissed, none confirmed", facts=facts)
-    return SILENT
+        return Verdict(-15, f"{context.dismissed_before} earlier alerts dismissed, none confirmed", facts=facts)
+    return ABSTAIN

@@ -1,27 +1,30 @@
-"""Card testing: small payments that try a card out, then a large one."""
+"""Card testing: small transactions that try a card out, then a large one."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from streamguard.rules.base import SILENT, Alert, Context, Verdict, rule
+from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
-@rule("card_testing", version=1)
+@rule(
+    "card_testing",
+    version=1,
+    severity="high",
+    limits=("testing_small_amount", "testing_large_amount", "testing_transactions", "testing_minutes"),
+)
 def card_testing(alert: Alert, context: Context) -> Verdict:
-    """Raise the score when a large payment follows several small ones within the hour, by event time."""
-    payment, limits = context.payment, context.limits
-    if payment is None or payment.amount < limits.testing_large_amount:
-        return SILENT
-    since = payment.event_time - timedelta(minutes=limits.testing_minutes)
+    """Raise the score when a large transaction follows several small ones within the hour, by event time."""
+    transaction, limits = context.transaction, context.limits
+    if transaction is None or transaction.amount < limits.testing_large_amount:
+        return ABSTAIN
+    since = transaction.event_time - timedelta(minutes=limits.testing_minutes)
     small = [
         earlier
         for earlier in context.history
-        if earlier.amount <= limits.testing_small_amount and since <= earlier.event_time <= payment.event_time
+        if earlier.amount <= limits.testing_small_amount and since <= earlier.event_time <= transaction.event_time
     ]
-    if len(small) < limits.testing_payments:
-        return SILENT
-    said = (
-        f"{len(small)} payments of at most {limits.testing_small_amount:,.2f} within {limits.testing_minutes} minutes"
-    )
-    return Verdict(40, f"{said} before one of {payment.amount:,.2f}", facts={"small_payments": len(small)})
+    if len(small) < limits.testing_transactions:
+        return ABSTAIN
+    said = f"{len(small)} transactions of at most {limits.testing_small_amount:,.2f} within {limits.testing_minutes} minutes"
+    return Verdict(40, f"{said} before one of {transaction.amount:,.2f}", facts={"small_transactions": len(small)})

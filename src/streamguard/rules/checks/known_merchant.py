@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from streamguard.rules.base import SILENT, Alert, Context, Verdict, rule
+from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
-@rule("known_merchant", version=1)
+@rule("known_merchant", version=1, severity="low", limits=("enough_history", "known_merchant_transactions"))
 def known_merchant(alert: Alert, context: Context) -> Verdict:
     """Lower the score at a merchant the account knows well, raise it a little at one it never paid."""
-    payment = context.payment
-    if payment is None or payment.merchant_id is None:
-        return SILENT
-    times = sum(earlier.merchant_id == payment.merchant_id for earlier in context.history)
-    facts = {"payments_there": times, "payments": len(context.history)}
-    if times >= context.limits.known_merchant_payments:
-        return Verdict(-10, f"merchant {payment.merchant_id} is known from {times} earlier payments", facts=facts)
+    transaction = context.transaction
+    if transaction is None or transaction.merchant_id is None:
+        return ABSTAIN
+    times = sum(earlier.merchant_id == transaction.merchant_id for earlier in context.history)
+    facts = {"transactions_there": times, "transactions": len(context.history)}
+    if times >= context.limits.known_merchant_transactions:
+        return Verdict(
+            -10, f"merchant {transaction.merchant_id} is known from {times} earlier transactions", facts=facts
+        )
     if times == 0 and len(context.history) >= context.limits.enough_history:
-        return Verdict(5, f"merchant {payment.merchant_id} is new to this account", facts=facts)
-    return SILENT
+        return Verdict(5, f"merchant {transaction.merchant_id} is new to this account", facts=facts)
+    return ABSTAIN

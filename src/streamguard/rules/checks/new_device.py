@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from streamguard.rules.base import SILENT, Alert, Context, Verdict, rule
+from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
-@rule("new_device", version=1)
+@rule("new_device", version=1, limits=("enough_history",))
 def new_device(alert: Alert, context: Context) -> Verdict:
     """Raise the score when the device is none of those the account used before."""
-    payment = context.payment
-    if payment is None or payment.device_id is None:
-        return SILENT
+    transaction = context.transaction
+    if transaction is None or transaction.device_id is None:
+        return ABSTAIN
     seen = {earlier.device_id for earlier in context.history if earlier.device_id is not None}
-    if len(context.history) < context.limits.enough_history or not seen or payment.device_id in seen:
-        return SILENT
+    if len(context.history) < context.limits.enough_history or not seen or transaction.device_id in seen:
+        return ABSTAIN
     devices = f"{len(seen)} device{'s' if len(seen) != 1 else ''}"
-    return Verdict(15, f"device {payment.device_id} is new; {devices} known", facts={"known_devices": len(seen)})
+    return Verdict(15, f"device {transaction.device_id} is new; {devices} known", facts={"known_devices": len(seen)})

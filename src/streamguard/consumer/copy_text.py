@@ -1,0 +1,95 @@
+"""Transactions and their records as lines of COPY's text format, made by hand: it is done for each of them.
+
+https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+_SPECIAL = re.compile(r"[\\\t\n\r\x01]")
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x01": "\\x01"}
+_DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
+
+_TINY = re.compile(rb"[eE]-\d{3}")
+_LONG = 16_000
+"""Bytes. Above this there is room for a number with more decimal places than NUMERIC has (16,383)."""
+
+
+def fields_line(fields: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The values of `names`, nulls as \\x01, without a line break; escapes only where there is something to escape."""
+    values = [fields[name] for name in names]
+    texts = [value if value.__class__ is str else "\x01" if value is None else str(value) for value in values]
+    line = "\t".join(texts)
+    if line.count("\t") != len(texts) - 1 or line.count("\x01") != values.count(None) or _escapable(line):
+        return "\t".join("\x01" if value is None else escaped(str(value)) for value in values)
+    return line
+
+
+def _escapable(line: str) -> bool:
+    return "\\" in line or "\n" in line or "\r" in line
+
+
+def escaped(text: str) -> str:
+    """A text as a field."""
+    return _SPECIAL.sub(lambda found: _ESCAPES[found.group()], text) if _SPECIAL.search(text) else text
+
+
+def json_field(value: bytes) -> str:
+    """A record's JSON as a field of a JSONB column, without decoding it where it need not be.
+
+    orjson has accepted it before; Postgres's JSONB accepts a little less
+    (https://www.postgresql.org/docs/current/datatype-json.html): no NUL in texts, no number that NUMERIC cannot hold. A
+    record must not be rejected for the sake of its copy.
+    """
+    doubtful = len(value) > _LONG or b"\\u0000" in value
+    if doubtful or ((b"e-" in value or b"E-" in value) and _TINY.search(value)):
+        value = orjson.dumps(_without_nul(orjson.loads(value)))
+    text = value.decode()
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if "\n" in text or "\t" in text or "\r" in text:
+        # Between the tokens only: inside a JSON text they are escapes.
+        text = text.replace("\n", " ").replace("\t", " ").replace("\r", " ")
+    return text
+
+
+def _without_nul(value: Any) -> Any:
+    """NUL becomes U+FFFD, the replacement character."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {name.replace("\x00", "\ufffd"): _without_nul(item) for name, item in value.items()}
+    return value
+
+
+def months_of(times_ms: Iterable[int]) -> list[date]:
+    """The first days of the months, in UTC, that these instants (epoch milliseconds) fall in."""
+    return sorted({_day(number).replace(day=1) for number in {ms // _DAY_MS for ms in times_ms}})
+
+
+def instant_field(ms: int) -> str:
+    """Epoch milliseconds as a field of a timestamp column."""
+    number, ms = divmod(ms, _MINUTE_MS)
+    return f"{_minute(number)}{ms / 1_000}+00"
+
+
+@lru_cache(maxsize=4_096)
+def _minute(number: int) -> str:
+    """A minute by its number since 1970, up to where the seconds follow."""
+    day, minute = divmod(number, _DAY_MS // _MINUTE_MS)
+    return f"{_day(day)} {minute // 60:02d}:{minute % 60:02d}:"
+
+
+def _day(number: int) -> date:
+    """A day by its number since 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)

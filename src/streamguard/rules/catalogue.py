@@ -1,0 +1,74 @@
+"""Every rule that there is: the SQL rules of `ksqldb/rules.yaml` and the registered Python rules, under the same fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from streamguard.config.errors import UserError
+from streamguard.config.resources import sql_file
+from streamguard.rules.base import REGISTRY, SEVERITIES
+
+CATALOGUE_FILE = "rules.yaml"
+SQL, PYTHON = "sql", "python"
+
+
+class CatalogueError(UserError):
+    """`ksqldb/rules.yaml` cannot be used."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `query_id` is None for a Python rule; `file` is a SQL file of `ksqldb`, or a module."""
+
+    kind: str
+    name: str
+    version: int
+    file: str
+    query_id: str | None
+    finds: str
+    limits: tuple[str, ...]
+    """DEFINEs of the SQL file, or fields of `RuleLimits`."""
+    severity: str
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    version: int = Field(ge=1)
+    file: str
+    finds: str
+    limits: tuple[str, ...] = ()
+    severity: str = Field(pattern="|".join(SEVERITIES))
+
+
+_ENTRIES = TypeAdapter(dict[str, _Entry])
+
+
+def sql_rules() -> list[Rule]:
+    """The SQL rules, in the order of the catalogue's file. Raises CatalogueError."""
+    path = sql_file(CATALOGUE_FILE)
+    try:
+        entries = _ENTRIES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise CatalogueError(f"{path}: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CatalogueError(f"{path}: {place}: {first['msg']}") from None
+    return [
+        Rule(SQL, e.name, e.version, e.file, query_id, e.finds, e.limits, e.severity) for query_id, e in entries.items()
+    ]
+
+
+def python_rules() -> list[Rule]:
+    """The Python rules, in the order of their registration."""
+    return [Rule(PYTHON, r.name, r.version, r.file, None, r.finds, r.limits, r.severity) for r in REGISTRY.values()]
+
+
+def catalogue() -> list[Rule]:
+    """All rules. Raises CatalogueError."""
+    return [*sql_rules(), *python_rules()]

@@ -198,13 +198,13 @@ def test_records_that_the_log_deleted_unread_are_told(bench: Bench) -> None:
     bench.in_is_out()
 
 
-def test_a_database_away_for_a_while_is_waited_for(bench: Bench) -> None:
+def test_a_database_unavailable_for_a_while_is_retried(bench: Bench) -> None:
     consumer = bench.consumer(STREAMGUARD_CONSUMER_INSTANCE="one")
     bench.payments(500)
     bench.wait_read(500)
     bench.postgres.kill()
     bench.payments(2_000, seed=8, start=500)
-    eventually(consumer.said, lambda said: said.count("the database is away") >= 3, 20)
+    eventually(consumer.said, lambda said: said.count("the database is unavailable") >= 3, 20)
     bench.postgres.start()
     bench.wait_read(2_500)
     assert consumer.process is not None and consumer.process.poll() is None, "it waits, it does not die"

@@ -29,15 +29,13 @@ class Mode(str, Enum):
 
 @app.command("list")
 def list_rules() -> None:
-    """Every SQL and Python rule: kind, name, mode, version, severity, what it finds, its limits and its file."""
+    """Every SQL and Python rule: kind, name, mode, version, severity, what it finds, and its limits."""
     with database() as connection:
         modes = {row.rule: row.mode for row in connection.execute(select(RuleModeRow.rule, RuleModeRow.mode))}
     for rule in catalogue():
         mode = modes.get(rule.name, Mode.active.value) if rule.kind == "python" else ""
         limits = f" ({', '.join(rule.limits)})" if rule.limits else ""
-        print(
-            f"{rule.kind:<7}{rule.name:<21}{mode:<7} v{rule.version}  {rule.severity:<7} {rule.finds}{limits}  {rule.file}"
-        )
+        print(f"{rule.kind:<7}{rule.name:<21}{mode:<7} v{rule.version}  {rule.severity:<7} {rule.finds}{limits}")
 
 
 @app.command("set")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -60,10 +61,12 @@ def test_lists_are_kept(line: Line) -> None:
 
 
 def test_rules_are_switched(line: Line) -> None:
-    assert "night            active  v1" in line("rules", "list")
+    assert re.search(r"^python night +active +v1", line("rules", "list"), re.M)
     assert line("rules", "set", "night", "shadow") == "night is shadow\n"
-    assert "night            shadow  v1" in line("rules", "list")
-    assert "there is no rule nigh; there are:" in line("rules", "set", "nigh", "off", code=1)
+    listed = line("rules", "list")
+    assert re.search(r"^python night +shadow +v1", listed, re.M)
+    assert re.search(r"^sql    HIGH_VELOCITY +v1 .*within a tumbling minute", listed, re.M)
+    assert "there is no Python rule nigh; there are:" in line("rules", "set", "nigh", "off", code=1)
 
 
 def test_psql_passes_its_arguments_on(line: Line) -> None:

@@ -90,7 +90,7 @@ class Broker:
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.fetch_sessions = FetchSessions()
-        self.budget = MemoryBudget(options.max_inward_bytes, options.max_outward_bytes)
+        self.budget = MemoryBudget(options.queued_max_request_bytes, options.queued_max_response_bytes)
         self.node_id = options.node_id
         self.advertised = (options.host, options.port)
         folder = options.data_dir

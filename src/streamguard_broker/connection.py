@@ -37,7 +37,7 @@ _MAX_FRAME_BEFORE_LOGIN = 64 * 1024
 
 
 class RequestError(Exception):
-    """The bytes make no request; the connection ends, as Kafka ends it."""
+    """Invalid bytes; the connection ends, as in Kafka."""
 
 
 class _Slot:
@@ -66,7 +66,7 @@ class Connection(asyncio.BufferedProtocol):
         self._large_size = 0
         self._admitted = 0
         self._awaits_admission = False
-        self._owed = 0
+        self._backlog = 0
         self._slots: deque[_Slot] = deque()
         self._transport: asyncio.Transport | None = None
         self._write_paused = False
@@ -82,7 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername") or ("", 0)
         self.caller = Caller(str(peer[0]), int(peer[1]))
         if len(self._connections) >= self._options.max_connections:
-            log.warning("refused %s:%d: %d connections are open", *peer[:2], len(self._connections))
+            log.warning("rejected %s:%d: %d connections are open", *peer[:2], len(self._connections))
             transport.abort()
             return
         self._connections.add(self)
@@ -96,7 +96,7 @@ class Connection(asyncio.BufferedProtocol):
                 slot.task.cancel()
         self._slots.clear()
         self._large = None
-        self._settle_debt()
+        self._report_backlog()
         self._release()
 
     def pause_writing(self) -> None:
@@ -105,7 +105,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._write_paused = False
         self.last_active_ms = self._broker.clock.monotonic_ms()
-        self._settle_debt()
+        self._report_backlog()
         self._drain()
         self._process()
 
@@ -132,18 +132,18 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def close_if_stuck(self, now_ms: int) -> None:
+    def close_if_stalled(self, now_ms: int) -> None:
         """End it if it was idle for too long, does not read its answers, or stopped in the middle of a frame."""
-        silent_ms = now_ms - self.last_active_ms
-        idle = silent_ms > self._options.idle_timeout_ms and (not self._slots or self._write_paused)
-        stalled = self._large is not None and silent_ms > self._options.stalled_frame_timeout_ms
+        idle_ms = now_ms - self.last_active_ms
+        idle = idle_ms > self._options.idle_timeout_ms and (not self._slots or self._write_paused)
+        stalled = self._large is not None and idle_ms > self._options.stalled_frame_timeout_ms
         if idle or stalled:
-            log.info("closing %s:%d: silent for %d ms", self.caller.host, self.caller.port, silent_ms)
+            log.info("closing %s:%d: idle for %d ms", self.caller.host, self.caller.port, idle_ms)
             self._abort()
 
     @property
-    def _stranger(self) -> bool:
-        """Whether a login is wanted and has not happened."""
+    def _unauthenticated(self) -> bool:
+        """Whether authentication is required and not complete."""
         return self._options.sasl and self.caller.principal is None
 
     # Frames
@@ -204,9 +204,9 @@ class Connection(asyncio.BufferedProtocol):
         if have < 4:
             return None
         size = struct.unpack_from(">i", self._buffer, self._start)[0]
-        most = _MAX_FRAME_BEFORE_LOGIN if self._stranger else self._options.max_frame_bytes
+        most = _MAX_FRAME_BEFORE_LOGIN if self._unauthenticated else self._options.max_frame_bytes
         if not 8 <= size <= most:
-            raise RequestError(f"a frame of {size} bytes (8 to {most} are taken)")
+            raise RequestError(f"a frame of {size} bytes (8 to {most} are allowed)")
         if have >= size + 4:
             begin = self._start + 4
             self._start = begin + size
@@ -232,11 +232,11 @@ class Connection(asyncio.BufferedProtocol):
             size, self._admitted = self._admitted, 0
             self._broker.budget.release(size)
 
-    def _settle_debt(self) -> None:
+    def _report_backlog(self) -> None:
         """Keep the budget's view of what this client has not taken."""
-        owed = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        self._broker.budget.owe(owed - self._owed)
-        self._owed = owed
+        backlog = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._broker.budget.add_backlog(backlog - self._backlog)
+        self._backlog = backlog
 
     def _begin_large(self, size: int) -> None:
         """A frame that the buffer cannot hold gets one of its own, which grows with what really comes."""
@@ -274,12 +274,12 @@ class Connection(asyncio.BufferedProtocol):
         key, version, correlation_id = reader.int16(), reader.int16(), reader.int32()
         handler = HANDLERS.get(key)
         if handler is None:
-            raise RequestError(f"API key {key} is not spoken here")
-        if self._stranger and key not in _BEFORE_LOGIN:
-            raise RequestError(f"{handler.name} before a login")
+            raise RequestError(f"unsupported API key {key}")
+        if self._unauthenticated and key not in _BEFORE_LOGIN:
+            raise RequestError(f"{handler.name} before authentication")
         if not handler.min_version <= version <= handler.max_version:
             if key != _API_VERSIONS:
-                raise RequestError(f"{handler.name} v{version} is not spoken here")
+                raise RequestError(f"unsupported version {version} of {handler.name}")
             return None, Call(self._broker, self.caller, "", 0), correlation_id, data
         client_id = reader.string() or ""
         reader.flexible = handler.flexible(version)
@@ -349,6 +349,6 @@ class Connection(asyncio.BufferedProtocol):
             elif buffers:
                 transport.write(b"".join(buffers))
         if transport is not None:
-            self._settle_debt()
+            self._report_backlog()
         if self.caller.close_after and not self._slots:
             self.close()

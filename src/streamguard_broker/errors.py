@@ -1,4 +1,4 @@
-"""What can go wrong, in Kafka's own numbers, and the one exception a person sees when the broker cannot start.
+"""Kafka's error codes, and the exception for a broker that cannot start.
 
 Numbers and names: https://kafka.apache.org/protocol#protocol_error_codes
 """
@@ -9,11 +9,11 @@ from enum import IntEnum
 
 
 class BrokerError(Exception):
-    """The broker cannot start or go on; the message is one sentence for a person."""
+    """The broker cannot start or continue; the message is one sentence for the operator."""
 
 
 class ErrorCode(IntEnum):
-    """Kafka's error codes, as far as this broker answers with them."""
+    """The error codes that this broker returns."""
 
     UNKNOWN_SERVER_ERROR = -1
     NONE = 0
@@ -83,7 +83,7 @@ class ErrorCode(IntEnum):
 
 
 class KafkaError(Exception):
-    """A refusal that travels to the client as an error code, with a sentence where the version carries one."""
+    """An error returned to the client as a code, with a message where the version has a field for it."""
 
     def __init__(self, code: ErrorCode, message: str = "") -> None:
         super().__init__(message or code.name)

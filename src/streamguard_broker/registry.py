@@ -19,7 +19,7 @@ Answer = Any
 
 @dataclass
 class Caller:
-    """Who is at the other end of a connection; `close_after` asks for the connection to end after this answer."""
+    """The client of a connection; with `close_after` the connection ends after the current response."""
 
     host: str
     port: int
@@ -30,7 +30,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Call:
-    """The surroundings of one request."""
+    """The context of one request."""
 
     broker: Broker
     caller: Caller

@@ -16,7 +16,7 @@ def test_a_small_run() -> None:
 
 @pytest.mark.soak
 @pytest.mark.kafka
-@pytest.mark.skipif(not kafka_possible(), reason="java and mvn are not there")
+@pytest.mark.skipif(not kafka_possible(), reason="java or mvn is not installed")
 def test_beside_kafka() -> None:
     ours, theirs = (run(1_000_000, 100_000, 5.0) for run in (measure_ours, measure_kafka))
     assert ours.figures.librdkafka_produce >= 0.8 * theirs.figures.librdkafka_produce

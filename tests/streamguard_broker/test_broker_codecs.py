@@ -1,4 +1,4 @@
-"""Every API in every version advertised: a request of default fields gets a response that the client's codec reads.
+"""Every API in every advertised version: a request of default fields gets a response that the client's codec reads.
 
 The broker runs in this process without sockets: frames go in through a Connection, answers come out of its transport.
 """
@@ -37,7 +37,7 @@ def response_class(handler: Handler) -> Any:
 
 
 @pytest.mark.parametrize(("handler", "version"), CASES, ids=lambda v: getattr(v, "name", v))
-def test_answers_what_the_client_can_read(tmp_path: Path, handler: Handler, version: int) -> None:
+def test_a_response_is_what_the_client_can_decode(tmp_path: Path, handler: Handler, version: int) -> None:
     async def scenario() -> bytes:
         broker = Broker(BrokerOptions(tmp_path))
         broker.catalog.create(TOPIC, 1)
@@ -50,7 +50,7 @@ def test_answers_what_the_client_can_read(tmp_path: Path, handler: Handler, vers
         return answer
 
     answer = asyncio.run(scenario())
-    assert answer, "no answer"
+    assert answer, "no response"
     size = struct.unpack_from(">i", answer)[0]
     assert size == len(answer) - 4
     response = response_class(handler).decode(answer, version=version, header=True, framed=True)
@@ -70,7 +70,7 @@ def test_a_version_without_codec_is_an_error() -> None:
         handles(admin.DescribeQuorumRequest, 0, 99)(lambda call, request: None)
 
 
-def test_api_versions_of_the_future_is_answered_in_version_0(tmp_path: Path) -> None:
+def test_an_unknown_version_of_api_versions_is_answered_in_version_0(tmp_path: Path) -> None:
     async def scenario() -> bytes:
         broker = Broker(BrokerOptions(tmp_path))
         body = struct.pack(">hhi", 18, 99, 5) + b"\x00\x04test\x00"

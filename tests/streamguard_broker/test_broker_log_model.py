@@ -1,6 +1,6 @@
-"""The log against a model: a list of batches. Appends, syncs, rolls, clean stops, crashes with torn tails, full disks.
+"""PartitionLog against a model, a list of values: appends, syncs, rolls, clean stops, crashes, torn tails, full disks.
 
-Whatever happens, the log holds a prefix of what was appended, whole and in order, and at least what was synced.
+After each step a partition has a prefix of what was appended, complete and in order, and at least what was synced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.log import LogConfig, PartitionLog
 from streamguard_broker.storage.records import build_batch, read_header, validate
 from tests.support.manual_clock import ManualClock
@@ -133,14 +133,14 @@ class LogMachine(RuleBasedStateMachine):
         self.log.close()
         self.durable = len(self.values)
         self.log = PartitionLog(FOLDER, self.fs, self.clock, CONFIG)
-        assert self.log.cut_bytes == 0
+        assert self.log.truncated_bytes == 0
 
     @rule()
     def kill(self) -> None:
-        """The process dies, the machine does not: nothing is lost."""
+        """kill -9: the page cache stays, so nothing is lost."""
         self.fs.free_bytes = None
         self.log = PartitionLog(FOLDER, self.fs, self.clock, CONFIG)
-        assert self.log.cut_bytes == 0
+        assert self.log.truncated_bytes == 0
         assert self.log.end_offset == len(self.values)
 
     @rule(keep=st.floats(0, 1))
@@ -159,7 +159,7 @@ class LogMachine(RuleBasedStateMachine):
             self.sequence = entry.batches[-1].last_sequence + 1 if entry else 0
 
     @invariant()
-    def holds_the_model(self) -> None:
+    def equals_the_model(self) -> None:
         if hasattr(self, "log"):
             assert read_everything(self.log) == list(enumerate(self.values))
 
@@ -175,7 +175,7 @@ def log() -> PartitionLog:
     return PartitionLog(FOLDER, MemoryFileSystem(), ManualClock(), CONFIG)
 
 
-def test_after_a_failed_sync_the_log_is_read_only(log: PartitionLog) -> None:
+def test_after_a_failed_sync_the_partition_is_read_only(log: PartitionLog) -> None:
     assert isinstance(log.fs, MemoryFileSystem)
     batch = build_batch([(b"k", b"v")], 1)
     log.append(batch, read_header(batch))
@@ -214,7 +214,7 @@ def test_retention_drops_whole_old_segments(log: PartitionLog) -> None:
     assert refused.value.code is ErrorCode.OFFSET_OUT_OF_RANGE
 
 
-def test_retention_by_time_spares_the_young(log: PartitionLog) -> None:
+def test_retention_by_time_keeps_recent_segments(log: PartitionLog) -> None:
     assert isinstance(log.clock, ManualClock)
     now = log.clock.now_ms
     for i in range(40):
@@ -240,7 +240,7 @@ def test_a_segment_dropped_before_its_sync_stays_dropped(log: PartitionLog) -> N
     assert len(log.fs.open_files) == 1, "sealed and synced segments keep no file open"
 
 
-def test_delete_before_moves_the_start_and_survives(log: PartitionLog) -> None:
+def test_delete_before_moves_the_start_durably(log: PartitionLog) -> None:
     for i in range(20):
         batch = build_batch([(None, b"%d" % i * 20)], i)
         log.append(batch, read_header(batch))

@@ -24,8 +24,8 @@ MIN_SESSION_TIMEOUT_MS = 100
 MAX_SESSION_TIMEOUT_MS = 30 * 60 * 1000
 
 
-def _settle(future: asyncio.Future[Any]) -> Any:
-    """A reply function that completes `future`; the group keeps it, so it must survive a gone client."""
+def _reply_to(future: asyncio.Future[Any]) -> Any:
+    """A reply function that completes `future`; the group may call it after the client has disconnected."""
 
     def reply(result: Any) -> None:
         if not future.done():
@@ -35,7 +35,7 @@ def _settle(future: asyncio.Future[Any]) -> Any:
 
 
 async def _answer(call: Call, group: Group, future: asyncio.Future[Any], reply: Any) -> Any:
-    """Wait for the group; a connection that goes away meanwhile leaves nothing waiting."""
+    """Wait for the group's reply; a connection that closes meanwhile is removed from those that wait."""
     try:
         return await future
     except asyncio.CancelledError:
@@ -45,14 +45,14 @@ async def _answer(call: Call, group: Group, future: asyncio.Future[Any], reply: 
 
 @handles(JoinGroupRequest, 0, 9)
 async def join_group(call: Call, request: Any) -> Any:
-    """Answered when all members have joined, or the time for it is over."""
+    """Answered when all members have joined, or the rebalance timeout is over."""
     if not request.group_id:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_GROUP_ID, request.member_id))
     if not MIN_SESSION_TIMEOUT_MS <= request.session_timeout_ms <= MAX_SESSION_TIMEOUT_MS:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id))
     group = call.broker.groups.group(request.group_id)
     future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
-    reply = _settle(future)
+    reply = _reply_to(future)
     rebalance_timeout_ms = request.rebalance_timeout_ms if call.version >= 1 else request.session_timeout_ms
     group.join(
         JoinCall(
@@ -91,14 +91,14 @@ def _join_response(version: int, result: JoinResult) -> Any:
 
 @handles(SyncGroupRequest, 0, 5)
 async def sync_group(call: Call, request: Any) -> Any:
-    """Answered when the leader has handed in the assignments."""
+    """Answered when the leader has sent the assignments."""
     group = call.broker.groups.find(request.group_id)
     if group is None:
         return _sync_response(SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
     if call.version >= 5 and _protocol_differs(group, request):
         return _sync_response(SyncResult(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
     future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-    reply = _settle(future)
+    reply = _reply_to(future)
     group.sync(
         request.member_id,
         request.group_instance_id if call.version >= 3 else None,
@@ -114,7 +114,7 @@ async def sync_group(call: Call, request: Any) -> Any:
 
 
 def _protocol_differs(group: Group, request: Any) -> bool:
-    """Whether the caller names another protocol than the generation has (KIP-559)."""
+    """Whether the request has another protocol than the generation (KIP-559)."""
     wrong_type = request.protocol_type is not None and group.protocol_type not in (None, request.protocol_type)
     wrong_name = request.protocol_name is not None and group.protocol_name not in (None, request.protocol_name)
     return wrong_type or wrong_name
@@ -132,7 +132,7 @@ def _sync_response(result: SyncResult) -> Any:
 
 @handles(HeartbeatRequest, 0, 4)
 def heartbeat(call: Call, request: Any) -> Any:
-    """Keeps a member alive and tells it of a rebalance."""
+    """Extends a member's session; REBALANCE_IN_PROGRESS while members rejoin."""
     group = call.broker.groups.find(request.group_id)
     code = ErrorCode.UNKNOWN_MEMBER_ID
     if group is not None:

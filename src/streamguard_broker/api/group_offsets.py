@@ -36,13 +36,13 @@ def _topic_id(call: Call, topic: Any) -> uuid.UUID | None:
 
 
 def commit_codes(
-    call: Call, topic: str | None, partitions: list[Any], refusal: ErrorCode, accepted: dict[TopicPartition, Committed]
+    call: Call, topic: str | None, partitions: list[Any], error: ErrorCode, accepted: dict[TopicPartition, Committed]
 ) -> list[tuple[int, ErrorCode]]:
     """Check each partition of one topic; what may be stored is added to `accepted`. Returns (partition, code)."""
     now_ms = call.broker.clock.wall_ms()
     codes = []
     for asked in partitions:
-        code = refusal
+        code = error
         metadata = asked.committed_metadata or ""
         if code is ErrorCode.NONE and topic is None:
             code = ErrorCode.UNKNOWN_TOPIC_ID
@@ -60,12 +60,12 @@ def commit_codes(
 
 @handles(OffsetCommitRequest, 2, 10)
 async def offset_commit(call: Call, request: Any) -> Any:
-    """Store offsets if the caller may; members of a group must be of its current generation."""
+    """Store offsets; a member must be of the group's current generation."""
     broker = call.broker
-    refusal = _refusal(call, request)
+    error = _commit_error(call, request)
     accepted: dict[TopicPartition, Committed] = {}
     topics = [
-        (topic, commit_codes(call, _topic_name(call, topic), topic.partitions, refusal, accepted))
+        (topic, commit_codes(call, _topic_name(call, topic), topic.partitions, error, accepted))
         for topic in request.topics
     ]
     failure = ErrorCode.NONE
@@ -93,7 +93,7 @@ async def offset_commit(call: Call, request: Any) -> Any:
     )
 
 
-def _refusal(call: Call, request: Any) -> ErrorCode:
+def _commit_error(call: Call, request: Any) -> ErrorCode:
     generation = request.generation_id_or_member_epoch
     group = call.broker.groups.find(request.group_id)
     if group is None:
@@ -165,7 +165,7 @@ def _fetch_partition(call: Call, group_id: str, name: str | None, index: int, to
 
 @handles(OffsetDeleteRequest, 0, 0)
 async def offset_delete(call: Call, request: Any) -> Any:
-    """Forget offsets; members must not be subscribed to the topic, so the group must be empty."""
+    """Delete offsets of an empty group: of others, subscriptions are not known here."""
     broker = call.broker
     group = broker.groups.find(request.group_id)
     if group is None:

@@ -14,7 +14,7 @@ from kafka.protocol.producer import ProduceRequest
 from streamguard_broker.catalog import Topic
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.registry import Call, handles
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.log import PartitionLog
 from streamguard_broker.storage.records import (
     CODEC_MASK,
@@ -31,7 +31,7 @@ _BY_ID = 13
 
 @dataclass
 class _Result:
-    """What one partition of the request came to."""
+    """The result of one partition of the request."""
 
     index: int
     code: ErrorCode = ErrorCode.NONE
@@ -48,7 +48,7 @@ _Results = list[tuple[_TopicKey, list[_Result]]]
 
 @handles(ProduceRequest, 3, 13, raw=True, advertised_min=0)
 def produce(call: Call, body: memoryview) -> Any:
-    """Append every partition's batch now, in the order of requests; answer once they are as durable as `acks` asks."""
+    """Append all batches at once, in the order of requests; answer when they are as durable as `acks` asks."""
     reader = Reader(body, flexible=call.version >= _FLEXIBLE)
     transactional_id = reader.string()
     acks = reader.int16()
@@ -98,7 +98,7 @@ def _append(
     if not 0 <= result.index < len(topic.partitions):
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if records is None:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The request carries no records for this partition.")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The request has no records for this partition.")
     broker = call.broker
     config = topic.config
     header = validate(records, config.max_message_bytes)
@@ -120,13 +120,13 @@ def _append(
 
 
 def _keyed(records: memoryview, header: BatchHeader) -> bool:
-    """Whether every record has a key; compressed batches are opened for it, in compacted topics only."""
+    """Whether every record has a key; compressed batches are decompressed for it, in compacted topics only."""
     if header.attributes & CODEC_MASK:
         return all(record.key is not None for record in iter_records(bytes(records), header))
     try:
         return every_record_has_a_key(records, header)
     except IndexError:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The records do not fill their batch.") from None
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The batch is shorter than its record count.") from None
 
 
 async def _durable(call: Call, results: _Results) -> Any:

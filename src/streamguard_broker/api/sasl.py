@@ -45,28 +45,28 @@ def sasl_handshake(call: Call, request: Any) -> Any:
 
 @handles(SaslAuthenticateRequest, 0, 2)
 def sasl_authenticate(call: Call, request: Any) -> Any:
-    """One step of the exchange; a failed one is answered, logged with the address, and ends the connection."""
+    """One step of the exchange; a failure is answered, logged with the address, and ends the connection."""
     exchange = call.caller.sasl
     if exchange is None:
-        return _refused(ErrorCode.ILLEGAL_SASL_STATE, "A handshake comes first.")
+        return _failed(ErrorCode.ILLEGAL_SASL_STATE, "SaslHandshake is required before SaslAuthenticate.")
     try:
         answer = exchange.step(bytes(request.auth_bytes))
     except AuthenticationFailed as error:
         log.warning("login refused for %s:%d: %s", call.caller.host, call.caller.port, error)
         call.caller.close_after = True
-        return _refused(ErrorCode.SASL_AUTHENTICATION_FAILED, str(error))
+        return _failed(ErrorCode.SASL_AUTHENTICATION_FAILED, str(error))
     if exchange.user is not None:
         call.caller.principal, call.caller.sasl = exchange.user, None
     return SaslAuthenticateResponse(error_code=0, error_message=None, auth_bytes=answer, session_lifetime_ms=0)
 
 
-def _refused(code: ErrorCode, message: str) -> Any:
+def _failed(code: ErrorCode, message: str) -> Any:
     return SaslAuthenticateResponse(error_code=code, error_message=message, auth_bytes=b"", session_lifetime_ms=0)
 
 
 @handles(DescribeUserScramCredentialsRequest, 0, 0)
 def describe_users(call: Call, request: Any) -> Any:
-    """Users with their mechanisms; never their keys."""
+    """Users with mechanisms and iterations, without keys."""
     known = call.broker.users.credentials
     result_class = DescribeUserScramCredentialsResponse.DescribeUserScramCredentialsResult
     names = list(known) if not request.users else [user.name for user in request.users]
@@ -74,7 +74,7 @@ def describe_users(call: Call, request: Any) -> Any:
         result_class(
             user=name,
             error_code=0 if name in known else ErrorCode.RESOURCE_NOT_FOUND,
-            error_message=None if name in known else f"There is no user {name}.",
+            error_message=None if name in known else f"Unknown user {name}.",
             credential_infos=[
                 result_class.CredentialInfo(mechanism=_NUMBERS[mechanism], iterations=credential.iterations)
                 for mechanism, credential in known.get(name, {}).items()
@@ -87,20 +87,20 @@ def describe_users(call: Call, request: Any) -> Any:
 
 @handles(AlterUserScramCredentialsRequest, 0, 0)
 def alter_users(call: Call, request: Any) -> Any:
-    """Add, change and remove users (KIP-554); the client has salted the password."""
+    """Add, change and remove credentials (KIP-554); the client has salted the password."""
     users = call.broker.users
     outcomes: dict[str, tuple[ErrorCode, str | None]] = {}
     for wanted in request.deletions:
         mechanism = _MECHANISM_NUMBERS.get(wanted.mechanism)
         gone = mechanism is not None and users.remove(wanted.name, mechanism)
-        missing = (ErrorCode.RESOURCE_NOT_FOUND, "There is no such credential.")
+        missing = (ErrorCode.RESOURCE_NOT_FOUND, "The user has no such credential.")
         outcomes[wanted.name] = (ErrorCode.NONE, None) if gone else missing
     for wanted in request.upsertions:
         mechanism = _MECHANISM_NUMBERS.get(wanted.mechanism)
         if mechanism is None:
             outcomes[wanted.name] = (ErrorCode.UNSUPPORTED_SASL_MECHANISM, "Unknown SCRAM mechanism")
         elif not MIN_ITERATIONS <= wanted.iterations <= MAX_ITERATIONS or not wanted.name:
-            text = f"A name, and {MIN_ITERATIONS} to {MAX_ITERATIONS} iterations, are needed."
+            text = f"A name and {MIN_ITERATIONS} to {MAX_ITERATIONS} iterations are required."
             outcomes[wanted.name] = (ErrorCode.UNACCEPTABLE_CREDENTIAL, text)
         else:
             salt = bytes(wanted.salt)

@@ -84,7 +84,7 @@ async def add_partitions(call: Call, request: Any) -> Any:
 
 @handles(AddOffsetsToTxnRequest, 0, 4)
 async def add_offsets(call: Call, request: Any) -> Any:
-    """Announce that a group's offsets will be committed in the transaction."""
+    """Add a group, whose offsets will be committed in the transaction."""
     code = ErrorCode.NONE
     try:
         await call.broker.transactions.add_group(
@@ -110,11 +110,11 @@ async def end_transaction(call: Call, request: Any) -> Any:
 
 @handles(TxnOffsetCommitRequest, 0, 4)
 async def txn_offset_commit(call: Call, request: Any) -> Any:
-    """Store offsets that count when the transaction commits; checks the group's generation from version 3 on."""
+    """Store offsets that take effect when the transaction commits; the generation is checked from version 3 on."""
     broker = call.broker
-    refusal = _commit_refusal(call, request)
+    error = _commit_error(call, request)
     accepted: dict[TopicPartition, Committed] = {}
-    topics = [(topic, commit_codes(call, topic.name, topic.partitions, refusal, accepted)) for topic in request.topics]
+    topics = [(topic, commit_codes(call, topic.name, topic.partitions, error, accepted)) for topic in request.topics]
     failure = ErrorCode.NONE
     if accepted:
         try:
@@ -141,7 +141,7 @@ async def txn_offset_commit(call: Call, request: Any) -> Any:
     )
 
 
-def _commit_refusal(call: Call, request: Any) -> ErrorCode:
+def _commit_error(call: Call, request: Any) -> ErrorCode:
     try:
         call.broker.transactions.check_offsets(
             request.transactional_id, request.producer_id, request.producer_epoch, request.group_id
@@ -233,7 +233,7 @@ def list_transactions(call: Call, request: Any) -> Any:
 
 @handles(DescribeProducersRequest, 0, 0)
 def describe_producers(call: Call, request: Any) -> Any:
-    """The producers a partition remembers."""
+    """The producer state of partitions."""
     topic_class = DescribeProducersResponse.TopicResponse
     topics = []
     for topic in request.topics:

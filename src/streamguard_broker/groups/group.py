@@ -83,9 +83,9 @@ class Group:
         *,
         initial_delay_ms: int = 0,
         max_members: int = 10_000,
-        on_settled: Callable[[Group], None] = lambda _: None,
+        persist: Callable[[Group], None] = lambda _: None,
     ) -> None:
-        """`on_settled` is called when a generation is complete or the group has become empty: time to store it."""
+        """`persist` is called when a generation is complete or the group has become empty: time to store it."""
         self.group_id = group_id
         self.state = GroupState.EMPTY
         self.generation = 0
@@ -98,7 +98,7 @@ class Group:
         self.empty_since_ms: int | None = None
         self._initial_delay_ms = initial_delay_ms
         self._max_members = max_members
-        self._on_settled = on_settled
+        self._persist = persist
         self._join_opens_ms = 0
         self._join_deadline_ms = 0
         self._sync_deadline_ms = 0
@@ -230,7 +230,7 @@ class Group:
         if self.state is GroupState.STABLE and old.protocols == call.protocols:
             result = self._join_result(member)
             result.skip_assignment = was_leader
-            self._on_settled(self)
+            self._persist(self)
             call.reply(result)
             return
         member.join_reply = call.reply
@@ -264,7 +264,7 @@ class Group:
             self._complete_join(now_ms)
 
     def _complete_join(self, now_ms: int) -> None:
-        """Close the generation's doors: who did not come (and is not static) is out."""
+        """Complete the join phase: members that did not rejoin, static ones excepted, are removed."""
         for member in [m for m in self.members.values() if m.join_reply is None and m.instance_id is None]:
             self._forget(member)
         self.generation += 1
@@ -288,7 +288,7 @@ class Group:
         self.leader = self.protocol_name = None
         self.empty_since_ms = now_ms
         self._move(GroupState.EMPTY)
-        self._on_settled(self)
+        self._persist(self)
 
     def _elect_protocol(self) -> str:
         """Every member votes for its first protocol among those all know."""
@@ -346,7 +346,7 @@ class Group:
             member.assignment = assignments.get(member.member_id, b"")
         self._move(GroupState.STABLE)
         self.empty_since_ms = None
-        self._on_settled(self)
+        self._persist(self)
         for member in list(self.members.values()):
             if member.sync_reply is not None:
                 waiting, member.sync_reply = member.sync_reply, None

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.filesystem import FileSystem, write_all
 from streamguard_broker.storage.producers import AbortedTransaction
 from streamguard_broker.storage.records import (

@@ -24,8 +24,8 @@ from streamguard_broker.storage.producers import AbortedTransaction, ProducerSta
 from streamguard_broker.storage.records import (
     NO_PRODUCER_ID,
     BatchHeader,
+    assign_offset,
     is_commit_marker,
-    place,
 )
 from streamguard_broker.storage.recovery import recover
 from streamguard_broker.storage.segment import Segment
@@ -142,7 +142,11 @@ class PartitionLog:
         self._compacting = False
         fs.make_directory(folder)
         recovered = recover(fs, folder, clock.wall_ms())
-        self.segments, self.producers, self.cut_bytes = recovered.segments, recovered.producers, recovered.cut_bytes
+        self.segments, self.producers, self.truncated_bytes = (
+            recovered.segments,
+            recovered.producers,
+            recovered.truncated_bytes,
+        )
         self.active = self.segments[-1]
         self._sealing = [s for s in self.segments[:-1] if s.synced_size < s.size or s.sealed_checkpoint is not None]
         self.start_offset = max(self._stored_offset(START_OFFSET_FILE), self.segments[0].base_offset)
@@ -184,7 +188,7 @@ class PartitionLog:
             if duplicate_at is not None:
                 return Appended(duplicate_at, duplicate_at + header.last_offset_delta, True)
         base_offset = self.end_offset
-        place(batch, base_offset, LEADER_EPOCH)
+        assign_offset(batch, base_offset, LEADER_EPOCH)
         header = header._replace(base_offset=base_offset, leader_epoch=LEADER_EPOCH)
         try:
             if self._must_roll(header.size):
@@ -192,7 +196,9 @@ class PartitionLog:
             self.active.append(batch, header)
         except OSError as error:
             log.error("%s: cannot write: %s", self.folder.name, error)
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"The log cannot be written: {error.strerror}.") from error
+            raise KafkaError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"The partition cannot be written: {error.strerror}."
+            ) from error
         if idempotent:
             self._note_producer(batch, header)
         if self.on_append:
@@ -262,10 +268,12 @@ class PartitionLog:
             self.flushed_offset = max(self.flushed_offset, work.next_offset)
             done = [s for s in self._sealing if s.synced_size == s.size and s.sealed_checkpoint is None]
             for segment in done:
-                segment.rest()
+                segment.release_file()
                 self._sealing.remove(segment)
         elif not self.closed:
-            self.failure = f"The log could not be synced ({work.error.strerror}); it is read-only until a restart."
+            self.failure = (
+                f"The partition could not be synced ({work.error.strerror}); it is read-only until a restart."
+            )
             log.error("%s: %s", self.folder.name, self.failure)
 
     def flush(self, *, checkpoint: bool = False) -> None:
@@ -351,7 +359,7 @@ class PartitionLog:
         if offset <= self.start_offset:
             return
         if offset > self.end_offset:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"The log ends at {self.end_offset}.")
+            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"The log end offset is {self.end_offset}.")
         self.fs.replace_file(self.folder / START_OFFSET_FILE, str(offset).encode())
         self.start_offset = offset
         self._drop_segments(lambda segment: segment.next_offset <= offset)
@@ -403,7 +411,7 @@ class PartitionLog:
         """Put the rewritten segments in place. Raises OSError; what is in place then stays so."""
         self._compacting = work.plan is None and work.error is None
         if self._compacting:
-            log.warning("%s: holds a batch that cannot be opened; not compacted until a restart", self.folder.name)
+            log.warning("%s: a batch cannot be decompressed; not compacted until a restart", self.folder.name)
         try:
             if work.error is not None:
                 raise work.error
@@ -432,7 +440,7 @@ class PartitionLog:
         if state is not None:
             self.fs.replace_file(fresh.checkpoint_path, fresh.checkpoint(state))
             fresh.checkpointed_size = fresh.size
-        fresh.rest()
+        fresh.release_file()
         self.segments[self.segments.index(old)] = fresh
         old.close()
         sizes = (old.size, fresh.size)
@@ -441,9 +449,9 @@ class PartitionLog:
             self.segments.remove(fresh)
             fresh.delete()
 
-    def _drop_segments(self, condemned: Callable[[Segment], bool]) -> None:
-        """Delete from the oldest on while `condemned`."""
-        while len(self.segments) > 1 and condemned(self.segments[0]):
+    def _drop_segments(self, should_delete: Callable[[Segment], bool]) -> None:
+        """Delete from the oldest on while `should_delete`."""
+        while len(self.segments) > 1 and should_delete(self.segments[0]):
             gone = self.segments.pop(0)
             if gone in self._sealing:
                 self._sealing.remove(gone)

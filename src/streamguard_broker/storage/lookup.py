@@ -1,11 +1,11 @@
-"""Offsets by time: which record was the first at or after a moment, which the latest of all (KIP-79, KIP-734)."""
+"""Offsets by timestamp: the first record at or after a time (KIP-79), the highest timestamp (KIP-734)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.records import BatchHeader, Record
 from streamguard_broker.storage.segment import Segment
 
@@ -18,7 +18,7 @@ class TimestampAndOffset(NamedTuple):
 
 
 def find_timestamp(segments: Sequence[Segment], timestamp_ms: int, start_offset: int) -> TimestampAndOffset | None:
-    """The first record from `start_offset` on that is stamped at or after `timestamp_ms`."""
+    """The first record from `start_offset` on with a timestamp at or after `timestamp_ms`."""
     for segment in segments:
         if segment.max_timestamp < timestamp_ms or segment.next_offset <= start_offset:
             continue

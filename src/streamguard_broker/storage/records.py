@@ -124,12 +124,12 @@ def count_records(data: Buffer) -> int:
     return count
 
 
-def checksum_holds(batch: Buffer, header: BatchHeader) -> bool:
-    """Whether the bytes of `batch` (exactly one batch) give the checksum in its header."""
-    return bool(crc32c(memoryview(batch)[ATTRIBUTES_POSITION : header.size]) == header.crc)
+def compute_crc(batch: Buffer, header: BatchHeader) -> int:
+    """The CRC of `batch` (exactly one batch), to compare with `header.crc`."""
+    return int(crc32c(memoryview(batch)[ATTRIBUTES_POSITION : header.size]))
 
 
-def place(batch: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
+def assign_offset(batch: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
     """Set the two fields the broker owns; the checksum does not cover them."""
     _PLACE_OFFSET.pack_into(batch, 0, base_offset)
     _PLACE_EPOCH.pack_into(batch, 12, leader_epoch)
@@ -152,20 +152,25 @@ def validate(batch: Buffer, max_bytes: int) -> BatchHeader:
     if size < HEADER_SIZE:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"A record set of {size} bytes is shorter than a batch header.")
     if memoryview(batch)[16] != 2:
-        raise KafkaError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, "Only message format v2 (Kafka 0.11+) is stored.")
+        raise KafkaError(
+            ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, "Only message format v2 (Kafka 0.11 and later) is supported."
+        )
     header = read_header(batch)
     if size > max_bytes:
         raise KafkaError(
             ErrorCode.MESSAGE_TOO_LARGE, f"The batch has {size} bytes; max.message.bytes of the topic is {max_bytes}."
         )
     if header.size != size:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "A produce request carries exactly one batch for each partition.")
-    if not checksum_holds(batch, header):
-        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "The checksum of the batch does not hold.")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "A produce request must have exactly one batch for each partition.")
+    computed = compute_crc(batch, header)
+    if computed != header.crc:
+        raise KafkaError(
+            ErrorCode.CORRUPT_MESSAGE, f"Record batch is corrupt (stored CRC {header.crc}, computed {computed})."
+        )
     if header.record_count <= 0 or header.last_offset_delta != header.record_count - 1:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Record count and last offset delta of the batch disagree.")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "Record count and last offset delta of the batch do not match.")
     if header.is_control:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Clients do not write control batches.")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "Clients cannot write control batches.")
     return header
 
 

@@ -54,7 +54,7 @@ class Segment:
         self._next_index_position = 0
         self._users = 0
         self._closing = False
-        self._resting = False
+        self._file_released = False
 
     # Writing
 
@@ -136,7 +136,7 @@ class Segment:
 
     # Ending
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         """Drop what follows `size`; the caller has noted exactly that much. Raises OSError."""
         self.fs.truncate(self.fd, size)
 
@@ -160,12 +160,12 @@ class Segment:
 
     def release(self) -> None:
         self._users -= 1
-        if (self._closing or self._resting) and not self._users:
+        if (self._closing or self._file_released) and not self._users:
             self._close_now()
 
-    def rest(self) -> None:
+    def release_file(self) -> None:
         """Keep no file open from now on: nothing more is written here, and old segments are many."""
-        self._resting = True
+        self._file_released = True
         if not self._users:
             self._close_now()
 

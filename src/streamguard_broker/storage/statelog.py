@@ -1,7 +1,7 @@
-"""A log of the broker's own: key-value records whose latest values are the state of a coordinator.
+"""Internal state in a PartitionLog: key-value records whose latest values are the state of a coordinator.
 
-Kept small by rewriting: once the log has grown well past what the state needs, the whole state is appended to a fresh
-segment, synced, and everything before it dropped. A crash at any point leaves either the old records or both.
+Kept small by rewriting: once it has grown well past what the state needs, the whole state is appended to a new
+segment, synced, and everything before it deleted. A crash at any point leaves either the old records or both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class StateLog:
         self.append_batch(batch)
 
     def append_batch(self, batch: bytearray) -> None:
-        """Write a batch made elsewhere (a transaction marker). Raises KafkaError KAFKA_STORAGE_ERROR."""
+        """Write an encoded batch (a transaction marker). Raises KafkaError KAFKA_STORAGE_ERROR."""
         self.log.append(batch, read_header(batch)._replace(producer_id=-1))
 
     @property
@@ -61,7 +61,7 @@ class StateLog:
     def rewrite(self, state: Iterable[Pair], then: Iterable[bytearray] = ()) -> None:
         """Replace all records by `state`, followed by the batches `then`.
 
-        Raises KafkaError KAFKA_STORAGE_ERROR; the old records are there still.
+        Raises KafkaError KAFKA_STORAGE_ERROR, with the old records still in place.
         """
         try:
             self._rewrite(state, then)

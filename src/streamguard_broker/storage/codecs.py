@@ -10,9 +10,9 @@ from streamguard_broker.storage.records import CODEC_MASK, BatchHeader, Record, 
 def iter_records(batch: bytes, header: BatchHeader) -> list[Record]:
     """The records of one batch.
 
-    A batch that cannot be opened (its codec's library is not installed, or a client put nonsense under a true checksum)
-    gives one record for all of it, without key or value, at its base offset and highest timestamp: a lookup by time
-    then lands at most one batch early, never late.
+    A batch that cannot be decoded (the codec's library is not installed, or a client sent invalid records with a valid
+    CRC) gives one record for all of it, without key or value, at its base offset and highest timestamp: a lookup by
+    time then returns an offset at most one batch too early, never too late.
     """
     try:
         if not header.attributes & CODEC_MASK:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.log import LogConfig
+from streamguard_broker.storage.log_config import LogConfig
 
 
 class ConfigType(IntEnum):

@@ -9,17 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard_broker.storage.batch import TRANSACTIONAL, frame_batch, read_header
 from streamguard_broker.storage.codecs import iter_records
-from streamguard_broker.storage.log import LogConfig, PartitionLog
-from streamguard_broker.storage.records import (
-    TRANSACTIONAL,
-    Record,
-    build_batch,
-    control_batch,
-    every_record_has_a_key,
-    frame_batch,
-    read_header,
-)
+from streamguard_broker.storage.compactor import Compactor
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.records import Record, build_batch, control_batch, every_record_has_a_key
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_fs import MemoryFileSystem
 
@@ -54,11 +49,12 @@ def records_of(log: PartitionLog) -> list[Record]:
 
 def compact(log: PartitionLog) -> bool:
     log.flush()
-    work = log.begin_compaction()
+    compactor = Compactor()
+    work = compactor.begin(log)
     if work is None:
         return False
     work.run()
-    log.end_compaction(work)
+    compactor.end(work)
     return True
 
 
@@ -141,7 +137,7 @@ def test_duplicates_are_detected_after_a_crash_during_a_replacement() -> None:
     append(log, [(b"k", b"2")])
     log.roll()
     log.flush()
-    work = log.begin_compaction()
+    work = Compactor().begin(log)
     assert work is not None
     work.run()
     segment, path = work.rewritten[0]

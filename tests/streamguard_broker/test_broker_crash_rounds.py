@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
-from streamguard_broker.storage.records import compute_crc, read_header
+from streamguard_broker.storage.batch import compute_crc, read_header
 from tests.support.broker import BrokerProcess
 
 TOPIC = "crashed"

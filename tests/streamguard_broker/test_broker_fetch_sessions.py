@@ -13,7 +13,8 @@ from streamguard_broker.broker import Broker
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.fetch_sessions import FetchSessions
 from streamguard_broker.options import BrokerOptions
-from streamguard_broker.storage.records import build_batch, read_header
+from streamguard_broker.storage.batch import read_header
+from streamguard_broker.storage.records import build_batch
 from tests.support.frames import exchange
 
 A, B = ("t", 0), ("t", 1)

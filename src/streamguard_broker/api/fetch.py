@@ -12,9 +12,9 @@ from kafka.protocol.consumer import FetchRequest
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.fetch_sessions import NO_SESSION, FetchSession, Target, TopicKey
 from streamguard_broker.registry import Call, handles
+from streamguard_broker.storage.batch import count_records
 from streamguard_broker.storage.log import LEADER_EPOCH, PartitionLog
 from streamguard_broker.storage.producers import AbortedTransaction
-from streamguard_broker.storage.records import count_records
 from streamguard_broker.wire import Writer
 
 _FLEXIBLE = 12

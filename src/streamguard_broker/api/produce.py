@@ -14,15 +14,10 @@ from kafka.protocol.producer import ProduceRequest
 from streamguard_broker.catalog import Topic
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.registry import Call, handles
+from streamguard_broker.storage.batch import CODEC_MASK, BatchHeader, stamp_append_time, validate
 from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.log import PartitionLog
-from streamguard_broker.storage.records import (
-    CODEC_MASK,
-    BatchHeader,
-    every_record_has_a_key,
-    stamp_append_time,
-    validate,
-)
+from streamguard_broker.storage.records import every_record_has_a_key
 from streamguard_broker.wire import Reader, Writer
 
 _FLEXIBLE = 9

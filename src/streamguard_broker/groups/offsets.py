@@ -15,13 +15,8 @@ from typing import NamedTuple
 
 from streamguard_broker.groups.group import Group, Member
 from streamguard_broker.groups.states import GroupState
-from streamguard_broker.storage.records import (
-    TRANSACTIONAL,
-    build_batch,
-    control_batch,
-    is_commit_marker,
-    iter_plain_records,
-)
+from streamguard_broker.storage.batch import TRANSACTIONAL
+from streamguard_broker.storage.records import build_batch, control_batch, is_commit_marker, iter_plain_records
 from streamguard_broker.storage.statelog import Pair, StateLog
 
 TopicPartition = tuple[str, int]

@@ -1,10 +1,16 @@
-"""Records inside a batch of any codec. Off the hot path: lookups by time, compaction, the broker's own state."""
+"""Records of batches of any compression codec. Off the hot path: lookups by time, compaction, checks of keys."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from kafka.record.default_records import DefaultRecordBatch
 
-from streamguard_broker.storage.records import CODEC_MASK, BatchHeader, Record, iter_plain_records
+from streamguard_broker.storage.batch import CODEC_MASK, BatchHeader
+from streamguard_broker.storage.records import Record, iter_plain_records
+
+_ENCODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
 
 
 def iter_records(batch: bytes, header: BatchHeader) -> list[Record]:
@@ -23,3 +29,9 @@ def iter_records(batch: bytes, header: BatchHeader) -> list[Record]:
         ]
     except Exception:  # each codec library has errors of its own
         return [Record(header.base_offset, header.max_timestamp, None, None, [])]
+
+
+def compress(encoded: bytes, attributes: int) -> bytes:
+    """Encoded records compressed with the codec in the attributes of a batch."""
+    codec = attributes & CODEC_MASK
+    return _ENCODERS[codec](encoded) if codec else encoded

@@ -12,6 +12,8 @@ from pathlib import Path
 
 Buffer = bytes | bytearray | memoryview
 
+TEMPORARY_SUFFIX = ".tmp"
+
 
 class FileSystem:
     """Thin over `os`; every method may raise OSError."""
@@ -74,7 +76,7 @@ class FileSystem:
 
     def replace_file(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         """Write to a temporary file, sync, rename: a reader sees the old content or the new, never a part."""
-        temporary = path.with_name(path.name + ".tmp")
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         self.remove(temporary)
         fd = self.open(temporary)
         try:

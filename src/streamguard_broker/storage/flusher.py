@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.log import FlushWork, PartitionLog
+from streamguard_broker.storage.durability import FlushWork
+from streamguard_broker.storage.log import PartitionLog
 
 _THREADS = 4
 

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.records import BatchHeader, increment_sequence
+from streamguard_broker.storage.batch import BatchHeader, increment_sequence
 
 REMEMBERED_BATCHES = 5
 NO_EPOCH = -1

@@ -12,9 +12,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamguard_broker.storage.filesystem import FileSystem
+from streamguard_broker.storage.batch import MAGIC, NO_PRODUCER_ID, compute_crc, read_header
+from streamguard_broker.storage.compaction import CLEANED_SUFFIX
+from streamguard_broker.storage.filesystem import TEMPORARY_SUFFIX, FileSystem
 from streamguard_broker.storage.producers import ProducerStates
-from streamguard_broker.storage.records import NO_PRODUCER_ID, compute_crc, is_commit_marker, read_header
+from streamguard_broker.storage.records import is_commit_marker
 from streamguard_broker.storage.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
     names = fs.list_directory(folder)
     bases = sorted(int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit())
     for name in names:
-        if name.endswith((".tmp", ".cleaned")):
+        if name.endswith((TEMPORARY_SUFFIX, CLEANED_SUFFIX)):
             fs.remove(folder / name)
     segments: list[Segment] = []
     producers = ProducerStates()
@@ -75,9 +77,13 @@ def _load(segment: Segment, before: ProducerStates, *, sealed: bool) -> tuple[Pr
     state = segment.load_checkpoint()
     producers = before if state is None else ProducerStates.restore(state)
     file_size = segment.fs.size(segment.fd)
-    for _, batch in segment.scan_batches(segment.size, file_size):
+    for batch in segment.scan_batches(segment.size, file_size):
         header = read_header(batch)
-        if header.magic != 2 or header.base_offset < segment.next_offset or compute_crc(batch, header) != header.crc:
+        if (
+            header.magic != MAGIC
+            or header.base_offset < segment.next_offset
+            or compute_crc(batch, header) != header.crc
+        ):
             break
         segment.note(header)
         if header.producer_id == NO_PRODUCER_ID:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.storage.batch import BatchHeader, read_header
 from streamguard_broker.storage.filesystem import FileSystem
-from streamguard_broker.storage.log import LogConfig, PartitionLog
-from streamguard_broker.storage.records import BatchHeader, build_batch, read_header
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.records import build_batch
 
 Pair = tuple[bytes | None, bytes | None]
 

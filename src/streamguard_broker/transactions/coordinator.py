@@ -18,9 +18,10 @@ from streamguard_broker.catalog import Catalog
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.offsets import OffsetStore
+from streamguard_broker.storage.batch import BatchHeader, read_header
 from streamguard_broker.storage.flusher import Flusher
 from streamguard_broker.storage.log import PartitionLog
-from streamguard_broker.storage.records import BatchHeader, control_batch, iter_plain_records, read_header
+from streamguard_broker.storage.records import control_batch, iter_plain_records
 from streamguard_broker.storage.statelog import Pair, StateLog
 from streamguard_broker.transactions.states import END, TopicPartition, Transaction, TransactionState
 

@@ -12,6 +12,10 @@ class BrokerError(Exception):
     """The broker cannot start or continue; the message is one sentence for the operator."""
 
 
+class RequestError(Exception):
+    """An invalid request; the connection ends, as in Kafka."""
+
+
 class ErrorCode(IntEnum):
     """The error codes that this broker returns."""
 

@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from streamguard_broker import api
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.errors import BrokerError
@@ -182,6 +181,3 @@ def configure_logging() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-
-
-assert api  # imported for its registrations

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from streamguard_broker.api import HANDLERS
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.options import BrokerOptions
-from streamguard_broker.registry import HANDLERS, Handler
+from streamguard_broker.registry import Handler
 from tests.support.frames import TOPIC, Pipe, exchange, make_request
 
 APIS = sorted(HANDLERS.values(), key=lambda handler: handler.key)

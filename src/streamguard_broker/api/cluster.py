@@ -1,4 +1,13 @@
-"""DescribeCluster (60) and DescribeLogDirs (35)."""
+"""DescribeLogDirs (35), DescribeCluster (60).
+
+Behaviour
+- One node, which is the controller; one data folder, with sizes of partitions and of the disk.
+
+Version notes
+- DescribeCluster 1: endpoint type 2 (controllers) is INVALID_REQUEST: clients cannot reach the controller. 2: fenced
+  brokers; there is none.
+- DescribeLogDirs 4: bytes of the disk. 5: cordoned folders; there is none.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,14 @@
-"""DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44): topics' settings; the broker's
-are start options."""
+"""DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44).
+
+Behaviour
+- Settings of topics can be altered; those of the broker are start options and read-only. Other resources have none.
+- A setting is checked when it is altered; one without effect here is stored and shown (`configs.py`, `used=False`).
+
+Version notes
+- DescribeConfigs 1: synonyms. 3: types and documentation.
+- AlterConfigs replaces all settings of a topic; IncrementalAlterConfigs sets, deletes, appends to and subtracts from
+  single ones (KIP-339).
+"""
 
 from __future__ import annotations
 

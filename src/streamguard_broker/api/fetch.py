@@ -1,4 +1,19 @@
-"""Fetch (1): bytes from the segment files to the socket, with long polling and sessions."""
+"""Fetch (1): bytes from the segment files to the socket, with long polling and sessions.
+
+Behaviour
+- A fetch waits until `min_bytes` can be read, `max_wait_ms` at most. A partition with an error completes it at once; an
+  unknown one only if no other is known.
+- At least one complete batch is returned, of the first partition with records, whatever the limits (KIP-74). A response
+  has at most `fetch_max_bytes` of the broker, and less while clients do not read theirs.
+- read_committed stops at the last stable offset and lists aborted transactions; clients filter them.
+- Sessions (KIP-227) are in `fetch_sessions`.
+
+Version notes
+- 4 to 18; those before have older message formats. 5: log start offset. 7: sessions. 9: the client's leader epoch, which
+  must not be above 0. 11: preferred read replica, always -1. 12: flexible.
+- 12: diverging epochs are never reported: there is one epoch.
+- 13: topic ids instead of names (KIP-516). 15 to 18: fields for followers, ignored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,19 @@
-"""JoinGroup (11), SyncGroup (14), Heartbeat (12), LeaveGroup (13): the wire side of `groups.group`."""
+"""JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14): the wire side of `groups.group`.
+
+Behaviour
+- JoinGroup is answered when all members have joined or the rebalance timeout is over, SyncGroup when the leader has
+  sent the assignments and the generation is synced to disk.
+- A connection that closes while it waits leaves its member to the session timeout.
+- Session timeouts are 100 ms to 30 minutes.
+- Groups of the classic protocol only, not those of KIP-848.
+
+Version notes
+- JoinGroup 0: the session timeout is the rebalance timeout too. 4: a new member gets its id first, with
+  MEMBER_ID_REQUIRED (KIP-394). 5: instance ids (KIP-345). 7: the protocol type. 8: the reason, ignored. 9: a static
+  leader may skip the assignment (KIP-814).
+- SyncGroup 3, Heartbeat 3: instance ids. SyncGroup 5: protocol type and name must match (KIP-559).
+- LeaveGroup 3: many members, also by instance id alone. 5: reasons, ignored.
+"""
 
 from __future__ import annotations
 

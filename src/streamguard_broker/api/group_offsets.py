@@ -1,4 +1,17 @@
-"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47): how far groups have read, durable before it is answered."""
+"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47).
+
+Behaviour
+- Commits are answered when they are synced. A member must be of the current generation; without a generation (-1) the
+  group must be empty. Each commit of a member extends its session.
+- Metadata has at most 4,096 bytes. Retention is that of the broker, from when the group is empty.
+- OffsetDelete requires an empty group: subscriptions of members are not decoded here.
+
+Version notes
+- OffsetCommit 2 to 4: the retention time is ignored. 7: instance ids (KIP-345). 9: as 8, classic groups only. 10: topic
+  ids.
+- OffsetFetch 2: null means all topics. 7: `require_stable` (KIP-447): UNSTABLE_OFFSET_COMMIT while a transaction has
+  an offset of the partition. 8: many groups. 9: member epochs, ignored. 10: topic ids.
+"""
 
 from __future__ import annotations
 

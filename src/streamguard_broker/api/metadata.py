@@ -1,4 +1,14 @@
-"""Metadata (3) and FindCoordinator (10): this broker is leader and coordinator of everything."""
+"""Metadata (3), FindCoordinator (10): this broker is leader and coordinator of everything.
+
+Behaviour
+- A missing topic is created if broker and client allow it, with the broker's default number of partitions.
+- FindCoordinator: of groups (key type 0) and transactional ids (1); others are INVALID_REQUEST.
+
+Version notes
+- Metadata 0: an empty list of topics means all; from 1 on null does. 4: the client allows creation. 8: authorized
+  operations of topics (KIP-430). 10: topic ids. 13: an error code for the whole response, always 0.
+- FindCoordinator 1: key types. 4: many keys (KIP-699). 6: share groups, INVALID_REQUEST.
+"""
 
 from __future__ import annotations
 

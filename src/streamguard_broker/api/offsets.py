@@ -1,5 +1,17 @@
-"""ListOffsets (2), OffsetForLeaderEpoch (23), DeleteRecords (21): where a partition begins,
-ends, and stood at a time."""
+"""ListOffsets (2), DeleteRecords (21), OffsetForLeaderEpoch (23).
+
+Behaviour
+- ListOffsets: latest (for read_committed the last stable offset), earliest, the record with the highest timestamp, or
+  the first with a timestamp at or after the given one; -1 if there is none.
+- DeleteRecords syncs the partition, moves the log start offset durably, and deletes segments that end before it.
+- OffsetForLeaderEpoch: the one epoch, 0, ends at the log end offset.
+
+Version notes
+- ListOffsets 2: isolation level. 4: the response has the leader epoch; that of the request is not checked. 7: highest
+  timestamp (KIP-734). 8: earliest local, the same as earliest. 9: latest tiered, always -1. 11: earliest pending upload
+  (-6), UNSUPPORTED_VERSION.
+- OffsetForLeaderEpoch 2: the client's leader epoch; above 0 is UNKNOWN_LEADER_EPOCH.
+"""
 
 from __future__ import annotations
 

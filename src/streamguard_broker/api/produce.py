@@ -1,6 +1,19 @@
-"""Produce (0): from the frame to the log, decoded by hand, since this is where the bytes are.
+"""Produce (0): from the frame to the partition, decoded by hand, since most bytes arrive here.
 
-Versions 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and refused: they carry old formats.
+Behaviour
+- The batch of every partition is appended when the request is read, in the order of requests; the response to
+  `acks=all` waits for one sync of each partition, which all waiting requests share. `acks=1` does not wait.
+- One batch of message format v2 for each partition. Batches are stored as received; only base offset and leader epoch
+  are set, with LogAppendTime the timestamp too.
+- `timeout_ms` is ignored: there are no replicas to wait for.
+- Throttling and record errors are always empty.
+
+Version notes
+- 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and not supported: they have older message
+  formats. The connection ends, as with Kafka 4.
+- 3: transactional id. 5: log start offset. 7: zstd, accepted in any version. 8: error message (KIP-467). 9: flexible.
+- 11, 12: for the second transaction protocol (KIP-890), which is not finalised here; handled like 10.
+- 13: topic ids instead of names (KIP-516).
 """
 
 from __future__ import annotations
@@ -41,7 +54,7 @@ _TopicKey = str | uuid.UUID
 _Results = list[tuple[_TopicKey, list[_Result]]]
 
 
-@handles(ProduceRequest, 3, 13, raw=True, advertised_min=0)
+@handles(ProduceRequest, 3, 13, advertised_min=0, raw=True, pipelined=True)
 def produce(call: Call, body: memoryview) -> Any:
     """Append all batches at once, in the order of requests; answer when they are as durable as `acks` asks."""
     reader = Reader(body, flexible=call.version >= _FLEXIBLE)

@@ -1,6 +1,13 @@
-"""SaslHandshake (17), SaslAuthenticate (36), and the users behind them (50, 51).
+"""SaslHandshake (17), SaslAuthenticate (36), DescribeUserScramCredentials (50), AlterUserScramCredentials (51).
 
-Handshake version 0, after which tokens come without a header, is advertised because librdkafka looks for it; it uses 1.
+Behaviour
+- SCRAM-SHA-512, SCRAM-SHA-256, PLAIN (`security.sasl`). A failed authentication is answered, logged with the client's
+  address, and ends the connection. Sessions do not expire, so there is no re-authentication (KIP-368).
+- Credentials can be altered by every authenticated client; clients send salted passwords (KIP-554).
+
+Version notes
+- SaslHandshake 0, after which tokens have no request header, is advertised, because librdkafka looks for it, and not
+  supported; librdkafka uses 1.
 """
 
 from __future__ import annotations
@@ -32,7 +39,7 @@ _MECHANISM_NUMBERS = {1: "SCRAM-SHA-256", 2: "SCRAM-SHA-512"}
 _NUMBERS = {name: number for number, name in _MECHANISM_NUMBERS.items()}
 
 
-@handles(SaslHandshakeRequest, 1, 1, advertised_min=0)
+@handles(SaslHandshakeRequest, 1, 1, advertised_min=0, before_authentication=True)
 def sasl_handshake(call: Call, request: Any) -> Any:
     """Choose a mechanism."""
     if not call.broker.options.sasl:
@@ -43,7 +50,7 @@ def sasl_handshake(call: Call, request: Any) -> Any:
     return SaslHandshakeResponse(error_code=0, mechanisms=list(MECHANISMS))
 
 
-@handles(SaslAuthenticateRequest, 0, 2)
+@handles(SaslAuthenticateRequest, 0, 2, before_authentication=True)
 def sasl_authenticate(call: Call, request: Any) -> Any:
     """One step of the exchange; a failure is answered, logged with the address, and ends the connection."""
     exchange = call.caller.sasl

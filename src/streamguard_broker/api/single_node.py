@@ -1,6 +1,13 @@
-"""APIs without effect on one node, answered because tools call them: elections, reassignments, quotas, ACLs.
+"""DescribeAcls (29), CreateAcls (30), DeleteAcls (31), ElectLeaders (43), ListPartitionReassignments (46),
+DescribeClientQuotas (48), ListConfigResources (74), DescribeTopicPartitions (75).
 
-Responses are those of a one-node Kafka without authorizer and quotas.
+Behaviour
+- APIs without much to say on one node, answered because tools call them, as a one-node Kafka without authorizer and
+  quotas answers: SECURITY_DISABLED for ACLs, ELECTION_NOT_NEEDED, no reassignments, no quotas.
+- DescribeTopicPartitions has topics in order of name, up to the partition limit, with a cursor for the rest (KIP-966).
+
+Version notes
+- ListConfigResources 0 asks for client metrics only, which have no configurations here. 1: resource types (KIP-1142).
 """
 
 from __future__ import annotations

@@ -1,4 +1,15 @@
-"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37)."""
+"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37).
+
+Behaviour
+- Each topic on its own: an error of one does not affect the others. Changes are durable when they are answered.
+- The replication factor must be 1 or -1 (default); assignments must name this broker, once for each partition.
+- DeleteTopics deletes committed offsets too.
+
+Version notes
+- CreateTopics 4: partition count -1 is the broker's default (KIP-464). 5: the response has the configurations
+  (KIP-525). 7: the topic id. CreatePartitions 3, CreateTopics 6, DeleteTopics 5: throttling, which never happens here.
+- DeleteTopics 6: by name or by topic id.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,18 @@
-"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), and what admin tools
-ask about them.
+"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), DescribeProducers (61),
+DescribeTransactions (65), ListTransactions (66): the wire side of `transactions.coordinator`.
 
-AddPartitionsToTxn is spoken up to version 3: later ones are between brokers. EndTxn and TxnOffsetCommit stop at
-version 4: version 5 belongs to the second transaction protocol (KIP-890), which is not finalised here.
+Behaviour
+- AddPartitionsToTxn adds all partitions or none: with an unknown one the others are OPERATION_NOT_ATTEMPTED.
+- EndTxn is answered when markers are in all partitions and synced, so no client sees CONCURRENT_TRANSACTIONS.
+- TxnOffsetCommit is answered when the offsets are synced; they take effect when the transaction commits.
+
+Version notes
+- AddPartitionsToTxn 0 to 3: later versions are between brokers. EndTxn and TxnOffsetCommit 0 to 4: version 5 is of the
+  second transaction protocol (KIP-890), which is not finalised here.
+- 2 of AddPartitionsToTxn, AddOffsetsToTxn and EndTxn: PRODUCER_FENCED, which is INVALID_PRODUCER_EPOCH before
+  (KIP-588). TxnOffsetCommit has INVALID_PRODUCER_EPOCH in all versions.
+- TxnOffsetCommit 3: the member must be of the group's current generation (KIP-447).
+- ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152).
 """
 
 from __future__ import annotations

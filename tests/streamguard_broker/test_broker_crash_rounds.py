@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from streamguard_broker.storage.batch import compute_crc, read_header
 from tests.support.broker import BrokerProcess
+from tests.support.processes import eventually
 
 TOPIC = "crashed"
 PARTITIONS = 3
@@ -174,7 +175,7 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
         stop_writing.set()
         for writer in writers:
             writer.join()
-        time.sleep(1)
+        eventually(lambda: all(any(reader.confirmed.values()) for reader in readers.values()), bool, 60)
     finally:
         stop_writing.set()
         stop_reading.set()
@@ -191,7 +192,6 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
     for group, reader in readers.items():
         now = committed(broker.address, group)
         assert all(now[p] >= offset for p, offset in reader.confirmed.items()), (group, now, reader.confirmed)
-        assert any(reader.confirmed.values()), "the group has committed offsets"
     assert check_crcs(broker.data_dir) > 0
 
 

@@ -11,7 +11,7 @@ from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
 from streamguard_broker.broker import Broker
 from streamguard_broker.errors import BrokerError, ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed
+from streamguard_broker.groups.formats import Committed
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.storage.filesystem import Buffer, FileSystem
 from streamguard_broker.storage.records import build_batch

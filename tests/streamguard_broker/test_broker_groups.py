@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.groups.group import Group, JoinCall, JoinResult, SyncResult
-from streamguard_broker.groups.offsets import encode_group, restore_group
+from streamguard_broker.groups.formats import encode_group, restore_group
+from streamguard_broker.groups.group import Group
+from streamguard_broker.groups.member import JoinCall, JoinResult, SyncResult
 from streamguard_broker.groups.states import COMMIT, HEARTBEAT, TRANSITIONS, GroupState
 
 SESSION_MS = 1000
@@ -88,7 +89,7 @@ def test_an_unused_member_id_expires() -> None:
     group = Group("g")
     Client().join(group, 0, known=True)
     group.expire(SESSION_MS + 1)
-    assert not group.pending
+    assert not group.roster.pending
 
 
 def test_a_rebalance_waits_for_members_and_removes_those_that_do_not_rejoin() -> None:
@@ -239,7 +240,8 @@ class GroupMachine(RuleBasedStateMachine):
         group = self.group
         assert group.state in TRANSITIONS
         assert (group.state is GroupState.EMPTY) == (not group.members) or group.state is GroupState.PREPARING
-        assert set(group.static.values()) <= set(group.members)
+        assert set(group.roster.static.values()) <= set(group.members)
+        assert not set(group.roster.pending) & set(group.members)
         if group.state in (GroupState.STABLE, GroupState.COMPLETING):
             assert group.leader in group.members
             assert all(m.join_reply is None for m in group.members.values())

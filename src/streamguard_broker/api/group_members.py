@@ -32,7 +32,8 @@ from kafka.protocol.consumer import (
 )
 
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.groups.group import Group, JoinCall, JoinResult, SyncResult
+from streamguard_broker.groups.group import Group
+from streamguard_broker.groups.member import JoinCall, JoinResult, SyncResult
 from streamguard_broker.registry import Call, handles
 
 MIN_SESSION_TIMEOUT_MS = 100

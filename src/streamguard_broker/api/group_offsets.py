@@ -28,7 +28,7 @@ from kafka.protocol.consumer import (
 )
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.groups.states import GroupState
 from streamguard_broker.registry import Call, handles
 

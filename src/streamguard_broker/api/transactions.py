@@ -41,7 +41,7 @@ from kafka.protocol.producer import (
 
 from streamguard_broker.api.group_offsets import commit_codes
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.registry import Call, handles
 from streamguard_broker.transactions.states import Transaction, TransactionState
 

@@ -6,8 +6,9 @@ import logging
 
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.formats import restore_group
 from streamguard_broker.groups.group import Group
-from streamguard_broker.groups.offsets import OffsetStore, restore_group
+from streamguard_broker.groups.offsets import OffsetStore
 from streamguard_broker.groups.states import GroupState
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class GroupCoordinator:
         """Apply session and rebalance timeouts of every group; called many times a second."""
         now_ms = self.clock.monotonic_ms()
         for group in list(self.groups.values()):
-            if group.members or group.pending:
+            if not group.roster.is_empty:
                 for member_id in group.expire(now_ms):
                     log.info("group %s: session of member %s timed out", group.group_id, member_id)
 
@@ -67,7 +68,7 @@ class GroupCoordinator:
         now_ms = self.clock.monotonic_ms()
         horizon_ms = self.clock.wall_ms() - self._offsets_retention_ms
         for group in list(self.groups.values()):
-            idle = group.state is GroupState.EMPTY and not group.pending
+            idle = group.state is GroupState.EMPTY and group.roster.is_empty
             since_ms = group.empty_since_ms
             if not idle or since_ms is None or now_ms - since_ms < self._offsets_retention_ms:
                 continue
@@ -81,7 +82,7 @@ class GroupCoordinator:
         group = self.groups.get(group_id)
         if group is None:
             return ErrorCode.GROUP_ID_NOT_FOUND
-        if group.members or group.pending:
+        if not group.roster.is_empty:
             return ErrorCode.NON_EMPTY_GROUP
         self.store.delete_group(group_id)
         group.kill()

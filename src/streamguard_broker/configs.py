@@ -44,7 +44,6 @@ class ConfigKey:
     minimum: int | None = None
     choices: tuple[str, ...] = ()
     used: bool = True
-    documentation: str = ""
 
     def check(self, value: str) -> None:
         """Raises KafkaError INVALID_CONFIG that names the allowed values."""

@@ -5,7 +5,7 @@ Behaviour
 - A setting is checked when it is altered; one without effect here is stored and shown (`configs.py`, `used=False`).
 
 Version notes
-- DescribeConfigs 1: synonyms. 3: types and documentation.
+- DescribeConfigs 1: synonyms. 3: types; the documentation is always null.
 - AlterConfigs replaces all settings of a topic; IncrementalAlterConfigs sets, deletes, appends to and subtracts from
   single ones (KIP-339).
 """
@@ -110,7 +110,7 @@ def _topic_entry(topic: Topic, key: ConfigKey, *, synonyms: bool) -> Any:
         is_sensitive=False,
         synonyms=known,
         config_type=key.type,
-        documentation=key.documentation or None,
+        documentation=None,
     )
 
 

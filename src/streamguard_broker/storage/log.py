@@ -56,7 +56,6 @@ class Appended(NamedTuple):
     """Where a batch is. `duplicate`: it was stored before, nothing is written."""
 
     base_offset: int
-    last_offset: int
     duplicate: bool
 
 
@@ -145,7 +144,7 @@ class PartitionLog:
         if idempotent and not header.is_control:
             duplicate_at = self.producers.check(header)
             if duplicate_at is not None:
-                return Appended(duplicate_at, duplicate_at + header.last_offset_delta, True)
+                return Appended(duplicate_at, duplicate=True)
         base_offset = self.end_offset
         assign_offset(batch, base_offset, LEADER_EPOCH)
         header = header._replace(base_offset=base_offset, leader_epoch=LEADER_EPOCH)
@@ -162,7 +161,7 @@ class PartitionLog:
         if self.on_append:
             for notify in tuple(self.on_append):
                 notify(header.size)
-        return Appended(base_offset, header.last_offset, False)
+        return Appended(base_offset, duplicate=False)
 
     def _note_producer(self, batch: bytearray | memoryview, header: BatchHeader) -> None:
         if header.is_control:

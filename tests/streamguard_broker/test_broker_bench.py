@@ -1,10 +1,11 @@
-"""The numbers the broker promises: a small run to see that the bench works, and (soak) the whole one beside Kafka."""
+"""Small runs of the bench and of the comparison with Apache Kafka; with the marker soak a whole one, with limits."""
 
 from __future__ import annotations
 
 import pytest
 
-from streamguard.bench.broker.command import measure_kafka, measure_ours
+from benchmarks.broker_and_kafka import main, measure_kafka
+from streamguard.bench.broker.measure import measure_ours
 from tests.support.kafka import kafka_possible
 
 
@@ -12,6 +13,13 @@ def test_a_small_run() -> None:
     result = measure_ours(5_000, 1_000, 0.2)
     assert min(result.figures.librdkafka_produce, result.figures.kafka_python_consume) > 1_000
     assert result.start_seconds < 5
+
+
+@pytest.mark.kafka
+@pytest.mark.skipif(not kafka_possible(), reason="java or mvn is not installed")
+def test_a_small_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--records", "5000", "--python-records", "1000", "--latency-seconds", "0.2"]) == 0
+    assert "Apache Kafka" in capsys.readouterr().out
 
 
 @pytest.mark.soak

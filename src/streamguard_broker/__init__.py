@@ -1,15 +1,16 @@
-"""The log: a durable one-node broker that speaks Kafka's wire protocol.
+"""A durable one-node broker that speaks Kafka's wire protocol.
 
 The life of a produce request:
 
-1. `connection.Connection` cuts a frame out of the socket's bytes and reads its header; `registry` names the handler.
-2. `api.produce.produce` walks over the body; `storage.records.validate` checks the batch and its checksum.
+1. `connection.Connection` takes a frame from the socket's bytes and reads its header; `registry` names the handler.
+2. `api.produce.produce` decodes the body; `storage.batch.validate` checks the batch and its CRC.
 3. `storage.log.PartitionLog.append` checks the producer's sequence, sets the base offset, writes to the active segment.
-4. Waiting fetches (`api.fetch`) wake up: the record can be read.
-5. `storage.flusher.Flusher.flush` shares one sync among all who wait; then `acks=all` is answered.
+4. Fetches that wait (`api.fetch`) are completed: the record can be read.
+5. `storage.flusher.Flusher.request` syncs once for all waiting requests; then `acks=all` is answered.
 
 The life of a fetch: `api.fetch.fetch` -> `PartitionLog.read` -> bytes of the segment file -> socket;
 no record is decoded.
 
-`groups/` is membership without I/O; `catalog` the topics; `server.run` the process. Imports nothing of the application.
+`groups/` holds the group state machine, without I/O; `catalog` the topics; `server.run` the process. The package
+imports nothing of the application.
 """

@@ -15,20 +15,22 @@ from streamguard_broker.server import parse_listen, run
 def main(arguments: list[str] | None = None, program: str = "python -m streamguard_broker") -> int:
     """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the broker cannot start.
 
-    Raises SystemExit for arguments that it does not understand, and for --help.
+    Raises SystemExit for invalid arguments and for --help.
     """
     parser = argparse.ArgumentParser(prog=program, description="A one-node Kafka broker.")
-    parser.add_argument("--data-dir", type=Path, required=True, help="the folder that holds everything")
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="the folder of topics, offsets, users and settings"
+    )
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
-    parser.add_argument("--default-partitions", type=int, default=1, help="of topics made on first use")
-    parser.add_argument("--no-auto-create-topics", action="store_true", help="topics are made by CreateTopics only")
+    parser.add_argument("--default-partitions", type=int, default=1, help="of topics created on first use")
+    parser.add_argument("--no-auto-create-topics", action="store_true", help="topics are created by CreateTopics only")
     parser.add_argument(
         "--topic-default", action="append", default=[], metavar="NAME=VALUE", help="e.g. max.message.bytes=10485760"
     )
     parser.add_argument("--sasl", action="store_true", help="clients log in (SCRAM-SHA-256/512, PLAIN)")
-    parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then speaks TLS")
+    parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then uses TLS")
     parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
-    parser.add_argument("--metrics", metavar="HOST:PORT", help="give out Prometheus metrics there (loopback)")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
     given = parser.parse_args(arguments)
     try:
         defaults = parse_topic_defaults(given.topic_default)

@@ -11,7 +11,6 @@ DIR/state/          committed offsets and groups; transactions
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import errno
@@ -33,6 +32,7 @@ from streamguard_broker.groups.offsets import OffsetStore
 from streamguard_broker.metrics import Metrics
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.security.users import USERS_FILE, Users
+from streamguard_broker.storage.compactor import Compactor
 from streamguard_broker.storage.filesystem import FileSystem
 from streamguard_broker.storage.flusher import Flusher
 from streamguard_broker.storage.statelog import StateLog
@@ -90,7 +90,8 @@ class Broker:
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.fetch_sessions = FetchSessions()
-        self.budget = MemoryBudget(options.max_inward_bytes, options.max_outward_bytes)
+        self.compactor = Compactor()
+        self.budget = MemoryBudget(options.queued_max_request_bytes, options.queued_max_response_bytes)
         self.node_id = options.node_id
         self.advertised = (options.host, options.port)
         folder = options.data_dir
@@ -156,16 +157,8 @@ class Broker:
         self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
 
     async def compact(self) -> None:
-        """One compaction pass over every log that has enough to gain, one after the other, on a thread."""
-        for partition in list(self.catalog.logs()):
-            work = partition.begin_compaction()
-            if work is None:
-                continue
-            await asyncio.get_running_loop().run_in_executor(None, work.run)
-            try:
-                partition.end_compaction(work)
-            except OSError as error:
-                log.error("%s: compaction failed: %s", partition.folder.name, error)
+        """One compaction pass over every partition."""
+        await self.compactor.run(list(self.catalog.logs()))
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""

@@ -1,7 +1,7 @@
-"""How much memory requests under way and answers not yet taken may hold, over all connections.
+"""The memory limit of requests being read and of responses that clients have not read, over all connections.
 
-A large frame is admitted with its full size before its bytes are read; who does not fit waits unread. What slow readers
-have not taken makes later fetch answers smaller, down to a floor that lets everybody get on.
+A large request is admitted with its full size before its bytes are read; one that does not fit stays unread. Responses
+in send buffers make later fetch responses smaller, down to a floor that lets every client progress.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ FETCH_FLOOR_BYTES = 64 * 1024
 
 
 class MemoryBudget:
-    """Bytes admitted inward and owed outward. Single-threaded."""
+    """Bytes of admitted requests and of responses in send buffers. Single-threaded."""
 
-    def __init__(self, inward_limit: int, outward_limit: int) -> None:
-        self._inward_limit = inward_limit
-        self._outward_limit = outward_limit
+    def __init__(self, request_limit: int, response_limit: int) -> None:
+        self._request_limit = request_limit
+        self._response_limit = response_limit
         self._waiting: deque[Callable[[], None]] = deque()
-        self.inward = 0
-        self.outward = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
 
     def admit(self, size: int, retry: Callable[[], None]) -> bool:
-        """Take `size` if it fits or nothing else is held; else remember to call `retry` when something is released."""
-        if self.inward and self.inward + size > self._inward_limit:
+        """Admit `size` if it fits or nothing else is admitted; else call `retry` when something is released."""
+        if self.request_bytes and self.request_bytes + size > self._request_limit:
             self._waiting.append(retry)
             return False
-        self.inward += size
+        self.request_bytes += size
         return True
 
     def release(self, size: int) -> None:
-        """Give back what was admitted, and let the waiting try again."""
-        self.inward -= size
+        """Release what was admitted, and call those that wait."""
+        self.request_bytes -= size
         waiting, self._waiting = self._waiting, deque()
         for retry in waiting:
             retry()
 
-    def owe(self, change: int) -> None:
-        """The answers that wait in send buffers have grown or shrunk by this much."""
-        self.outward += change
+    def add_backlog(self, change: int) -> None:
+        """The responses in send buffers have grown or shrunk by `change` bytes."""
+        self.response_bytes += change
 
     def fetch_bytes(self, wanted: int) -> int:
-        """How much a fetch may answer with now."""
-        return min(wanted, max(FETCH_FLOOR_BYTES, self._outward_limit - self.outward))
+        """How many bytes a fetch response may have now."""
+        return min(wanted, max(FETCH_FLOOR_BYTES, self._response_limit - self.response_bytes))

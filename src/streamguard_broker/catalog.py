@@ -1,7 +1,7 @@
 """The topics: their ids, partitions and configurations, kept in `topics.json`, with a PartitionLog for each.
 
 A topic exists once `topics.json` names it and is gone once it does not; folders that no topic owns are removed at the
-start, so a crash in the middle of a creation or deletion leaves nothing behind.
+start, so a crash during a creation or deletion leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 @dataclass
 class Topic:
-    """One topic with its open logs."""
+    """One topic with its open partitions."""
 
     name: str
     id: uuid.UUID
@@ -59,7 +59,7 @@ class Catalog:
         max_topics: int = 10_000,
         max_partitions: int = 20_000,
     ) -> None:
-        """Open every log in `folder`, recovering as needed. Raises OSError."""
+        """Open every partition in `folder`, recovering as needed. Raises OSError."""
         self._folder = folder
         self._fs = fs
         self._clock = clock
@@ -116,40 +116,38 @@ class Catalog:
         return self.topics.get(name)
 
     def partition(self, name: str, index: int) -> PartitionLog | None:
-        """The log of a partition, None if there is no such topic or partition."""
+        """A partition, None if there is no such topic or partition."""
         topic = self.topics.get(name)
         if topic is None or not 0 <= index < len(topic.partitions):
             return None
         return topic.partitions[index]
 
     def logs(self) -> Iterable[PartitionLog]:
-        """Every open log."""
+        """Every open partition."""
         for topic in self.topics.values():
             yield from topic.partitions
 
     # Changing
 
     def check_new(self, name: str, partitions: int, configs: dict[str, str | None]) -> None:
-        """Everything `create` refuses, as a KafkaError."""
+        """Raises the KafkaError that `create` would raise."""
         check_topic_name(name)
         if name in self.topics:
             raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         if partitions < 1:
             raise KafkaError(ErrorCode.INVALID_PARTITIONS, "Number of partitions must be larger than 0.")
         if len(self.topics) >= self._max_topics:
-            raise KafkaError(ErrorCode.POLICY_VIOLATION, f"The broker keeps at most {self._max_topics} topics.")
+            raise KafkaError(ErrorCode.POLICY_VIOLATION, f"The limit is {self._max_topics} topics.")
         self._check_partition_total(partitions)
         for key, value in configs.items():
             check_topic_config(key, value)
 
     def _check_partition_total(self, more: int) -> None:
         if sum(len(t.partitions) for t in self.topics.values()) + more > self._max_partitions:
-            raise KafkaError(
-                ErrorCode.INVALID_PARTITIONS, f"The broker keeps at most {self._max_partitions} partitions."
-            )
+            raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"The limit is {self._max_partitions} partitions.")
 
     def create(self, name: str, partitions: int, configs: dict[str, str | None] | None = None) -> Topic:
-        """Make a topic, durably. Raises KafkaError."""
+        """Create a topic, durably. Raises KafkaError."""
         configs = configs or {}
         self.check_new(name, partitions, configs)
         own = {key: value for key, value in configs.items() if value is not None}
@@ -209,7 +207,7 @@ class Catalog:
             raise self._storage_error(error) if isinstance(error, OSError) else error from error
 
     def set_configs(self, name: str, own: dict[str, str]) -> None:
-        """Replace a topic's own settings and put them to work. Raises KafkaError."""
+        """Replace a topic's own settings and apply them. Raises KafkaError."""
         topic = self.topics.get(name)
         if topic is None:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
@@ -225,6 +223,6 @@ class Catalog:
             partition.config = topic.config.log_config()
 
     def close(self) -> None:
-        """Sync and close every log."""
+        """Sync and close every partition."""
         for partition in self.logs():
             partition.close()

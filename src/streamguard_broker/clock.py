@@ -14,7 +14,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The system's clocks."""
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000

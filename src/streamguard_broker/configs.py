@@ -1,7 +1,7 @@
 """Topic and broker configuration: the names Kafka knows, their types, defaults and bounds.
 
-Meanings: https://kafka.apache.org/documentation/#topicconfigs. A key marked unused is accepted, stored and shown, since
-tools set it, but has no effect on one node; docs/not-implemented.md lists them.
+Meanings: https://kafka.apache.org/documentation/#topicconfigs. A key with `used=False` is accepted, stored and shown,
+because tools set it, but has no effect on one node; docs/not-implemented.md lists them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.log import LogConfig
+from streamguard_broker.storage.log_config import LogConfig
 
 
 class ConfigType(IntEnum):
@@ -36,7 +36,7 @@ class ConfigSource(IntEnum):
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """One key: default as text, what it may be, and whether it has an effect here."""
+    """One key: default as text, allowed values, and whether it has an effect here."""
 
     name: str
     default: str
@@ -44,10 +44,9 @@ class ConfigKey:
     minimum: int | None = None
     choices: tuple[str, ...] = ()
     used: bool = True
-    documentation: str = ""
 
     def check(self, value: str) -> None:
-        """Raises KafkaError INVALID_CONFIG with what is allowed."""
+        """Raises KafkaError INVALID_CONFIG that names the allowed values."""
         if self.type in (ConfigType.INT, ConfigType.LONG):
             self._check_number(value)
         elif self.type is ConfigType.DOUBLE:

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, and the small HTTP listener that gives them out.
+"""Metrics in Prometheus' text format, and the HTTP listener that serves them.
 
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -97,7 +97,11 @@ class MetricsServer:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_SECONDS)
             found = head.startswith((b"GET /metrics ", b"GET /metrics?"))
-            body = render(self._broker, len(self._connections)).encode() if found else b"Not here: try /metrics\n"
+            body = (
+                render(self._broker, len(self._connections)).encode()
+                if found
+                else b"Not found; metrics are at /metrics\n"
+            )
             status = "200 OK" if found else "404 Not Found"
             kind = "text/plain; version=0.0.4; charset=utf-8"
             writer.write(

@@ -1,7 +1,7 @@
-"""Fetch sessions (KIP-227): the broker remembers what a client fetches, so that both say only what has changed.
+"""Fetch sessions (KIP-227): the broker keeps what a client fetches, so that requests and responses hold changes only.
 
-A session lives in memory. The least recently used one gives way when there are too many; its client, told so, opens
-another. No I/O and no request objects: `api.fetch` translates.
+Sessions are in memory. Above the limit the least recently used one is evicted; its client gets
+FETCH_SESSION_ID_NOT_FOUND and opens another. No I/O and no request objects: `api.fetch` translates.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Target = tuple[TopicKey, int]
 
 @dataclass
 class FetchSession:
-    """What one client fetches. `sent` is what it was last told of a partition: end, stable and start offset.
+    """What one client fetches. `sent` is what was last reported of a partition: end, stable and start offset.
 
-    `by_id`: it names topics by their ids (Fetch 13 and above), which cannot change under way.
+    `by_id`: topics are given by id (Fetch 13 and above); a session cannot change between names and ids.
     """
 
     session_id: int
@@ -37,14 +37,14 @@ class FetchSession:
     sent: dict[Target, tuple[int, int, int]] = field(default_factory=dict)
 
     def update(self, wanted: dict[Target, Any], forgotten: list[Target]) -> None:
-        """Take in what a request wants from now on, then what it forgets: of a partition in both, nothing is left."""
+        """Add what a request wants, then remove what it forgets: a partition in both is removed."""
         self.partitions.update(wanted)
         for target in forgotten:
             self.partitions.pop(target, None)
             self.sent.pop(target, None)
 
     def rotate(self, served: Target) -> None:
-        """A partition that gave data goes to the end, so that a full response does not starve the others."""
+        """Move a partition that returned data to the end, so that a full response does not starve the others."""
         self.partitions.move_to_end(served)
 
 
@@ -62,10 +62,10 @@ class FetchSessions:
     def resolve(
         self, session_id: int, epoch: int, wanted: dict[Target, Any], forgotten: list[Target], *, by_id: bool = False
     ) -> tuple[FetchSession | None, bool]:
-        """The session of a request (None: it has none, or its last partition went) and whether the answer is incremental.
+        """The session of a request (None: without one, or its last partition is removed); is the response incremental?
 
         Raises KafkaError FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH or FETCH_SESSION_TOPIC_ID_ERROR; a
-        refused request changes nothing.
+        rejected request changes nothing.
         """
         if epoch in (INITIAL_EPOCH, FINAL_EPOCH):
             self._sessions.pop(session_id, None)

@@ -1,4 +1,4 @@
-"""What the broker counts. Cheap enough for the hot path: plain dictionaries, rendered only when asked."""
+"""The broker's counters: plain dictionaries, cheap enough for the hot path, rendered when scraped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Null where the schema allows none: the general codec lets it through, the handlers rely on it not being there."""
+"""Null in fields that are not nullable: the codec accepts it, so requests are checked before their handlers run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _plan(struct: Any, version: int) -> _Plan:
 
 
 def _make_plan(struct: Any, version: int) -> _Plan:
-    """For each field that could be wrong: name, nullable, the struct inside (None: plain), whether it is an array."""
+    """For each field to check: name, nullable, the struct inside (None: plain), whether it is an array."""
     plan = []
     for field in struct.untagged_fields(version):
         kind = field.type_str
@@ -32,7 +32,7 @@ def _make_plan(struct: Any, version: int) -> _Plan:
 
 
 def find_null(message: Any, struct: Any, version: int) -> str | None:
-    """The name of the first field that is null and must not be, None if all is well."""
+    """The name of the first field that is null and not nullable, None if there is none."""
     for name, nullable, inner, is_array in _plan(struct, version):
         value = getattr(message, name)
         if value is None:

@@ -1,4 +1,4 @@
-"""What one broker is told at its start."""
+"""The start options of a broker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class BrokerOptions:
     tls_key: Path | None = None
     metrics_listen: tuple[str, int] | None = None
     max_frame_bytes: int = 100 * 1024 * 1024
-    max_inward_bytes: int = 128 * 1024 * 1024
-    max_outward_bytes: int = 48 * 1024 * 1024
+    queued_max_request_bytes: int = 128 * 1024 * 1024
+    queued_max_response_bytes: int = 48 * 1024 * 1024
     stalled_frame_timeout_ms: int = 30_000
     fetch_max_bytes: int = 8 * 1024 * 1024
     max_connections: int = 1000
@@ -37,7 +37,7 @@ class BrokerOptions:
 
     @property
     def protocol(self) -> str:
-        """Kafka's name for what is spoken on the listener."""
+        """Kafka's name of the listener's security protocol."""
         return ("SASL_" if self.sasl else "") + ("SSL" if self.tls_certificate else "PLAINTEXT")
 
     def as_kafka_configs(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Who answers what. The registry IS the answer to ApiVersions: an API exists if a handler is registered for it.
+"""The APIs of this broker. The registry is the response to ApiVersions: an API exists if a handler is registered for it.
 
-A new API is one function in `api/`, decorated with `handles`. Two handlers for one key are a programming error, found
-at import.
+A new API is a function in `api/`, decorated with `handles`. Two handlers for one key are a programming error, raised at
+import.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ Answer = Any
 
 @dataclass
 class Caller:
-    """Who is at the other end of a connection; `close_after` asks for the connection to end after this answer."""
+    """The client of a connection.
+
+    principal    the authenticated user; None before authentication, or without SASL
+    close_after  the connection ends after the current response
+    sasl         the SASL exchange in progress
+    """
 
     host: str
     port: int
@@ -30,7 +35,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Call:
-    """The surroundings of one request."""
+    """The context of one request."""
 
     broker: Broker
     caller: Caller
@@ -40,9 +45,19 @@ class Call:
 
 @dataclass(frozen=True)
 class Handler:
-    """One API: its codec class from kafka.protocol, the versions spoken, the function.
+    """One API.
 
-    `raw`: the function gets the undecoded body.
+    key, name              as in Kafka's protocol, e.g. 0, "Produce"
+    request_class          its codec from kafka.protocol
+    min_version            the versions that are answered,
+    max_version            both ends included
+    function               makes the answer
+    advertised_min         the lowest version in ApiVersions; below `min_version` where clients look for it
+    raw                    `function` gets the undecoded body
+    pipelined              the next request is taken before this one is answered; responses stay in order
+    before_authentication  answered without a login
+    plain_header           the response header never has tagged fields
+    unsupported_version    makes the answer, in version 0, to versions that are not supported; None: the connection ends
     """
 
     key: int
@@ -51,11 +66,15 @@ class Handler:
     min_version: int
     max_version: int
     function: Callable[[Call, Any], Answer | Awaitable[Answer]]
-    raw: bool
     advertised_min: int
+    raw: bool = False
+    pipelined: bool = False
+    before_authentication: bool = False
+    plain_header: bool = False
+    unsupported_version: Callable[[], Answer] | None = None
 
     def flexible(self, version: int) -> bool:
-        """Whether header and body of this version carry tagged fields."""
+        """Whether header and body of this version have tagged fields (KIP-482)."""
         return bool(self.request_class.flexible_version_q(version))
 
 
@@ -65,14 +84,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def handles(
-    request_class: Any,
-    min_version: int,
-    max_version: int,
-    *,
-    raw: bool = False,
-    advertised_min: int | None = None,
+    request_class: Any, min_version: int, max_version: int, *, advertised_min: int | None = None, **properties: Any
 ) -> Callable[[_F], _F]:
-    """Register the decorated function for the API of `request_class`. Raises ValueError if it is taken."""
+    """Register the decorated function for the API of `request_class`; `properties` are the others of `Handler`.
+
+    Raises ValueError for a key that has a handler, or a version without a codec.
+    """
 
     def register(function: _F) -> _F:
         key = int(request_class.API_KEY)
@@ -82,7 +99,9 @@ def handles(
         if max_version > request_class.valid_versions[1]:
             raise ValueError(f"API {key} ({name}) has no codec for version {max_version}")
         lowest = min_version if advertised_min is None else advertised_min
-        HANDLERS[key] = Handler(key, name, request_class, min_version, max_version, function, raw, lowest)
+        HANDLERS[key] = Handler(
+            key, name, request_class, min_version, max_version, function, advertised_min=lowest, **properties
+        )
         return function
 
     return register

@@ -1,6 +1,6 @@
 """Start, serve, stop: the broker as a process.
 
-`run` blocks until SIGTERM or SIGINT. Each step of its life is one line of the log: recovered, listening, shut down.
+`run` blocks until SIGTERM or SIGINT. Logged, one line each: recovered, listening, shut down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from streamguard_broker import api
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.errors import BrokerError
@@ -89,7 +88,7 @@ class Server:
 
     async def _start_metrics(self, host: str, port: int) -> None:
         if not is_loopback(host):
-            raise BrokerError(f"Metrics are given out on loopback only, not on {host}.")
+            raise BrokerError(f"Metrics are served on loopback only, not on {host}.")
         try:
             await self._metrics.start(host, port)
         except OSError as error:
@@ -108,10 +107,10 @@ class Server:
     def _close_idle(self) -> None:
         now_ms = self._broker.clock.monotonic_ms()
         for connection in list(self._connections):
-            connection.close_if_stuck(now_ms)
+            connection.close_if_stalled(now_ms)
 
     async def stop(self) -> None:
-        """Take no more requests, let clients go, sync and close."""
+        """Stop accepting requests, close the connections, sync and close the partitions."""
         self._metrics.close()
         if self._server is not None:
             self._server.close()
@@ -155,8 +154,8 @@ async def serve(options: BrokerOptions) -> None:
 def run(data_dir: Path, listen: str, options: BrokerOptions | None = None) -> None:
     """Run a broker on `data_dir` at `listen` (HOST:PORT) until SIGTERM or SIGINT.
 
-    `options` gives everything else; its folder and address are replaced. Raises BrokerError with one sentence for a
-    person: port in use, folder locked, no disk space, bad address.
+    `options` gives everything else; its folder and address are replaced. Raises BrokerError with one sentence: port in
+    use, folder locked, no disk space, bad address.
     """
     host, port = parse_listen(listen)
     raise_file_limit()
@@ -166,7 +165,7 @@ def run(data_dir: Path, listen: str, options: BrokerOptions | None = None) -> No
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system allows: one for each partition and connection, and the usual soft limit is low."""
+    """As many open files as the system allows: each partition and connection takes one, and soft limits are low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and soft < hard:
         with contextlib.suppress(OSError, ValueError):
@@ -174,7 +173,7 @@ def raise_file_limit() -> None:
 
 
 def configure_logging() -> None:
-    """One line per event on stderr, unless the process has set up logging already."""
+    """One line per event on stderr, unless the process has configured logging already."""
     root = logging.getLogger("streamguard_broker")
     if root.handlers or logging.getLogger().handlers:
         return
@@ -182,6 +181,3 @@ def configure_logging() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-
-
-assert api  # imported for its registrations

@@ -23,11 +23,6 @@ class Reader:
         self.position = position
         self.flexible = flexible
 
-    def int8(self) -> int:
-        value = self.data[self.position]
-        self.position += 1
-        return value
-
     def int16(self) -> int:
         value: int = _INT16.unpack_from(self.data, self.position)[0]
         self.position += 2
@@ -90,13 +85,12 @@ class Reader:
 class Writer:
     """Builds a response body as a list of buffers, so that log bytes travel uncopied until they are sent."""
 
-    __slots__ = ("_buffer", "_done", "flexible", "size")
+    __slots__ = ("_buffer", "_done", "flexible")
 
     def __init__(self, *, flexible: bool = False) -> None:
         self.flexible = flexible
         self._done: list[bytes | bytearray] = []
         self._buffer = bytearray()
-        self.size = 0
 
     def int16(self, value: int) -> None:
         self._buffer += _INT16.pack(value)
@@ -137,7 +131,6 @@ class Writer:
         if data:
             self._done.append(self._buffer)
             self._done.append(data)
-            self.size += len(self._buffer) + len(data)
             self._buffer = bytearray()
 
     def tags(self) -> None:
@@ -148,7 +141,6 @@ class Writer:
     def finish(self) -> list[bytes | bytearray]:
         """The body's buffers, in order."""
         self._done.append(self._buffer)
-        self.size += len(self._buffer)
         return self._done
 
 

@@ -1,28 +1,37 @@
-"""Three Kafka clients behind one small face, so that one test runs with each."""
+"""Three Kafka clients behind one interface, so that one test runs with each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiokafka
 import confluent_kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 READ_SECONDS = 20.0
-Headers = list[tuple[str, bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 @dataclass
 class Message:
-    """What is produced, and what comes back (then with `offset`)."""
+    """A record to produce, or one consumed (then with `offset`)."""
 
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
     headers: Headers = field(default_factory=list)
     offset: int = -1
+
+
+class Client(Protocol):
+    """Produces to and consumes from partition 0; `produce` asserts that everything is acknowledged."""
+
+    def produce(self, address: str, topic: str, messages: list[Message], codec: str | None = None) -> None: ...
+
+    def consume(self, address: str, topic: str, count: int) -> list[Message]: ...
 
 
 class KafkaPython:
@@ -71,7 +80,9 @@ class Librdkafka:
         while len(got) < count and time.monotonic() < deadline:
             for m in consumer.consume(100, 0.2):
                 assert m.error() is None, m.error()
-                got.append(Message(m.key(), m.value(), m.timestamp()[1], m.headers() or [], m.offset()))
+                headers = m.headers() or []
+                assert isinstance(headers, list)
+                got.append(Message(m.key(), m.value(), m.timestamp()[1], headers, m.offset() or 0))
         consumer.close()
         return got
 
@@ -110,4 +121,4 @@ class AioKafka:
         return asyncio.run(run())
 
 
-CLIENTS = {"kafka-python": KafkaPython(), "librdkafka": Librdkafka(), "aiokafka": AioKafka()}
+CLIENTS: dict[str, Client] = {"kafka-python": KafkaPython(), "librdkafka": Librdkafka(), "aiokafka": AioKafka()}

@@ -19,17 +19,17 @@ TEST_SECONDS = 90
 
 
 @pytest.fixture(autouse=True)
-def no_test_waits_for_ever(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test outside the soak that takes this long waits for what will not come: it fails, and says where each thread is."""
+def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test without the marker soak fails after TEST_SECONDS and prints the stack of each thread."""
     if request.node.get_closest_marker("soak"):
         yield
         return
 
-    def give_up(_: int, __: FrameType | None) -> None:
+    def fail(_: int, __: FrameType | None) -> None:
         faulthandler.dump_traceback()
         raise TimeoutError(f"not done in {TEST_SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, give_up)
+    before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(TEST_SECONDS)
     yield
     signal.alarm(0)
@@ -38,21 +38,21 @@ def no_test_waits_for_ever(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
-    """A fresh broker that the test may stop, kill and start."""
+    """A new broker that the test may stop, kill and start."""
     with BrokerProcess(tmp_path / "log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    """One broker for all tests that leave it alone."""
+    """One broker for all tests that neither stop nor fill it."""
     with BrokerProcess(tmp_path_factory.mktemp("shared") / "log") as running:
         yield running
 
 
 @pytest.fixture
 def topic() -> str:
-    """A name nobody else uses."""
+    """A unique name."""
     return f"topic-{uuid.uuid4().hex[:12]}"
 
 
@@ -78,6 +78,6 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield broker.address
         return
     if not kafka_possible():
-        pytest.skip("java and mvn are not there")
+        pytest.skip("java or mvn is not installed")
     with KafkaProcess(folder) as kafka:
         yield kafka.address

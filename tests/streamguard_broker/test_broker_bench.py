@@ -1,10 +1,11 @@
-"""The numbers the broker promises: a small run to see that the bench works, and (soak) the whole one beside Kafka."""
+"""Small runs of the bench and of the comparison with Apache Kafka; with the marker soak a whole one, with limits."""
 
 from __future__ import annotations
 
 import pytest
 
-from streamguard.bench.broker.command import measure_kafka, measure_ours
+from benchmarks.broker_and_kafka import main, measure_kafka
+from streamguard.bench.broker.measure import measure_ours
 from tests.support.kafka import kafka_possible
 
 
@@ -14,9 +15,16 @@ def test_a_small_run() -> None:
     assert result.start_seconds < 5
 
 
+@pytest.mark.kafka
+@pytest.mark.skipif(not kafka_possible(), reason="java or mvn is not installed")
+def test_a_small_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--records", "5000", "--python-records", "1000", "--latency-seconds", "0.2"]) == 0
+    assert "Apache Kafka" in capsys.readouterr().out
+
+
 @pytest.mark.soak
 @pytest.mark.kafka
-@pytest.mark.skipif(not kafka_possible(), reason="java and mvn are not there")
+@pytest.mark.skipif(not kafka_possible(), reason="java or mvn is not installed")
 def test_beside_kafka() -> None:
     ours, theirs = (run(1_000_000, 100_000, 5.0) for run in (measure_ours, measure_kafka))
     assert ours.figures.librdkafka_produce >= 0.8 * theirs.figures.librdkafka_produce

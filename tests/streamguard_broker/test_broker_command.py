@@ -1,4 +1,4 @@
-"""`streamguard broker` takes whatever `python -m streamguard_broker` takes."""
+"""`streamguard broker` has the options of `python -m streamguard_broker`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
 from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.filesystem import FileSystem
@@ -19,20 +19,20 @@ from tests.support.broker import BrokerProcess, free_port
 PROGRAM = ("streamguard.cli", "broker")
 
 
-def test_both_name_the_same_options() -> None:
-    said = [
+def test_both_have_the_same_options() -> None:
+    outputs = [
         subprocess.run(
             [sys.executable, "-m", *program, "--help"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
         for program in (PROGRAM, ("streamguard_broker",))
     ]
-    options = [set(re.findall(r"--[a-z-]+", text)) for text in said]
+    options = [set(re.findall(r"--[a-z-]+", text)) for text in outputs]
     assert options[0] == options[1]
     assert len(options[0]) == 10
-    assert said[0].startswith("usage: streamguard broker ")
+    assert outputs[0].startswith("usage: streamguard broker ")
 
 
-def test_every_option_arrives(tmp_path: Path, certificate: Path) -> None:
+def test_every_option_is_passed_on(tmp_path: Path, certificate: Path) -> None:
     Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "s3cret")
     metrics = f"127.0.0.1:{free_port()}"
     arguments = (
@@ -55,12 +55,12 @@ def test_every_option_arrives(tmp_path: Path, certificate: Path) -> None:
         assert admin.describe_configs([resource])[resource].result(10)["retention.ms"].value == "12345"
         with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
             assert b"streamguard_broker_" in answer.read()
-        stranger = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+        unauthenticated = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
         with pytest.raises(confluent_kafka.KafkaException):
-            stranger.list_topics(timeout=0.5)
+            unauthenticated.list_topics(timeout=0.5)
 
 
-def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", *PROGRAM, "--data-dir", str(tmp_path), "--listen", "127.0.0.1:0", "--sasl"],
         capture_output=True, text=True, timeout=30, check=False,

@@ -1,4 +1,4 @@
-"""Compaction keeps, for every key, what a reader of the whole log ends up with; offsets stay; crashes change none."""
+"""Compaction keeps the latest value of every key at its offset, also over crashes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamguard_broker.storage.decoding import iter_records
-from streamguard_broker.storage.log import LogConfig, PartitionLog
-from streamguard_broker.storage.records import (
-    TRANSACTIONAL,
-    Record,
-    build_batch,
-    control_batch,
-    every_record_has_a_key,
-    frame_batch,
-    read_header,
-)
+from streamguard_broker.storage.batch import TRANSACTIONAL, frame_batch, read_header
+from streamguard_broker.storage.codecs import iter_records
+from streamguard_broker.storage.compactor import Compactor
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.records import Record, build_batch, control_batch, every_record_has_a_key
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_fs import MemoryFileSystem
 
@@ -54,11 +49,12 @@ def records_of(log: PartitionLog) -> list[Record]:
 
 def compact(log: PartitionLog) -> bool:
     log.flush()
-    work = log.begin_compaction()
+    compactor = Compactor()
+    work = compactor.begin(log)
     if work is None:
         return False
     work.run()
-    log.end_compaction(work)
+    compactor.end(work)
     return True
 
 
@@ -71,7 +67,7 @@ def latest(records: list[Record]) -> dict[bytes, bytes]:
 
 @settings(max_examples=80, deadline=None)
 @given(batches=st.lists(BATCH, min_size=1, max_size=40), rounds=st.integers(1, 3), crash=st.booleans())
-def test_the_last_value_of_every_key_stays_where_it_was(batches: list[Any], rounds: int, crash: bool) -> None:
+def test_the_latest_value_of_every_key_stays_at_its_offset(batches: list[Any], rounds: int, crash: bool) -> None:
     fs, clock = MemoryFileSystem(), ManualClock()
     log = open_log(fs, clock)
     for number, batch in enumerate(batches):
@@ -93,7 +89,7 @@ def test_the_last_value_of_every_key_stays_where_it_was(batches: list[Any], roun
     assert len({r.key for r in sealed}) == len(sealed), "one record of each key in what was compacted"
 
 
-def test_tombstones_go_after_their_time() -> None:
+def test_tombstones_are_removed_after_delete_retention_ms() -> None:
     fs, clock = MemoryFileSystem(), ManualClock()
     log = open_log(fs, clock)
     append(log, [(b"k", b"v")])
@@ -110,7 +106,7 @@ def test_tombstones_go_after_their_time() -> None:
     assert b"k" not in {r.key for r in records_of(log)}
 
 
-def test_an_aborted_record_does_not_hide_a_committed_one() -> None:
+def test_an_aborted_record_does_not_supersede_a_committed_one() -> None:
     fs, clock = MemoryFileSystem(), ManualClock()
     log = open_log(fs, clock)
     append(log, [(b"k", b"committed")])
@@ -122,7 +118,7 @@ def test_an_aborted_record_does_not_hide_a_committed_one() -> None:
     assert [(r.offset, r.value) for r in records_of(log)] == [(0, b"committed")]
 
 
-def test_an_open_transaction_is_left_alone() -> None:
+def test_an_open_transaction_is_not_compacted() -> None:
     fs, clock = MemoryFileSystem(), ManualClock()
     log = open_log(fs, clock)
     append(log, [(b"k", b"1")], attributes=TRANSACTIONAL, producer_id=5, producer_epoch=0, base_sequence=0)
@@ -133,7 +129,7 @@ def test_an_open_transaction_is_left_alone() -> None:
     assert len(records_of(log)) == 2
 
 
-def test_duplicates_are_known_after_a_crash_in_the_middle_of_a_replacement() -> None:
+def test_duplicates_are_detected_after_a_crash_during_a_replacement() -> None:
     fs, clock = MemoryFileSystem(), ManualClock()
     log = open_log(fs, clock)
     append(log, [(b"k", b"1")], producer_id=9, producer_epoch=0, base_sequence=0)
@@ -141,7 +137,7 @@ def test_duplicates_are_known_after_a_crash_in_the_middle_of_a_replacement() -> 
     append(log, [(b"k", b"2")])
     log.roll()
     log.flush()
-    work = log.begin_compaction()
+    work = Compactor().begin(log)
     assert work is not None
     work.run()
     segment, path = work.rewritten[0]
@@ -153,7 +149,7 @@ def test_duplicates_are_known_after_a_crash_in_the_middle_of_a_replacement() -> 
     assert append(log, [(b"k", b"1")], producer_id=9, producer_epoch=0, base_sequence=0) == 0
 
 
-def test_nonsense_under_a_true_checksum_is_one_record() -> None:
+def test_invalid_records_with_a_valid_crc_are_one_record() -> None:
     for attributes in (0, 1, 2, 3, 4):
         batch = frame_batch(
             [b"\xff" * 30],
@@ -168,6 +164,6 @@ def test_nonsense_under_a_true_checksum_is_one_record() -> None:
 
 
 @pytest.mark.parametrize(("keys", "keyed"), [([b"a", b""], True), ([b"a", None], False), ([None], False)])
-def test_missing_keys_are_seen(keys: list[bytes | None], keyed: bool) -> None:
+def test_missing_keys_are_detected(keys: list[bytes | None], keyed: bool) -> None:
     batch = build_batch([(key, b"v" * 200) for key in keys], 1_700_000_000_000)
     assert every_record_has_a_key(batch, read_header(batch)) is keyed

@@ -1,4 +1,4 @@
-"""kill -9 and restart: what was acknowledged is there once and in order; offsets, groups and topics stay."""
+"""kill -9 and restart: acknowledged records are there once and in order; offsets, groups and topics are kept."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ READ_SECONDS = 30.0
 
 
 def poll_until(consumer: KafkaConsumer, done: Callable[[list[bytes]], bool]) -> list[bytes]:
-    """The values that come until they are enough; fails when they do not come.
+    """Poll until `done`; returns the values. Fails after READ_SECONDS.
 
-    Long polls: kafka-python 3.0 loses an assignment that comes in the moment in which a poll's time is over.
+    Polls are long: kafka-python 3.0 loses an assignment that arrives just as the timeout of a poll is over.
     """
     values: list[bytes] = []
     deadline = time.monotonic() + READ_SECONDS
@@ -41,7 +41,7 @@ def read_all(address: str, topic: str, partition: int = 0) -> list[bytes]:
     return values
 
 
-def test_kafka_python_goes_on_after_a_kill(broker: BrokerProcess, topic: str) -> None:
+def test_kafka_python_continues_after_a_kill(broker: BrokerProcess, topic: str) -> None:
     producer = KafkaProducer(bootstrap_servers=broker.address, acks="all", enable_idempotence=True, linger_ms=0)
     for i in range(100):
         producer.send(topic, b"%d" % i)
@@ -55,7 +55,7 @@ def test_kafka_python_goes_on_after_a_kill(broker: BrokerProcess, topic: str) ->
     assert read_all(broker.address, topic) == [b"%d" % i for i in range(200)]
 
 
-def test_committed_offsets_and_generation_survive(broker: BrokerProcess, topic: str) -> None:
+def test_committed_offsets_and_the_generation_are_kept(broker: BrokerProcess, topic: str) -> None:
     producer = KafkaProducer(bootstrap_servers=broker.address, acks="all")
     for i in range(10):
         producer.send(topic, b"%d" % i)
@@ -71,12 +71,12 @@ def test_committed_offsets_and_generation_survive(broker: BrokerProcess, topic: 
     assert poll_until(consumer, bool) == [b"after"]
     consumer.commit()
     after_restart = broker.log().rpartition("listening")[2]
-    assert "generation" not in after_restart, "the member went on in its generation"
+    assert "generation" not in after_restart, "the member stays in its generation"
     consumer.close()
     producer.close()
 
 
-def test_topics_and_their_settings_survive(broker: BrokerProcess, topic: str) -> None:
+def test_topics_and_their_settings_are_kept(broker: BrokerProcess, topic: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=broker.address)
     admin.create_topics([NewTopic(topic, 3, 1, topic_configs={"retention.ms": "12345"})])
     before = admin.describe_topics([topic])[0]
@@ -97,11 +97,11 @@ def test_a_clean_stop_leaves_nothing_to_recover(broker: BrokerProcess, topic: st
     assert broker.stop() == 0
     assert "shut down" in broker.log()
     broker.start()
-    assert "cut" not in broker.log()
+    assert "truncated" not in broker.log()
     assert read_all(broker.address, topic) == [b"x"]
 
 
-def test_a_torn_tail_is_cut_and_said(broker: BrokerProcess, topic: str) -> None:
+def test_a_torn_tail_is_truncated_and_logged(broker: BrokerProcess, topic: str) -> None:
     producer = KafkaProducer(bootstrap_servers=broker.address, acks="all")
     producer.send(topic, b"whole").get(10)
     producer.close()
@@ -110,12 +110,12 @@ def test_a_torn_tail_is_cut_and_said(broker: BrokerProcess, topic: str) -> None:
     with segment.open("ab") as file:
         file.write(b"\x00" * 7 + b"\x01 torn")
     broker.start()
-    assert f"recovered {topic}-0: cut 13 bytes after offset 1" in broker.log()
+    assert f"recovered {topic}-0: truncated 13 bytes after offset 1" in broker.log()
     assert read_all(broker.address, topic) == [b"whole"]
 
 
-def start_refused(*arguments: str) -> str:
-    """Start a broker that must not start; what it says."""
+def start_fails(*arguments: str) -> str:
+    """Start a broker that must fail to start; returns its last line on stderr."""
     ended = subprocess.run(
         [sys.executable, "-m", "streamguard_broker", *arguments],
         capture_output=True,
@@ -128,9 +128,9 @@ def start_refused(*arguments: str) -> str:
     return ended.stderr.strip().splitlines()[-1]
 
 
-def test_a_second_broker_on_the_folder_is_refused(broker: BrokerProcess) -> None:
-    said = start_refused("--data-dir", str(broker.data_dir), "--listen", "127.0.0.1:0")
-    assert said.endswith(f"Another broker runs on {broker.data_dir}; stop it or choose another --data-dir.")
+def test_a_second_broker_on_the_folder_does_not_start(broker: BrokerProcess) -> None:
+    message = start_fails("--data-dir", str(broker.data_dir), "--listen", "127.0.0.1:0")
+    assert message.endswith(f"Another broker runs on {broker.data_dir}; stop it or choose another --data-dir.")
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = start_refused("--data-dir", str(tmp_path / "log"), "--listen", f"127.0.0.1:{port}")
-    assert f"Port {port} on 127.0.0.1 is in use" in said
+        message = start_fails("--data-dir", str(tmp_path / "log"), "--listen", f"127.0.0.1:{port}")
+    assert f"Port {port} on 127.0.0.1 is in use" in message
 
 
 def test_a_bad_address_is_named(tmp_path: Path) -> None:
-    said = start_refused("--data-dir", str(tmp_path / "log"), "--listen", "nonsense")
-    assert "'nonsense' is not of the form HOST:PORT" in said
+    message = start_fails("--data-dir", str(tmp_path / "log"), "--listen", "nonsense")
+    assert "'nonsense' is not of the form HOST:PORT" in message

@@ -1,4 +1,4 @@
-"""kill -9 at random moments under four idempotent producers and two groups: nothing acknowledged is lost or doubled."""
+"""kill -9 at random times under four idempotent producers and two groups: no acknowledged record lost or repeated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
-from streamguard_broker.storage.records import checksum_holds, read_header
+from streamguard_broker.storage.batch import compute_crc, read_header
 from tests.support.broker import BrokerProcess
+from tests.support.processes import eventually
 
 TOPIC = "crashed"
 PARTITIONS = 3
@@ -93,10 +94,11 @@ class Reader(threading.Thread):
             messages = [m for m in self._consumer.consume(500, 0.1) if m.error() is None]
             if not messages:
                 continue
-            offsets = {m.partition(): m.offset() + 1 for m in messages}
+            offsets = {m.partition() or 0: (m.offset() or 0) + 1 for m in messages}
             try:
                 done = self._consumer.commit(
-                    offsets=[TopicPartition(TOPIC, p, o) for p, o in offsets.items()], asynchronous=False
+                    offsets=[TopicPartition(TOPIC, p, o) for p, o in offsets.items()],
+                    asynchronous=False,
                 )
             except KafkaException:
                 continue
@@ -123,14 +125,15 @@ def read_partition(address: str, partition: int) -> list[str]:
     while True:
         assert time.monotonic() < deadline, f"{len(values)} records of partition {partition} and no end in 60 s"
         for message in consumer.consume(10_000, 0.1):
-            if message.error() is None:
-                values.append(message.value().decode())
-            elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
+            error = message.error()
+            if error is None:
+                values.append((message.value() or b"").decode())
+            elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
                 consumer.close()
                 return values
 
 
-def check_checksums(data_dir: Path) -> int:
+def check_crcs(data_dir: Path) -> int:
     """Every batch on disk; returns how many."""
     count = 0
     for path in (data_dir / "logs").glob("*/*.log"):
@@ -138,14 +141,14 @@ def check_checksums(data_dir: Path) -> int:
         position = 0
         while position < len(data):
             header = read_header(data, position)
-            assert checksum_holds(data[position : position + header.size], header), path
+            assert compute_crc(data[position : position + header.size], header) == header.crc, path
             position += header.size
             count += 1
     return count
 
 
 def wait_for_backlog(writers: list[Writer]) -> None:
-    """Let every producer get through: one that only ever meets a dying broker says nothing about it."""
+    """Wait until every producer has sent its backlog: one that never reaches the broker proves nothing."""
     deadline = time.monotonic() + 60
     while any(writer.backlog > 1000 for writer in writers):
         assert time.monotonic() < deadline, [writer.backlog for writer in writers]
@@ -172,7 +175,7 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
         stop_writing.set()
         for writer in writers:
             writer.join()
-        time.sleep(1)
+        eventually(lambda: all(any(reader.confirmed.values()) for reader in readers.values()), bool, 60)
     finally:
         stop_writing.set()
         stop_reading.set()
@@ -189,8 +192,7 @@ def rounds(broker: BrokerProcess, count: int, seed: int) -> None:
     for group, reader in readers.items():
         now = committed(broker.address, group)
         assert all(now[p] >= offset for p, offset in reader.confirmed.items()), (group, now, reader.confirmed)
-        assert any(reader.confirmed.values()), "the group got somewhere"
-    assert check_checksums(broker.data_dir) > 0
+    assert check_crcs(broker.data_dir) > 0
 
 
 def test_a_few_kills(broker: BrokerProcess) -> None:

@@ -1,4 +1,4 @@
-"""A full disk: writes are refused with Kafka's error, reading goes on, and space that comes back is used."""
+"""A full disk: writes are rejected with Kafka's error, reads continue, and writes do once there is space again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
 from streamguard_broker.broker import Broker
 from streamguard_broker.errors import BrokerError, ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed
+from streamguard_broker.groups.formats import Committed
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.storage.filesystem import Buffer, FileSystem
 from streamguard_broker.storage.records import build_batch
@@ -19,7 +19,7 @@ from tests.support.frames import TOPIC, exchange
 
 
 class SmallDisk(FileSystem):
-    """The real thing, until `full` is set: then half of a write is taken, and nothing after that."""
+    """The real file system until `full` is set: then half of one write is taken, and nothing after that."""
 
     def __init__(self) -> None:
         self.full = False
@@ -51,7 +51,7 @@ async def produce(broker: Broker, value: bytes) -> tuple[int, int]:
     return result.error_code, result.base_offset
 
 
-def test_writes_are_refused_and_reading_goes_on(tmp_path: Path) -> None:
+def test_writes_are_rejected_and_reads_continue(tmp_path: Path) -> None:
     async def scenario() -> None:
         disk = SmallDisk()
         broker = Broker(BrokerOptions(tmp_path), disk)

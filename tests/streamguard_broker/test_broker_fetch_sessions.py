@@ -1,4 +1,4 @@
-"""Sessions as KIP-227 has them, first by themselves, then through Fetch frames."""
+"""Fetch sessions (KIP-227), first the sessions alone, then through Fetch requests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from streamguard_broker.broker import Broker
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.fetch_sessions import FetchSessions
 from streamguard_broker.options import BrokerOptions
-from streamguard_broker.storage.records import build_batch, read_header
+from streamguard_broker.storage.batch import read_header
+from streamguard_broker.storage.records import build_batch
 from tests.support.frames import exchange
 
 A, B = ("t", 0), ("t", 1)
 
 
-def test_a_session_remembers_adds_and_forgets() -> None:
+def test_a_session_keeps_adds_and_removes_partitions() -> None:
     sessions = FetchSessions()
     session, incremental = sessions.resolve(0, 0, {A: "a"}, [])
     assert session is not None and not incremental
@@ -34,7 +35,7 @@ def test_a_session_remembers_adds_and_forgets() -> None:
     ("known", "epoch", "code"),
     [(False, 1, ErrorCode.FETCH_SESSION_ID_NOT_FOUND), (True, 5, ErrorCode.INVALID_FETCH_SESSION_EPOCH)],
 )
-def test_strange_sessions_are_refused(known: bool, epoch: int, code: ErrorCode) -> None:
+def test_unknown_sessions_and_epochs_are_rejected(known: bool, epoch: int, code: ErrorCode) -> None:
     sessions = FetchSessions()
     session, _ = sessions.resolve(0, 0, {A: "a"}, [])
     assert session is not None
@@ -52,7 +53,7 @@ def test_without_a_session_and_closing_one() -> None:
     assert len(sessions) == 0
 
 
-def test_the_least_recently_used_gives_way() -> None:
+def test_the_least_recently_used_session_is_evicted() -> None:
     sessions = FetchSessions(limit=2)
     opened = [sessions.resolve(0, 0, {A: "a"}, [])[0] for _ in range(2)]
     assert opened[0] is not None and opened[1] is not None
@@ -78,7 +79,7 @@ def request(session_id: int, epoch: int, offsets: dict[int, int]) -> bytes:
     return bytes(message.encode(header=True, framed=True))
 
 
-def told(answer: bytes) -> tuple[Any, dict[int, tuple[int, int]]]:
+def reported(answer: bytes) -> tuple[Any, dict[int, tuple[int, int]]]:
     """The response, and (end offset, bytes) of each partition in it."""
     response = FetchResponse.decode(answer, version=12, header=True, framed=True)
     return response, {
@@ -86,22 +87,22 @@ def told(answer: bytes) -> tuple[Any, dict[int, tuple[int, int]]]:
     }
 
 
-def test_an_incremental_answer_tells_what_changed(tmp_path: Path) -> None:
+def test_an_incremental_response_has_what_changed(tmp_path: Path) -> None:
     async def scenario() -> None:
         broker = Broker(BrokerOptions(tmp_path))
         topic = broker.catalog.create("t", 2)
-        first, parts = told(await exchange(broker, request(0, 0, {0: 0, 1: 0})))
+        first, parts = reported(await exchange(broker, request(0, 0, {0: 0, 1: 0})))
         assert first.session_id > 0
         assert parts == {0: (0, 0), 1: (0, 0)}
-        _, parts = told(await exchange(broker, request(first.session_id, 1, {})))
+        _, parts = reported(await exchange(broker, request(first.session_id, 1, {})))
         assert parts == {}
         batch = build_batch([(None, b"v")], 1)
         topic.partitions[1].append(batch, read_header(batch))
-        _, parts = told(await exchange(broker, request(first.session_id, 2, {})))
+        _, parts = reported(await exchange(broker, request(first.session_id, 2, {})))
         assert parts == {1: (1, len(batch))}
-        _, parts = told(await exchange(broker, request(first.session_id, 3, {1: 1})))
+        _, parts = reported(await exchange(broker, request(first.session_id, 3, {1: 1})))
         assert parts == {}
-        lost, _ = told(await exchange(broker, request(first.session_id, 9, {})))
+        lost, _ = reported(await exchange(broker, request(first.session_id, 9, {})))
         assert lost.error_code == ErrorCode.INVALID_FETCH_SESSION_EPOCH
         await broker.close()
 

@@ -1,4 +1,4 @@
-"""One conversation after the other under a fetch session (KIP-227), answered alike by our broker and Apache Kafka."""
+"""Sequences of fetches in a session (KIP-227), with the same responses from this broker and from Apache Kafka."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 from kafka import KafkaConsumer, TopicPartition
 from kafka.protocol.consumer import FetchRequest, FetchResponse
 
@@ -26,9 +26,9 @@ OUT_OF_RANGE, UNKNOWN = 1, 3
 
 @dataclass
 class Step:
-    """A request and its answer: error, session, {partition: (error, end offset, whether records came)}.
+    """A request and its response: error, session, {partition: (error, end offset, has records)}.
 
-    Partition 0 has RECORDS records, partition 1 none. `waits`: nothing came, so the answer took the whole wait.
+    Partition 0 has RECORDS records, partition 1 none. `waits`: without records, the response took the whole wait.
     """
 
     epoch: int
@@ -37,42 +37,44 @@ class Step:
     version: int = 12
     error: int = 0
     session: str = SAME
-    told: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    reported: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
     waits: bool = False
 
 
-OPEN = Step(0, {0: 5, 1: 0}, session=NEW, told={0: (0, 5, False), 1: (0, 0, False)}, waits=True)
-CONVERSATIONS = {
+OPEN = Step(0, {0: 5, 1: 0}, session=NEW, reported={0: (0, 5, False), 1: (0, 0, False)}, waits=True)
+SEQUENCES = {
     "seeking back gives the records again, and again until the position moves": [
         OPEN,
         Step(1, waits=True),
-        Step(2, {0: 0}, told={0: (0, 5, True)}),
-        Step(3, told={0: (0, 5, True)}),
-        Step(4, {0: 0}, told={0: (0, 5, True)}),
+        Step(2, {0: 0}, reported={0: (0, 5, True)}),
+        Step(3, reported={0: (0, 5, True)}),
+        Step(4, {0: 0}, reported={0: (0, 5, True)}),
         Step(5, {0: 5}, waits=True),
     ],
-    "a position out of range is told until it is mended": [
+    "an offset out of range is reported until it is corrected": [
         OPEN,
-        Step(1, {0: 99}, told={0: (OUT_OF_RANGE, -1, False)}),
-        Step(2, told={0: (OUT_OF_RANGE, -1, False)}),
-        Step(3, {0: 5}, told={0: (0, 5, False)}, waits=True),
+        Step(1, {0: 99}, reported={0: (OUT_OF_RANGE, -1, False)}),
+        Step(2, reported={0: (OUT_OF_RANGE, -1, False)}),
+        Step(3, {0: 5}, reported={0: (0, 5, False)}, waits=True),
         Step(4, waits=True),
     ],
-    "a partition forgotten is told anew when it comes back": [
+    "a forgotten partition is reported again when it is added again": [
         OPEN,
         Step(1, forget=(1,), waits=True),
-        Step(2, {1: 0}, told={1: (0, 0, False)}, waits=True),
+        Step(2, {1: 0}, reported={1: (0, 0, False)}, waits=True),
         Step(3, {1: 0}, forget=(1,), waits=True),
-        Step(4, {1: 0}, told={1: (0, 0, False)}, waits=True),
+        Step(4, {1: 0}, reported={1: (0, 0, False)}, waits=True),
     ],
-    "a partition that is not there does not hurry the others": [
+    "an unknown partition does not complete a fetch that waits for the others": [
         OPEN,
-        Step(1, {7: 0}, told={7: (UNKNOWN, -1, False)}, waits=True),
-        Step(2, told={7: (UNKNOWN, -1, False)}, waits=True),
-        Step(3, {0: 0}, told={0: (0, 5, True), 7: (UNKNOWN, -1, False)}),
+        Step(1, {7: 0}, reported={7: (UNKNOWN, -1, False)}, waits=True),
+        Step(2, reported={7: (UNKNOWN, -1, False)}, waits=True),
+        Step(3, {0: 0}, reported={0: (0, 5, True), 7: (UNKNOWN, -1, False)}),
         Step(4, {0: 5}, forget=(7,), waits=True),
     ],
-    "without any other it is told at once": [Step(0, {7: 0}, session=NEW, told={7: (UNKNOWN, -1, False)})],
+    "an unknown partition alone is reported at once": [
+        Step(0, {7: 0}, session=NEW, reported={7: (UNKNOWN, -1, False)})
+    ],
     "names and ids do not mix": [
         OPEN,
         Step(1, version=13, error=FETCH_SESSION_TOPIC_ID_ERROR, session=NONE),
@@ -83,7 +85,7 @@ CONVERSATIONS = {
         Step(1, forget=(0, 1), session=NONE),
         Step(2, {0: 0}, error=FETCH_SESSION_ID_NOT_FOUND, session=NONE),
     ],
-    "an epoch of the past or future is refused, and changes nothing": [
+    "an epoch too low or too high is rejected, and changes nothing": [
         OPEN,
         Step(5, error=INVALID_FETCH_SESSION_EPOCH, session=NONE),
         Step(1, waits=True),
@@ -91,17 +93,17 @@ CONVERSATIONS = {
     ],
     "the last epoch ends a session": [
         OPEN,
-        Step(-1, {0: 0}, session=NONE, told={0: (0, 5, True)}),
+        Step(-1, {0: 0}, session=NONE, reported={0: (0, 5, True)}),
         Step(1, error=FETCH_SESSION_ID_NOT_FOUND, session=NONE),
     ],
-    "a session may begin with nothing": [Step(0, session=NEW), Step(1, {0: 0}, told={0: (0, 5, True)})],
+    "a session may begin without partitions": [Step(0, session=NEW), Step(1, {0: 0}, reported={0: (0, 5, True)})],
 }
 
 
 def _answers(admin: AdminClient, topic: str, partition: int) -> bool:
     asked = confluent_kafka.TopicPartition(topic, partition)
     try:
-        admin.list_offsets({asked: OffsetSpec.latest()})[asked].result(20)
+        admin.list_offsets({asked: OffsetSpec.latest()})[asked].result(20)  # type: ignore[no-untyped-call]
     except confluent_kafka.KafkaException:
         return False
     return True
@@ -142,23 +144,23 @@ def ask(connection: socket.socket, step: Step, topic: str, session_id: int) -> A
     return FetchResponse.decode(size + body, version=step.version, header=True, framed=True)
 
 
-@pytest.mark.parametrize("name", CONVERSATIONS)
-def test_a_conversation(cluster: str, topic: str, name: str) -> None:
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_sequence(cluster: str, topic: str, name: str) -> None:
     create(cluster, topic)
     session_id = 0
     host, _, port = cluster.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        for step in CONVERSATIONS[name]:
+        for step in SEQUENCES[name]:
             started = time.monotonic()
             answer = ask(connection, step, topic, session_id)
             took_ms = (time.monotonic() - started) * 1000
-            told = {
+            reported = {
                 p.partition_index: (p.error_code, p.high_watermark, bool(p.records))
                 for t in answer.responses
                 for p in t.partitions
             }
             session = NONE if answer.session_id == 0 else SAME if answer.session_id == session_id else NEW
-            assert (answer.error_code, session, told) == (step.error, step.session, step.told), step
+            assert (answer.error_code, session, reported) == (step.error, step.session, step.reported), step
             assert not step.waits or took_ms >= WAIT_MS * 0.9, step
             session_id = answer.session_id or session_id
 

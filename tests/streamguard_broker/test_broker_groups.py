@@ -1,4 +1,4 @@
-"""The group as a state machine: no sockets, time passed in."""
+"""The group state machine: no sockets, time is passed in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.groups.group import Group, JoinCall, JoinResult, SyncResult
-from streamguard_broker.groups.offsets import encode_group, restore_group
+from streamguard_broker.groups.formats import encode_group, restore_group
+from streamguard_broker.groups.group import Group
+from streamguard_broker.groups.member import JoinCall, JoinResult, SyncResult
 from streamguard_broker.groups.states import COMMIT, HEARTBEAT, TRANSITIONS, GroupState
 
 SESSION_MS = 1000
@@ -21,7 +22,7 @@ REBALANCE_MS = 5000
 
 @dataclass
 class Client:
-    """A member seen from its side: what it asked and was told."""
+    """A member as a client sees it: its requests and the responses."""
 
     member_id: str = ""
     instance_id: str | None = None
@@ -49,7 +50,7 @@ class Client:
 
 
 def stable(count: int = 2, **more: Any) -> tuple[Group, list[Client]]:
-    """A settled group; the first client leads."""
+    """A stable group; the first client is the leader."""
     group = Group("g", **more)
     clients = [Client() for _ in range(count)]
     for client in clients:
@@ -67,14 +68,14 @@ def settle(group: Group, clients: list[Client], now_ms: int) -> None:
     assert group.state is GroupState.STABLE
 
 
-def test_everybody_gets_what_the_leader_assigned() -> None:
+def test_members_get_what_the_leader_assigned() -> None:
     _, clients = stable(3)
     assert [c.joins[-1].leader for c in clients] == [clients[0].member_id] * 3
     assert len(clients[0].joins[-1].members) == 3 and not clients[1].joins[-1].members
     assert [c.syncs[-1].assignment for c in clients] == [c.member_id.encode() for c in clients]
 
 
-def test_a_new_member_is_told_its_id_first() -> None:
+def test_a_new_member_gets_its_id_first() -> None:
     group = Group("g")
     client = Client()
     asked = client.join(group, 0, known=True)
@@ -84,15 +85,16 @@ def test_a_new_member_is_told_its_id_first() -> None:
     assert again is not None and again.error is ErrorCode.NONE and again.generation == 1
 
 
-def test_an_id_given_and_not_used_expires() -> None:
+def test_an_unused_member_id_expires() -> None:
     group = Group("g")
     Client().join(group, 0, known=True)
     group.expire(SESSION_MS + 1)
-    assert not group.pending
+    assert not group.roster.pending
 
 
-def test_a_rebalance_waits_for_the_others_and_drops_who_does_not_come() -> None:
+def test_a_rebalance_waits_for_members_and_removes_those_that_do_not_rejoin() -> None:
     group, (first, second) = stable(2)
+    generation = group.generation
     third = Client()
     assert third.join(group, 10) is None
     assert group.heartbeat(first.member_id, None, group.generation, 20) is ErrorCode.REBALANCE_IN_PROGRESS
@@ -100,12 +102,12 @@ def test_a_rebalance_waits_for_the_others_and_drops_who_does_not_come() -> None:
     group.expire(500)
     assert group.state is GroupState.PREPARING
     group.expire(REBALANCE_MS + 11)
-    assert group.state is GroupState.COMPLETING
+    assert group.generation == generation + 1
     assert set(group.members) == {first.member_id, third.member_id}
     assert second.member_id not in group.members
 
 
-def test_a_silent_member_is_dropped_and_the_rest_rebalance() -> None:
+def test_a_member_whose_session_times_out_is_removed_and_the_others_rebalance() -> None:
     group, (first, second) = stable(2)
     group.heartbeat(first.member_id, None, 2, SESSION_MS - 1)
     assert group.expire(SESSION_MS) == [second.member_id]
@@ -115,15 +117,15 @@ def test_a_silent_member_is_dropped_and_the_rest_rebalance() -> None:
 
 
 def test_the_last_to_leave_empties_the_group() -> None:
-    settled: list[GroupState] = []
-    group, clients = stable(2, on_settled=lambda g: settled.append(g.state))
+    stored: list[GroupState] = []
+    group, clients = stable(2, persist=lambda g: stored.append(g.state))
     for client in clients:
         assert group.leave(client.member_id, None, 5) is ErrorCode.NONE
     assert group.state is GroupState.EMPTY
-    assert settled[0] is GroupState.STABLE and settled[-1] is GroupState.EMPTY
+    assert stored[0] is GroupState.STABLE and stored[-1] is GroupState.EMPTY
 
 
-def test_members_that_never_sync_are_dropped() -> None:
+def test_members_that_never_sync_are_removed() -> None:
     group = Group("g")
     client = Client()
     client.join(group, 0)
@@ -152,13 +154,13 @@ def test_a_static_member_comes_back_without_a_rebalance() -> None:
     ("kind", "protocols"),
     [("connect", [("range", b"")]), ("consumer", [("other", b"")]), ("consumer", []), ("", [("range", b"")])],
 )
-def test_strangers_to_the_protocol_are_refused(kind: str, protocols: list[tuple[str, bytes]]) -> None:
+def test_incompatible_protocols_are_rejected(kind: str, protocols: list[tuple[str, bytes]]) -> None:
     group, _ = stable(1)
     refused = Client(protocols=protocols).join(group, 1, kind=kind)
     assert refused is not None and refused.error is ErrorCode.INCONSISTENT_GROUP_PROTOCOL
 
 
-def test_a_full_group_takes_nobody() -> None:
+def test_a_full_group_rejects_new_members() -> None:
     group = Group("g", max_members=1)
     Client().join(group, 0)
     refused = Client().join(group, 0)
@@ -167,7 +169,7 @@ def test_a_full_group_takes_nobody() -> None:
 
 @pytest.mark.parametrize("state", [s for s in GroupState if s is not GroupState.DEAD])
 def test_calls_by_state(state: GroupState) -> None:
-    """Heartbeat and commit of a known member answer by the tables; of an unknown one or an old generation, the same."""
+    """Answers to heartbeats and commits: of a known member by the tables, of others by identity and generation."""
     group, (client,) = stable(1)
     group.state = state
     if state is GroupState.EMPTY:
@@ -178,17 +180,17 @@ def test_calls_by_state(state: GroupState) -> None:
     assert group.heartbeat(client.member_id, None, 1, 0) is HEARTBEAT[state]
     assert group.commit_error(client.member_id, None, 1, 0) is COMMIT[state]
     assert group.commit_error("", None, -1, 0) is ErrorCode.UNKNOWN_MEMBER_ID
-    assert group.heartbeat("stranger", None, 1, 0) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert group.heartbeat("unknown", None, 1, 0) is ErrorCode.UNKNOWN_MEMBER_ID
     assert group.heartbeat(client.member_id, None, 0, 0) is ErrorCode.ILLEGAL_GENERATION
 
 
-def test_a_move_that_the_table_lacks_is_an_error() -> None:
+def test_a_transition_that_the_table_lacks_is_an_error() -> None:
     group = Group("g")
     with pytest.raises(AssertionError, match="Empty cannot become Stable"):
         group._move(GroupState.STABLE)
 
 
-def test_a_settled_group_is_stored_and_restored() -> None:
+def test_a_stable_group_is_stored_and_restored() -> None:
     group, clients = stable(2)
     again = Group("g")
     restore_group(again, encode_group(group, 5), monotonic_ms=100)
@@ -200,7 +202,7 @@ def test_a_settled_group_is_stored_and_restored() -> None:
 
 
 class GroupMachine(RuleBasedStateMachine):
-    """Members come, go, fall silent; whatever the order, states follow the table and nobody waits for ever."""
+    """Members join, leave and time out; in any order, states follow the table and no member waits for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,11 +236,12 @@ class GroupMachine(RuleBasedStateMachine):
         self.group.expire(self.now_ms)
 
     @invariant()
-    def is_sound(self) -> None:
+    def follows_the_tables(self) -> None:
         group = self.group
         assert group.state in TRANSITIONS
         assert (group.state is GroupState.EMPTY) == (not group.members) or group.state is GroupState.PREPARING
-        assert set(group.static.values()) <= set(group.members)
+        assert set(group.roster.static.values()) <= set(group.members)
+        assert not set(group.roster.pending) & set(group.members)
         if group.state in (GroupState.STABLE, GroupState.COMPLETING):
             assert group.leader in group.members
             assert all(m.join_reply is None for m in group.members.values())
@@ -246,7 +249,7 @@ class GroupMachine(RuleBasedStateMachine):
             assert all(m.sync_reply is None for m in group.members.values())
 
     def teardown(self) -> None:
-        """When all fall silent, the group ends up empty."""
+        """When all sessions time out, the group ends up empty."""
         for _ in range(6):
             self.now_ms += 2 * REBALANCE_MS
             self.group.expire(self.now_ms)

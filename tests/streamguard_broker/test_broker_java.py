@@ -1,4 +1,4 @@
-"""Java against our broker: Kafka's own command-line tools and a Kafka Streams application, exactly once."""
+"""Java clients: Kafka's command-line tools, and a Kafka Streams application with exactly-once processing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.kafka import jars, java_tool, kafka_possible
 
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.skipif(not kafka_possible(), reason="java and mvn are not there"),
+    pytest.mark.skipif(not kafka_possible(), reason="java or mvn is not installed"),
 ]
 
 
@@ -25,9 +25,9 @@ def last_values(address: str, topic: str) -> dict[bytes, bytes]:
         {"bootstrap.servers": address, "group.id": "last", "isolation.level": "read_committed", "log_level": 0}
     )
     reader.assign([Tp(topic, 0, 0)])
-    values = {}
+    values: dict[bytes, bytes] = {}
     while messages := reader.consume(1000, 0.3):
-        values.update({m.key(): m.value() for m in messages if m.error() is None})
+        values.update({m.key() or b"": m.value() or b"" for m in messages if m.error() is None})
     reader.close()
     return values
 

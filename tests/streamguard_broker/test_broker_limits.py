@@ -1,4 +1,4 @@
-"""What clients can make the broker hold is bounded: slow readers, frames never finished, too many connections."""
+"""Memory that clients can take is bounded: slow readers, incomplete frames, too many connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answers(broker: BrokerProcess) -> bool:
     return bool(AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=5).brokers)
 
 
-def test_slow_readers_cost_little(broker: BrokerProcess, topic: str) -> None:
+def test_slow_readers_take_little_memory(broker: BrokerProcess, topic: str) -> None:
     producer = Producer({"bootstrap.servers": broker.address})
     for _ in range(400):
         producer.produce(topic, b"x" * 100_000)
@@ -56,7 +56,7 @@ def test_slow_readers_cost_little(broker: BrokerProcess, topic: str) -> None:
         client.close()
 
 
-def test_frames_never_finished_cost_little(broker: BrokerProcess) -> None:
+def test_incomplete_frames_take_little_memory(broker: BrokerProcess) -> None:
     before = broker.resident_mb()
     clients = [connect(broker) for _ in range(40)]
 
@@ -84,23 +84,23 @@ def test_impossible_frames_end_the_connection(shared_broker: BrokerProcess, size
     assert answers(shared_broker)
 
 
-def test_a_frame_waits_for_the_budget_and_goes_on() -> None:
+def test_a_frame_that_does_not_fit_waits_until_memory_is_released() -> None:
     budget = MemoryBudget(100, 100)
     woken: list[str] = []
-    assert budget.admit(500, lambda: woken.append("never")), "alone, any frame fits"
+    assert budget.admit(500, lambda: woken.append("never")), "a single frame of any size is admitted"
     assert not budget.admit(10, lambda: woken.append("second"))
     budget.release(500)
     assert woken == ["second"]
     assert budget.admit(10, lambda: None)
-    assert budget.inward == 10
+    assert budget.request_bytes == 10
 
 
-def test_unread_answers_make_later_ones_smaller() -> None:
+def test_unread_responses_make_later_ones_smaller() -> None:
     budget = MemoryBudget(100, 1_000_000)
     assert budget.fetch_bytes(400_000) == 400_000
-    budget.owe(900_000)
+    budget.add_backlog(900_000)
     assert budget.fetch_bytes(400_000) == 100_000
-    budget.owe(100_000)
+    budget.add_backlog(100_000)
     assert budget.fetch_bytes(400_000) == FETCH_FLOOR_BYTES
-    budget.owe(-1_000_000)
+    budget.add_backlog(-1_000_000)
     assert budget.fetch_bytes(400_000) == 400_000

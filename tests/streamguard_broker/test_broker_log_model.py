@@ -1,21 +1,23 @@
-"""The log against a model: a list of batches. Appends, syncs, rolls, clean stops, crashes with torn tails, full disks.
+"""PartitionLog against a model, a list of values: appends, syncs, rolls, clean stops, crashes, torn tails, full disks.
 
-Whatever happens, the log holds a prefix of what was appended, whole and in order, and at least what was synced.
+After each step a partition has a prefix of what was appended, complete and in order, and at least what was synced.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.decoding import iter_records
-from streamguard_broker.storage.log import LogConfig, PartitionLog
-from streamguard_broker.storage.records import build_batch, read_header, validate
+from streamguard_broker.storage.batch import read_header, validate
+from streamguard_broker.storage.checkpoint import Checkpoint
+from streamguard_broker.storage.codecs import iter_records
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.records import build_batch
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_fs import MemoryFileSystem
 
@@ -49,7 +51,7 @@ def read_everything(log: PartitionLog) -> list[tuple[int, bytes | None]]:
 
 
 class LogMachine(RuleBasedStateMachine):
-    """The model: `values` in offset order, the first `durable` of which were synced."""
+    """The model: `values` in offset order, from `start` on; the first `durable` of them are synced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +59,7 @@ class LogMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.values: list[bytes] = []
         self.durable = 0
+        self.start = 0
         self.sequence = 0
         self.last: tuple[int, list[bytes], int] | None = None
 
@@ -133,14 +136,14 @@ class LogMachine(RuleBasedStateMachine):
         self.log.close()
         self.durable = len(self.values)
         self.log = PartitionLog(FOLDER, self.fs, self.clock, CONFIG)
-        assert self.log.cut_bytes == 0
+        assert self.log.truncated_bytes == 0
 
     @rule()
     def kill(self) -> None:
-        """The process dies, the machine does not: nothing is lost."""
+        """kill -9: the page cache stays, so nothing is lost."""
         self.fs.free_bytes = None
         self.log = PartitionLog(FOLDER, self.fs, self.clock, CONFIG)
-        assert self.log.cut_bytes == 0
+        assert self.log.truncated_bytes == 0
         assert self.log.end_offset == len(self.values)
 
     @rule(keep=st.floats(0, 1))
@@ -158,93 +161,52 @@ class LogMachine(RuleBasedStateMachine):
             entry = self.log.producers.entries.get(7)
             self.sequence = entry.batches[-1].last_sequence + 1 if entry else 0
 
+    @rule(share=st.floats(0, 1))
+    def delete_before(self, share: float) -> None:
+        if self.fs.free_bytes is None:
+            self.start = max(self.start, int(share * len(self.values)))
+            self.log.flush()  # as the handler of DeleteRecords does
+            self.durable = len(self.values)
+            self.log.delete_before(self.start)
+
     @invariant()
-    def holds_the_model(self) -> None:
+    def equals_the_model(self) -> None:
         if hasattr(self, "log"):
-            assert read_everything(self.log) == list(enumerate(self.values))
+            assert read_everything(self.log) == list(enumerate(self.values))[self.start :]
+
+    @invariant()
+    def offsets_are_in_order(self) -> None:
+        if hasattr(self, "log"):
+            assert self.log.start_offset <= self.log.stable_offset <= self.log.end_offset
+            assert self.durable <= self.log.end_offset and self.log.flushed_offset <= self.log.end_offset
+            assert self.log.start_offset == self.start
+
+    @invariant()
+    def segments_are_in_order(self) -> None:
+        """Offsets increase over all batches; sizes and offsets of a segment are those of its file."""
+        if not hasattr(self, "log"):
+            return
+        assert self.log.active is self.log.segments[-1]
+        next_offset = self.log.segments[0].base_offset
+        for segment in self.log.segments:
+            assert segment.base_offset == next_offset
+            headers = [header for _, header in segment.scan()]
+            for header in headers:
+                assert header.base_offset == next_offset
+                next_offset = header.next_offset
+            assert segment.next_offset == next_offset
+            assert segment.size == sum(h.size for h in headers) == len(self.fs.files[segment.path].data)
+            assert segment.synced_size <= segment.size and segment.checkpointed_size <= segment.size
+
+    @invariant()
+    def checkpoints_cover_synced_bytes_only(self) -> None:
+        for path, file in self.fs.files.items():
+            stored = Checkpoint.decode(bytes(file.data)) if path.suffix == ".index" else None
+            if stored is not None:
+                assert stored.size <= len(self.fs.files[path.with_suffix(".log")].durable)
 
 
 LogMachine.TestCase.settings = settings(
     max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 test_log_against_its_model = LogMachine.TestCase
-
-
-@pytest.fixture
-def log() -> PartitionLog:
-    return PartitionLog(FOLDER, MemoryFileSystem(), ManualClock(), CONFIG)
-
-
-def test_after_a_failed_sync_the_log_is_read_only(log: PartitionLog) -> None:
-    assert isinstance(log.fs, MemoryFileSystem)
-    batch = build_batch([(b"k", b"v")], 1)
-    log.append(batch, read_header(batch))
-    log.fs.sync_fails = True
-    with pytest.raises(OSError):
-        log.flush()
-    with pytest.raises(KafkaError) as refused:
-        log.append(batch, read_header(batch))
-    assert refused.value.code is ErrorCode.KAFKA_STORAGE_ERROR
-    assert values_of(log.read(0, 1000).data) == [(0, b"v")]
-
-
-@pytest.mark.parametrize(("asked", "found"), [(0, 0), (1000, 0), (1001, 1), (1009, 9), (1010, None)])
-def test_lookup_by_time(log: PartitionLog, asked: int, found: int | None) -> None:
-    for i in range(10):
-        batch = build_batch([(None, b"x" * 50)], 1000 + i)
-        log.append(batch, read_header(batch))
-    answer = log.offset_for_time(asked)
-    assert (answer.offset if answer else None) == found
-    latest = log.offset_of_max_timestamp()
-    assert latest is not None and (latest.timestamp, latest.offset) == (1009, 9)
-
-
-def test_retention_drops_whole_old_segments(log: PartitionLog) -> None:
-    for i in range(40):
-        batch = build_batch([(None, b"x" * 50)], 1000 + i)
-        log.append(batch, read_header(batch))
-    before = log.size
-    log.config = LogConfig(segment_bytes=600, retention_bytes=before // 2)
-    assert log.enforce_retention() > 0
-    assert before // 2 <= log.size < before
-    assert log.start_offset == log.segments[0].base_offset > 0
-    assert log.end_offset == 40
-    with pytest.raises(KafkaError) as refused:
-        log.read(0, 100)
-    assert refused.value.code is ErrorCode.OFFSET_OUT_OF_RANGE
-
-
-def test_retention_by_time_spares_the_young(log: PartitionLog) -> None:
-    assert isinstance(log.clock, ManualClock)
-    now = log.clock.now_ms
-    for i in range(40):
-        batch = build_batch([(None, b"x" * 50)], now - 40_000 + i * 1000)
-        log.append(batch, read_header(batch))
-    log.config = LogConfig(segment_bytes=600, retention_ms=10_000)
-    log.enforce_retention()
-    oldest = log.segments[0]
-    assert oldest.max_timestamp >= now - 10_000
-    assert log.start_offset > 20
-
-
-def test_a_segment_dropped_before_its_sync_stays_dropped(log: PartitionLog) -> None:
-    assert isinstance(log.fs, MemoryFileSystem)
-    for i in range(40):
-        batch = build_batch([(None, b"x" * 50)], 1000 + i)
-        log.append(batch, read_header(batch))
-    log.config = LogConfig(segment_bytes=600, retention_bytes=600)
-    assert log.enforce_retention() > 0
-    log.flush()
-    files = {path for path in log.fs.files if path.suffix == ".log"}
-    assert files == {segment.path for segment in log.segments}
-    assert len(log.fs.open_files) == 1, "sealed and synced segments keep no file open"
-
-
-def test_delete_before_moves_the_start_and_survives(log: PartitionLog) -> None:
-    for i in range(20):
-        batch = build_batch([(None, b"%d" % i * 20)], i)
-        log.append(batch, read_header(batch))
-    log.delete_before(13)
-    log.close()
-    again = PartitionLog(FOLDER, log.fs, log.clock, CONFIG)
-    assert (again.start_offset, again.end_offset) == (13, 20)

@@ -1,4 +1,4 @@
-"""Logins, TLS, and listeners that would let strangers in."""
+"""Authentication, TLS, and listeners that other machines could reach without them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import pytest
@@ -76,18 +77,17 @@ def test_wrong_credentials_are_refused_and_logged(
     secured: BrokerProcess, certificate: Path, mechanism: str, user: str, password: str
 ) -> None:
     refused: list[confluent_kafka.KafkaError] = []
-    admin = AdminClient(
-        {
-            "bootstrap.servers": secured.address,
-            "security.protocol": "SASL_SSL",
-            "ssl.ca.location": str(certificate),
-            "sasl.mechanism": mechanism,
-            "sasl.username": user,
-            "sasl.password": password,
-            "error_cb": refused.append,
-            "log_level": 0,
-        }
-    )
+    settings: dict[str, Any] = {
+        "bootstrap.servers": secured.address,
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": str(certificate),
+        "sasl.mechanism": mechanism,
+        "sasl.username": user,
+        "sasl.password": password,
+        "error_cb": refused.append,
+        "log_level": 0,
+    }
+    admin = AdminClient(settings)
     deadline = time.monotonic() + 10
     while not any(error.code() == confluent_kafka.KafkaError._AUTHENTICATION for error in refused):
         assert time.monotonic() < deadline, refused
@@ -97,15 +97,15 @@ def test_wrong_credentials_are_refused_and_logged(
     assert "login refused for 127.0.0.1:" in secured.log()
 
 
-def test_nothing_is_answered_before_a_login(tmp_path: Path) -> None:
-    """Even on loopback without TLS, where SASL alone was asked for."""
+def test_nothing_is_answered_before_authentication(tmp_path: Path) -> None:
+    """On loopback with SASL, also without TLS."""
     Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "x")
     with BrokerProcess(tmp_path, arguments=("--sasl",)) as broker:
-        with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as stranger:
+        with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as unauthenticated:
             body = struct.pack(">hhih", 3, 0, 1, -1) + struct.pack(">i", 0)
-            stranger.sendall(struct.pack(">i", len(body)) + body)
+            unauthenticated.sendall(struct.pack(">i", len(body)) + body)
             with contextlib.suppress(ConnectionResetError):
-                assert stranger.recv(100) == b""
+                assert unauthenticated.recv(100) == b""
         with pytest.raises(KafkaError):
             KafkaProducer(bootstrap_servers=broker.address, bootstrap_timeout_ms=300)
 
@@ -132,7 +132,7 @@ def test_passwords_are_stored_salted_and_hashed(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("arguments", [(), ("--sasl",)])
-def test_strangers_are_not_let_in_by_accident(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_an_open_listener_without_tls_and_sasl_does_not_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "x")
     ended = subprocess.run(
         [sys.executable, "-m", "streamguard_broker", "--data-dir", str(tmp_path), "--listen", "0.0.0.0:0", *arguments],

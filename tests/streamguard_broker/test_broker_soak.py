@@ -1,4 +1,4 @@
-"""Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files stay where they are.
+"""Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files do not grow.
 
 Ten minutes with --soak; STREAMGUARD_SOAK_SECONDS makes it shorter, to see that it works, or longer.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
 from tests.support.broker import BrokerProcess
 
@@ -29,14 +29,14 @@ SOAK_SECONDS = float(os.environ.get("STREAMGUARD_SOAK_SECONDS", "600"))
 
 @dataclass(frozen=True)
 class Sample:
-    """The broker at one moment. `open_files` are those that are no connections."""
+    """The broker at one time. `open_files` does not count connections."""
 
     memory_mb: float
     open_files: int
     connections: int
 
 
-def look_at(broker: BrokerProcess) -> Sample:
+def sample(broker: BrokerProcess) -> Sample:
     assert broker.process is not None
     folder = Path(f"/proc/{broker.process.pid}/fd")
     found = psutil.Process(broker.process.pid).net_connections("tcp")
@@ -71,10 +71,7 @@ def write(address: str, stop: threading.Event, seed: int, failures: list[str]) -
 
 
 def _end_transaction(producer: Producer, *, aborts: bool) -> None:
-    """Commit or abort, as an application has to: what takes longer is asked for again, what cannot be had is aborted.
-
-    On a machine that is busy with something else a disk may take that long.
-    """
+    """Commit or abort, as an application has to: retriable errors are retried, others abort."""
     while True:
         try:
             producer.abort_transaction(30) if aborts else producer.commit_transaction(30)
@@ -88,7 +85,7 @@ def _end_transaction(producer: Producer, *, aborts: bool) -> None:
 
 
 def read(address: str, stop: threading.Event, seed: int, failures: list[str]) -> None:
-    """Members of ten groups, which leave and come back."""
+    """Members of ten groups, which leave and rejoin."""
     rng = random.Random(seed)
     while not stop.is_set():
         consumer = Consumer(
@@ -101,8 +98,9 @@ def read(address: str, stop: threading.Event, seed: int, failures: list[str]) ->
         until = time.monotonic() + rng.uniform(5, 30)
         while time.monotonic() < until and not stop.is_set():
             for message in consumer.consume(500, 0.2):
-                if message.error() is not None and message.error().fatal():
-                    failures.append(f"reader {seed}: {message.error()}")
+                error = message.error()
+                if error is not None and error.fatal():
+                    failures.append(f"reader {seed}: {error}")
         consumer.close()
 
 
@@ -126,7 +124,7 @@ def load(broker: BrokerProcess, seconds: float, writers: int, readers: int) -> l
         while time.monotonic() - started < seconds:
             time.sleep(1)
             if time.monotonic() - started > seconds / 2:
-                samples.append(look_at(broker))
+                samples.append(sample(broker))
     finally:
         stop.set()
     for thread in threads:

@@ -45,11 +45,12 @@ def read(broker: BrokerProcess, topic: str, isolation: str = "read_committed", p
     while ended < partitions:
         message = consumer.poll(10)
         assert message is not None, "the end of the partition was not reached"
-        if message.error():
-            assert message.error().code() == KafkaError._PARTITION_EOF
+        error = message.error()
+        if error is not None:
+            assert error.code() == KafkaError._PARTITION_EOF
             ended += 1
         else:
-            values.append(message.value())
+            values.append(message.value() or b"")
     consumer.close()
     return values
 

@@ -1,4 +1,4 @@
-"""A broker of our own for tests: a subprocess on a free port that can be stopped, killed and started again.
+"""This project's broker for tests: a subprocess on a free port that can be stopped, killed and started again.
 
 with BrokerProcess(tmp_path / "log") as broker:
     KafkaProducer(bootstrap_servers=broker.address)
@@ -19,6 +19,7 @@ from types import TracebackType
 from streamguard.bench.broker.node import free_port, resident_mb
 
 START_SECONDS = 20.0
+__all__ = ["BrokerProcess", "free_port"]
 
 
 @dataclass
@@ -40,7 +41,7 @@ class BrokerProcess:
         return self.data_dir.with_name(self.data_dir.name + ".stderr")
 
     def log(self) -> str:
-        """All that the broker has said so far."""
+        """All lines logged so far."""
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def start(self) -> BrokerProcess:
@@ -70,7 +71,7 @@ class BrokerProcess:
         return self.process.wait(20)
 
     def kill(self) -> None:
-        """SIGKILL: what a crash is."""
+        """SIGKILL, as a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()

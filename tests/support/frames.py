@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from streamguard_broker import api
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.registry import Handler
 from streamguard_broker.storage.records import build_batch
 
-assert api  # imported for its registrations
 TOPIC = "there"
 
 

@@ -1,7 +1,7 @@
-"""A real Apache Kafka for tests; see `streamguard.bench.broker.kafka_node`."""
+"""Apache Kafka for tests; see `benchmarks.kafka_node`."""
 
 from __future__ import annotations
 
-from streamguard.bench.broker.kafka_node import KafkaProcess, jars, java_tool, kafka_possible
+from benchmarks.kafka_node import KafkaProcess, jars, java_tool, kafka_possible
 
 __all__ = ["KafkaProcess", "jars", "java_tool", "kafka_possible"]

@@ -1,1 +1,4 @@
-"""What `streamguard bench` measures: the broker and the engine, each beside what it is compared with."""
+"""Measuring code for `streamguard bench`: the broker, the SQL engine, the running stack. Parses no arguments.
+
+Comparisons with other products are in `benchmarks/`, outside the wheel.
+"""

@@ -1,8 +1,6 @@
-"""`streamguard bench`: the running stack (`pipeline`), the broker and the engine, each beside what it is compared with.
+"""`streamguard bench`: measures the running stack (`pipeline`), the broker and the SQL engine.
 
-`pipeline` sends payments at a steady rate through the running stack and says what came and how fast.
-
-Latency is from the moment a payment is handed to the producer (its event time) to the moment its row is written.
+Comparisons with other products are in `benchmarks/` of the repository.
 """
 
 from __future__ import annotations
@@ -11,19 +9,23 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection, text
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
 
-from streamguard.bench.broker.command import broker
-from streamguard.bench.engine.command import engine
+from streamguard.bench.broker.measure import ROWS, measure_ours
+from streamguard.bench.engine.latency import percentile
+from streamguard.bench.engine.measure import measure_all, measure_latencies
+from streamguard.bench.pipeline import measure_run, wait_stored
 from streamguard.cli.shared import database, new_app
 
+RULES = Path("ksqldb/queries.sql")
+
 app = new_app("Measure the running stack, the broker or the engine.")
-app.command()(broker)
-app.command()(engine)
 
 
 @app.callback()
@@ -31,18 +33,52 @@ def _root() -> None:
     """Measure the running stack, the broker or the engine."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What one run gave; latencies in milliseconds."""
+@app.command()
+def broker(
+    records: Annotated[int, typer.Option(min=1000, help="Of 300 bytes, for librdkafka.")] = 1_000_000,
+    python_records: Annotated[int, typer.Option(min=1000, help="For kafka-python.")] = 100_000,
+    latency_seconds: Annotated[float, typer.Option(min=0.1)] = 5.0,
+) -> None:
+    """Throughput, latency, start and memory of the broker, on a new one."""
+    result = measure_ours(records, python_records, latency_seconds)
+    table = Table("", "value", box=None)
+    for label, value in ROWS:
+        table.add_row(label, f"{value(result):,.2f}")
+    Console(width=110).print(table)
 
-    stored: int
-    rate: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    alerts: int
-    decided_ms: tuple[float, float, float] | None
-    """Event to decided row: p50, p95, p99; None without alerts."""
+
+@app.command()
+def engine(
+    records: Annotated[int, typer.Option(min=1_000, help="Transactions of 300 bytes.")] = 600_000,
+    accounts: Annotated[int, typer.Option(min=1)] = 100_000,
+    rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
+    pinned: Annotated[bool, typer.Option(help="Keep engine and ceiling on one core each time.")] = True,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Measure event to alert at 1,000 a second instead.")
+    ] = False,
+) -> None:
+    """The engine with all its rules, beside a bare consumer that only decodes the same records."""
+    if latency:
+        _engine_latency(rules)
+        return
+    ceiling, figures = measure_all(records, accounts, rules, 0 if pinned else None)
+    table = Table("", "value", box=None)
+    table.add_row("ceiling: kafka-python, decoding only, transactions/s", f"{records / ceiling:,.0f}")
+    table.add_row(f"engine: {rules.name}, transactions/s", f"{records / figures.seconds:,.0f}")
+    table.add_row("engine / ceiling", f"{ceiling / figures.seconds:.2f}")
+    table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
+    table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
+    table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
+    Console(width=110).print(table)
+
+
+def _engine_latency(rules: Path) -> None:
+    found = measure_latencies(rules)
+    table = Table("rule", "alerts", "p50 ms", "p95 ms", "p99 ms", "longest ms", box=None)
+    for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
+        shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
+        table.add_row(rule, str(len(values)), *shares)
+    Console(width=110).print(table)
 
 
 @app.command()
@@ -71,8 +107,8 @@ def pipeline(
     ended = time.monotonic()
     sent = int(re.search(r"sent ([\d,]+)", done.stdout).group(1).replace(",", ""))  # type: ignore[union-attr]
     with database(autocommit=True) as connection:
-        prefix, behind_s = _wait_stored(connection, started, sent, ended)
-        figures = _figures(connection, started, prefix)
+        prefix, behind_s = wait_stored(connection, started, sent, ended)
+        figures = measure_run(connection, started, prefix)
     print(f"sent          {sent:,} transactions at {sent / duration:,.0f}/s")
     print(
         f"stored        {figures.stored:,} at {figures.rate:,.0f}/s; the last {behind_s:.2f} s after the sender's end"
@@ -86,45 +122,3 @@ def pipeline(
     if figures.stored < sent or figures.rate < tps * 0.95:
         typer.echo(f"{figures.stored:,} of {sent:,} payments stored, at {figures.rate:,.0f}/s", err=True)
         raise typer.Exit(1)
-
-
-def _wait_stored(connection: Connection, started: object, sent: int, ended: float) -> tuple[str, float]:
-    """Wait until the payments of this run are stored. Returns what their ids begin with, and how many seconds it took.
-
-    Ids of one run share what stands before the last hyphen; other generators may run meanwhile.
-    """
-    largest = text(
-        "SELECT regexp_replace(transaction_id, '[^-]*$', '') AS run, count(*) FROM transactions"
-        " WHERE stored_at >= :started GROUP BY run ORDER BY count(*) DESC LIMIT 1"
-    )
-    while True:
-        row = connection.execute(largest, {"started": started}).first()
-        waited = time.monotonic() - ended
-        if (row is not None and row[1] >= sent) or waited > 30:
-            return (row[0] if row is not None else ""), waited
-        time.sleep(0.05)
-
-
-def _figures(connection: Connection, started: object, prefix: str) -> Figures:
-    since = {"started": started, "run": prefix + "%"}
-    spread = (
-        "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {} - event_time) * 1000)"
-    )
-    row = connection.execute(
-        text(
-            f"SELECT count(*), extract(epoch FROM max(stored_at) - min(stored_at)), {spread.format('stored_at')}"
-            " FROM transactions WHERE stored_at >= :started AND transaction_id LIKE :run"
-        ),
-        since,
-    ).one()
-    alerts = connection.execute(
-        text(
-            f"SELECT count(*), {spread.format('d.decided_at')}"
-            " FROM decisions d JOIN transactions t USING (transaction_id)"
-            " WHERE d.decided_at >= :started AND t.transaction_id LIKE :run AND d.decided_by = 'rules'"
-        ),
-        since,
-    ).one()
-    p50, p95, p99 = row[2] or (0.0, 0.0, 0.0)
-    seconds = float(row[1] or 1) or 1.0
-    return Figures(row[0], row[0] / seconds, p50, p95, p99, alerts[0], tuple(alerts[1]) if alerts[1] else None)

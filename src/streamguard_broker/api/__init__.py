@@ -1,37 +1,17 @@
-"""The handlers, one file for each family of API keys. Importing this package fills the registry."""
+"""The handlers, a module for each family of API keys.
 
-from streamguard_broker.api import (
-    cluster,
-    configs,
-    fetch,
-    group_admin,
-    group_members,
-    group_offsets,
-    metadata,
-    offsets,
-    produce,
-    producer_ids,
-    sasl,
-    single_node,
-    topics,
-    transactions,
-    versions,
-)
+Importing this package imports all of its modules, each of which registers its handlers with `registry.handles`: a new
+API key is a function in one of them, or a new module.
+"""
 
-__all__ = [
-    "cluster",
-    "configs",
-    "fetch",
-    "group_admin",
-    "group_members",
-    "group_offsets",
-    "metadata",
-    "offsets",
-    "produce",
-    "producer_ids",
-    "sasl",
-    "single_node",
-    "topics",
-    "transactions",
-    "versions",
-]
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from streamguard_broker.registry import HANDLERS
+
+__all__ = ["HANDLERS"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

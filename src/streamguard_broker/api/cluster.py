@@ -1,4 +1,13 @@
-"""DescribeCluster (60) and DescribeLogDirs (35): one broker, which is the controller, and its one folder."""
+"""DescribeLogDirs (35), DescribeCluster (60).
+
+Behaviour
+- One node, which is the controller; one data folder, with sizes of partitions and of the disk.
+
+Version notes
+- DescribeCluster 1: endpoint type 2 (controllers) is INVALID_REQUEST: clients cannot reach the controller. 2: fenced
+  brokers; there is none.
+- DescribeLogDirs 4: bytes of the disk. 5: cordoned folders; there is none.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +28,7 @@ from streamguard_broker.registry import Call, handles
 
 @handles(DescribeClusterRequest, 0, 2)
 def describe_cluster(call: Call, request: Any) -> Any:
-    """The cluster of one; its controllers (endpoint type 2) are not reached by clients."""
+    """The one node; endpoint type 2 (controllers) is INVALID_REQUEST."""
     broker = call.broker
     host, port = broker.advertised
     endpoint = request.endpoint_type if call.version >= 1 else 1
@@ -27,7 +36,7 @@ def describe_cluster(call: Call, request: Any) -> Any:
     return DescribeClusterResponse(
         throttle_time_ms=0,
         error_code=code,
-        error_message=None if endpoint == 1 else "Only broker endpoints are known here.",
+        error_message=None if endpoint == 1 else "Only broker endpoints (type 1) are supported.",
         endpoint_type=endpoint,
         cluster_id=broker.cluster_id,
         authorized_operations=CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else None,

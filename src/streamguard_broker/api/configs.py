@@ -1,5 +1,14 @@
-"""DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44): topics' settings; the broker's
-are start options."""
+"""DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44).
+
+Behaviour
+- Settings of topics can be altered; those of the broker are start options and read-only. Other resources have none.
+- A setting is checked when it is altered; one without effect here is stored and shown (`configs.py`, `used=False`).
+
+Version notes
+- DescribeConfigs 1: synonyms. 3: types; the documentation is always null.
+- AlterConfigs replaces all settings of a topic; IncrementalAlterConfigs sets, deletes, appends to and subtracts from
+  single ones (KIP-339).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +35,7 @@ _Entry = DescribeConfigsResponse.DescribeConfigsResult.DescribeConfigsResourceRe
 
 @handles(DescribeConfigsRequest, 1, 4)
 def describe_configs(call: Call, request: Any) -> Any:
-    """Effective settings with where each comes from."""
+    """Effective settings with the source of each."""
     results = []
     for resource in request.resources:
         code, message, entries = ErrorCode.NONE, None, []
@@ -101,7 +110,7 @@ def _topic_entry(topic: Topic, key: ConfigKey, *, synonyms: bool) -> Any:
         is_sensitive=False,
         synonyms=known,
         config_type=key.type,
-        documentation=key.documentation or None,
+        documentation=None,
     )
 
 
@@ -135,7 +144,7 @@ def alter_configs(call: Call, request: Any) -> Any:
 def _alterable(call: Call, resource: Any) -> Topic:
     if resource.resource_type != _TOPIC:
         raise KafkaError(
-            ErrorCode.INVALID_REQUEST, "Only topic settings change while the broker runs; its own are start options."
+            ErrorCode.INVALID_REQUEST, "Only topic settings can be altered; broker settings are start options."
         )
     return _topic(call, resource.resource_name)
 
@@ -176,7 +185,9 @@ def _apply(topic: Topic, own: dict[str, str], config: Any) -> None:
     value = config.value
     if config.config_operation in (_APPEND, _SUBTRACT):
         if key.type is not ConfigType.LIST:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, f"{config.name} is not a list: nothing to append to.")
+            raise KafkaError(
+                ErrorCode.INVALID_CONFIG, f"{config.name} is not a list: APPEND and SUBTRACT do not apply."
+            )
         items = [item for item in own.get(config.name, topic.config.value(config.name)).split(",") if item]
         changed = [item for item in (value or "").split(",") if item]
         if config.config_operation == _APPEND:

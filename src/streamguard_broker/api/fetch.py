@@ -1,4 +1,19 @@
-"""Fetch (1): bytes from the segment files to the socket, with long polling and sessions."""
+"""Fetch (1): bytes from the segment files to the socket, with long polling and sessions.
+
+Behaviour
+- A fetch waits until `min_bytes` can be read, `max_wait_ms` at most. A partition with an error completes it at once; an
+  unknown one only if no other is known.
+- At least one complete batch is returned, of the first partition with records, whatever the limits (KIP-74). A response
+  has at most `fetch_max_bytes` of the broker, and less while clients do not read theirs.
+- read_committed stops at the last stable offset and lists aborted transactions; clients filter them.
+- Sessions (KIP-227) are in `fetch_sessions`.
+
+Version notes
+- 4 to 18; those before have older message formats. 5: log start offset. 7: sessions. 9: the client's leader epoch, which
+  must not be above 0. 11: preferred read replica, always -1. 12: flexible.
+- 12: diverging epochs are never reported: there is one epoch.
+- 13: topic ids instead of names (KIP-516). 15 to 18: fields for followers, ignored.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +27,9 @@ from kafka.protocol.consumer import FetchRequest
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.fetch_sessions import NO_SESSION, FetchSession, Target, TopicKey
 from streamguard_broker.registry import Call, handles
+from streamguard_broker.storage.batch import count_records
 from streamguard_broker.storage.log import LEADER_EPOCH, PartitionLog
 from streamguard_broker.storage.producers import AbortedTransaction
-from streamguard_broker.storage.records import count_records
 from streamguard_broker.wire import Writer
 
 _FLEXIBLE = 12
@@ -39,20 +54,20 @@ class _Part:
 
 @dataclass
 class _Reading:
-    """The response as of now, and what to wait on if it is not enough.
+    """The response as of now, and the partitions to wait for if it is too small.
 
-    `size` in log bytes. `hopeless`: waiting would not help, for a log said no or there is none.
+    `size` in bytes of records. `cannot_progress`: waiting would not help, because a partition failed or none exists.
     """
 
     parts: list[_Part] = field(default_factory=list)
     logs: list[PartitionLog] = field(default_factory=list)
     size: int = 0
-    hopeless: bool = True
+    cannot_progress: bool = True
 
 
 @handles(FetchRequest, 4, 18)
 async def fetch(call: Call, request: Any) -> Any:
-    """Answer at once if `min_bytes` are there (or something is wrong), else when they are or `max_wait_ms` is over."""
+    """Answer at once with `min_bytes` or after an error, else as soon as there are `min_bytes` or after `max_wait_ms`."""
     wanted = _targets(call, request)
     session, incremental = None, False
     if call.version >= _WITH_SESSIONS:
@@ -67,7 +82,7 @@ async def fetch(call: Call, request: Any) -> Any:
         wanted = dict(session.partitions)
     parts = await _poll(call, request, wanted)
     if session is not None:
-        parts = _what_changed(session, parts, incremental=incremental)
+        parts = _changed_parts(session, parts, incremental=incremental)
     return _encode(call.version, parts, ErrorCode.NONE, session.session_id if session else NO_SESSION)
 
 
@@ -86,9 +101,9 @@ async def _poll(call: Call, request: Any, wanted: dict[Target, Any]) -> list[_Pa
     while True:
         reading = _read(call, request, wanted)
         remaining = deadline - loop.time()
-        if reading.hopeless or reading.size >= request.min_bytes or remaining <= 0:
+        if reading.cannot_progress or reading.size >= request.min_bytes or remaining <= 0:
             break
-        await _growth(reading.logs, request.min_bytes - reading.size, remaining)
+        await _wait_for_appends(reading.logs, request.min_bytes - reading.size, remaining)
     for part in reading.parts:
         name = _topic_name(call, part.key) if part.data else None
         if name is not None:
@@ -96,49 +111,49 @@ async def _poll(call: Call, request: Any, wanted: dict[Target, Any]) -> list[_Pa
     return reading.parts
 
 
-async def _growth(logs: list[PartitionLog], wanted: int, timeout: float) -> None:
-    """Wait until `wanted` bytes have come to these logs, `timeout` seconds at most."""
+async def _wait_for_appends(logs: list[PartitionLog], wanted: int, timeout: float) -> None:
+    """Wait until `wanted` bytes have been appended to these partitions, `timeout` seconds at most."""
     loop = asyncio.get_running_loop()
-    enough: asyncio.Future[None] = loop.create_future()
-    come = 0
+    done: asyncio.Future[None] = loop.create_future()
+    missing = wanted
 
-    def grown(size: int) -> None:
-        nonlocal come
-        come += size
-        if come >= wanted and not enough.done():
-            enough.set_result(None)
+    def appended(size: int) -> None:
+        nonlocal missing
+        missing -= size
+        if missing <= 0:
+            finish()
 
-    def over() -> None:
-        if not enough.done():
-            enough.set_result(None)
+    def finish() -> None:
+        if not done.done():
+            done.set_result(None)
 
-    timer = loop.call_later(timeout, over)
+    timer = loop.call_later(timeout, finish)
     for log in logs:
-        log.on_append.add(grown)
+        log.on_append.add(appended)
     try:
-        await enough
+        await done
     finally:
         timer.cancel()
         for log in logs:
-            log.on_append.discard(grown)
+            log.on_append.discard(appended)
 
 
-def _what_changed(session: FetchSession, parts: list[_Part], *, incremental: bool) -> list[_Part]:
-    """What an incremental response tells: data, errors, and offsets that moved since the last one."""
-    told = []
+def _changed_parts(session: FetchSession, parts: list[_Part], *, incremental: bool) -> list[_Part]:
+    """The partitions of an incremental response: with records, errors, or offsets that moved since the last one."""
+    changed = []
     for part in parts:
         target = (part.key, part.index)
         offsets = (part.end_offset, part.stable_offset, part.start_offset)
         failed = part.code is not ErrorCode.NONE
         if not incremental or part.data or failed or session.sent.get(target) != offsets:
-            told.append(part)
+            changed.append(part)
         if failed:
             session.sent.pop(target, None)
         elif target in session.partitions:
             session.sent[target] = offsets
             if part.data:
                 session.rotate(target)
-    return told
+    return changed
 
 
 def _topic_name(call: Call, key: TopicKey) -> str | None:
@@ -149,7 +164,7 @@ def _topic_name(call: Call, key: TopicKey) -> str | None:
 
 
 def _find(call: Call, target: Target) -> PartitionLog:
-    """The log of a target. Raises KafkaError."""
+    """The partition of a target. Raises KafkaError."""
     name = _topic_name(call, target[0])
     if name is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
@@ -160,7 +175,7 @@ def _find(call: Call, target: Target) -> PartitionLog:
 
 
 def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> _Reading:
-    """Read what is there. As in Kafka, a partition that does not exist hurries no answer in which others do."""
+    """Read what is there. As in Kafka, an unknown partition does not complete a fetch that has known ones."""
     budget = call.broker.budget.fetch_bytes(min(request.max_bytes, call.broker.options.fetch_max_bytes))
     committed = request.isolation_level == 1
     reading = _Reading()
@@ -179,7 +194,7 @@ def _read(call: Call, request: Any, wanted: dict[Target, Any]) -> _Reading:
         except KafkaError as error:
             part.code, failed = error.code, True
         reading.size += len(part.data)
-    reading.hopeless = failed or not reading.logs
+    reading.cannot_progress = failed or not reading.logs
     return reading
 
 

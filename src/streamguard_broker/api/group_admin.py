@@ -1,4 +1,14 @@
-"""DescribeGroups (15), ListGroups (16), DeleteGroups (42)."""
+"""DescribeGroups (15), ListGroups (16), DeleteGroups (42).
+
+Behaviour
+- Member metadata and assignments are shown in state Stable only.
+- DeleteGroups requires an empty group, and is answered when the deletion is synced.
+
+Version notes
+- DescribeGroups 0 to 5: an unknown group is in state Dead, without an error. 6: GROUP_ID_NOT_FOUND (KIP-1043).
+  3: authorized operations. 4: instance ids.
+- ListGroups 4: filter by state (KIP-518). 5: filter by type; all groups are "classic".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,19 @@
-"""JoinGroup (11), SyncGroup (14), Heartbeat (12), LeaveGroup (13): the wire side of `groups.group`."""
+"""JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14): the wire side of `groups.group`.
+
+Behaviour
+- JoinGroup is answered when all members have joined or the rebalance timeout is over, SyncGroup when the leader has
+  sent the assignments and the generation is synced to disk.
+- A connection that closes while it waits leaves its member to the session timeout.
+- Session timeouts are 100 ms to 30 minutes.
+- Groups of the classic protocol only, not those of KIP-848.
+
+Version notes
+- JoinGroup 0: the session timeout is the rebalance timeout too. 4: a new member gets its id first, with
+  MEMBER_ID_REQUIRED (KIP-394). 5: instance ids (KIP-345). 7: the protocol type. 8: the reason, ignored. 9: a static
+  leader may skip the assignment (KIP-814).
+- SyncGroup 3, Heartbeat 3: instance ids. SyncGroup 5: protocol type and name must match (KIP-559).
+- LeaveGroup 3: many members, also by instance id alone. 5: reasons, ignored.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +32,16 @@ from kafka.protocol.consumer import (
 )
 
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.groups.group import Group, JoinCall, JoinResult, SyncResult
+from streamguard_broker.groups.group import Group
+from streamguard_broker.groups.member import JoinCall, JoinResult, SyncResult
 from streamguard_broker.registry import Call, handles
 
 MIN_SESSION_TIMEOUT_MS = 100
 MAX_SESSION_TIMEOUT_MS = 30 * 60 * 1000
 
 
-def _settle(future: asyncio.Future[Any]) -> Any:
-    """A reply function that completes `future`; the group keeps it, so it must survive a gone client."""
+def _reply_to(future: asyncio.Future[Any]) -> Any:
+    """A reply function that completes `future`; the group may call it after the client has disconnected."""
 
     def reply(result: Any) -> None:
         if not future.done():
@@ -35,7 +51,7 @@ def _settle(future: asyncio.Future[Any]) -> Any:
 
 
 async def _answer(call: Call, group: Group, future: asyncio.Future[Any], reply: Any) -> Any:
-    """Wait for the group; a connection that goes away meanwhile leaves nothing waiting."""
+    """Wait for the group's reply; a connection that closes meanwhile is removed from those that wait."""
     try:
         return await future
     except asyncio.CancelledError:
@@ -45,14 +61,14 @@ async def _answer(call: Call, group: Group, future: asyncio.Future[Any], reply: 
 
 @handles(JoinGroupRequest, 0, 9)
 async def join_group(call: Call, request: Any) -> Any:
-    """Answered when all members have joined, or the time for it is over."""
+    """Answered when all members have joined, or the rebalance timeout is over."""
     if not request.group_id:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_GROUP_ID, request.member_id))
     if not MIN_SESSION_TIMEOUT_MS <= request.session_timeout_ms <= MAX_SESSION_TIMEOUT_MS:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id))
     group = call.broker.groups.group(request.group_id)
     future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
-    reply = _settle(future)
+    reply = _reply_to(future)
     rebalance_timeout_ms = request.rebalance_timeout_ms if call.version >= 1 else request.session_timeout_ms
     group.join(
         JoinCall(
@@ -91,14 +107,14 @@ def _join_response(version: int, result: JoinResult) -> Any:
 
 @handles(SyncGroupRequest, 0, 5)
 async def sync_group(call: Call, request: Any) -> Any:
-    """Answered when the leader has handed in the assignments."""
+    """Answered when the leader has sent the assignments."""
     group = call.broker.groups.find(request.group_id)
     if group is None:
         return _sync_response(SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
     if call.version >= 5 and _protocol_differs(group, request):
         return _sync_response(SyncResult(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
     future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-    reply = _settle(future)
+    reply = _reply_to(future)
     group.sync(
         request.member_id,
         request.group_instance_id if call.version >= 3 else None,
@@ -114,7 +130,7 @@ async def sync_group(call: Call, request: Any) -> Any:
 
 
 def _protocol_differs(group: Group, request: Any) -> bool:
-    """Whether the caller names another protocol than the generation has (KIP-559)."""
+    """Whether the request has another protocol than the generation (KIP-559)."""
     wrong_type = request.protocol_type is not None and group.protocol_type not in (None, request.protocol_type)
     wrong_name = request.protocol_name is not None and group.protocol_name not in (None, request.protocol_name)
     return wrong_type or wrong_name
@@ -132,7 +148,7 @@ def _sync_response(result: SyncResult) -> Any:
 
 @handles(HeartbeatRequest, 0, 4)
 def heartbeat(call: Call, request: Any) -> Any:
-    """Keeps a member alive and tells it of a rebalance."""
+    """Extends a member's session; REBALANCE_IN_PROGRESS while members rejoin."""
     group = call.broker.groups.find(request.group_id)
     code = ErrorCode.UNKNOWN_MEMBER_ID
     if group is not None:

@@ -1,4 +1,17 @@
-"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47): how far groups have read, durable before it is answered."""
+"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47).
+
+Behaviour
+- Commits are answered when they are synced. A member must be of the current generation; without a generation (-1) the
+  group must be empty. Each commit of a member extends its session.
+- Metadata has at most 4,096 bytes. Retention is that of the broker, from when the group is empty.
+- OffsetDelete requires an empty group: subscriptions of members are not decoded here.
+
+Version notes
+- OffsetCommit 2 to 4: the retention time is ignored. 7: instance ids (KIP-345). 9: as 8, classic groups only. 10: topic
+  ids.
+- OffsetFetch 2: null means all topics. 7: `require_stable` (KIP-447): UNSTABLE_OFFSET_COMMIT while a transaction has
+  an offset of the partition. 8: many groups. 9: member epochs, ignored. 10: topic ids.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +28,7 @@ from kafka.protocol.consumer import (
 )
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.groups.states import GroupState
 from streamguard_broker.registry import Call, handles
 
@@ -36,13 +49,13 @@ def _topic_id(call: Call, topic: Any) -> uuid.UUID | None:
 
 
 def commit_codes(
-    call: Call, topic: str | None, partitions: list[Any], refusal: ErrorCode, accepted: dict[TopicPartition, Committed]
+    call: Call, topic: str | None, partitions: list[Any], error: ErrorCode, accepted: dict[TopicPartition, Committed]
 ) -> list[tuple[int, ErrorCode]]:
     """Check each partition of one topic; what may be stored is added to `accepted`. Returns (partition, code)."""
     now_ms = call.broker.clock.wall_ms()
     codes = []
     for asked in partitions:
-        code = refusal
+        code = error
         metadata = asked.committed_metadata or ""
         if code is ErrorCode.NONE and topic is None:
             code = ErrorCode.UNKNOWN_TOPIC_ID
@@ -60,12 +73,12 @@ def commit_codes(
 
 @handles(OffsetCommitRequest, 2, 10)
 async def offset_commit(call: Call, request: Any) -> Any:
-    """Store offsets if the caller may; members of a group must be of its current generation."""
+    """Store offsets; a member must be of the group's current generation."""
     broker = call.broker
-    refusal = _refusal(call, request)
+    error = _commit_error(call, request)
     accepted: dict[TopicPartition, Committed] = {}
     topics = [
-        (topic, commit_codes(call, _topic_name(call, topic), topic.partitions, refusal, accepted))
+        (topic, commit_codes(call, _topic_name(call, topic), topic.partitions, error, accepted))
         for topic in request.topics
     ]
     failure = ErrorCode.NONE
@@ -93,7 +106,7 @@ async def offset_commit(call: Call, request: Any) -> Any:
     )
 
 
-def _refusal(call: Call, request: Any) -> ErrorCode:
+def _commit_error(call: Call, request: Any) -> ErrorCode:
     generation = request.generation_id_or_member_epoch
     group = call.broker.groups.find(request.group_id)
     if group is None:
@@ -165,7 +178,7 @@ def _fetch_partition(call: Call, group_id: str, name: str | None, index: int, to
 
 @handles(OffsetDeleteRequest, 0, 0)
 async def offset_delete(call: Call, request: Any) -> Any:
-    """Forget offsets; members must not be subscribed to the topic, so the group must be empty."""
+    """Delete offsets of an empty group: of others, subscriptions are not known here."""
     broker = call.broker
     group = broker.groups.find(request.group_id)
     if group is None:

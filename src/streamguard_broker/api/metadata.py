@@ -1,4 +1,14 @@
-"""Metadata (3) and FindCoordinator (10): one broker leads everything and coordinates everybody."""
+"""Metadata (3), FindCoordinator (10): this broker is leader and coordinator of everything.
+
+Behaviour
+- A missing topic is created if broker and client allow it, with the broker's default number of partitions.
+- FindCoordinator: of groups (key type 0) and transactional ids (1); others are INVALID_REQUEST.
+
+Version notes
+- Metadata 0: an empty list of topics means all; from 1 on null does. 4: the client allows creation. 8: authorized
+  operations of topics (KIP-430). 10: topic ids. 13: an error code for the whole response, always 0.
+- FindCoordinator 1: key types. 4: many keys (KIP-699). 6: share groups, INVALID_REQUEST.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +34,7 @@ _INTERNAL = frozenset({"__consumer_offsets", "__transaction_state"})
 
 @handles(MetadataRequest, 0, 13)
 def metadata(call: Call, request: Any) -> Any:
-    """Brokers and topics; a topic asked for by name is made if that is allowed."""
+    """Brokers and topics; a missing topic is created if broker and client allow it."""
     broker = call.broker
     everything = request.topics is None or (call.version == 0 and not request.topics)
     if everything:
@@ -98,13 +108,13 @@ def _topic(call: Call, topic: Topic) -> Any:
 
 @handles(FindCoordinatorRequest, 0, 6)
 def find_coordinator(call: Call, request: Any) -> Any:
-    """Groups (key type 0) and transactions (1) are here; share groups (2) are not supported."""
+    """Of groups (key type 0) and transactions (1); share groups (2) are not supported."""
     broker = call.broker
     host, port = broker.advertised
     key_type = request.key_type if call.version >= 1 else 0
     known = key_type in (0, 1)
     code = ErrorCode.NONE if known else ErrorCode.INVALID_REQUEST
-    message = None if known else f"There is no coordinator for key type {key_type} here."
+    message = None if known else f"Unsupported coordinator key type {key_type}."
     if call.version < 4:
         return FindCoordinatorResponse(
             throttle_time_ms=0, error_code=code, error_message=message, node_id=broker.node_id, host=host, port=port

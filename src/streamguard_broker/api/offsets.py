@@ -1,5 +1,17 @@
-"""ListOffsets (2), OffsetForLeaderEpoch (23), DeleteRecords (21): where a partition begins,
-ends, and stood at a time."""
+"""ListOffsets (2), DeleteRecords (21), OffsetForLeaderEpoch (23).
+
+Behaviour
+- ListOffsets: latest (for read_committed the last stable offset), earliest, the record with the highest timestamp, or
+  the first with a timestamp at or after the given one; -1 if there is none.
+- DeleteRecords syncs the partition, moves the log start offset durably, and deletes segments that end before it.
+- OffsetForLeaderEpoch: the one epoch, 0, ends at the log end offset.
+
+Version notes
+- ListOffsets 2: isolation level. 4: the response has the leader epoch; that of the request is not checked. 7: highest
+  timestamp (KIP-734). 8: earliest local, the same as earliest. 9: latest tiered, always -1. 11: earliest pending upload
+  (-6), UNSUPPORTED_VERSION.
+- OffsetForLeaderEpoch 2: the client's leader epoch; above 0 is UNKNOWN_LEADER_EPOCH.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +33,7 @@ _LATEST, _EARLIEST, _MAX_TIMESTAMP, _EARLIEST_LOCAL, _LATEST_TIERED = -1, -2, -3
 
 
 def partition_log(call: Call, topic: str, partition: int) -> PartitionLog:
-    """The log, or KafkaError UNKNOWN_TOPIC_OR_PARTITION."""
+    """The partition. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION."""
     log = call.broker.catalog.partition(topic, partition)
     if log is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
@@ -30,7 +42,7 @@ def partition_log(call: Call, topic: str, partition: int) -> PartitionLog:
 
 @handles(ListOffsetsRequest, 1, 11)
 def list_offsets(call: Call, request: Any) -> Any:
-    """Earliest, latest (of committed data, if asked), the highest timestamp's, or the first at or after a time."""
+    """Earliest, latest (read_committed: last stable), of the highest timestamp, or first at or after a timestamp."""
     committed = call.version >= 2 and request.isolation_level == 1
     response_class = ListOffsetsResponse.ListOffsetsTopicResponse
     topics = []
@@ -63,7 +75,7 @@ def _lookup(log: PartitionLog, asked: Any, committed: bool) -> tuple[int, int]:
     if asked.timestamp == _LATEST_TIERED:
         return -1, -1
     if asked.timestamp < _LATEST_TIERED:
-        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"There is no special timestamp {asked.timestamp}.")
+        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, f"Unsupported special timestamp {asked.timestamp}.")
     if asked.timestamp == _MAX_TIMESTAMP:
         found = log.offset_of_max_timestamp()
     else:
@@ -73,7 +85,7 @@ def _lookup(log: PartitionLog, asked: Any, committed: bool) -> tuple[int, int]:
 
 @handles(OffsetForLeaderEpochRequest, 2, 4)
 def offset_for_leader_epoch(call: Call, request: Any) -> Any:
-    """There is one epoch, which ends where the log does."""
+    """The one epoch ends at the log end offset."""
     topic_class = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult
     topics = []
     for topic in request.topics:
@@ -99,7 +111,7 @@ def offset_for_leader_epoch(call: Call, request: Any) -> Any:
 
 @handles(DeleteRecordsRequest, 0, 2)
 async def delete_records(call: Call, request: Any) -> Any:
-    """Move the start of partitions; offset -1 means everything there is now."""
+    """Move the log start offset; offset -1 stands for the log end offset."""
     topic_class = DeleteRecordsResponse.DeleteRecordsTopicResult
     topics = []
     for topic in request.topics:

@@ -1,4 +1,4 @@
-"""What a caller may do, as bit sets of ACL operations (KIP-430). Without an authorizer everybody may do everything."""
+"""The authorized operations of responses (KIP-430). Without an authorizer all operations are authorized."""
 
 from __future__ import annotations
 

@@ -1,6 +1,19 @@
-"""Produce (0): from the frame to the log, decoded by hand, since this is where the bytes are.
+"""Produce (0): from the frame to the partition, decoded by hand, since most bytes arrive here.
 
-Versions 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and refused: they carry old formats.
+Behaviour
+- The batch of every partition is appended when the request is read, in the order of requests; the response to
+  `acks=all` waits for one sync of each partition, which all waiting requests share. `acks=1` does not wait.
+- One batch of message format v2 for each partition. Batches are stored as received; only base offset and leader epoch
+  are set, with LogAppendTime the timestamp too.
+- `timeout_ms` is ignored: there are no replicas to wait for.
+- Throttling and record errors are always empty.
+
+Version notes
+- 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and not supported: they have older message
+  formats. The connection ends, as with Kafka 4.
+- 3: transactional id. 5: log start offset. 7: zstd, accepted in any version. 8: error message (KIP-467). 9: flexible.
+- 11, 12: for the second transaction protocol (KIP-890), which is not finalised here; handled like 10.
+- 13: topic ids instead of names (KIP-516).
 """
 
 from __future__ import annotations
@@ -14,15 +27,10 @@ from kafka.protocol.producer import ProduceRequest
 from streamguard_broker.catalog import Topic
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.registry import Call, handles
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.batch import CODEC_MASK, BatchHeader, stamp_append_time, validate
+from streamguard_broker.storage.codecs import iter_records
 from streamguard_broker.storage.log import PartitionLog
-from streamguard_broker.storage.records import (
-    CODEC_MASK,
-    BatchHeader,
-    every_record_has_a_key,
-    stamp_append_time,
-    validate,
-)
+from streamguard_broker.storage.records import every_record_has_a_key
 from streamguard_broker.wire import Reader, Writer
 
 _FLEXIBLE = 9
@@ -31,7 +39,7 @@ _BY_ID = 13
 
 @dataclass
 class _Result:
-    """What one partition of the request came to."""
+    """The result of one partition of the request."""
 
     index: int
     code: ErrorCode = ErrorCode.NONE
@@ -46,9 +54,9 @@ _TopicKey = str | uuid.UUID
 _Results = list[tuple[_TopicKey, list[_Result]]]
 
 
-@handles(ProduceRequest, 3, 13, raw=True, advertised_min=0)
+@handles(ProduceRequest, 3, 13, advertised_min=0, raw=True, pipelined=True)
 def produce(call: Call, body: memoryview) -> Any:
-    """Append every partition's batch now, in the order of requests; answer once they are as durable as `acks` asks."""
+    """Append all batches at once, in the order of requests; answer when they are as durable as `acks` asks."""
     reader = Reader(body, flexible=call.version >= _FLEXIBLE)
     transactional_id = reader.string()
     acks = reader.int16()
@@ -98,7 +106,7 @@ def _append(
     if not 0 <= result.index < len(topic.partitions):
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if records is None:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The request carries no records for this partition.")
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The request has no records for this partition.")
     broker = call.broker
     config = topic.config
     header = validate(records, config.max_message_bytes)
@@ -120,13 +128,13 @@ def _append(
 
 
 def _keyed(records: memoryview, header: BatchHeader) -> bool:
-    """Whether every record has a key; compressed batches are opened for it, in compacted topics only."""
+    """Whether every record has a key; compressed batches are decompressed for it, in compacted topics only."""
     if header.attributes & CODEC_MASK:
         return all(record.key is not None for record in iter_records(bytes(records), header))
     try:
         return every_record_has_a_key(records, header)
     except IndexError:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The records do not fill their batch.") from None
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The batch is shorter than its record count.") from None
 
 
 async def _durable(call: Call, results: _Results) -> Any:

@@ -1,4 +1,14 @@
-"""InitProducerId (22): an id for an idempotent producer, id and epoch for a transactional one."""
+"""InitProducerId (22).
+
+Behaviour
+- Without a transactional id: a new producer id, at epoch 0. With one: see `TransactionCoordinator.init_producer`, which
+  fences the previous producer and aborts its open transaction.
+
+Version notes
+- 3: the caller's producer id and epoch, to continue after an error (KIP-360).
+- 4: PRODUCER_FENCED, which is INVALID_PRODUCER_EPOCH before (KIP-588).
+- 6 is not supported: two-phase commit of external coordinators (KIP-939).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,13 @@
-"""What makes no difference on one node, answered so that tools get on: elections, reassignments, quotas, ACLs.
+"""DescribeAcls (29), CreateAcls (30), DeleteAcls (31), ElectLeaders (43), ListPartitionReassignments (46),
+DescribeClientQuotas (48), ListConfigResources (74), DescribeTopicPartitions (75).
 
-Answers are those of a one-node Kafka without authorizer and quotas. APIs that are not here are not advertised.
+Behaviour
+- APIs without much to say on one node, answered because tools call them, as a one-node Kafka without authorizer and
+  quotas answers: SECURITY_DISABLED for ACLs, ELECTION_NOT_NEEDED, no reassignments, no quotas.
+- DescribeTopicPartitions has topics in order of name, up to the partition limit, with a cursor for the rest (KIP-966).
+
+Version notes
+- ListConfigResources 0 asks for client metrics only, which have no configurations here. 1: resource types (KIP-1142).
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ _TOPIC_RESOURCE, _BROKER_RESOURCE = 2, 4
 
 @handles(DescribeAclsRequest, 1, 3)
 def describe_acls(call: Call, request: Any) -> Any:
-    """SECURITY_DISABLED, as Kafka says without an authorizer."""
+    """SECURITY_DISABLED, as Kafka answers without an authorizer."""
     return DescribeAclsResponse(
         throttle_time_ms=0, error_code=ErrorCode.SECURITY_DISABLED, error_message=_NO_AUTHORIZER, resources=[]
     )
@@ -47,28 +54,30 @@ def describe_acls(call: Call, request: Any) -> Any:
 @handles(CreateAclsRequest, 1, 3)
 def create_acls(call: Call, request: Any) -> Any:
     """SECURITY_DISABLED for each."""
-    refused = CreateAclsResponse.AclCreationResult(error_code=ErrorCode.SECURITY_DISABLED, error_message=_NO_AUTHORIZER)
-    return CreateAclsResponse(throttle_time_ms=0, results=[refused for _ in request.creations])
+    disabled = CreateAclsResponse.AclCreationResult(
+        error_code=ErrorCode.SECURITY_DISABLED, error_message=_NO_AUTHORIZER
+    )
+    return CreateAclsResponse(throttle_time_ms=0, results=[disabled for _ in request.creations])
 
 
 @handles(DeleteAclsRequest, 1, 3)
 def delete_acls(call: Call, request: Any) -> Any:
     """SECURITY_DISABLED for each."""
-    refused = DeleteAclsResponse.DeleteAclsFilterResult(
+    disabled = DeleteAclsResponse.DeleteAclsFilterResult(
         error_code=ErrorCode.SECURITY_DISABLED, error_message=_NO_AUTHORIZER, matching_acls=[]
     )
-    return DeleteAclsResponse(throttle_time_ms=0, filter_results=[refused for _ in request.filters])
+    return DeleteAclsResponse(throttle_time_ms=0, filter_results=[disabled for _ in request.filters])
 
 
 @handles(DescribeClientQuotasRequest, 0, 1)
 def describe_client_quotas(call: Call, request: Any) -> Any:
-    """There are none."""
+    """Always empty: quotas are not supported."""
     return DescribeClientQuotasResponse(throttle_time_ms=0, error_code=0, error_message=None, entries=[])
 
 
 @handles(ElectLeadersRequest, 0, 2)
 def elect_leaders(call: Call, request: Any) -> Any:
-    """Every partition has the leader it wants."""
+    """ELECTION_NOT_NEEDED: this broker leads every partition."""
     result_class = ElectLeadersResponse.ReplicaElectionResult
     wanted = request.topic_partitions or []
     return ElectLeadersResponse(
@@ -95,13 +104,13 @@ def elect_leaders(call: Call, request: Any) -> Any:
 
 @handles(ListPartitionReassignmentsRequest, 0, 0)
 def list_partition_reassignments(call: Call, request: Any) -> Any:
-    """Nothing moves."""
+    """Always empty: replicas do not move."""
     return ListPartitionReassignmentsResponse(throttle_time_ms=0, error_code=0, error_message=None, topics=[])
 
 
 @handles(ListConfigResourcesRequest, 0, 1)
 def list_config_resources(call: Call, request: Any) -> Any:
-    """Topics and the broker; other resources (client metrics, all that version 0 knows) have no configurations here."""
+    """Topics and the broker; client metrics (all that version 0 asks for) have no configurations here."""
     types = set(request.resource_types) if call.version >= 1 else {16}
     every = call.version >= 1 and not types
     resource_class = ListConfigResourcesResponse.ConfigResource
@@ -115,7 +124,7 @@ def list_config_resources(call: Call, request: Any) -> Any:
 
 @handles(DescribeTopicPartitionsRequest, 0, 0)
 def describe_topic_partitions(call: Call, request: Any) -> Any:
-    """Topics in order of name, as many partitions as asked for, and where to go on (KIP-966)."""
+    """Topics in order of name, up to the partition limit, with a cursor for the rest (KIP-966)."""
     catalog = call.broker.catalog
     names = sorted({topic.name for topic in request.topics} or set(catalog.topics))
     start_topic, start_partition = "", 0

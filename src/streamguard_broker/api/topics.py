@@ -1,4 +1,15 @@
-"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37)."""
+"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37).
+
+Behaviour
+- Each topic on its own: an error of one does not affect the others. Changes are durable when they are answered.
+- The replication factor must be 1 or -1 (default); assignments must name this broker, once for each partition.
+- DeleteTopics deletes committed offsets too.
+
+Version notes
+- CreateTopics 4: partition count -1 is the broker's default (KIP-464). 5: the response has the configurations
+  (KIP-525). 7: the topic id. CreatePartitions 3, CreateTopics 6, DeleteTopics 5: throttling, which never happens here.
+- DeleteTopics 6: by name or by topic id.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +35,7 @@ _NO_ID = uuid.UUID(int=0)
 
 @handles(CreateTopicsRequest, 2, 7)
 def create_topics(call: Call, request: Any) -> Any:
-    """Make topics, each on its own: one refusal does not touch the others."""
+    """Create topics, each on its own: an error of one does not affect the others."""
     names = [wanted.name for wanted in request.topics]
     results = []
     for wanted in request.topics:
@@ -73,9 +84,7 @@ def _partition_count(call: Call, wanted: Any) -> int:
         indexes = sorted(a.partition_index for a in wanted.assignments)
         nodes = [list(a.broker_ids) for a in wanted.assignments]
         if indexes != list(range(len(indexes))) or any(n != [call.broker.node_id] for n in nodes):
-            raise KafkaError(
-                ErrorCode.INVALID_REPLICA_ASSIGNMENT, "There is one broker; it holds every partition once."
-            )
+            raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, "Each partition has one replica, on the one broker.")
         return len(indexes)
     if wanted.replication_factor not in (-1, 1):
         raise KafkaError(
@@ -102,7 +111,7 @@ def _config_results(topic: Topic) -> list[Any]:
 
 @handles(DeleteTopicsRequest, 1, 6)
 async def delete_topics(call: Call, request: Any) -> Any:
-    """Remove topics with their data and the offsets committed for them."""
+    """Delete topics with their records and committed offsets."""
     wanted: list[tuple[str | None, uuid.UUID]]
     if call.version >= 6:
         wanted = [(state.name, state.topic_id) for state in request.topics]
@@ -129,7 +138,7 @@ async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
     if topic is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID if name is None else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     for log in topic.partitions:
-        await broker.flusher.settle(log)
+        await broker.flusher.wait_until_idle(log)
     broker.catalog.delete(topic.name)
     broker.offsets.delete_topic(topic.name)
     return topic.name
@@ -137,7 +146,7 @@ async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
 
 @handles(CreatePartitionsRequest, 0, 3)
 def create_partitions(call: Call, request: Any) -> Any:
-    """Grow topics."""
+    """Add partitions to topics."""
     results = []
     for wanted in request.topics:
         code, message = ErrorCode.NONE, None

@@ -1,8 +1,18 @@
-"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), and what admin tools
-ask about them.
+"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), DescribeProducers (61),
+DescribeTransactions (65), ListTransactions (66): the wire side of `transactions.coordinator`.
 
-AddPartitionsToTxn is spoken up to version 3: later ones are between brokers. EndTxn and TxnOffsetCommit stop at
-version 4: version 5 belongs to the second transaction protocol (KIP-890), which is not finalised here.
+Behaviour
+- AddPartitionsToTxn adds all partitions or none: with an unknown one the others are OPERATION_NOT_ATTEMPTED.
+- EndTxn is answered when markers are in all partitions and synced, so no client sees CONCURRENT_TRANSACTIONS.
+- TxnOffsetCommit is answered when the offsets are synced; they take effect when the transaction commits.
+
+Version notes
+- AddPartitionsToTxn 0 to 3: later versions are between brokers. EndTxn and TxnOffsetCommit 0 to 4: version 5 is of the
+  second transaction protocol (KIP-890), which is not finalised here.
+- 2 of AddPartitionsToTxn, AddOffsetsToTxn and EndTxn: PRODUCER_FENCED, which is INVALID_PRODUCER_EPOCH before
+  (KIP-588). TxnOffsetCommit has INVALID_PRODUCER_EPOCH in all versions.
+- TxnOffsetCommit 3: the member must be of the group's current generation (KIP-447).
+- ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152).
 """
 
 from __future__ import annotations
@@ -31,7 +41,7 @@ from kafka.protocol.producer import (
 
 from streamguard_broker.api.group_offsets import commit_codes
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.groups.offsets import Committed, TopicPartition
+from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.registry import Call, handles
 from streamguard_broker.transactions.states import Transaction, TransactionState
 
@@ -84,7 +94,7 @@ async def add_partitions(call: Call, request: Any) -> Any:
 
 @handles(AddOffsetsToTxnRequest, 0, 4)
 async def add_offsets(call: Call, request: Any) -> Any:
-    """Announce that a group's offsets will be committed in the transaction."""
+    """Add a group, whose offsets will be committed in the transaction."""
     code = ErrorCode.NONE
     try:
         await call.broker.transactions.add_group(
@@ -110,11 +120,11 @@ async def end_transaction(call: Call, request: Any) -> Any:
 
 @handles(TxnOffsetCommitRequest, 0, 4)
 async def txn_offset_commit(call: Call, request: Any) -> Any:
-    """Store offsets that count when the transaction commits; checks the group's generation from version 3 on."""
+    """Store offsets that take effect when the transaction commits; the generation is checked from version 3 on."""
     broker = call.broker
-    refusal = _commit_refusal(call, request)
+    error = _commit_error(call, request)
     accepted: dict[TopicPartition, Committed] = {}
-    topics = [(topic, commit_codes(call, topic.name, topic.partitions, refusal, accepted)) for topic in request.topics]
+    topics = [(topic, commit_codes(call, topic.name, topic.partitions, error, accepted)) for topic in request.topics]
     failure = ErrorCode.NONE
     if accepted:
         try:
@@ -141,7 +151,7 @@ async def txn_offset_commit(call: Call, request: Any) -> Any:
     )
 
 
-def _commit_refusal(call: Call, request: Any) -> ErrorCode:
+def _commit_error(call: Call, request: Any) -> ErrorCode:
     try:
         call.broker.transactions.check_offsets(
             request.transactional_id, request.producer_id, request.producer_epoch, request.group_id
@@ -233,7 +243,7 @@ def list_transactions(call: Call, request: Any) -> Any:
 
 @handles(DescribeProducersRequest, 0, 0)
 def describe_producers(call: Call, request: Any) -> Any:
-    """The producers a partition remembers."""
+    """The producer state of partitions."""
     topic_class = DescribeProducersResponse.TopicResponse
     topics = []
     for topic in request.topics:

@@ -1,4 +1,14 @@
-"""ApiVersions (18): what this broker speaks, straight from the registry."""
+"""ApiVersions (18).
+
+Behaviour
+- All registered APIs with their versions; before authentication too.
+
+Version notes
+- 0 to 4. A higher version is answered in version 0 with UNSUPPORTED_VERSION and the same list, so that the client can
+  choose a version that this broker supports (KIP-511).
+- 3: flexible, but the response header never has tagged fields: the client does not know the versions yet.
+- The features of version 3 and the node flags are left out: none is finalised on one node.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +20,15 @@ from streamguard_broker.errors import ErrorCode
 from streamguard_broker.registry import HANDLERS, Call, handles
 
 
-@handles(ApiVersionsRequest, 0, 4)
-def api_versions(call: Call, request: Any) -> Any:
-    """All APIs with their versions."""
-    return versions_response(ErrorCode.NONE)
-
-
-def versions_response(error: ErrorCode) -> Any:
-    """The answer; for a version of ApiVersions that we do not know, sent with UNSUPPORTED_VERSION in version 0."""
+def _response(error: ErrorCode = ErrorCode.UNSUPPORTED_VERSION) -> Any:
     keys = [
         ApiVersionsResponse.ApiVersion(api_key=h.key, min_version=h.advertised_min, max_version=h.max_version)
         for h in sorted(HANDLERS.values(), key=lambda handler: handler.key)
     ]
     return ApiVersionsResponse(error_code=error, api_keys=keys, throttle_time_ms=0)
+
+
+@handles(ApiVersionsRequest, 0, 4, before_authentication=True, plain_header=True, unsupported_version=_response)
+def api_versions(call: Call, request: Any) -> Any:
+    """All APIs with their versions."""
+    return _response(ErrorCode.NONE)

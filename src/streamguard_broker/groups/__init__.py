@@ -1,1 +1,1 @@
-"""Consumer groups: membership as a state machine without I/O, committed offsets in a log of their own."""
+"""Consumer groups: membership as a state machine without I/O, committed offsets in a state log."""

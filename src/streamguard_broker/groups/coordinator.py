@@ -1,4 +1,4 @@
-"""All groups of the broker: finds them, lets time pass for them, keeps them in the offset store."""
+"""All groups of the broker: looks them up, applies their timeouts, stores them in the offset store."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.formats import restore_group
 from streamguard_broker.groups.group import Group
-from streamguard_broker.groups.offsets import OffsetStore, restore_group
+from streamguard_broker.groups.offsets import OffsetStore
 from streamguard_broker.groups.states import GroupState
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ class GroupCoordinator:
             self.group(group_id)
 
     def group(self, group_id: str) -> Group:
-        """The group of this id, made if there is none."""
+        """The group of this id, created if there is none."""
         group = self.groups.get(group_id)
         if group is None:
-            group = Group(group_id, initial_delay_ms=self._initial_delay_ms, on_settled=self._store)
+            group = Group(group_id, initial_delay_ms=self._initial_delay_ms, persist=self._store)
             group.empty_since_ms = self.clock.monotonic_ms()
             self.groups[group_id] = group
         return group
@@ -55,19 +56,19 @@ class GroupCoordinator:
             log.error("group %s: generation %d not stored: %s", group.group_id, group.generation, error)
 
     def tick(self) -> None:
-        """Let time pass for every group; call some times a second."""
+        """Apply session and rebalance timeouts of every group; called many times a second."""
         now_ms = self.clock.monotonic_ms()
         for group in list(self.groups.values()):
-            if group.members or group.pending:
+            if not group.roster.is_empty:
                 for member_id in group.expire(now_ms):
-                    log.info("group %s: member %s timed out", group.group_id, member_id)
+                    log.info("group %s: session of member %s timed out", group.group_id, member_id)
 
     def expire_offsets(self) -> None:
-        """Forget the offsets of groups that have been empty and silent for the retention time."""
+        """Delete the offsets of groups that have been empty, without commits, for the retention time."""
         now_ms = self.clock.monotonic_ms()
         horizon_ms = self.clock.wall_ms() - self._offsets_retention_ms
         for group in list(self.groups.values()):
-            idle = group.state is GroupState.EMPTY and not group.pending
+            idle = group.state is GroupState.EMPTY and group.roster.is_empty
             since_ms = group.empty_since_ms
             if not idle or since_ms is None or now_ms - since_ms < self._offsets_retention_ms:
                 continue
@@ -81,7 +82,7 @@ class GroupCoordinator:
         group = self.groups.get(group_id)
         if group is None:
             return ErrorCode.GROUP_ID_NOT_FOUND
-        if group.members or group.pending:
+        if not group.roster.is_empty:
             return ErrorCode.NON_EMPTY_GROUP
         self.store.delete_group(group_id)
         group.kill()

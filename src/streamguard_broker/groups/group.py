@@ -1,81 +1,34 @@
-"""One consumer group of the classic protocol, as a state machine: no sockets, no tasks, time passed in.
+"""One consumer group of the classic protocol, as a state machine: no sockets, no tasks, time is passed in.
 
-Calls that Kafka answers later carry a `reply`; the group calls it when the answer is known. `expire` is to be called
-as time goes by. What the group decides on its own (a member gone, a rebalance over) shows in the replies it gives.
+Calls that Kafka answers later have a `reply`, which the group calls when the answer is known. `expire` applies timeouts.
+What the group decides on its own (a session timed out, a rebalance is complete) shows in the replies.
+
+A rebalance: `_rebalance` moves the group to PREPARING, where members join; `_complete_join` ends that when all have
+joined or the rebalance timeout is over, and moves it to COMPLETING, where members wait for their assignments;
+`_complete_sync` gives them those of the leader and moves it to STABLE. The states are in `groups.states`.
+
+https://cwiki.apache.org/confluence/display/KAFKA/Kafka+Client-side+Assignment+Proposal
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from streamguard_broker.errors import ErrorCode
+from streamguard_broker.groups.member import JoinCall, JoinResult, Member, SyncResult
+from streamguard_broker.groups.roster import Roster
 from streamguard_broker.groups.states import COMMIT, HEARTBEAT, TRANSITIONS, GroupState
 
 
-@dataclass
-class JoinResult:
-    """What a JoinGroup is answered; `members` is (member id, instance id, metadata), for the leader alone."""
-
-    error: ErrorCode
-    member_id: str
-    generation: int = -1
-    protocol_type: str | None = None
-    protocol_name: str | None = None
-    leader: str = ""
-    members: list[tuple[str, str | None, bytes]] = field(default_factory=list)
-    skip_assignment: bool = False
-
-
-@dataclass
-class SyncResult:
-    """What a SyncGroup is answered."""
-
-    error: ErrorCode
-    assignment: bytes = b""
-    protocol_type: str | None = None
-    protocol_name: str | None = None
-
-
-@dataclass
-class JoinCall:
-    """A JoinGroup request. Times in ms; `protocols` is (name, metadata) in the member's order of preference."""
-
-    member_id: str
-    instance_id: str | None
-    client_id: str
-    client_host: str
-    session_timeout_ms: int
-    rebalance_timeout_ms: int
-    protocol_type: str
-    protocols: list[tuple[str, bytes]]
-    reply: Callable[[JoinResult], None]
-    requires_known_id: bool = False
-
-
-@dataclass
-class Member:
-    """A member and what it waits for."""
-
-    member_id: str
-    instance_id: str | None
-    client_id: str
-    client_host: str
-    session_timeout_ms: int
-    rebalance_timeout_ms: int
-    protocols: list[tuple[str, bytes]]
-    session_deadline_ms: int
-    assignment: bytes = b""
-    join_reply: Callable[[JoinResult], None] | None = None
-    sync_reply: Callable[[SyncResult], None] | None = None
-
-    def metadata(self, protocol: str | None) -> bytes:
-        return next((data for name, data in self.protocols if name == protocol), b"")
-
-
 class Group:
-    """Members, generation and state of one group."""
+    """Members, generation and state of one group.
+
+    roster          members, instance ids, pending ids
+    generation      counts completed join phases
+    leader          the member id that assigns partitions; None without members
+    empty_since_ms  monotonic; None while the group has members
+    """
 
     def __init__(
         self,
@@ -83,190 +36,134 @@ class Group:
         *,
         initial_delay_ms: int = 0,
         max_members: int = 10_000,
-        on_settled: Callable[[Group], None] = lambda _: None,
+        persist: Callable[[Group], None] = lambda _: None,
     ) -> None:
-        """`on_settled` is called when a generation is complete or the group has become empty: time to store it."""
+        """`persist` is called when a generation is complete, a static member is replaced or the group is empty."""
         self.group_id = group_id
         self.state = GroupState.EMPTY
         self.generation = 0
         self.protocol_type: str | None = None
         self.protocol_name: str | None = None
         self.leader: str | None = None
-        self.members: dict[str, Member] = {}
-        self.static: dict[str, str] = {}
-        self.pending: dict[str, int] = {}
+        self.roster = Roster()
         self.empty_since_ms: int | None = None
         self._initial_delay_ms = initial_delay_ms
         self._max_members = max_members
-        self._on_settled = on_settled
+        self._persist = persist
         self._join_opens_ms = 0
         self._join_deadline_ms = 0
         self._sync_deadline_ms = 0
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """Members by id."""
+        return self.roster.members
 
     def _move(self, state: GroupState) -> None:
         if state not in TRANSITIONS[self.state]:
             raise AssertionError(f"group {self.group_id}: {self.state.value} cannot become {state.value}")
         self.state = state
 
-    # Joining
+    # JoinGroup
 
     def join(self, call: JoinCall, now_ms: int) -> None:
-        """A JoinGroup; answered through `call.reply`, at once or when the rebalance completes."""
-        error = self._join_refusal(call)
+        """A JoinGroup; answered through `call.reply`, at once or when the join phase is complete."""
+        error = self._join_error(call)
         if error is not ErrorCode.NONE:
             call.reply(JoinResult(error, call.member_id))
         elif call.member_id:
             self._join_known(call, now_ms)
-        elif call.instance_id is not None and call.instance_id in self.static:
+        elif call.instance_id is not None and call.instance_id in self.roster.static:
             self._replace_static(call, now_ms)
         elif call.requires_known_id and call.instance_id is None:
-            member_id = self._new_member_id(call)
-            self.pending[member_id] = now_ms + call.session_timeout_ms
+            member_id = _new_member_id(call)
+            self.roster.pending[member_id] = now_ms + call.session_timeout_ms
             call.reply(JoinResult(ErrorCode.MEMBER_ID_REQUIRED, member_id))
         else:
-            self._add_member(self._new_member_id(call), call, now_ms)
+            self._add_member(_new_member_id(call), call, now_ms)
 
-    def _join_refusal(self, call: JoinCall) -> ErrorCode:
+    def _join_error(self, call: JoinCall) -> ErrorCode:
         if self.state is GroupState.DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        if not call.protocol_type or not call.protocols:
-            return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
-        others = [m for m in self.members.values() if m.member_id != call.member_id]
-        if others:
-            if call.protocol_type != self.protocol_type:
-                return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
-            common = set.intersection(*({name for name, _ in m.protocols} for m in others))
-            if not common & {name for name, _ in call.protocols}:
-                return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
-        if call.member_id not in self.members and len(self.members) >= self._max_members:
+        error = self.roster.protocol_error(call, self.protocol_type)
+        if error is ErrorCode.NONE and call.member_id not in self.members and len(self.members) >= self._max_members:
             return ErrorCode.GROUP_MAX_SIZE_REACHED
-        return ErrorCode.NONE
-
-    @staticmethod
-    def _new_member_id(call: JoinCall) -> str:
-        return f"{call.instance_id or call.client_id}-{uuid.uuid4()}"
+        return error
 
     def _join_known(self, call: JoinCall, now_ms: int) -> None:
-        if call.member_id in self.pending:
-            del self.pending[call.member_id]
+        if call.member_id in self.roster.pending:
+            del self.roster.pending[call.member_id]
             self._add_member(call.member_id, call, now_ms)
             return
-        error = self._identity_error(call.member_id, call.instance_id)
+        error = self.roster.identity_error(call.member_id, call.instance_id)
         if error is not ErrorCode.NONE:
             call.reply(JoinResult(error, call.member_id))
             return
         member = self.members[call.member_id]
         unchanged = member.protocols == call.protocols
-        follower_asks_again = self.state is GroupState.STABLE and unchanged and member.member_id != self.leader
-        if follower_asks_again or (self.state is GroupState.COMPLETING and unchanged):
-            member.session_deadline_ms = now_ms + member.session_timeout_ms
+        follower_rejoins = self.state is GroupState.STABLE and unchanged and member.member_id != self.leader
+        if follower_rejoins or (self.state is GroupState.COMPLETING and unchanged):
+            member.extend_session(now_ms)
             call.reply(self._join_result(member))
             return
-        self._update_member(member, call, now_ms)
+        if member.join_reply is not call.reply:
+            member.answer_join(JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
+        member.update(call, now_ms)
+        member.join_reply = call.reply
         self._rebalance(now_ms)
-
-    def _identity_error(self, member_id: str, instance_id: str | None) -> ErrorCode:
-        """Whether the caller is who it says (KIP-345)."""
-        if instance_id is not None:
-            known = self.static.get(instance_id)
-            if known is None:
-                return ErrorCode.UNKNOWN_MEMBER_ID
-            if known != member_id:
-                return ErrorCode.FENCED_INSTANCE_ID
-        return ErrorCode.NONE if member_id in self.members else ErrorCode.UNKNOWN_MEMBER_ID
 
     def _add_member(self, member_id: str, call: JoinCall, now_ms: int) -> None:
         if not self.members:
             self.protocol_type = call.protocol_type
-        member = Member(
-            member_id,
-            call.instance_id,
-            call.client_id,
-            call.client_host,
-            call.session_timeout_ms,
-            call.rebalance_timeout_ms,
-            call.protocols,
-            now_ms + call.session_timeout_ms,
-            join_reply=call.reply,
-        )
-        self.members[member_id] = member
-        if call.instance_id is not None:
-            self.static[call.instance_id] = member_id
+        member = Member.from_call(member_id, call, now_ms)
+        member.join_reply = call.reply
+        self.roster.add(member)
         self._rebalance(now_ms)
 
-    def _update_member(self, member: Member, call: JoinCall, now_ms: int) -> None:
-        if member.join_reply is not None and member.join_reply is not call.reply:
-            member.join_reply(JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
-        member.protocols = call.protocols
-        member.session_timeout_ms = call.session_timeout_ms
-        member.rebalance_timeout_ms = call.rebalance_timeout_ms
-        member.session_deadline_ms = now_ms + call.session_timeout_ms
-        member.join_reply = call.reply
-
     def _replace_static(self, call: JoinCall, now_ms: int) -> None:
-        """A static member came back under its instance id: it takes the old one's place, whom it fences."""
+        """A static member restarted: under a new member id it replaces the old one, which is fenced (KIP-345)."""
         assert call.instance_id is not None
-        old = self.members.pop(self.static[call.instance_id])
-        if old.join_reply is not None:
-            old.join_reply(JoinResult(ErrorCode.FENCED_INSTANCE_ID, old.member_id))
-        if old.sync_reply is not None:
-            old.sync_reply(SyncResult(ErrorCode.FENCED_INSTANCE_ID))
-        member = Member(
-            self._new_member_id(call),
-            call.instance_id,
-            call.client_id,
-            call.client_host,
-            call.session_timeout_ms,
-            call.rebalance_timeout_ms,
-            call.protocols,
-            now_ms + call.session_timeout_ms,
-            assignment=old.assignment,
-        )
-        self.members[member.member_id] = member
-        self.static[call.instance_id] = member.member_id
+        old = self.members[self.roster.static[call.instance_id]]
+        self._drop(old, ErrorCode.FENCED_INSTANCE_ID)
+        member = Member.from_call(_new_member_id(call), call, now_ms)
+        member.assignment = old.assignment
+        self.roster.add(member)
         was_leader = self.leader == old.member_id
         if was_leader:
             self.leader = member.member_id
         if self.state is GroupState.STABLE and old.protocols == call.protocols:
             result = self._join_result(member)
             result.skip_assignment = was_leader
-            self._on_settled(self)
+            self._persist(self)
             call.reply(result)
             return
         member.join_reply = call.reply
         self._rebalance(now_ms)
 
-    # Rebalancing
+    # Rebalances
 
     def _rebalance(self, now_ms: int) -> None:
-        """Ask everybody to join again, unless that is under way; complete if nobody is missing."""
+        """Begin a join phase unless one is in progress; complete it if all members have joined."""
         if self.state is not GroupState.PREPARING:
             if self.state is GroupState.COMPLETING:
-                self._refuse_syncs(ErrorCode.REBALANCE_IN_PROGRESS)
+                for member in self.members.values():
+                    member.assignment = b""
+                    member.answer_sync(SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
             self._join_opens_ms = now_ms + (self._initial_delay_ms if self.state is GroupState.EMPTY else 0)
             self._move(GroupState.PREPARING)
-            longest = max((m.rebalance_timeout_ms for m in self.members.values()), default=0)
-            self._join_deadline_ms = max(now_ms + longest, self._join_opens_ms)
+            self._join_deadline_ms = max(now_ms + self.roster.longest_rebalance_timeout_ms, self._join_opens_ms)
         self._try_complete(now_ms)
-
-    def _refuse_syncs(self, error: ErrorCode) -> None:
-        for member in self.members.values():
-            member.assignment = b""
-            if member.sync_reply is not None:
-                reply, member.sync_reply = member.sync_reply, None
-                reply(SyncResult(error))
 
     def _try_complete(self, now_ms: int) -> None:
         if self.state is not GroupState.PREPARING or now_ms < self._join_opens_ms:
             return
-        everybody = not self.pending and all(m.join_reply is not None for m in self.members.values())
-        if everybody or now_ms >= self._join_deadline_ms:
+        if self.roster.all_joined or now_ms >= self._join_deadline_ms:
             self._complete_join(now_ms)
 
     def _complete_join(self, now_ms: int) -> None:
-        """Close the generation's doors: who did not come (and is not static) is out."""
+        """Complete the join phase: members that did not rejoin, static ones excepted, are removed."""
         for member in [m for m in self.members.values() if m.join_reply is None and m.instance_id is None]:
-            self._forget(member)
+            self._drop(member)
         self.generation += 1
         if not self.members:
             self._become_empty(now_ms)
@@ -274,31 +171,18 @@ class Group:
         joined = [m for m in self.members.values() if m.join_reply is not None]
         if self.leader not in self.members or (joined and self.members[self.leader].join_reply is None):
             self.leader = (joined or list(self.members.values()))[0].member_id
-        self.protocol_name = self._elect_protocol()
+        self.protocol_name = self.roster.elect_protocol()
         self._move(GroupState.COMPLETING)
-        longest = max(m.rebalance_timeout_ms for m in self.members.values())
-        self._sync_deadline_ms = now_ms + longest
-        for member in self.members.values():
-            if member.join_reply is not None:
-                reply, member.join_reply = member.join_reply, None
-                member.session_deadline_ms = now_ms + member.session_timeout_ms
-                reply(self._join_result(member))
+        self._sync_deadline_ms = now_ms + self.roster.longest_rebalance_timeout_ms
+        for member in joined:
+            member.extend_session(now_ms)
+            member.answer_join(self._join_result(member))
 
     def _become_empty(self, now_ms: int) -> None:
         self.leader = self.protocol_name = None
         self.empty_since_ms = now_ms
         self._move(GroupState.EMPTY)
-        self._on_settled(self)
-
-    def _elect_protocol(self) -> str:
-        """Every member votes for its first protocol among those all know."""
-        names = [{name for name, _ in m.protocols} for m in self.members.values()]
-        common = set.intersection(*names)
-        votes: dict[str, int] = {}
-        for member in self.members.values():
-            choice = next(name for name, _ in member.protocols if name in common)
-            votes[choice] = votes.get(choice, 0) + 1
-        return max(votes, key=lambda name: votes[name])
+        self._persist(self)
 
     def _join_result(self, member: Member) -> JoinResult:
         members = []
@@ -314,7 +198,7 @@ class Group:
             members,
         )
 
-    # Synchronising
+    # SyncGroup
 
     def sync(
         self,
@@ -325,123 +209,120 @@ class Group:
         reply: Callable[[SyncResult], None],
         now_ms: int,
     ) -> None:
-        """A SyncGroup: the leader's carries the assignments; the others wait for it."""
-        error = self._call_error(member_id, instance_id, generation)
+        """A SyncGroup: that of the leader has the assignments; the others wait for it."""
+        error = self._member_error(member_id, instance_id, generation)
         if error is ErrorCode.NONE and self.state is GroupState.PREPARING:
             error = ErrorCode.REBALANCE_IN_PROGRESS
         if error is not ErrorCode.NONE:
             reply(SyncResult(error))
             return
         member = self.members[member_id]
-        member.session_deadline_ms = now_ms + member.session_timeout_ms
+        member.extend_session(now_ms)
         if self.state is GroupState.STABLE:
             reply(self._sync_result(member))
             return
         member.sync_reply = reply
         if member_id == self.leader:
-            self._settle(assignments, now_ms)
+            self._complete_sync(assignments, now_ms)
 
-    def _settle(self, assignments: dict[str, bytes], now_ms: int) -> None:
+    def _complete_sync(self, assignments: dict[str, bytes], now_ms: int) -> None:
         for member in self.members.values():
             member.assignment = assignments.get(member.member_id, b"")
         self._move(GroupState.STABLE)
         self.empty_since_ms = None
-        self._on_settled(self)
-        for member in list(self.members.values()):
-            if member.sync_reply is not None:
-                waiting, member.sync_reply = member.sync_reply, None
-                member.session_deadline_ms = now_ms + member.session_timeout_ms
-                waiting(self._sync_result(member))
+        self._persist(self)
+        for member in [m for m in self.members.values() if m.sync_reply is not None]:
+            member.extend_session(now_ms)
+            member.answer_sync(self._sync_result(member))
 
     def _sync_result(self, member: Member) -> SyncResult:
         return SyncResult(ErrorCode.NONE, member.assignment, self.protocol_type, self.protocol_name)
 
-    def _call_error(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
+    # Heartbeat, LeaveGroup, OffsetCommit
+
+    def _member_error(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
         if self.state is GroupState.DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        error = self._identity_error(member_id, instance_id)
+        error = self.roster.identity_error(member_id, instance_id)
         if error is ErrorCode.NONE and generation != self.generation:
             return ErrorCode.ILLEGAL_GENERATION
         return error
 
-    # Living and leaving
-
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int, now_ms: int) -> ErrorCode:
-        """A Heartbeat; a valid one keeps the member alive whatever it is told."""
-        if member_id in self.pending:
+        """A Heartbeat; a valid one extends the session, whatever the answer."""
+        if member_id in self.roster.pending:
             return ErrorCode.NONE
-        error = self._call_error(member_id, instance_id, generation)
+        error = self._member_error(member_id, instance_id, generation)
         if error is not ErrorCode.NONE:
             return error
-        member = self.members[member_id]
-        member.session_deadline_ms = now_ms + member.session_timeout_ms
+        self.members[member_id].extend_session(now_ms)
         return HEARTBEAT[self.state]
-
-    def leave(self, member_id: str, instance_id: str | None, now_ms: int) -> ErrorCode:
-        """A member goes; a static one may be named by its instance id alone."""
-        if instance_id is not None and not member_id:
-            member_id = self.static.get(instance_id, "")
-        if member_id in self.pending:
-            del self.pending[member_id]
-            self._try_complete(now_ms)
-            return ErrorCode.NONE
-        error = self._identity_error(member_id, instance_id)
-        if error is ErrorCode.NONE:
-            self._remove(self.members[member_id], now_ms)
-        return error
 
     def commit_error(self, member_id: str, instance_id: str | None, generation: int, now_ms: int) -> ErrorCode:
         """Whether this commit is allowed. Generation -1 is a client that assigns its partitions itself."""
         if generation < 0 and self.state is GroupState.EMPTY:
             return ErrorCode.NONE
-        error = self._call_error(member_id, instance_id, generation)
+        error = self._member_error(member_id, instance_id, generation)
         if error is not ErrorCode.NONE:
             return error
-        member = self.members[member_id]
-        member.session_deadline_ms = now_ms + member.session_timeout_ms
+        self.members[member_id].extend_session(now_ms)
         return COMMIT[self.state]
 
-    def _forget(self, member: Member) -> None:
-        del self.members[member.member_id]
-        if member.instance_id is not None and self.static.get(member.instance_id) == member.member_id:
-            del self.static[member.instance_id]
-        if member.join_reply is not None:
-            member.join_reply(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, member.member_id))
-        if member.sync_reply is not None:
-            member.sync_reply(SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
+    def leave(self, member_id: str, instance_id: str | None, now_ms: int) -> ErrorCode:
+        """A member leaves; a static one may be given by its instance id alone."""
+        if instance_id is not None and not member_id:
+            member_id = self.roster.static.get(instance_id, "")
+        if member_id in self.roster.pending:
+            del self.roster.pending[member_id]
+            self._try_complete(now_ms)
+            return ErrorCode.NONE
+        error = self.roster.identity_error(member_id, instance_id)
+        if error is ErrorCode.NONE:
+            self._drop(self.members[member_id])
+            self._rebalance(now_ms)
+        return error
 
-    def _remove(self, member: Member, now_ms: int) -> None:
-        self._forget(member)
-        self._rebalance(now_ms)
+    def _drop(self, member: Member, error: ErrorCode = ErrorCode.UNKNOWN_MEMBER_ID) -> None:
+        """Remove a member; what it waits for is answered with `error`."""
+        self.roster.remove(member)
+        member.answer_join(JoinResult(error, member.member_id))
+        member.answer_sync(SyncResult(error))
+
+    # Timeouts
 
     def abandon(self, reply: object, now_ms: int) -> None:
-        """The connection that waited on `reply` is gone: its member is on its session timeout from now."""
+        """The connection that waits on `reply` is closed: the session timeout of its member begins."""
         for member in self.members.values():
             if member.join_reply is reply:
                 member.join_reply = None
-                member.session_deadline_ms = now_ms + member.session_timeout_ms
+                member.extend_session(now_ms)
             if member.sync_reply is reply:
                 member.sync_reply = None
 
     def expire(self, now_ms: int) -> list[str]:
-        """Let time pass: drop silent members, end overdue rebalances. Returns who was dropped."""
-        gone = []
-        for member_id in [m for m, deadline in self.pending.items() if deadline <= now_ms]:
-            del self.pending[member_id]
+        """Apply timeouts: of sessions, pending ids, join and sync phases. Returns the ids of members removed."""
+        removed = []
+        for member_id in [m for m, deadline in self.roster.pending.items() if deadline <= now_ms]:
+            del self.roster.pending[member_id]
         for member in list(self.members.values()):
             waiting = member.join_reply is not None or member.sync_reply is not None
             if not waiting and member.session_deadline_ms <= now_ms and member.member_id in self.members:
-                gone.append(member.member_id)
-                self._remove(member, now_ms)
+                removed.append(member.member_id)
+                self._drop(member)
+                self._rebalance(now_ms)
         if self.state is GroupState.COMPLETING and now_ms >= self._sync_deadline_ms:
             late = [m for m in self.members.values() if m.sync_reply is None]
-            gone.extend(m.member_id for m in late)
+            removed.extend(m.member_id for m in late)
             for member in late:
-                self._forget(member)
+                self._drop(member)
             self._rebalance(now_ms)
         self._try_complete(now_ms)
-        return gone
+        return removed
 
     def kill(self) -> None:
         """The group is deleted."""
         self._move(GroupState.DEAD)
+
+
+def _new_member_id(call: JoinCall) -> str:
+    return f"{call.instance_id or call.client_id}-{uuid.uuid4()}"

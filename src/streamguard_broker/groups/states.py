@@ -1,4 +1,4 @@
-"""The states of a group, where each may go, and what each answers: tables, not code (KIP-62, KIP-394)."""
+"""The states of a group, its transitions, and the answers by state, as tables (KIP-62, KIP-394)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRANSITIONS: dict[GroupState, frozenset[GroupState]] = {
     GroupState.DEAD: frozenset(),
 }
 
-#: what a heartbeat of a known member of the current generation is told
+#: the answer to a heartbeat of a known member of the current generation
 HEARTBEAT: dict[GroupState, ErrorCode] = {
     GroupState.EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
     GroupState.PREPARING: ErrorCode.REBALANCE_IN_PROGRESS,
@@ -35,8 +35,8 @@ HEARTBEAT: dict[GroupState, ErrorCode] = {
     GroupState.DEAD: ErrorCode.COORDINATOR_NOT_AVAILABLE,
 }
 
-#: what a commit by a known member of the current generation is told. While members rejoin, those of the generation
-#: that ends may still commit what they did.
+#: the answer to a commit of a known member of the current generation. While members rejoin, those of the ending
+#: generation may still commit.
 COMMIT: dict[GroupState, ErrorCode] = {
     GroupState.EMPTY: ErrorCode.UNKNOWN_MEMBER_ID,
     GroupState.PREPARING: ErrorCode.NONE,

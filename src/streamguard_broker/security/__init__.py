@@ -1,1 +1,1 @@
-"""Who may come in: users with salted, hashed credentials; SCRAM and PLAIN; when TLS is a must."""
+"""Authentication: users with salted, hashed credentials; SCRAM and PLAIN; where TLS is required."""

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     if not password:
-        print("A password is not empty.", file=sys.stderr)
+        print("The password is empty.", file=sys.stderr)
         return 1
     fs = FileSystem()
     fs.make_directory(given.data_dir)

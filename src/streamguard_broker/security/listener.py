@@ -1,4 +1,4 @@
-"""When a listener may open: on loopback as it is; anywhere else only with TLS and SASL."""
+"""Where a listener may be opened: on loopback without conditions, elsewhere with TLS and SASL only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_listener(options: BrokerOptions, *, users: bool) -> None:
-    """Raises BrokerError where the listener would let strangers in."""
+    """Raises BrokerError for a listener that other machines could reach without authentication."""
     if options.sasl and not users:
         raise BrokerError(
             "SASL is on but there is no user; add one with "
@@ -34,7 +34,7 @@ def check_listener(options: BrokerOptions, *, users: bool) -> None:
 
 
 def tls_context(options: BrokerOptions) -> ssl.SSLContext | None:
-    """The server's TLS, None without a certificate. Raises BrokerError."""
+    """The server's TLS context, None without a certificate. Raises BrokerError."""
     if options.tls_certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

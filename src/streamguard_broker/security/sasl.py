@@ -1,6 +1,6 @@
 """The server's side of SASL exchanges, without I/O: bytes in, bytes out, until `user` is known.
 
-PLAIN: RFC 4616. SCRAM: RFC 5802, without channel binding, as Kafka speaks it.
+PLAIN: RFC 4616. SCRAM: RFC 5802, without channel binding, as in Kafka.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
 
 class AuthenticationFailed(Exception):
-    """The client is not who it says; the message is Kafka's and tells no more."""
+    """Invalid credentials; the message is Kafka's and gives no detail."""
 
     def __init__(self, mechanism: str) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class Exchange(Protocol):
     user: str | None
 
     def step(self, token: bytes) -> bytes:
-        """Take the client's next token, give the answer. Raises AuthenticationFailed."""
+        """Process the client's next token, return the answer. Raises AuthenticationFailed."""
 
 
 def begin(mechanism: str, users: Users) -> Exchange:
@@ -41,7 +41,7 @@ def begin(mechanism: str, users: Users) -> Exchange:
 
 
 class PlainExchange:
-    """One token: authorization id, user, password, with zero bytes between."""
+    """One token: authorization id, user, password, separated by zero bytes."""
 
     def __init__(self, users: Users) -> None:
         self._users = users

@@ -1,6 +1,6 @@
-"""Users and their credentials in `users.json`, as SCRAM keeps them: salt, iterations, two keys (RFC 5802).
+"""Users and their SCRAM credentials in `users.json`: salt, iterations, two keys (RFC 5802).
 
-The password itself is kept nowhere; PLAIN is checked by deriving the same keys from what the client sends.
+Passwords are not stored; PLAIN is checked by deriving the same keys from the password that the client sends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 
 @dataclass(frozen=True)
 class Credential:
-    """What verifies a user for one mechanism."""
+    """The credential of a user for one mechanism."""
 
     salt: bytes
     iterations: int
@@ -41,7 +41,7 @@ def derive(mechanism: str, salted_password: bytes, salt: bytes, iterations: int)
 
 
 def from_password(mechanism: str, password: str, salt: bytes | None = None, iterations: int = ITERATIONS) -> Credential:
-    """A fresh credential, or the one that `password` gives with a known salt."""
+    """A new credential, or the one that `password` gives with a known salt."""
     salt = os.urandom(24) if salt is None else salt
     salted = hashlib.pbkdf2_hmac(HASHES[mechanism], password.encode(), salt, iterations)
     return derive(mechanism, salted, salt, iterations)
@@ -72,7 +72,7 @@ class Users:
         self._save()
 
     def remove(self, user: str, mechanism: str | None = None) -> bool:
-        """Take away one credential or all; whether there was one. Raises OSError."""
+        """Remove one credential or all; returns whether there was one. Raises OSError."""
         known = self.credentials.get(user)
         if known is None or (mechanism is not None and mechanism not in known):
             return False

@@ -1,1 +1,1 @@
-"""Partitions on disk: segments, indexes, producer state, recovery, fsync. Knows no socket and no protocol request."""
+"""Partitions on disk: segments, indexes, producer state, recovery, fsync. No sockets and no protocol requests."""

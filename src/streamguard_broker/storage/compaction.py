@@ -1,49 +1,40 @@
-"""Compaction: of each key only the latest record stays (`cleanup.policy=compact`).
+"""Compaction of segments: of each key only the latest record stays (`cleanup.policy=compact`).
 
-One pass over sealed segments: `make_plan` maps keys to their latest offsets, from where the last pass ended as far as
-the map may grow; `rewrite` copies each segment up to there without what is superseded. Offsets never change: a
-batch keeps its base and last offset, whatever is left in it. Aborted records go, markers stay, open transactions are
-not touched.
-A null value (tombstone) stays for `delete_retention_ms` after it was written, so that readers see the deletion.
+One pass over full segments: `make_plan` maps keys to their latest offsets, from where the last pass ended, up to the
+limit of the map; `rewrite` copies each segment up to there without superseded records. Offsets never change: a batch
+keeps its base and last offset, whatever is left in it. Aborted records are removed, transaction markers stay, open
+transactions are not compacted. A null value (tombstone) stays for `delete_retention_ms` after its timestamp, so that
+readers see the deletion. The active segment is never compacted, as in Kafka.
 
-https://kafka.apache.org/documentation/#compaction. Runs on any thread: sealed segments do not change.
+https://kafka.apache.org/documentation/#compaction. Runs on any thread: full segments do not change. `storage.compactor`
+decides when, and puts the result in place.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
-
-from streamguard_broker.storage.decoding import iter_records
+from streamguard_broker.storage.batch import BatchHeader, frame_batch
+from streamguard_broker.storage.codecs import compress, iter_records
 from streamguard_broker.storage.filesystem import FileSystem, write_all
 from streamguard_broker.storage.producers import AbortedTransaction
-from streamguard_broker.storage.records import (
-    CODEC_MASK,
-    BatchHeader,
-    Record,
-    encode_headers,
-    encode_record,
-    frame_batch,
-)
+from streamguard_broker.storage.records import Record, encode_headers, encode_record
 from streamguard_broker.storage.segment import Segment
 
 MAX_KEYS = 250_000
 CLEANED_SUFFIX = ".cleaned"
 
-_ENCODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
-
 
 class UnreadableBatch(Exception):
-    """A batch that cannot be opened: its segment cannot be compacted."""
+    """A batch that cannot be decoded: its segment cannot be compacted."""
 
 
 def _digest(key: bytes) -> bytes:
-    """Sixteen bytes for any key, so that the map's size does not depend on the keys'."""
+    """At most sixteen bytes for any key, so that the size of the map does not depend on that of the keys."""
     return key if len(key) <= 16 else hashlib.blake2b(key, digest_size=16).digest()
 
 
@@ -74,8 +65,8 @@ class Aborted:
 
 def _records(batch: bytes, header: BatchHeader) -> list[Record]:
     records = iter_records(batch, header)
-    unread = len(records) == 1 and records[0].key is None and records[0].value is None
-    if unread or len(records) != header.record_count:
+    undecoded = len(records) == 1 and records[0].key is None and records[0].value is None
+    if undecoded or len(records) != header.record_count:
         raise UnreadableBatch
     return records
 
@@ -102,7 +93,7 @@ def make_plan(segments: Sequence[Segment], start: int, limit: int, aborted: Abor
 
 
 def rewrite(fs: FileSystem, segment: Segment, plan: Plan, aborted: Aborted, tombstones_before_ms: int) -> Path | None:
-    """Write what stays of `segment` beside it, synced; None if everything stays. Raises OSError."""
+    """Write the records of `segment` that stay to a new file, synced; None if all stay. Raises OSError."""
     path = segment.path.with_name(segment.path.name + CLEANED_SUFFIX)
     fs.remove(path)
     fd = fs.open(path)
@@ -130,7 +121,7 @@ def rewrite(fs: FileSystem, segment: Segment, plan: Plan, aborted: Aborted, tomb
 def _filter(
     batch: bytes, header: BatchHeader, plan: Plan, aborted: Aborted, tombstones_before_ms: int
 ) -> bytes | bytearray:
-    """The batch itself if all of it stays, a smaller one, or nothing."""
+    """`batch` itself if all its records stay, a smaller one, or nothing."""
     if aborted.covers(header):
         return b""
     records = _records(batch, header)
@@ -149,10 +140,8 @@ def _filter(
         )
         for r in kept
     ]
-    body = b"".join(encoded)
-    codec = header.attributes & CODEC_MASK
     return frame_batch(
-        [_ENCODERS[codec](body) if codec else body],
+        [compress(b"".join(encoded), header.attributes)],
         record_count=len(kept),
         last_offset_delta=header.last_offset_delta,
         base_offset=header.base_offset,

@@ -1,4 +1,4 @@
-"""The few file operations the log needs, in one place, so that a test can make each of them fail.
+"""The file operations that storage needs, in one place, so that a test can make each of them fail.
 
 `FileSystem` is the real one. A file is an integer descriptor; writes go to an explicit position.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 
 Buffer = bytes | bytearray | memoryview
 
+TEMPORARY_SUFFIX = ".tmp"
+
 
 class FileSystem:
     """Thin over `os`; every method may raise OSError."""
@@ -23,7 +25,7 @@ class FileSystem:
         return sorted(os.listdir(path))
 
     def open(self, path: Path) -> int:
-        """Open for reading and writing, made if absent."""
+        """Open for reading and writing, created if absent."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def close(self, fd: int) -> None:
@@ -37,7 +39,7 @@ class FileSystem:
         return os.pread(fd, length, position)
 
     def write(self, fd: int, data: Buffer, position: int) -> int:
-        """Write at `position`; returns how many bytes were taken, which may be fewer than given."""
+        """Write at `position`; returns how many bytes were written, which may be fewer than given."""
         return os.pwrite(fd, data, position)
 
     def truncate(self, fd: int, size: int) -> None:
@@ -73,8 +75,8 @@ class FileSystem:
             return None
 
     def replace_file(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        """Write beside, sync, rename: a reader sees the old content or the new, never a part."""
-        temporary = path.with_name(path.name + ".tmp")
+        """Write to a temporary file, sync, rename: a reader sees the old content or the new, never a part."""
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         self.remove(temporary)
         fd = self.open(temporary)
         try:
@@ -89,7 +91,7 @@ class FileSystem:
 
 
 def write_all(fs: FileSystem, fd: int, data: Buffer, position: int) -> None:
-    """Write all of `data`, going on after short writes. Raises OSError; what was written before stays."""
+    """Write all of `data`, continuing after short writes. Raises OSError; what was written before stays."""
     view = memoryview(data)
     while view:
         written = fs.write(fd, view, position)

@@ -1,7 +1,7 @@
-"""Group commit: many producers waiting on one log share one sync.
+"""Group commit: all requests that wait for one partition share one sync.
 
-Each log has at most one sync under way; who comes meanwhile waits for the next, which covers them all. Syncs of
-different logs run beside each other on a few threads; the event loop never waits on a disk.
+Each partition has at most one sync in progress; requests that arrive meanwhile wait for the next, which covers them
+all. Syncs of different partitions run in parallel on a few threads; the event loop never waits for a disk.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.log import FlushWork, PartitionLog
+from streamguard_broker.storage.durability import FlushWork
+from streamguard_broker.storage.log import PartitionLog
 
 _THREADS = 4
 
@@ -22,14 +23,14 @@ class Flusher:
     """Owns the sync threads. Use from the event loop's thread only."""
 
     def __init__(self, on_sync: Callable[[float], None] | None = None) -> None:
-        """`on_sync` is told the seconds each sync took."""
+        """`on_sync` gets the seconds that each sync took."""
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="fsync")
         self._waiters: dict[PartitionLog, list[tuple[int, asyncio.Future[None]]]] = {}
         self._running: dict[PartitionLog, asyncio.Future[None]] = {}
         self._on_sync = on_sync
 
     def request(self, log: PartitionLog) -> asyncio.Future[None] | None:
-        """Begin to make durable all that `log` holds now; None if it is.
+        """Begin to make durable all that `log` has now; None if it is.
 
         The future ends in KafkaError KAFKA_STORAGE_ERROR if it cannot be.
         """
@@ -42,13 +43,13 @@ class Flusher:
         return future
 
     async def flush(self, log: PartitionLog) -> None:
-        """Return when all that `log` holds now is durable. Raises KafkaError KAFKA_STORAGE_ERROR if it cannot be."""
+        """Return when all that `log` has now is durable. Raises KafkaError KAFKA_STORAGE_ERROR if it cannot be."""
         future = self.request(log)
         if future is not None:
             await future
 
     def flush_in_background(self, log: PartitionLog) -> None:
-        """Begin a sync if the log needs one and none is under way; nobody waits."""
+        """Begin a sync if the partition needs one and none is in progress; no request waits for it."""
         if log not in self._running and log.failure is None and not log.closed:
             self._start(log)
 
@@ -76,13 +77,13 @@ class Flusher:
             self._start(log)
 
     def _resolve(self, log: PartitionLog) -> None:
-        """Answer who is covered; after a failure, everybody."""
+        """Complete the requests that the last sync covers; after a failure, all of them."""
         waiting = []
         for offset, future in self._waiters.pop(log, ()):
             if future.done():
                 continue
             if log.failure is not None or log.closed:
-                reason = log.failure or "The log is closed."
+                reason = log.failure or "The partition is closed."
                 future.set_exception(KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, reason))
             elif offset <= log.flushed_offset:
                 future.set_result(None)
@@ -91,14 +92,14 @@ class Flusher:
         if waiting:
             self._waiters[log] = waiting
 
-    async def settle(self, log: PartitionLog) -> None:
-        """Wait for the sync of `log` that is under way, if any: before it is closed or deleted."""
+    async def wait_until_idle(self, log: PartitionLog) -> None:
+        """Wait for the sync of `log` in progress, if any: before it is closed or deleted."""
         running = self._running.get(log)
         if running is not None:
             await asyncio.wait([running])
 
     async def close(self) -> None:
-        """Wait for what runs and stop the threads."""
+        """Wait for the syncs in progress and stop the threads."""
         if self._running:
             await asyncio.wait(list(self._running.values()))
         with contextlib.suppress(RuntimeError):

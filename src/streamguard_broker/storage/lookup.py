@@ -1,12 +1,14 @@
-"""Offsets by time: which record was the first at or after a moment, which the latest of all (KIP-79, KIP-734)."""
+"""Lookups over the segments of a partition: by offset, and by timestamp (KIP-79, KIP-734)."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streamguard_broker.storage.decoding import iter_records
-from streamguard_broker.storage.records import BatchHeader, Record
+from streamguard_broker.storage.batch import BatchHeader
+from streamguard_broker.storage.codecs import iter_records
+from streamguard_broker.storage.records import Record
 from streamguard_broker.storage.segment import Segment
 
 
@@ -17,8 +19,41 @@ class TimestampAndOffset(NamedTuple):
     offset: int
 
 
+class Span(NamedTuple):
+    """Bytes of consecutive batches, and the offsets they may have: `first_offset` .. `end_offset` - 1."""
+
+    data: bytes
+    first_offset: int
+    end_offset: int
+
+
+def read_span(
+    segments: Sequence[Segment], offset: int, limit: int, max_bytes: int, *, whole_first: bool
+) -> Span | None:
+    """Batches of one segment, from the one that has `offset` to `limit`, an offset; None if there is none.
+
+    `max_bytes` and `whole_first` as in `PartitionLog.read`.
+    """
+    first = bisect_right(segments, offset, key=lambda segment: segment.base_offset) - 1
+    for segment in segments[max(first, 0) :]:
+        found = segment.find(offset)
+        if found is not None:
+            break
+    else:
+        return None
+    position, header = found
+    if header.base_offset >= limit or (max_bytes < header.size and not whole_first):
+        return None
+    length = max(max_bytes, header.size)
+    if limit < segment.next_offset:
+        stop = segment.find(limit)
+        if stop is not None:
+            length = min(length, stop[0] - position)
+    return Span(segment.read(position, length), header.base_offset, min(limit, segment.next_offset))
+
+
 def find_timestamp(segments: Sequence[Segment], timestamp_ms: int, start_offset: int) -> TimestampAndOffset | None:
-    """The first record from `start_offset` on that is stamped at or after `timestamp_ms`."""
+    """The first record from `start_offset` on with a timestamp at or after `timestamp_ms`."""
     for segment in segments:
         if segment.max_timestamp < timestamp_ms or segment.next_offset <= start_offset:
             continue

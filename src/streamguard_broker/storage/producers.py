@@ -1,7 +1,7 @@
-"""What a partition remembers of its producers: the last batches of each (idempotence) and open transactions.
+"""Producer state of a partition: the last batches of each producer (idempotence) and open transactions.
 
-A batch is a duplicate if its sequences match one of the last five of its producer: the client sends at most five
-without an answer (KIP-98, KIP-185). All of it is derived from batch headers, so that recovery rebuilds it from the log.
+A batch is a duplicate if its sequences match one of the last five of its producer: a client has at most five requests
+in flight (KIP-98, KIP-185). All of it is derived from batch headers, so that recovery rebuilds it from the segments.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.records import BatchHeader, increment_sequence
+from streamguard_broker.storage.batch import BatchHeader, increment_sequence
 
 REMEMBERED_BATCHES = 5
 NO_EPOCH = -1
@@ -54,10 +54,10 @@ class ProducerStates:
         self.open_transactions: dict[int, int] = {}
 
     def check(self, header: BatchHeader) -> int | None:
-        """The base offset already given if the batch is a duplicate, None if it may be appended.
+        """The base offset of the first append if the batch is a duplicate, None if it may be appended.
 
-        Raises KafkaError INVALID_PRODUCER_EPOCH (a newer incarnation wrote), OUT_OF_ORDER_SEQUENCE_NUMBER (a gap) or
-        INVALID_TXN_STATE (a plain write inside an open transaction).
+        Raises KafkaError INVALID_PRODUCER_EPOCH (a newer epoch has written), OUT_OF_ORDER_SEQUENCE_NUMBER (a gap) or
+        INVALID_TXN_STATE (a non-transactional write inside an open transaction).
         """
         entry = self.entries.get(header.producer_id)
         if entry is None:
@@ -79,18 +79,20 @@ class ProducerStates:
             if header.base_sequence != expected:
                 raise self._gap(header, expected)
         if entry.transaction_start is not None and not header.is_transactional:
-            raise KafkaError(ErrorCode.INVALID_TXN_STATE, "A plain write inside the producer's open transaction.")
+            raise KafkaError(
+                ErrorCode.INVALID_TXN_STATE, "A non-transactional write inside the producer's open transaction."
+            )
         return None
 
     @staticmethod
     def _gap(header: BatchHeader, expected: int) -> KafkaError:
         return KafkaError(
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-            f"Producer {header.producer_id}: sequence {header.base_sequence} came where {expected} was due.",
+            f"Producer {header.producer_id}: sequence {header.base_sequence} received, {expected} expected.",
         )
 
     def update(self, header: BatchHeader, base_offset: int) -> None:
-        """Take note of an appended data batch of an idempotent producer."""
+        """Record an appended data batch of an idempotent producer."""
         entry = self._entry(header.producer_id, header.producer_epoch)
         last_offset = base_offset + header.last_offset_delta
         entry.batches.append(Batch(header.base_sequence, header.last_sequence, base_offset, last_offset))
@@ -100,7 +102,7 @@ class ProducerStates:
             self.open_transactions[header.producer_id] = base_offset
 
     def complete(self, header: BatchHeader, marker_offset: int, *, commit: bool) -> None:
-        """Take note of a transaction marker: closes the producer's transaction, remembers it if aborted."""
+        """Record a transaction marker: ends the producer's transaction, keeps its span if it is aborted."""
         entry = self._entry(header.producer_id, header.producer_epoch)
         start = self.open_transactions.pop(header.producer_id, None)
         entry.transaction_start = None
@@ -125,7 +127,7 @@ class ProducerStates:
         return [a for a in self.aborted if a.last_offset >= first_offset and a.first_offset < end_offset]
 
     def expire(self, before_ms: int) -> None:
-        """Forget idle producers: last batch stamped before `before_ms`, no transaction open."""
+        """Remove idle producers: max timestamp of the last batch before `before_ms`, no transaction open."""
         idle = [
             producer_id
             for producer_id, entry in self.entries.items()
@@ -135,7 +137,7 @@ class ProducerStates:
             del self.entries[producer_id]
 
     def forget_aborted(self, before_offset: int) -> None:
-        """Drop aborted transactions that end before the start of the log."""
+        """Remove aborted transactions that end before `before_offset`, the log start offset."""
         self.aborted = [a for a in self.aborted if a.last_offset >= before_offset]
 
     def snapshot(self) -> dict[str, Any]:

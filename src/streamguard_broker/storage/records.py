@@ -1,21 +1,7 @@
-"""Record batches (message format v2): their header, checksum, and the plain batches the broker writes itself.
+"""Records inside an uncompressed batch: decoding, and the batches that the broker writes itself.
 
-A batch, big-endian (KIP-98, https://kafka.apache.org/documentation/#recordbatch):
-
-    0  base offset        int64    not under the checksum: the broker sets it
-    8  length             int32    of what follows this field
-    12 leader epoch       int32    not under the checksum: the broker sets it
-    16 magic              int8     2
-    17 crc32c             uint32   of everything from byte 21 on
-    21 attributes         int16    bits 0-2 codec, 3 log-append time, 4 transactional, 5 control
-    23 last offset delta  int32
-    27 base timestamp     int64    ms
-    35 max timestamp      int64    ms
-    43 producer id        int64    -1: none
-    51 producer epoch     int16
-    53 base sequence      int32
-    57 record count       int32
-    61 records            varint-framed, compressed as a whole
+A record: length, attributes (int8, 0), timestamp delta, offset delta, key, value, headers. Lengths and deltas are zigzag
+varints as in Protocol Buffers; length -1 is null (https://kafka.apache.org/documentation/#record).
 """
 
 from __future__ import annotations
@@ -24,73 +10,17 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from crc32c import crc32c
-
-from streamguard_broker.errors import ErrorCode, KafkaError
-
-_HEADER = struct.Struct(">qiibIhiqqqhii")
-HEADER_SIZE = _HEADER.size
-_LENGTH_AND_COUNT = struct.Struct(">i45xi")
-_CRC = struct.Struct(">I")
-_PLACE_OFFSET = struct.Struct(">q")
-_PLACE_EPOCH = struct.Struct(">i")
-PREFIX_SIZE = 12  # base offset and length
-CRC_POSITION = 17
-ATTRIBUTES_POSITION = 21
-MAX_TIMESTAMP_POSITION = 35
-
-CODEC_MASK = 0x07
-LOG_APPEND_TIME = 0x08
-TRANSACTIONAL = 0x10
-CONTROL = 0x20
-
-NO_PRODUCER_ID = -1
-
-Buffer = bytes | bytearray | memoryview
-
-
-class BatchHeader(NamedTuple):
-    """The 61 bytes before the records. Times in ms, `length` in bytes after the length field."""
-
-    base_offset: int
-    length: int
-    leader_epoch: int
-    magic: int
-    crc: int
-    attributes: int
-    last_offset_delta: int
-    base_timestamp: int
-    max_timestamp: int
-    producer_id: int
-    producer_epoch: int
-    base_sequence: int
-    record_count: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole batch."""
-        return self.length + PREFIX_SIZE
-
-    @property
-    def last_offset(self) -> int:
-        return self.base_offset + self.last_offset_delta
-
-    @property
-    def next_offset(self) -> int:
-        return self.base_offset + self.last_offset_delta + 1
-
-    @property
-    def last_sequence(self) -> int:
-        """Sequence of the last record; wraps from 2**31-1 to 0."""
-        return increment_sequence(self.base_sequence, self.last_offset_delta)
-
-    @property
-    def is_transactional(self) -> bool:
-        return bool(self.attributes & TRANSACTIONAL)
-
-    @property
-    def is_control(self) -> bool:
-        return bool(self.attributes & CONTROL)
+from streamguard_broker.storage.batch import (
+    CONTROL,
+    HEADER_SIZE,
+    LOG_APPEND_TIME,
+    NO_PRODUCER_ID,
+    TRANSACTIONAL,
+    BatchHeader,
+    Buffer,
+    frame_batch,
+    read_header,
+)
 
 
 class Record(NamedTuple):
@@ -103,74 +33,8 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-def increment_sequence(sequence: int, by: int) -> int:
-    """Sequences live in 0 .. 2**31-1 and wrap to 0."""
-    return (sequence + by) & 0x7FFFFFFF
-
-
-def read_header(data: Buffer, position: int = 0) -> BatchHeader:
-    """The header at `position`. Raises struct.error if fewer than 61 bytes are there."""
-    return BatchHeader._make(_HEADER.unpack_from(data, position))
-
-
-def count_records(data: Buffer) -> int:
-    """How many records the headers of the batches in `data` announce; a batch cut short at the end counts whole."""
-    position = count = 0
-    end = len(data) - HEADER_SIZE
-    while position <= end:
-        length, records = _LENGTH_AND_COUNT.unpack_from(data, position + 8)
-        count += records
-        position += length + PREFIX_SIZE
-    return count
-
-
-def checksum_holds(batch: Buffer, header: BatchHeader) -> bool:
-    """Whether the bytes of `batch` (exactly one batch) give the checksum in its header."""
-    return bool(crc32c(memoryview(batch)[ATTRIBUTES_POSITION : header.size]) == header.crc)
-
-
-def place(batch: bytearray | memoryview, base_offset: int, leader_epoch: int) -> None:
-    """Set the two fields the broker owns; the checksum does not cover them."""
-    _PLACE_OFFSET.pack_into(batch, 0, base_offset)
-    _PLACE_EPOCH.pack_into(batch, 12, leader_epoch)
-
-
-def stamp_append_time(batch: bytearray | memoryview, now_ms: int) -> None:
-    """Turn the batch to log-append time: max timestamp and attribute bit set, checksum renewed."""
-    attributes = struct.unpack_from(">h", batch, ATTRIBUTES_POSITION)[0]
-    struct.pack_into(">h", batch, ATTRIBUTES_POSITION, attributes | LOG_APPEND_TIME)
-    struct.pack_into(">q", batch, MAX_TIMESTAMP_POSITION, now_ms)
-    _CRC.pack_into(batch, CRC_POSITION, crc32c(memoryview(batch)[ATTRIBUTES_POSITION:]))
-
-
-def validate(batch: Buffer, max_bytes: int) -> BatchHeader:
-    """Check a produced record set: exactly one whole v2 batch with a true checksum.
-
-    Raises KafkaError: MESSAGE_TOO_LARGE, UNSUPPORTED_FOR_MESSAGE_FORMAT, CORRUPT_MESSAGE or INVALID_RECORD.
-    """
-    size = len(batch)
-    if size < HEADER_SIZE:
-        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"A record set of {size} bytes is shorter than a batch header.")
-    if memoryview(batch)[16] != 2:
-        raise KafkaError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, "Only message format v2 (Kafka 0.11+) is stored.")
-    header = read_header(batch)
-    if size > max_bytes:
-        raise KafkaError(
-            ErrorCode.MESSAGE_TOO_LARGE, f"The batch has {size} bytes; max.message.bytes of the topic is {max_bytes}."
-        )
-    if header.size != size:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "A produce request carries exactly one batch for each partition.")
-    if not checksum_holds(batch, header):
-        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "The checksum of the batch does not hold.")
-    if header.record_count <= 0 or header.last_offset_delta != header.record_count - 1:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Record count and last offset delta of the batch disagree.")
-    if header.is_control:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Clients do not write control batches.")
-    return header
-
-
 def _varint(value: int) -> bytes:
-    """Zigzag varint, as in Protocol Buffers."""
+    """A zigzag varint."""
     zigzag = (value << 1) ^ (value >> 63)
     out = bytearray()
     while zigzag & ~0x7F:
@@ -212,7 +76,7 @@ def encode_headers(headers: list[tuple[str, bytes | None]]) -> bytes:
 
 
 def every_record_has_a_key(batch: Buffer, header: BatchHeader) -> bool:
-    """Whether no key of an uncompressed batch is null; looks at nothing else."""
+    """Whether no key of an uncompressed batch is null; other fields are skipped."""
     position = HEADER_SIZE
     for _ in range(header.record_count):
         length, position = _read_varint(batch, position)
@@ -246,47 +110,6 @@ def build_batch(
         producer_epoch=producer_epoch,
         base_sequence=base_sequence,
     )
-
-
-def frame_batch(
-    encoded: list[bytes],
-    *,
-    last_offset_delta: int,
-    base_timestamp: int,
-    max_timestamp: int,
-    base_offset: int = 0,
-    attributes: int = 0,
-    producer_id: int = NO_PRODUCER_ID,
-    producer_epoch: int = -1,
-    base_sequence: int = -1,
-    record_count: int | None = None,
-) -> bytearray:
-    """Put the header before already encoded records and seal it with its checksum.
-
-    `record_count`: how many there are, where `encoded` is one compressed block.
-    """
-    body = b"".join(encoded)
-    out = bytearray(HEADER_SIZE + len(body))
-    _HEADER.pack_into(
-        out,
-        0,
-        base_offset,
-        len(out) - PREFIX_SIZE,
-        0,
-        2,
-        0,
-        attributes,
-        last_offset_delta,
-        base_timestamp,
-        max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        len(encoded) if record_count is None else record_count,
-    )
-    out[HEADER_SIZE:] = body
-    _CRC.pack_into(out, CRC_POSITION, crc32c(memoryview(out)[ATTRIBUTES_POSITION:]))
-    return out
 
 
 def control_batch(*, commit: bool, producer_id: int, producer_epoch: int, timestamp_ms: int) -> bytearray:

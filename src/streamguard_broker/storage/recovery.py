@@ -1,9 +1,9 @@
-"""Opening a partition's folder after any kind of end.
+"""Opens a partition's folder after a clean stop or a crash.
 
-Segments are taken in order. What a checkpoint covers was synced before the checkpoint was written and is trusted; the
-rest is read batch by batch: length, magic, order of offsets and checksum must hold. The first batch that does not is
-where the log ends: the tail is cut, later segments (none of which can hold acknowledged data, for syncs go oldest
-first) are dropped, and the log says how many bytes went.
+Segments are read in order. What a checkpoint covers was synced before the checkpoint was written and is trusted; the
+rest is read batch by batch: length, magic, order of offsets and CRC must be valid. The partition ends before the first
+batch that is not: the rest of that segment is truncated, later segments are deleted (none has acknowledged data, for
+syncs go oldest first), and the number of bytes lost is logged.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamguard_broker.storage.filesystem import FileSystem
+from streamguard_broker.storage.batch import MAGIC, NO_PRODUCER_ID, compute_crc, read_header
+from streamguard_broker.storage.compaction import CLEANED_SUFFIX
+from streamguard_broker.storage.filesystem import TEMPORARY_SUFFIX, FileSystem
 from streamguard_broker.storage.producers import ProducerStates
-from streamguard_broker.storage.records import NO_PRODUCER_ID, checksum_holds, is_commit_marker, read_header
+from streamguard_broker.storage.records import is_commit_marker
 from streamguard_broker.storage.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -22,59 +24,66 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Recovered:
-    """The log as found. `unsynced`: something may not be on disk yet."""
+    """The partition as found. `unsynced`: something may not be on disk yet."""
 
     segments: list[Segment]
     producers: ProducerStates
-    cut_bytes: int
+    truncated_bytes: int
     unsynced: bool
 
 
 def recover(fs: FileSystem, folder: Path, now_ms: int) -> Recovered:
-    """Open the segments in `folder`, cut a torn tail, rebuild the producers' state. Raises OSError."""
+    """Open the segments in `folder`, truncate a torn tail, rebuild the producers' state. Raises OSError."""
     names = fs.list_directory(folder)
     bases = sorted(int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit())
     for name in names:
-        if name.endswith((".tmp", ".cleaned")):
+        if name.endswith((TEMPORARY_SUFFIX, CLEANED_SUFFIX)):
             fs.remove(folder / name)
     segments: list[Segment] = []
     producers = ProducerStates()
-    cut_bytes, torn, unsynced = 0, False, False
+    truncated_bytes, torn, unsynced = 0, False, False
     for base in bases:
         segment = Segment(fs, folder, base, now_ms)
         if torn or (segments and base < segments[-1].next_offset):
-            cut_bytes += fs.size(segment.fd)
+            truncated_bytes += fs.size(segment.fd)
             torn = True
             segment.delete()
             continue
-        producers, cut = _load(segment, producers, sealed=base != bases[-1])
+        producers, torn_bytes = _load(segment, producers, sealed=base != bases[-1])
         unsynced = unsynced or segment.synced_size < segment.size
         if base != bases[-1] and segment.checkpointed_size < segment.size:
             segment.seal(producers.snapshot())
-        cut_bytes += cut
-        torn = cut > 0
+        truncated_bytes += torn_bytes
+        torn = torn_bytes > 0
         segments.append(segment)
-    if cut_bytes:
-        log.warning("recovered %s: cut %d bytes after offset %d", folder.name, cut_bytes, segments[-1].next_offset)
+    if truncated_bytes:
+        log.warning(
+            "recovered %s: truncated %d bytes after offset %d", folder.name, truncated_bytes, segments[-1].next_offset
+        )
     for segment in segments[:-1]:
         if segment.synced_size == segment.size:
-            segment.rest()
+            segment.release_file()
     if not segments:
         segments.append(Segment(fs, folder, 0, now_ms))
-    return Recovered(segments, producers, cut_bytes, unsynced)
+    return Recovered(segments, producers, truncated_bytes, unsynced)
 
 
 def _load(segment: Segment, before: ProducerStates, *, sealed: bool) -> tuple[ProducerStates, int]:
-    """Checkpoint, then scan; returns the producers' state at the segment's end and the bytes cut.
+    """Checkpoint, then scan; returns the producers' state at the segment's end and the bytes truncated.
 
-    A crash while a compacted segment takes its place leaves the old checkpoint: its index is void, its state is not.
+    A crash while a compacted segment replaces the old one leaves the old checkpoint: its index is invalid, its
+    producers' state is still the right one.
     """
     state = segment.load_checkpoint()
     producers = before if state is None else ProducerStates.restore(state)
     file_size = segment.fs.size(segment.fd)
-    for _, batch in segment.scan_batches(segment.size, file_size):
+    for batch in segment.scan_batches(segment.size, file_size):
         header = read_header(batch)
-        if header.magic != 2 or header.base_offset < segment.next_offset or not checksum_holds(batch, header):
+        if (
+            header.magic != MAGIC
+            or header.base_offset < segment.next_offset
+            or compute_crc(batch, header) != header.crc
+        ):
             break
         segment.note(header)
         if header.producer_id == NO_PRODUCER_ID:
@@ -86,7 +95,7 @@ def _load(segment: Segment, before: ProducerStates, *, sealed: bool) -> tuple[Pr
     stored = segment.stored_state() if sealed and state is None else None
     if stored is not None:
         producers = ProducerStates.restore(stored)
-    cut = file_size - segment.size
-    if cut:
-        segment.cut(segment.size)
-    return producers, cut
+    torn_bytes = file_size - segment.size
+    if torn_bytes:
+        segment.truncate(segment.size)
+    return producers, torn_bytes

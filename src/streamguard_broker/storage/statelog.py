@@ -1,7 +1,7 @@
-"""A log of the broker's own: key-value records whose latest values are the state of a coordinator.
+"""Internal state in a PartitionLog: key-value records whose latest values are the state of a coordinator.
 
-Kept small by rewriting: once the log has grown well past what the state needs, the whole state is appended to a fresh
-segment, synced, and everything before it dropped. A crash at any point leaves either the old records or both.
+Kept small by rewriting: once it has grown well past what the state needs, the whole state is appended to a new
+segment, synced, and everything before it deleted. A crash at any point leaves either the old records or both.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from pathlib import Path
 
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.storage.batch import BatchHeader, read_header
 from streamguard_broker.storage.filesystem import FileSystem
-from streamguard_broker.storage.log import LogConfig, PartitionLog
-from streamguard_broker.storage.records import BatchHeader, build_batch, read_header
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.records import build_batch
 
 Pair = tuple[bytes | None, bytes | None]
 
@@ -51,7 +53,7 @@ class StateLog:
         self.append_batch(batch)
 
     def append_batch(self, batch: bytearray) -> None:
-        """Write a batch made elsewhere (a transaction marker). Raises KafkaError KAFKA_STORAGE_ERROR."""
+        """Write an encoded batch (a transaction marker). Raises KafkaError KAFKA_STORAGE_ERROR."""
         self.log.append(batch, read_header(batch)._replace(producer_id=-1))
 
     @property
@@ -61,7 +63,7 @@ class StateLog:
     def rewrite(self, state: Iterable[Pair], then: Iterable[bytearray] = ()) -> None:
         """Replace all records by `state`, followed by the batches `then`.
 
-        Raises KafkaError KAFKA_STORAGE_ERROR; the old records are there still.
+        Raises KafkaError KAFKA_STORAGE_ERROR, with the old records still in place.
         """
         try:
             self._rewrite(state, then)

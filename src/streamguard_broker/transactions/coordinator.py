@@ -1,9 +1,9 @@
-"""The transaction coordinator: begins, extends, ends transactions, and finishes after a crash what was decided before.
+"""The transaction coordinator: begins, extends and ends transactions, and completes prepared ones after a crash.
 
-A commit: the decision (PrepareCommit) is synced to the state log; then a marker goes into each partition and counts the
-group offsets; then those logs are synced; then CompleteCommit is written. A crash before the first sync leaves the
-transaction open (it times out and is aborted); after it, `recover` writes what is missing. Calls on one transactional
-id wait for each other, so a client never meets a half-ended transaction.
+A commit: PrepareCommit is synced to the state log; a marker is appended to each partition, and the group offsets of the
+transaction take effect; those partitions are synced; CompleteCommit is written. A crash before the first sync leaves
+the transaction open (it times out and is aborted); after it, `recover` writes what is missing. Calls on one
+transactional id are serialised by a lock, so a client never sees a transaction that is half ended.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from streamguard_broker.catalog import Catalog
 from streamguard_broker.clock import Clock
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.offsets import OffsetStore
+from streamguard_broker.storage.batch import BatchHeader, read_header
 from streamguard_broker.storage.flusher import Flusher
 from streamguard_broker.storage.log import PartitionLog
-from streamguard_broker.storage.records import BatchHeader, control_batch, iter_plain_records, read_header
+from streamguard_broker.storage.records import control_batch, iter_plain_records
 from streamguard_broker.storage.statelog import Pair, StateLog
 from streamguard_broker.transactions.states import END, TopicPartition, Transaction, TransactionState
 
@@ -63,10 +64,10 @@ class TransactionCoordinator:
                     self.transactions[transactional_id] = Transaction.decode(transactional_id, data)
 
     def recover(self) -> None:
-        """Carry out decisions that a crash interrupted, and abort what no open transaction accounts for."""
+        """Complete prepared transactions, and abort those in partitions that belong to no open transaction."""
         for transaction in self.transactions.values():
             if transaction.state in _PREPARING:
-                log.info("finishing transaction %s: %s", transaction.transactional_id, transaction.state.value)
+                log.info("completing transaction %s: %s", transaction.transactional_id, transaction.state.value)
                 for touched in self._write_markers(transaction):
                     touched.flush()
                 self._complete(transaction)
@@ -80,7 +81,7 @@ class TransactionCoordinator:
             for index, partition in enumerate(topic.partitions):
                 for producer_id in list(partition.producers.open_transactions):
                     if (producer_id, (topic.name, index)) not in owned:
-                        log.warning("aborting an unaccounted transaction in %s-%d", topic.name, index)
+                        log.warning("aborting a transaction in %s-%d that no transactional id owns", topic.name, index)
                         epoch = partition.producers.entries[producer_id].epoch
                         self._append_marker(partition, producer_id, epoch, commit=False)
 
@@ -89,14 +90,14 @@ class TransactionCoordinator:
     async def init_producer(
         self, transactional_id: str, timeout_ms: int, producer_id: int = -1, epoch: int = -1
     ) -> tuple[int, int]:
-        """Producer id and epoch for a (re)started producer; fences the one before and aborts what it left open.
+        """Producer id and epoch for a (re)started producer; fences the previous one and aborts its open transaction.
 
-        `producer_id` and `epoch`, if not -1, are what the caller has (KIP-360). Raises KafkaError.
+        `producer_id` and `epoch`, if not -1, are those of the caller (KIP-360). Raises KafkaError.
         """
         if not transactional_id:
-            raise KafkaError(ErrorCode.INVALID_REQUEST, "A transactional id is not empty.")
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "The transactional id is empty.")
         if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
-            raise KafkaError(ErrorCode.INVALID_TRANSACTION_TIMEOUT, f"The timeout is 1 to {MAX_TIMEOUT_MS} ms.")
+            raise KafkaError(ErrorCode.INVALID_TRANSACTION_TIMEOUT, f"The timeout must be 1 to {MAX_TIMEOUT_MS} ms.")
         async with self._lock(transactional_id):
             known = self.transactions.get(transactional_id)
             if known is None:
@@ -117,7 +118,7 @@ class TransactionCoordinator:
             return known.producer_id, known.epoch
 
     def _bump(self, transaction: Transaction) -> None:
-        """The next epoch; a new producer id when they run out."""
+        """The next epoch; a new producer id after the last epoch."""
         if transaction.epoch >= _LAST_EPOCH:
             transaction.producer_id, transaction.epoch = self._next_producer_id(), 0
         else:
@@ -126,7 +127,7 @@ class TransactionCoordinator:
     async def add_partitions(
         self, transactional_id: str, producer_id: int, epoch: int, partitions: set[TopicPartition]
     ) -> None:
-        """Make partitions part of the open transaction, beginning one if none is. Raises KafkaError."""
+        """Add partitions to the transaction, which begins if none is open. Raises KafkaError."""
         async with self._lock(transactional_id):
             transaction = self._checked(transactional_id, producer_id, epoch)
             if transaction.state is TransactionState.ONGOING and partitions <= transaction.partitions:
@@ -136,7 +137,7 @@ class TransactionCoordinator:
             await self._store(transaction)
 
     async def add_group(self, transactional_id: str, producer_id: int, epoch: int, group: str) -> None:
-        """Make a group's offsets part of the open transaction, beginning one if none is. Raises KafkaError."""
+        """Add a group's offsets to the transaction, which begins if none is open. Raises KafkaError."""
         async with self._lock(transactional_id):
             transaction = self._checked(transactional_id, producer_id, epoch)
             if transaction.state is TransactionState.ONGOING and group in transaction.groups:
@@ -146,7 +147,7 @@ class TransactionCoordinator:
             await self._store(transaction)
 
     async def end(self, transactional_id: str, producer_id: int, epoch: int, *, commit: bool) -> None:
-        """Commit or abort; returns when that is durable and visible. Raises KafkaError."""
+        """Commit or abort; returns when the result is durable and visible. Raises KafkaError."""
         async with self._lock(transactional_id):
             transaction = self._checked(transactional_id, producer_id, epoch)
             answer = END[transaction.state, commit]
@@ -204,11 +205,11 @@ class TransactionCoordinator:
 
     @staticmethod
     def _bump_for_fencing(transaction: Transaction) -> None:
-        """The marker's epoch shuts out the old producer; ids run out in `_bump` only, so one epoch is always left."""
+        """The marker's epoch fences the old producer; `_bump` changes the id at the last epoch, so one more is always free."""
         transaction.epoch = min(transaction.epoch + 1, _LAST_EPOCH + 1)
 
     def _write_markers(self, transaction: Transaction) -> list[PartitionLog]:
-        """Markers into every partition that has the transaction open; returns the logs that were written."""
+        """Append markers to every partition that has the transaction open; returns the logs to sync."""
         commit = transaction.state is TransactionState.PREPARE_COMMIT
         touched = []
         for topic, index in sorted(transaction.partitions):
@@ -255,7 +256,7 @@ class TransactionCoordinator:
             yield _pair(transaction)
 
     def forget_idle(self, before_ms: int) -> None:
-        """Drop transactional ids unused since `before_ms`."""
+        """Remove transactional ids unused since `before_ms`."""
         for transaction in list(self.transactions.values()):
             idle = transaction.state not in (TransactionState.ONGOING, *_PREPARING)
             if idle and transaction.updated_ms < before_ms:

@@ -1,4 +1,4 @@
-"""One transactional id's state, where it may go, and what the calls on it answer: tables, not code (KIP-98)."""
+"""The states of a transactional id, its transitions, and the answers to EndTxn, as tables (KIP-98)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRANSITIONS: dict[TransactionState, frozenset[TransactionState]] = {
     _S.COMPLETE_ABORT: frozenset({_S.EMPTY, _S.ONGOING}),
 }
 
-#: (state, commit?) -> what EndTxn answers; None: it is to be done. An answer that was lost is given again.
+#: (state, commit?) -> the answer to EndTxn; None: end the transaction now. A retry gets the first answer again.
 END: dict[tuple[TransactionState, bool], ErrorCode | None] = {
     (_S.EMPTY, True): ErrorCode.INVALID_TXN_STATE,
     (_S.EMPTY, False): ErrorCode.INVALID_TXN_STATE,
@@ -66,7 +66,7 @@ class Transaction:
     updated_ms: int = -1
 
     def move(self, state: TransactionState, now_ms: int) -> None:
-        """Change state; a move the table does not have is a programming error."""
+        """Change state; a transition that is not in the table is a programming error."""
         if state not in TRANSITIONS[self.state]:
             raise AssertionError(f"transaction {self.transactional_id}: {self.state.value} -> {state.value}")
         if state is TransactionState.ONGOING and self.state is not TransactionState.ONGOING:
@@ -75,7 +75,7 @@ class Transaction:
         self.updated_ms = now_ms
 
     def clear(self) -> None:
-        """Forget what the finished transaction touched."""
+        """Remove partitions and groups of the completed transaction."""
         self.partitions.clear()
         self.groups.clear()
         self.started_ms = -1

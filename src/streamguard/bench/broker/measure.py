@@ -1,14 +1,22 @@
-"""The measurements, the same for any Kafka: records of 300 bytes, acks=all, three partitions."""
+"""Throughput and latency of any Kafka (`measure`), and all figures of this broker in a process (`measure_ours`).
+
+Records of 300 bytes, acks=all, three partitions.
+"""
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from streamguard.bench.broker.node import OurBroker, resident_mb
 
 RECORD = b"x" * 300
 PARTITIONS = 3
@@ -18,7 +26,7 @@ _STALL_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Figures:
-    """Records/s; latencies in ms; memory in MB."""
+    """Records/s; latencies in ms."""
 
     librdkafka_produce: float
     librdkafka_consume: float
@@ -26,6 +34,38 @@ class Figures:
     kafka_python_consume: float
     produce_p50_ms: float
     produce_p99_ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of one broker process, with the seconds from its start to the first connection, and MB at the end."""
+
+    figures: Figures
+    start_seconds: float
+    memory_mb: float
+
+
+#: what each line of a table shows
+ROWS: tuple[tuple[str, Callable[[Result], float]], ...] = (
+    ("librdkafka produce, records/s", lambda r: r.figures.librdkafka_produce),
+    ("librdkafka consume, records/s", lambda r: r.figures.librdkafka_consume),
+    ("kafka-python produce, records/s", lambda r: r.figures.kafka_python_produce),
+    ("kafka-python consume, records/s", lambda r: r.figures.kafka_python_consume),
+    ("single acks=all produce at 1,000/s, p50 ms", lambda r: r.figures.produce_p50_ms),
+    ("single acks=all produce at 1,000/s, p99 ms", lambda r: r.figures.produce_p99_ms),
+    ("start to ready, s", lambda r: r.start_seconds),
+    ("resident memory at the end, MB", lambda r: r.memory_mb),
+)
+
+
+def measure_ours(records: int, python_records: int, latency_seconds: float) -> Result:
+    """This broker, in a process and a temporary folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder:
+        started = time.perf_counter()
+        with OurBroker(Path(folder) / "broker") as node:
+            ready = time.perf_counter() - started
+            figures = measure(node.address, records, python_records, latency_seconds)
+            return Result(figures, ready, resident_mb(node.pid))
 
 
 def measure(address: str, records: int, python_records: int, latency_seconds: float) -> Figures:
@@ -63,7 +103,7 @@ def librdkafka_produce(address: str, topic: str, records: int) -> float:
         if number % 1000 == 0:
             producer.poll(0)
     if producer.flush(_STALL_SECONDS):
-        raise RuntimeError("not everything was acknowledged")
+        raise RuntimeError(f"not all records are acknowledged within {_STALL_SECONDS:.0f} s")
     return records / (time.perf_counter() - started)
 
 
@@ -77,7 +117,7 @@ def librdkafka_consume(address: str, topic: str, records: int) -> float:
         got = consumer.consume(10_000, 1.0)
         count += len(got)
         if not got and time.perf_counter() - started > _STALL_SECONDS:
-            raise RuntimeError("the records do not come")
+            raise RuntimeError(f"not all records are received within {_STALL_SECONDS:.0f} s")
     seconds = time.perf_counter() - started
     consumer.close()
     return records / seconds

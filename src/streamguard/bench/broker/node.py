@@ -1,4 +1,4 @@
-"""Our broker as a subprocess to measure, and what /proc says of a process."""
+"""This broker as a subprocess to measure, free ports, and the memory of a process."""
 
 from __future__ import annotations
 
@@ -15,27 +15,25 @@ from pathlib import Path
 from types import TracebackType
 
 START_SECONDS = 20.0
-
-
 _PORTS_PER_PROCESS = 100
-_given: set[int] = set()
+_returned: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody uses right now, and that nobody else will take before its server listens.
+    """A TCP port on loopback that is free now, and that no other process takes before a server listens on it.
 
-    Linux gives 32768 and above to outgoing connections. While a server on such a port is down, a client's connection may
-    sit on it; one that reconnects all the time may even be given the very port it asks for, and talk to itself. Below
-    that, processes that look for ports at the same time look in different hundreds, and none is given twice.
+    Linux assigns ports from 32768 to outgoing connections. While a server on such a port is down, a connection may have
+    that port; a client that reconnects may even get the port that it connects to, and so connect to itself. Below that,
+    processes that look for ports at the same time look in different hundreds, and none is returned twice.
     """
     first = 10_000 + os.getpid() % 220 * _PORTS_PER_PROCESS
     near = list(range(first, first + _PORTS_PER_PROCESS))
     for port in near + random.SystemRandom().sample(range(10_000, 32_000), 100):
-        if port in _given:
+        if port in _returned:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            _given.add(port)
+            _returned.add(port)
             return port
     raise RuntimeError("no free port from 10000 to 32000")
 
@@ -50,7 +48,7 @@ def resident_mb(pid: int) -> float:
 
 @dataclass
 class OurBroker:
-    """`python -m streamguard_broker` in a folder of its own."""
+    """`python -m streamguard_broker` on `folder`, from `with` until its end."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -75,7 +73,7 @@ class OurBroker:
                     return self
             except OSError:
                 time.sleep(0.005)
-        raise RuntimeError("the broker does not answer")
+        raise RuntimeError(f"the broker does not listen within {START_SECONDS:.0f} s")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

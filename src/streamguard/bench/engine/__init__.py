@@ -1,1 +1,1 @@
-"""`streamguard bench engine`: the SQL engine over `ksqldb/queries.sql`, beside a bare consumer of the same topic."""
+"""The SQL engine measured, beside a bare consumer of the same topic."""

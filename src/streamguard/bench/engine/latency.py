@@ -1,6 +1,6 @@
 """Latency: from a payment's event to its alert on the topic, at a steady rate, for both rules.
 
-The event's time is when it was handed to the producer; the alert's is when a consumer of `fraud_alerts` has it. Every
+The time of the event is when the producer gets it; that of the alert when a consumer of `fraud_alerts` has it. Every
 hundredth payment is over the limit; accounts are few enough that each is over its count within seconds.
 """
 
@@ -21,7 +21,7 @@ WAIT_S = 5.0
 
 @dataclass
 class Latencies:
-    """Milliseconds by rule, in the order in which the alerts came."""
+    """Milliseconds by rule, in the order of the alerts."""
 
     high_amount: list[float] = field(default_factory=list)
     high_velocity: list[float] = field(default_factory=list)
@@ -34,7 +34,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def measure_latency(servers: str, per_second: int = 1_000, seconds: float = 20.0, warm_up_s: float = 3.0) -> Latencies:
-    """Send payments to a running engine with the rules of queries.sql deployed; what came within `warm_up_s` is left out."""
+    """Send payments to a running engine with the rules of queries.sql deployed; alerts within `warm_up_s` are left out."""
     sent: dict[str, float] = {}
     found = Latencies()
     ready, done = threading.Event(), threading.Event()
@@ -42,7 +42,7 @@ def measure_latency(servers: str, per_second: int = 1_000, seconds: float = 20.0
     watcher = threading.Thread(target=_watch, args=(servers, sent, found, ready, done, began + warm_up_s), daemon=True)
     watcher.start()
     if not ready.wait(30):
-        raise RuntimeError("the alerts cannot be read")
+        raise RuntimeError("the topic fraud_alerts cannot be read within 30 s")
     _send(servers, sent, per_second, seconds + warm_up_s)
     time.sleep(WAIT_S / 5)
     done.set()

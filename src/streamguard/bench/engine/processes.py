@@ -64,10 +64,12 @@ class EngineProcess:
                     return self
             except requests.ConnectionError:
                 time.sleep(0.01)
-        raise RuntimeError(f"the engine does not answer:\n{(self.folder / 'log').read_text()[-2000:]}")
+        raise RuntimeError(
+            f"the engine does not answer within {START_SECONDS:.0f} s:\n{(self.folder / 'log').read_text()[-2000:]}"
+        )
 
     def kill(self) -> None:
-        """SIGKILL: the crash that the engine has to come back from."""
+        """SIGKILL, as a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()

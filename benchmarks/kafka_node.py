@@ -1,6 +1,6 @@
-"""A real Apache Kafka to compare with: jars from Maven Central, KRaft on one node, on a free port.
+"""Apache Kafka to compare with: jars from Maven Central, KRaft on one node, on a free port.
 
-Jars are kept in the user's cache folder, so that Maven is asked once. Needs java (17+) and mvn.
+Jars are kept in the user's cache folder, so that Maven downloads them once. Needs java (17 or later) and mvn.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ group.min.session.timeout.ms=100
 
 
 def kafka_possible() -> bool:
-    """Whether the programs for it are there."""
+    """Whether java and mvn are installed."""
     return shutil.which("java") is not None and shutil.which("mvn") is not None
 
 
@@ -74,7 +74,7 @@ def jars(version: str = KAFKA_VERSION) -> Path:
 
 
 def java_tool(main: str, *arguments: str, heap: str = "256m", timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run one of Kafka's own command-line tools; they are short-lived, so the JVM is told not to prepare for a long life."""
+    """Run one of Kafka's command-line tools, with JVM settings for a short run."""
     command = [
         "java",
         f"-Xmx{heap}",
@@ -90,7 +90,7 @@ def java_tool(main: str, *arguments: str, heap: str = "256m", timeout: float = 1
 
 @dataclass
 class KafkaProcess:
-    """One Kafka node with its controller, as `BrokerProcess` is ours."""
+    """One Kafka node with its controller, on `folder`. start_seconds: from its start to the first connection."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -127,7 +127,7 @@ class KafkaProcess:
                     return self
             except OSError:
                 time.sleep(0.1)
-        raise RuntimeError("Kafka does not answer")
+        raise RuntimeError(f"Kafka does not listen within {START_SECONDS:.0f} s")
 
     @property
     def pid(self) -> int:
@@ -135,7 +135,7 @@ class KafkaProcess:
         return self.process.pid
 
     def stop(self) -> None:
-        """End it at once; its data are of no use to anyone."""
+        """Kill it; its data is not used again."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""The command: make the transactions, measure the ceiling, measure the engine, print both and the ratio."""
+"""The engine's throughput: make the transactions, measure the ceiling, measure the engine, kill and restart it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import orjson
-import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
-from rich.console import Console
-from rich.table import Table
 
 from streamguard.bench.broker.node import OurBroker, resident_mb
-from streamguard.bench.engine.latency import measure_latency, percentile
+from streamguard.bench.engine.latency import Latencies, measure_latency
 from streamguard.bench.engine.processes import EngineProcess, cpu_seconds, pin
 from streamguard.sqldeploy import deploy
 from streamguard.sqldeploy.state import Server
@@ -30,12 +26,11 @@ SERVICE_ID = "default_"
 TOPIC = "transactions"
 PARTITIONS = 3
 FIRST_EVENT_MS = 1_763_692_800_000
-RULES = Path("ksqldb/queries.sql")
 
 
 @dataclass(frozen=True)
 class EngineFigures:
-    """What one run of the engine gave; memory in MB after the last record, seconds of CPU over all its threads."""
+    """One run of the engine: seconds; CPU seconds of all its threads; MB after the last record; seconds of a restart."""
 
     seconds: float
     cpu_seconds: float
@@ -132,45 +127,20 @@ def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
         watcher.close()
 
 
-def engine(
-    records: Annotated[int, typer.Option(min=1_000, help="Transactions of 300 bytes.")] = 600_000,
-    accounts: Annotated[int, typer.Option(min=1)] = 100_000,
-    rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
-    pinned: Annotated[bool, typer.Option(help="Keep engine and ceiling on one core each time.")] = True,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="Measure event to alert at 1,000 a second instead.")
-    ] = False,
-) -> None:
-    """The engine with all its rules, beside a bare consumer that only decodes the same records."""
-    if latency:
-        print_latency(rules)
-        return
-    core = 0 if pinned else None
+def measure_all(records: int, accounts: int, rules: Path, core: int | None) -> tuple[float, EngineFigures]:
+    """Seconds of the bare consumer, and the engine's figures, over the same records on a new broker."""
     with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "log") as node:
         fill(node.address, records, accounts)
         ceiling = measure_ceiling(node.address, records, core)
-        figures = measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core)
-    table = Table("", "value", box=None)
-    table.add_row("ceiling: kafka-python, decoding only, transactions/s", f"{records / ceiling:,.0f}")
-    table.add_row(f"engine: {rules.name}, transactions/s", f"{records / figures.seconds:,.0f}")
-    table.add_row("engine / ceiling", f"{ceiling / figures.seconds:.2f}")
-    table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
-    table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
-    table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
-    Console(width=110).print(table)
+        return ceiling, measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core)
 
 
-def print_latency(rules: Path, seconds: float = 20.0) -> None:
-    """From a payment to its alert on the topic, in milliseconds, for each rule."""
+def measure_latencies(rules: Path, seconds: float = 20.0) -> Latencies:
+    """From a payment to its alert on the topic, for each rule, on a new broker and engine."""
     with (
         tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder,
         OurBroker(Path(folder) / "log") as node,
         EngineProcess(Path(folder) / "ksqldb", node.address) as engine,
     ):
         deploy(Server(engine.url), [rules])
-        found = measure_latency(node.address, seconds=seconds)
-    table = Table("rule", "alerts", "p50 ms", "p95 ms", "p99 ms", "longest ms", box=None)
-    for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
-        shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
-        table.add_row(rule, str(len(values)), *shares)
-    Console(width=110).print(table)
+        return measure_latency(node.address, seconds=seconds)

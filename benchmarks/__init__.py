@@ -1,0 +1,1 @@
+"""Comparisons with other products, which they download. Not part of the wheel."""

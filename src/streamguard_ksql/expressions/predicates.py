@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast
+from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
-from streamguard_ksql.expressions.code import Code, Environment
 from streamguard_ksql.expressions.numbers import (
     decimal_operation,
     exact,

@@ -134,7 +134,7 @@ class Predicates:
         """A string as a point in time, read once if it is a literal."""
         try:
             return self.converted(code, target)
-        except (EvaluationError, ValueError) as error:
+        except EvaluationError as error:
             raise KsqlError(str(error)) from error
 
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:

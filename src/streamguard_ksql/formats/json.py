@@ -10,7 +10,6 @@ Source: docs/reference/serialization.md, "JSON"; the bytes are held against reco
 from __future__ import annotations
 
 import base64
-import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
@@ -211,7 +210,7 @@ def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserial
 def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
     try:
         return convert(value)
-    except (ValueError, TypeError, ArithmeticError, binascii.Error) as error:
+    except (ValueError, ArithmeticError) as error:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 

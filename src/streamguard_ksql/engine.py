@@ -22,7 +22,7 @@ from streamguard_ksql.ddl.sources import (
 )
 from streamguard_ksql.errors import BadRequest, KsqlError
 from streamguard_ksql.formatter import format_statement
-from streamguard_ksql.plan import KeepNode, SinkNode, SourceColumn, SourceNode
+from streamguard_ksql.plan import MaterializeNode, SinkNode, SourceColumn, SourceNode
 from streamguard_ksql.planning.planner import PlannedQuery, plan_query
 from streamguard_ksql.schema import Schema
 
@@ -48,7 +48,7 @@ class PersistentQuery:
 
     query_id: str
     sql: str
-    plan: SinkNode | KeepNode
+    plan: SinkNode | MaterializeNode
     target: DataSource
     sources: tuple[DataSource, ...]
     config: Mapping[str, Any]
@@ -124,7 +124,7 @@ class Engine:
         stored = source.schema.stored
         origins = tuple(SourceColumn("VALUE", i) for i in range(len(stored)))
         kept = SourceNode(Schema(source.schema.key, stored), source, origins)
-        plan = KeepNode(source.schema, kept, source)
+        plan = MaterializeNode(source.schema, kept, source)
         config = {**config, "ksql.streams.auto.offset.reset": "earliest"}
         query = PersistentQuery(source.query_id, source.sql, plan, source, (source,), config, creates=False)
         self.queries[query.query_id] = query

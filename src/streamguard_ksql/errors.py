@@ -38,5 +38,17 @@ class EvaluationError(Exception):
     """A row whose expression has no value: the row's column becomes NULL and the processing log gets the reason."""
 
 
+ROW_ERRORS = (EvaluationError, ArithmeticError, RecursionError)
+"""What may go wrong with the values of one row: no value, a number out of range, nesting too deep for the stack.
+
+Anything else is a fault of the engine and ends the query with its reason: it is never a NULL or a row left out.
+"""
+
+
 class SerializationError(Exception):
     """A record that a format cannot read or write."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error says; its class where it says nothing."""
+    return str(error) or type(error).__name__

@@ -11,12 +11,12 @@ from typing import Any
 from streamguard_ksql import ast
 from streamguard_ksql.casts import coerce_literal
 from streamguard_ksql.catalog import Catalog, DataSource
-from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
-from streamguard_ksql.operators.edges import serializers
 from streamguard_ksql.operators.record import OutputRecord
+from streamguard_ksql.operators.sinks import serializers
 from streamguard_ksql.schema import ROWTIME, Column
 from streamguard_ksql.types import BIGINT, SqlType
 
@@ -90,9 +90,9 @@ def _value(column: Column, expression: ast.Expression, config: Mapping[str, Any]
     try:
         compiler = Compiler(Scope((), config))
         code = compiler.compile(expression)
-        value = compiler.env.function("v", code.text)(())
+        value = compiler.env.function("value", "v", code.text)(())
         return None if value is None else _coerced(value, code.type, column)
-    except (EvaluationError, ValueError, TypeError, ArithmeticError) as error:
+    except ROW_ERRORS as error:
         shown = format_expression(expression)
         raise KsqlError(
             f"Could not insert {shown} into column `{column.name}` of type {column.type}: {error}"

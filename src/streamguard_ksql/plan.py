@@ -214,7 +214,7 @@ class SinkNode(Node):
 
 
 @dataclass(frozen=True)
-class KeepNode(Node):
+class MaterializeNode(Node):
     """Keeps the rows of a table for pull queries, and writes nothing: the end of a source table's query."""
 
     source: Node
@@ -274,7 +274,7 @@ def describe(node: Node) -> str:
             what = f"{node.kind} JOIN TABLES ON FOREIGN KEY {format_expression(node.foreign_key)}"
         case SinkNode():
             what = f"SINK {node.target.name} (topic {node.target.topic})"
-        case KeepNode():
+        case MaterializeNode():
             what = f"MATERIALIZE {node.target.name}"
         case _:
             what = type(node).__name__

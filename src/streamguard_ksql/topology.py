@@ -15,15 +15,17 @@ from streamguard_ksql import ast
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.operators import aggregate, joins, stateless
 from streamguard_ksql.operators.base import Operator, Receive, Runtime
-from streamguard_ksql.operators.edges import Keeper, Sink, StreamSource, TableSource, inner_key
+from streamguard_ksql.operators.keys import inner_key
 from streamguard_ksql.operators.record import InputRecord, Record
+from streamguard_ksql.operators.sinks import Materializer, Sink
+from streamguard_ksql.operators.sources import StreamSource, TableSource
 from streamguard_ksql.operators.state import Store
 from streamguard_ksql.plan import (
     AggregateNode,
     FilterNode,
     FlatMapNode,
     ForeignKeyJoinNode,
-    KeepNode,
+    MaterializeNode,
     Node,
     ProjectNode,
     SelectKeyNode,
@@ -101,10 +103,10 @@ class Topology:
         match node:
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
-            case KeepNode():
-                return Keeper(runtime), False
+            case MaterializeNode():
+                return Materializer(runtime), False
             case FilterNode(source=AggregateNode() as aggregation):
-                # HAVING is evaluated inside the aggregation: see folding.Folder.
+                # HAVING is evaluated inside the aggregation: see aggregator.Aggregator.
                 return self._aggregation(aggregation, emit, needs_old, node.predicate)
             case FilterNode() if node.is_table:
                 return stateless.TableFilter(node, runtime, emit), True

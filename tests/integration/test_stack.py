@@ -19,7 +19,7 @@ from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected
 pytestmark = pytest.mark.integration
 
 CARD_FILE = PROJECT_ROOT.parent / "shared" / "data" / "handbook" / "transactions-2018-04.csv.gz"
-GOLDEN = PROJECT_ROOT.parent / "shared" / "golden" / "streamguard.json"
+RECORDED_RULES = PROJECT_ROOT / "tests" / "recordings" / "streamguard.json"
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +184,8 @@ def test_a_changed_rule_is_different_until_it_is_replaced(stack: StackRun, tmp_p
     assert "wrong.sql:1:" in said.stderr and "NOTHING" in said.stderr and "Traceback" not in said.stderr
 
 
-@pytest.mark.shared
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the recordings lie beside the project, in ../shared")
 def test_the_test_runner_passes_the_recorded_rules(stack: StackRun) -> None:
-    said = stack.run(BIN / "ksql-test-runner", GOLDEN, check=False).stdout
+    said = stack.run(BIN / "ksql-test-runner", RECORDED_RULES, check=False).stdout
     assert re.search(r"[1-9]\d* passed", said), said
 
 

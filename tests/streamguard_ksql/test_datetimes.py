@@ -39,8 +39,9 @@ def test_zones_agree_with_pythons(moment: datetime) -> None:
     moment = moment.replace(microsecond=0)
     utc = moment.astimezone(timezone.utc)
     moment_ms = int((utc.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()) * 1000
-    offset = moment.tzinfo and moment.tzinfo.utcoffset(utc.astimezone(moment.tzinfo))
-    assert moment.tzinfo is not None and offset is not None
+    assert moment.tzinfo is not None
+    offset = moment.tzinfo.utcoffset(utc.astimezone(moment.tzinfo))
+    assert offset is not None
     assert datetimes.offset_at(moment_ms, moment.tzinfo) == int(offset.total_seconds() // 1)
 
 

@@ -1,12 +1,10 @@
-"""The engine against what ksqlDB 0.29 was recorded to do; skipped where the recordings are not beside the project."""
+"""The engine against what ksqlDB 0.29 was recorded to do."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,34 +12,27 @@ import pytest
 from streamguard_ksql.testing.cases import Case, find_files, load
 from streamguard_ksql.testing.harness import Harness
 from streamguard_ksql.testing.running import Difference, input_record, run_case
+from tests.support.recordings import KSQLDB_CASES, PROJECT_ROOT, RECORDINGS, needs_ksqldb_cases, recording
 
-SHARED = Path(os.environ.get("STREAMGUARD_SHARED", Path(__file__).parents[3] / "shared"))
-GOLDEN, QTT = SHARED / "golden", SHARED / "qtt"
+OUR_RULES = load(RECORDINGS / "streamguard.json")
+QUERIES = load(RECORDINGS / "queries.json")
+FAILING_QUERIES = set(recording("queries.failing.json"))
+"""The recorded queries in which the engine differs from ksqlDB."""
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the recordings of ksqlDB are not there: {GOLDEN}"),
-]
-
-FAILING = Path(__file__).parents[2] / "docs" / "ksql-compatibility.failing.json"
+FAILING = PROJECT_ROOT / "docs" / "ksql-compatibility.failing.json"
 KNOWN = {entry["case"] for entry in json.loads(FAILING.read_text("utf-8"))["failing"]}
-"""The cases that fail, as docs/ksql-compatibility.md lists them with their reasons."""
+"""Of ksqlDB's own cases those that fail, as docs/ksql-compatibility.md lists them with their reasons."""
 
 
-def golden_cases() -> list[Case]:
-    path = GOLDEN / "streamguard.json"
-    return load(path) if path.is_file() else []
-
-
-@pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", OUR_RULES, ids=lambda case: case.name)
 @pytest.mark.parametrize("crashed", [False, True], ids=["undisturbed", "killed after each input"])
 def test_our_own_rules(case: Case, crashed: bool) -> None:
     run_case(case, Harness.crash if crashed else None)
 
 
-@pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", OUR_RULES, ids=lambda case: case.name)
 def test_the_bytes_of_our_own_rules(case: Case) -> None:
-    recorded: list[dict[str, Any]] = json.loads((GOLDEN / "streamguard_bytes.json").read_text("utf-8"))[case.name]
+    recorded: list[dict[str, Any]] = recording("streamguard_bytes.json")[case.name]
     expected = defaultdict(list)
     for record in recorded:
         key = None if record["key_b64"] is None else base64.b64decode(record["key_b64"])
@@ -62,11 +53,26 @@ def run(case: Case) -> Harness:
     return harness
 
 
+@pytest.mark.parametrize("case", QUERIES, ids=lambda case: case.name)
+def test_recorded_query(case: Case) -> None:
+    """A query in the list of failing ones must fail: once it passes, it leaves the list."""
+    if case.name not in FAILING_QUERIES:
+        run_case(case)
+        return
+    with pytest.raises(Difference):
+        run_case(case)
+
+
+def test_the_failing_queries_are_recorded_queries() -> None:
+    assert {case.name for case in QUERIES} >= FAILING_QUERIES
+
+
+@needs_ksqldb_cases
 @pytest.mark.parametrize("crashed", [False, True], ids=["undisturbed", "killed after each input"])
 def test_ksqldbs_own_cases(crashed: bool) -> None:
-    """All but the known ones, which are run too: one that passes by now is to leave the list."""
+    """The known failures are run too: one that passes must leave the list."""
     failed = {}
-    for case in (case for path in find_files([QTT]) for case in load(path)):
+    for case in (case for path in find_files([KSQLDB_CASES]) for case in load(path)):
         try:
             run_case(case, Harness.crash if crashed else None)
         except Difference as difference:

@@ -58,7 +58,7 @@ class Http2Client:
         return stream
 
     def post(self, path: str, body: Any, **headers: str) -> Stream:
-        return self.request("POST", path, json.dumps(body).encode(), **headers)
+        return self.request("POST", path, json.dumps(body).encode(), end=True, **headers)
 
     def send(self, stream: Stream, data: bytes, *, end: bool = False) -> None:
         self._connection.send_data(stream.number, data, end_stream=end)

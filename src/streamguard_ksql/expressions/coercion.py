@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamguard_ksql import ast
-from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.schema import quoted_type
 from streamguard_ksql.types import BOOLEAN, NUMERIC_ORDER, STRING, Array, Map, SqlType, Struct
 from streamguard_ksql.widening import wider_number
@@ -95,7 +95,7 @@ def read_string(text: str, target: SqlType) -> object:
     try:
         cast = cast_function(STRING, target, {})
         value: object = cast(text) if cast else text
-    except (EvaluationError, ValueError, ArithmeticError, KsqlError):
+    except (KsqlError, *ROW_ERRORS):
         value = None
     if value is None:
         raise KsqlError(f'invalid input syntax for type {target}: "{text}".')

@@ -14,8 +14,8 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.casts import cast_function, implicit_cast
+from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.errors import KsqlError
-from streamguard_ksql.expressions.code import Code, Environment
 from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates
 from streamguard_ksql.expressions.scope import Scope
@@ -47,9 +47,9 @@ class Compiler(Predicates):
     def type_of(self, expression: ast.Expression) -> SqlType | None:
         return self.compile(expression).type
 
-    def function(self, expression: ast.Expression) -> Callable[[Sequence[Any]], Any]:
+    def function(self, expression: ast.Expression, name: str = "expression") -> Callable[[Sequence[Any]], Any]:
         """The expression as a Python function of a row."""
-        return self.env.function(self.scope.row, self.compile(expression).text)
+        return self.env.function(name, self.scope.row, self.compile(expression).text)
 
     # --- leaves -------------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Compiler(Predicates):
                 "Cannot construct an array with all NULL elements (see https://github.com/confluentinc/ksql/issues/4239). "
                 "As a workaround, you may cast a NULL value to the desired type."
             )
-        return Code(f"[{', '.join(map(self.env.careful, codes))}]", Array(item_type), nullable=False)
+        return Code(f"[{', '.join(map(self.env.null_on_error, codes))}]", Array(item_type), nullable=False)
 
     def _visit_createmap(self, node: ast.CreateMap) -> Code:
         if not node.items:
@@ -128,8 +128,8 @@ class Compiler(Predicates):
                     "As a workaround, you may cast a NULL value to the desired type."
                 )
         assert key_type is not None and value_type is not None
-        careful = self.env.careful
-        pairs = ", ".join(f"{careful(k)}: {careful(v)}" for k, v in zip(keys, values, strict=True))
+        element = self.env.null_on_error
+        pairs = ", ".join(f"{element(k)}: {element(v)}" for k, v in zip(keys, values, strict=True))
         return Code(f"{{{pairs}}}", Map(key_type, value_type), nullable=False)
 
     def _visit_createstruct(self, node: ast.CreateStruct) -> Code:
@@ -139,7 +139,7 @@ class Compiler(Predicates):
             if code.type is None:
                 raise KsqlError(f"Can't infer a type of null. Please explicitly cast field `{name}` to a required type")
             fields.append((name, code.type))
-        text = "{" + ", ".join(f"{name!r}: {self.env.careful(code)}" for name, code in codes) + "}"
+        text = "{" + ", ".join(f"{name!r}: {self.env.null_on_error(code)}" for name, code in codes) + "}"
         result = Struct(tuple(fields))
         refuse_impossible(result)
         return Code(text, result, nullable=False)

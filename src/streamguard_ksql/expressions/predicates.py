@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast
+from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
-from streamguard_ksql.expressions.code import Code, Environment
 from streamguard_ksql.expressions.numbers import (
     decimal_operation,
     exact,
@@ -134,7 +134,7 @@ class Predicates:
         """A string as a point in time, read once if it is a literal."""
         try:
             return self.converted(code, target)
-        except (EvaluationError, ValueError) as error:
+        except EvaluationError as error:
             raise KsqlError(str(error)) from error
 
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:

@@ -29,3 +29,16 @@ class Scope:
             if column.name == ref.name:
                 return f"{self.row}[{i}]", column.type
         raise KsqlError(f"Unknown column {ref.name}")
+
+
+@dataclass(frozen=True)
+class ColumnTexts(Scope):
+    """A scope whose columns are found by other code than their position in a row."""
+
+    texts: tuple[str, ...] = ()
+
+    def column(self, ref: ColumnRef) -> tuple[str, SqlType]:
+        index = next((i for i, c in enumerate(self.columns) if c.name == ref.name), None)
+        if index is None:
+            return super().column(ref)
+        return self.texts[index], self.columns[index].type

@@ -60,7 +60,7 @@ class DelimitedFormat(Format):
                 "" if value is None else _quoted(to_text(value), delimiter, first=i == 0)
                 for i, (value, to_text) in enumerate(zip(row, writers, strict=True))
             ]
-            return delimiter.join(fields).encode()
+            return delimiter.join(fields).encode("utf-8", "replace")
 
         return write
 
@@ -72,7 +72,10 @@ class DelimitedFormat(Format):
         def read(data: bytes) -> list[Any]:
             text = data.decode("utf-8", "replace")
             if '"' in text:
-                fields = next(csv.reader(io.StringIO(text), delimiter=delimiter), [""])
+                try:
+                    fields = next(csv.reader(io.StringIO(text), delimiter=delimiter), [""])
+                except csv.Error as error:
+                    raise SerializationError(f"Failed to read a line of CSV: {error}") from error
             else:
                 fields = text.split("\n", 1)[0].rstrip("\r").split(delimiter)
             if len(fields) != width:

@@ -10,7 +10,6 @@ Source: docs/reference/serialization.md, "JSON"; the bytes are held against reco
 from __future__ import annotations
 
 import base64
-import binascii
 import decimal
 import json
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
@@ -146,21 +146,18 @@ _SCALAR_WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 def _object_serializer(columns: Sequence[Column]) -> Serializer:
-    """Generated code: one f-string with an inlined NULL test per column."""
-    env: dict[str, Any] = {}
+    """Generated code: one sum of texts with an inlined NULL test per column."""
+    env = Environment()
     parts = []
     for i, column in enumerate(columns):
         label = ("{" if i == 0 else ",") + text_of_string(column.name) + ":"
-        env[f"l{i}"] = label
         if column.type.base in ("INTEGER", "BIGINT", "DATE", "TIME", "TIMESTAMP"):
             text = f"str(r[{i}])"
         else:
-            env[f"w{i}"] = writer(column.type)
-            text = f"w{i}(r[{i}])"
-        parts.append(f"l{i} + ('null' if r[{i}] is None else {text})")
-    code = f"lambda r: ({' + '.join(parts)} + '}}').encode()"
-    serializer: Serializer = eval(code, env)
-    return serializer
+            text = env.call(writer(column.type), f"r[{i}]")
+        parts.append(f"{label!r} + ('null' if r[{i}] is None else {text})")
+    total = " +\n        ".join([*parts, "'}'"])
+    return env.function("write_json", "r", f"({total}).encode()")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -213,7 +210,7 @@ def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserial
 def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
     try:
         return convert(value)
-    except (ValueError, TypeError, ArithmeticError, binascii.Error) as error:
+    except (ValueError, ArithmeticError) as error:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 
@@ -249,31 +246,35 @@ class _Spelling:
 
 def _field_by_field(columns: Sequence[Column], load: Callable[[Any], Any]) -> Deserializer:
     """Generated code: plain scalars are taken over by an inlined type test, all else is converted."""
-    env: dict[str, Any] = {"load": load, "spelling": _Spelling([c.name for c in columns]).of, "wrong": _not_an_object}
-    takes = []
+    env = Environment()
+    values = []
     for i, column in enumerate(columns):
-        env[f"c{i}"] = _column_reader(column)
         fast = {"STRING": "str", "DOUBLE": "float"}.get(column.type.base)
+        converted = env.call(_column_reader(column), "x")
         if fast:
-            takes.append(f"(x if type(x := get(n[{i}])) is {fast} or x is None else c{i}(x))")
+            values.append(f"(x if type(x := get(n[{i}])) is {fast} or x is None else {converted})")
         else:
-            takes.append(f"(None if (x := get(n[{i}])) is None else c{i}(x))")
-    lines = [
-        "def read(data):",
-        "    d = load(data)",
-        "    if type(d) is not dict: return wrong(d)",
-        "    get = d.get",
-        "    n = spelling(d)",
-        f"    return [{', '.join(takes)}]" if takes else "    return []",
-    ]
-    exec("\n".join(lines), env)
-    deserializer: Deserializer = env["read"]
-    return deserializer
+            values.append(f"(None if (x := get(n[{i}])) is None else {converted})")
+    return env.define(
+        "read_json",
+        "data",
+        [
+            f"d = {env.call(load, 'data')}",
+            f"if type(d) is not dict: return {env.call(_not_an_object, 'd')}",
+            "get = d.get",
+            f"n = {env.call(_Spelling([c.name for c in columns]).of, 'd')}",
+            f"return {list_of(values)}",
+        ],
+    )
 
 
 def _column_reader(column: Column) -> Callable[[Any], Any]:
     convert = reader(column.type)
-    return lambda value: _converted(convert, value, column.name)
+
+    def read_field(value: Any) -> Any:
+        return _converted(convert, value, column.name)
+
+    return read_field
 
 
 def _not_an_object(value: Any) -> None:

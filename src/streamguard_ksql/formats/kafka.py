@@ -28,7 +28,7 @@ class KafkaFormat(Format):
             return lambda row: None
         base = columns[0].type.base
         if base == "STRING":
-            return lambda row: None if row[0] is None else row[0].encode()
+            return lambda row: None if row[0] is None else row[0].encode("utf-8", "replace")
         if base == "BYTES":
             return lambda row: row[0]
         pack = PACKED[base].pack

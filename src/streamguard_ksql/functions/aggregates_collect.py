@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.functions import sketch
 from streamguard_ksql.functions.registry import CallSite, aggregate
 from streamguard_ksql.types import INT_MAX
@@ -24,8 +25,7 @@ class CollectList:
     def __init__(self, site: CallSite) -> None:
         self._limit = _limit(site, "collect_list")
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if len(state) < self._limit:
@@ -54,8 +54,7 @@ class CollectSet:
     def __init__(self, site: CallSite) -> None:
         self._limit = _limit(site, "collect_set")
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if len(state) < self._limit and value not in state:
@@ -115,8 +114,7 @@ class CommonValue:
     def __init__(self, site: CallSite) -> None:
         pass
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         return self._move(state, value, 1)

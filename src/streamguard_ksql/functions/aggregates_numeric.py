@@ -6,9 +6,10 @@ All but MIN and MAX can take rows back and so may run over tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.functions.registry import CallSite, aggregate
 from streamguard_ksql.java import CONTEXT, wrap_int, wrap_long
 from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, INTEGER, Array, Decimal, SqlType
@@ -42,24 +43,17 @@ class Count:
     def __init__(self, site: CallSite) -> None:
         pass
 
-    def initial(self) -> int:
-        return 0
-
-    def add(self, state: int, value: Any) -> int:
-        return state if value is None else state + 1
-
-    def undo(self, state: int, value: Any) -> int:
-        return state if value is None else state - 1
-
-    def merge(self, left: int, right: int) -> int:
-        return left + right
-
-    def result(self, state: int) -> int:
-        return state
+    initial = Expression("0")
+    add = Expression("{state} if {value} is None else {state} + 1", "state", "value")
+    undo = Expression("{state} if {value} is None else {state} - 1", "state", "value")
+    merge = Expression("{left} + {right}", "left", "right")
+    result = Expression("{state}", "state")
 
 
 class _Sum:
     """State: the sum, zero before the first value."""
+
+    add: Callable[[Any, Any], Any]
 
     def __init__(self, site: CallSite) -> None:
         self._zero = _zero(site.types[0])
@@ -67,17 +61,13 @@ class _Sum:
     def initial(self) -> Any:
         return self._zero
 
-    def add(self, state: Any, value: Any) -> Any:
-        return state if value is None else state + value
-
     def undo(self, state: Any, value: Any) -> Any:
         return state if value is None else self.add(state, -value)
 
     def merge(self, left: Any, right: Any) -> Any:
         return self.add(left, right)
 
-    def result(self, state: Any) -> Any:
-        return state
+    result = Expression("{state}", "state")
 
 
 @aggregate("SUM", "(val1 DECIMAL) -> DECIMAL", returns=_same,
@@ -92,7 +82,7 @@ class SumDecimal(_Sum):
 
 @aggregate("SUM", "(val1 DOUBLE) -> DOUBLE")
 class SumDouble(_Sum):
-    pass
+    add = Expression("{state} if {value} is None else {state} + {value}", "state", "value")
 
 
 @aggregate("SUM", "(val1 INT) -> INT")
@@ -177,6 +167,7 @@ class Average:
         return float(state[0]) / state[1] if state[1] else 0.0
 
 
+_EXTREME = "{{state}} if {{value}} is None or ({{state}} is not None and {{value}} {better} {{state}}) else {{value}}"
 _ORDERED = ("DECIMAL", "DOUBLE", "INT", "BIGINT", "VARCHAR", "TIMESTAMP", "TIME", "DATE", "BYTES")
 
 
@@ -187,23 +178,18 @@ class Max:
     def __init__(self, site: CallSite) -> None:
         pass
 
-    def initial(self) -> None:
-        return None
-
-    def add(self, state: Any, value: Any) -> Any:
-        return state if value is None or (state is not None and value <= state) else value
+    initial = Expression("None")
+    add = Expression(_EXTREME.format(better="<="), "state", "value")
 
     def merge(self, left: Any, right: Any) -> Any:
         return self.add(left, right)
 
-    def result(self, state: Any) -> Any:
-        return state
+    result = Expression("{state}", "state")
 
 
 @aggregate("MIN", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The smallest value.")
 class Min(Max):
-    def add(self, state: Any, value: Any) -> Any:
-        return state if value is None or (state is not None and value >= state) else value
+    add = Expression(_EXTREME.format(better=">="), "state", "value")
 
 
 @aggregate(

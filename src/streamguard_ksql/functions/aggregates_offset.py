@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import CallSite, aggregate
 from streamguard_ksql.types import BOOLEAN
@@ -41,8 +42,7 @@ class _ByOffset:
 class Latest(_ByOffset):
     """State: [number, value], None before the first."""
 
-    def initial(self) -> None:
-        return None
+    initial = Expression("None")
 
     def add(self, state: Any, value: Any) -> Any:
         if value is None and self.ignore_nulls:
@@ -55,8 +55,7 @@ class Latest(_ByOffset):
             return right if left is None else left
         return left if left[0] > right[0] else right
 
-    def result(self, state: Any) -> Any:
-        return None if state is None else state[1]
+    result = Expression("None if {state} is None else {state}[1]", "state")
 
 
 @aggregate("LATEST_BY_OFFSET", _MANY.format(n="latestN"), constants=1)
@@ -64,8 +63,7 @@ class Latest(_ByOffset):
 class LatestN(_ByOffset):
     """State: up to N pairs [number, value], in the order in which they came."""
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if value is not None or not self.ignore_nulls:
@@ -86,8 +84,7 @@ class LatestN(_ByOffset):
 class Earliest(_ByOffset):
     """State: [number, value], None before the first."""
 
-    def initial(self) -> None:
-        return None
+    initial = Expression("None")
 
     def add(self, state: Any, value: Any) -> Any:
         if state is not None or (value is None and self.ignore_nulls):
@@ -99,8 +96,7 @@ class Earliest(_ByOffset):
             return right if left is None else left
         return left if left[0] <= right[0] else right
 
-    def result(self, state: Any) -> Any:
-        return None if state is None else state[1]
+    result = Expression("None if {state} is None else {state}[1]", "state")
 
 
 @aggregate("EARLIEST_BY_OFFSET", _MANY.format(n="earliestN"), constants=1)
@@ -108,8 +104,7 @@ class Earliest(_ByOffset):
 class EarliestN(_ByOffset):
     """State: up to N pairs [number, value], in the order in which they came."""
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if len(state) < self.limit and (value is not None or not self.ignore_nulls):

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import CallSite, aggregate
 from streamguard_ksql.types import Array, SqlType, Struct
@@ -48,8 +49,7 @@ class TopK:
         names = ["sort_col", *(f"col{index}" for index in range(len(site.types) - 2))]
         self._names = names if len(names) > 1 else None
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         row = [value] if self._names is None else value
@@ -88,8 +88,7 @@ class TopKDistinct:
     def __init__(self, site: CallSite) -> None:
         self._limit = _limit(site)
 
-    def initial(self) -> list[Any]:
-        return []
+    initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if value is not None and value not in state:
@@ -103,5 +102,4 @@ class TopKDistinct:
             left = self.add(left, value)
         return left
 
-    def result(self, state: list[Any]) -> list[Any]:
-        return state[::-1]
+    result = Expression("{state}[::-1]", "state")

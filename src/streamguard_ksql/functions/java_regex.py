@@ -43,7 +43,7 @@ def compile_java(pattern: str) -> re.Pattern[str]:
     """The pattern for Python, compiled once; EvaluationError for one that cannot be read."""
     try:
         return re.compile(_Rewriter(pattern).run(), re.ASCII)
-    except (re.error, ValueError, IndexError, OverflowError) as error:
+    except (re.error, OverflowError) as error:
         raise EvaluationError(f"not a regular expression: {pattern!r} ({error})") from None
 
 
@@ -58,7 +58,7 @@ def _category(name: str) -> str:
             else:
                 ranges.append([code, code])
     if not ranges:
-        raise ValueError(f"unknown property {name}")
+        raise EvaluationError(f"not a regular expression: unknown property {name}")
     return "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges)
 
 
@@ -82,6 +82,9 @@ class _Rewriter:
             else:
                 step(self)
         return "".join(self._out) + ")" * self._open.pop()
+
+    def _error(self, why: str) -> EvaluationError:
+        return EvaluationError(f"not a regular expression: {self._text!r} ({why})")
 
     def _dot(self) -> None:
         self._out.append("." if self._dot_all else _DOT)
@@ -128,7 +131,7 @@ class _Rewriter:
 
     def _close(self) -> None:
         if len(self._open) < 2:
-            raise ValueError("unmatched )")
+            raise self._error("unmatched )")
         self._out.append(")" * (self._open.pop() + 1))
         self._at += 1
 
@@ -155,7 +158,12 @@ class _Rewriter:
         code = re.match(r"\\x\{([0-9a-fA-F]+)\}|\\0([0-7]{1,3})|\\c(.)", rest)
         if code:
             self._at += code.end()
-            return re.escape(chr(_code_point(code))), False
+            number = _code_point(code)
+            if number > sys.maxunicode:
+                raise self._error(f"no code point: {code.group()}")
+            return re.escape(chr(number)), False
+        if len(rest) < 2:
+            raise self._error("a backslash at its end")
         self._at += 2
         letter = rest[1]
         simple = {"h": _HORIZONTAL, "H": f"^{_HORIZONTAL}"}.get(letter)
@@ -175,6 +183,8 @@ class _Rewriter:
         union: list[list[str]] = [[]]
         first = True
         while True:
+            if self._at >= len(self._text):
+                raise self._error("unclosed character class")
             letter = self._text[self._at]
             if letter == "]" and not first:
                 self._at += 1
@@ -232,6 +242,13 @@ def _combined(parts: list[str], union: list[list[str]], negated: bool) -> str:
     return "(?:" + "".join(f"(?={a})" for a in alternatives[:-1]) + alternatives[-1] + ")"
 
 
+def _group_text(match: re.Match[str], group: int | str) -> str:
+    try:
+        return match.group(group) or ""
+    except IndexError:
+        raise EvaluationError(f"No group {group}") from None
+
+
 def replacement(text: str) -> Callable[[re.Match[str]], str]:
     """Java's replacement text (`$1`, `${name}`, `\\$`) as a function of the match."""
     parts: list[str | int | tuple[str]] = []
@@ -246,7 +263,7 @@ def replacement(text: str) -> Callable[[re.Match[str]], str]:
             if isinstance(part, str):
                 pieces.append(part)
             else:
-                pieces.append(match.group(part if isinstance(part, int) else part[0]) or "")
+                pieces.append(_group_text(match, part if isinstance(part, int) else part[0]))
         return "".join(pieces)
 
     return expand

@@ -88,7 +88,7 @@ def parameter(url: str, name: str) -> str | None:
     "URL_ENCODE_PARAM", "(input VARCHAR) -> VARCHAR", category=URL, description="The text as it may stand in a query."
 )
 def encode(text: str) -> str:
-    return quote_plus(text, safe="*").replace("~", "%7E")
+    return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")
 
 
 @scalar(

@@ -1,4 +1,4 @@
-"""GROUP BY: folds over all rows of a group, over its time windows, or over its sessions.
+"""GROUP BY: aggregates over all rows of a group, over its time windows, or over its sessions.
 
 Time is that of the events, never the clock's. Each partition has its own stream time, the greatest time seen in it; a
 window is closed once stream time has passed its end and its grace, and what comes later for it is left out and counted.
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamguard_ksql import ast
+from streamguard_ksql.operators.aggregator import FIRST_STATE, Accumulate, Aggregator
 from streamguard_ksql.operators.base import Operator, Receive, Runtime
-from streamguard_ksql.operators.folding import FIRST_STATE, Folder, Grouping
+from streamguard_ksql.operators.grouping import Grouping
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.operators.state import Store, WindowStore
 from streamguard_ksql.plan import AggregateNode, grace_ms
@@ -45,7 +46,7 @@ class Aggregation(Operator, ABC):
     def __init__(self, task: Task) -> None:
         super().__init__(task.emit)
         self.runtime = task.runtime
-        self.folder = Folder(task.node, task.runtime, task.having)
+        self.aggregator = Aggregator(task.node, task.runtime, task.having)
         self.grouping = Grouping(task.node, task.runtime)
         self.partition_of = task.partition_of
         self.filters = task.having is not None
@@ -61,13 +62,13 @@ class Aggregation(Operator, ABC):
             for key, r in keyed:
                 batches.setdefault(self.partition_of(key), []).append((key, r))
         for target, batch in batches.items():
-            results = self.fold(target, batch)
+            results = self.accumulate(target, batch)
             if results:
                 self.emit(target, results)
 
     @abstractmethod
-    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        """Fold the rows of a partition, in order; the changes of the table that came of it."""
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        """Accumulate the rows of a partition, in order; the changes of the table that follow from it."""
 
 
 class GroupAggregation(Aggregation):
@@ -77,8 +78,8 @@ class GroupAggregation(Aggregation):
         super().__init__(task)
         self.store = task.runtime.stores.add(Store("Aggregate"))
 
-    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        folder, identity = self.folder, self.grouping.identity
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+        aggregator, identity = self.aggregator, self.grouping.identity
         table, dirty = self.store.table(partition), self.store.dirty(partition)
         results = []
         for key, r in batch:
@@ -86,17 +87,17 @@ class GroupAggregation(Aggregation):
             entry = table.get(name)
             old, was_there = None, False
             if entry is None:
-                entry = table[name] = folder.entry(r.time, key if key is not name else None)
+                entry = table[name] = aggregator.entry(r.time, key if key is not name else None)
             elif self.with_old:
-                old = folder.change(key, entry)
+                old = aggregator.change(key, entry)
                 was_there = old is not None
             elif self.filters:
-                was_there = folder.passes(key, entry)
-            folder.add(entry, r.value)  # type: ignore[arg-type]
+                was_there = aggregator.passes(key, entry)
+            aggregator.add(entry, r.value)  # type: ignore[arg-type]
             if r.time > entry[0]:
                 entry[0] = r.time
             dirty.add(name)
-            row = folder.change(key, entry)
+            row = aggregator.change(key, entry)
             if row is not None or was_there:
                 results.append(Record(key, row, entry[0], None, r.headers, old))
         return results
@@ -107,34 +108,34 @@ class TableAggregation(Operator):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task.emit)
-        self.folder = Folder(task.node, task.runtime, task.having)
+        self.aggregator = Aggregator(task.node, task.runtime, task.having)
         self.grouping = Grouping(task.node, task.runtime)
         self.partition_of = task.partition_of
         self.store = task.runtime.stores.add(Store("Aggregate"))
 
     def receive(self, partition: int, records: list[Record]) -> None:
-        assert self.folder.undo is not None
+        assert self.aggregator.undo is not None
         for r in records:
-            for row, fold in ((r.old, self.folder.undo), (r.value, self.folder.add)):
+            for row, accumulate in ((r.old, self.aggregator.undo), (r.value, self.aggregator.add)):
                 key = self.grouping.key(row)
                 if key is not None:
                     target = partition if self.partition_of is None else self.partition_of(key)
-                    change = self._change(target, key, row, r, fold)
+                    change = self._change(target, key, row, r, accumulate)
                     if change is not None:
                         self.emit(target, [change])
 
     def _change(
-        self, partition: int, key: tuple[Any, ...], row: Any, r: Record, fold: Callable[[list[Any], Any], None]
+        self, partition: int, key: tuple[Any, ...], row: Any, r: Record, accumulate: Accumulate
     ) -> Record | None:
         name = self.grouping.identity(key)
         entry = self.store.get(partition, name)
-        old = None if entry is None else self.folder.change(key, entry)
+        old = None if entry is None else self.aggregator.change(key, entry)
         if entry is None:
-            entry = self.folder.entry(r.time, key if key is not name else None)
-        fold(entry, row)
+            entry = self.aggregator.entry(r.time, key if key is not name else None)
+        accumulate(entry, row)
         entry[0] = max(entry[0], r.time)
         self.store.put(partition, name, entry)
-        new = self.folder.change(key, entry)
+        new = self.aggregator.change(key, entry)
         return None if new is None and old is None else Record(key, new, entry[0], None, r.headers, old)
 
 
@@ -176,9 +177,9 @@ class WindowAggregation(Aggregation):
         self.stream_time = StreamTime(runtime, "Aggregate.time")
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
-    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
         changed, size, advance, grace = self.store.changed(partition), self.size, self.advance, self.grace
-        identity, one = self.grouping.identity, self._fold_one
+        identity, one = self.grouping.identity, self._accumulate_one
         table = self.store.table(partition)
         before = now = self.stream_time.get(partition)
         results: list[Record] = []
@@ -208,26 +209,26 @@ class WindowAggregation(Aggregation):
             self.store.drop_before(partition, now - self.retention)
         return results
 
-    def _fold_one(
+    def _accumulate_one(
         self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
     ) -> Record | None:
         """Fold a row into one window; the change of the table, None if there is none to tell."""
-        folder, end = self.folder, start + self.size
+        aggregator, end = self.aggregator, start + self.size
         entry = entries.get(name)
         old, was_there = None, False
         if entry is None:
-            entry = entries[name] = folder.entry(r.time, key if key is not name else None)
+            entry = entries[name] = aggregator.entry(r.time, key if key is not name else None)
         elif self.with_old:
-            old = folder.change(key, entry, start, end)
+            old = aggregator.change(key, entry, start, end)
             was_there = old is not None
         elif self.filters:
-            was_there = folder.passes(key, entry, start, end)
-        folder.add(entry, r.value)  # type: ignore[arg-type]
+            was_there = aggregator.passes(key, entry, start, end)
+        aggregator.add(entry, r.value)  # type: ignore[arg-type]
         if r.time > entry[0]:
             entry[0] = r.time
         if self.final:
             return None
-        row = folder.change(key, entry, start, end)
+        row = aggregator.change(key, entry, start, end)
         if row is None and not was_there:
             return None
         return Record(key, row, entry[0], (start, end), r.headers, old)
@@ -255,7 +256,7 @@ class WindowAggregation(Aggregation):
             bounds = (start, start + self.size)
             entries = keyed_entries(table[start].items())
             for key, entry in sorted(entries, key=lambda found: self.grouping.bytes_of(found[0]) or b""):
-                row = self.folder.change(key, entry, *bounds)
+                row = self.aggregator.change(key, entry, *bounds)
                 if row is not None:
                     results.append(Record(key, row, entry[0], bounds))
         return results
@@ -282,12 +283,12 @@ class SessionAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
         self._swept: dict[int, int] = {}
 
-    def fold(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
         before = now = self.stream_time.get(partition)
         results: list[Record] = []
         for key, r in batch:
             now = max(now, r.time)
-            changes = self._fold_one(partition, key, r, now - self.gap - self.grace)
+            changes = self._accumulate_one(partition, key, r, now - self.gap - self.grace)
             if not self.final:
                 results += changes
         if now > before:
@@ -297,7 +298,7 @@ class SessionAggregation(Aggregation):
             self._forget(partition, now)
         return results
 
-    def _fold_one(self, partition: int, key: tuple[Any, ...], r: Record, closed: int) -> list[Record]:
+    def _accumulate_one(self, partition: int, key: tuple[Any, ...], r: Record, closed: int) -> list[Record]:
         name = self.grouping.identity(key)
         sessions = (self.store.get(partition, name) or [key, []])[1]
         met = [s for s in sessions if s[1] >= r.time - self.gap and s[0] <= r.time + self.gap]
@@ -308,23 +309,23 @@ class SessionAggregation(Aggregation):
                 "Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value
             )
             return []
-        states = self.folder.initial()
+        states = self.aggregator.initial()
         for session in met:
-            states = self.folder.merge(states, session[FIRST_STATE:])
+            states = self.aggregator.merge(states, session[FIRST_STATE:])
         withdrawn = [] if (start, end) == (r.time, r.time) else [self._withdrawn(key, s) for s in met]
         merged = [start, end, *states]
-        self.folder.add(merged, r.value)  # type: ignore[arg-type]
+        self.aggregator.add(merged, r.value)  # type: ignore[arg-type]
         kept = [s for s in sessions if s not in met]
         kept.append(merged)
         kept.sort(key=lambda s: s[0])
         self.store.put(partition, name, [key, kept])
-        row = self.folder.change(key, merged, start, end)
+        row = self.aggregator.change(key, merged, start, end)
         told = [] if row is None else [Record(key, row, end, (start, end), r.headers)]
         return [*(w for w in withdrawn if w is not None), *told]
 
     def _withdrawn(self, key: tuple[Any, ...], session: list[Any]) -> Record | None:
         start, end = session[:FIRST_STATE]
-        old = self.folder.change(key, session, start, end)
+        old = self.aggregator.change(key, session, start, end)
         return None if old is None else Record(key, None, end, (start, end), (), old)
 
     def _finished(self, partition: int, closed: int) -> list[Record]:
@@ -341,7 +342,7 @@ class SessionAggregation(Aggregation):
         done.sort(key=lambda d: (d[0], d[2][0], self.grouping.bytes_of(d[1]) or b""))
         results = []
         for _, key, s in done:
-            row = self.folder.change(key, s, s[0], s[1])
+            row = self.aggregator.change(key, s, s[0], s[1])
             if row is not None:
                 results.append(Record(key, row, s[1], (s[0], s[1])))
         return results

@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.operators.record import OutputRecord, Record
 from streamguard_ksql.operators.state import Stores
 
 Receive = Callable[[int, list[Record]], None]
 """Where an operator passes a batch on: the partition that all its records belong to, and the records in order."""
-
-ROW_ERRORS = (EvaluationError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What may go wrong with the values of one row; anything else is a fault of the engine and stops the query."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,3 @@ class Operator:
 
     def receive(self, partition: int, records: list[Record]) -> None:
         raise TypeError(f"{type(self).__name__} receives nothing")
-
-
-def text_of(error: BaseException) -> str:
-    """The reason that a person is shown."""
-    return str(error) or type(error).__name__

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamguard_ksql.errors import ROW_ERRORS, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.operators.aggregate import StreamTime
-from streamguard_ksql.operators.base import ROW_ERRORS, Receive, Runtime, text_of
+from streamguard_ksql.operators.base import Receive, Runtime
 from streamguard_ksql.operators.buffers import RowBuffer, WaitingRows
-from streamguard_ksql.operators.edges import identity, inner_key
+from streamguard_ksql.operators.keys import identity, inner_key
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.operators.state import Store
 from streamguard_ksql.plan import (
@@ -233,7 +234,7 @@ class ForeignKeyJoin:
         self.is_left = node.kind == "LEFT"
         self.bytes_of = inner_key(node.left.schema.key)
         compiler = Compiler(Scope(node.left.schema.value, runtime.config))
-        self.foreign_key: Callable[[Row], Any] = compiler.function(node.foreign_key)
+        self.foreign_key: Callable[[Row], Any] = compiler.function(node.foreign_key, "foreign_key")
         self.left_rows = runtime.stores.numbered(Store("ForeignKeyJoin.left"))
         self.right_rows = runtime.stores.numbered(Store("ForeignKeyJoin.right"))
         self.subscribers = runtime.stores.numbered(Store("ForeignKeyJoin.subscribers"))
@@ -294,7 +295,7 @@ class ForeignKeyJoin:
         try:
             value = self.foreign_key(row)
         except ROW_ERRORS as error:
-            self.runtime.row_error("ForeignKeyJoin", text_of(error), row)
+            self.runtime.row_error("ForeignKeyJoin", reason(error), row)
             return None
         return value if _hashable(value) else repr(value)
 

@@ -7,10 +7,11 @@ from itertools import zip_longest
 from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.expressions.code import Environment
+from streamguard_ksql.codegen import Environment, list_of
+from streamguard_ksql.errors import ROW_ERRORS, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
-from streamguard_ksql.operators.base import ROW_ERRORS, Operator, Receive, Runtime, text_of
+from streamguard_ksql.operators.base import Operator, Receive, Runtime
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard_ksql.transform import column_refs
@@ -25,11 +26,12 @@ class RowFunction:
         scope = Scope(source.schema.value, runtime.config)
         compiler = Compiler(scope, Environment())
         texts = [compiler.compile(e).text for e in expressions]
-        self.fast: Callable[[Row], list[Any]] = compiler.env.function(scope.row, f"[{', '.join(texts)}]")
+        name = step.lower()
+        self.fast: Callable[[Row], list[Any]] = compiler.env.function(name, scope.row, list_of(texts))
         self.fast_tuple: Callable[[Row], tuple[Any, ...]] = compiler.env.function(
-            scope.row, f"({''.join(t + ',' for t in texts)})"
+            name, scope.row, f"({''.join(t + ',' for t in texts)})"
         )
-        self._single = [compiler.env.function(scope.row, text) for text in texts]
+        self._single = [compiler.env.function(f"{name}_{i}", scope.row, text) for i, text in enumerate(texts)]
         self._runtime = runtime
         self._step = step
 
@@ -43,7 +45,7 @@ class RowFunction:
         try:
             return function(row)
         except ROW_ERRORS as error:
-            self._runtime.row_error(self._step, text_of(error), row)
+            self._runtime.row_error(self._step, reason(error), row)
             return None
 
 
@@ -52,7 +54,7 @@ class Predicate:
 
     def __init__(self, node: FilterNode, runtime: Runtime) -> None:
         compiler = Compiler(Scope(node.source.schema.value, runtime.config))
-        self.fast: Callable[[Row], Any] = compiler.function(node.predicate)
+        self.fast: Callable[[Row], Any] = compiler.function(node.predicate, node.clause.lower())
         self._runtime = runtime
         self._step = {"WHERE": "WhereFilter", "HAVING": "Aggregate.HavingFilter"}.get(node.clause, node.clause)
 
@@ -62,7 +64,7 @@ class Predicate:
         try:
             return self.fast(row) is True
         except ROW_ERRORS as error:
-            self._runtime.row_error(self._step, text_of(error), row)
+            self._runtime.row_error(self._step, reason(error), row)
             return False
 
 
@@ -140,7 +142,8 @@ class FlatMap(Operator):
             texts = [
                 compiler.converted(c, p).text for c, p in zip(codes, resolved.parameters, strict=False) if c is not None
             ]
-            arguments = compiler.env.function(compiler.scope.row, f"({', '.join(texts)},)")
+            name = f"{call.name.lower()}_arguments"
+            arguments = compiler.env.function(name, compiler.scope.row, f"({', '.join(texts)},)")
             self.functions.append((body, arguments))
         self.runtime = runtime
 
@@ -158,7 +161,7 @@ class FlatMap(Operator):
         try:
             return body(*arguments(row)) or ()
         except ROW_ERRORS as error:
-            self.runtime.row_error("FlatMap", text_of(error), row)
+            self.runtime.row_error("FlatMap", reason(error), row)
             return ()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamguard_ksql import ast
+from streamguard_ksql.codegen import Code
 from streamguard_ksql.errors import KsqlError
-from streamguard_ksql.expressions.code import Code
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard_ksql.functions.resolve import find

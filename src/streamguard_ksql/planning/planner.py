@@ -162,7 +162,7 @@ def with_times(condition: ast.Expression) -> ast.Expression:
             return expression
         try:
             return ast.Literal(parse_timestamp(expression.value), BIGINT, location=expression.location)
-        except (ValueError, EvaluationError) as error:
+        except EvaluationError as error:
             raise KsqlError(str(error)) from None
 
     def change(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:

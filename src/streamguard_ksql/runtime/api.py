@@ -58,6 +58,9 @@ class QueryStats:
     errors: int = 0
     last_message_ms: int | None = None
     group_id: str = ""
+    failure: str | None = None
+    """The fault that ended the query, with its class; None while it runs or is retried."""
+    failed_ms: int | None = None
     offsets: Mapping[str, Sequence[PartitionOffsets]] = field(default_factory=dict)
 
 

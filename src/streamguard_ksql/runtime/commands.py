@@ -72,10 +72,13 @@ class CommandLog:
 
 
 def _command(offset: int, value: bytes | None) -> Command | None:
-    """A record of the topic as a command; None, with a word in the log, for what is none."""
+    """A record of the topic as a command; None, and an entry in the log, for what is none."""
     try:
         entry = orjson.loads(value or b"")
-        return Command(offset, str(entry["statement"]), entry.get("streamsProperties") or {})
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        log.error("record %d of the command topic is no statement and is left out: %s", offset, error)
+    except ValueError:
+        entry = None
+    properties = (entry.get("streamsProperties") or {}) if isinstance(entry, dict) else None
+    if not isinstance(properties, dict) or "statement" not in entry:
+        log.error("record %d of the command topic is no statement and is left out: %.200r", offset, value)
         return None
+    return Command(offset, str(entry["statement"]), properties)

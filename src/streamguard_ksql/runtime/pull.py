@@ -24,8 +24,9 @@ from streamguard_ksql.operators.aggregate import (
     keyed_entries,
 )
 from streamguard_ksql.operators.base import ProcessingError, Runtime
-from streamguard_ksql.operators.edges import Keeper, Sink, row_builder
 from streamguard_ksql.operators.record import Record, Window
+from streamguard_ksql.operators.sinks import Materializer, Sink
+from streamguard_ksql.operators.sources import row_builder
 from streamguard_ksql.operators.stateless import Project
 from streamguard_ksql.plan import sources
 from streamguard_ksql.planning.planner import PlannedQuery, plan_query
@@ -118,7 +119,7 @@ def _conjuncts(expression: ast.Expression) -> Iterator[ast.Expression]:
 def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
     """The rows of the table that a persistent query fills, all of them or those of the keys given."""
     sink = topology.operators[0]
-    assert isinstance(sink, (Sink, Keeper))
+    assert isinstance(sink, (Sink, Materializer))
     if sink.store is not None:
         for table in sink.store.tables.values():
             for key, value, time, window in table.values():
@@ -138,7 +139,7 @@ def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:
 
 def _groups(aggregation: Any, keys: set[Any] | None) -> Iterator[Record]:
     """The groups of an aggregation that HAVING lets pass, as rows."""
-    change, store = aggregation.folder.change, aggregation.store
+    change, store = aggregation.aggregator.change, aggregation.store
     for table in store.tables.values():
         match aggregation:
             case GroupAggregation() | TableAggregation():

@@ -7,7 +7,8 @@
    A query without state keeps its positions as its consumer group's offsets instead.
 
 With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
-A failure of the log or of the engine is reported, and the query starts again from its last commit.
+A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine ends the query:
+its reason is in SHOW QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException
 
 from streamguard_ksql.engine import PersistentQuery
+from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.base import ProcessingError, Runtime
-from streamguard_ksql.operators.record import InputRecord, OutputRecord
+from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
@@ -34,8 +36,6 @@ from streamguard_ksql.topology import Topology
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
 POLL_S = 0.1
-CAREFUL_RECORDS = 50_000
-"""How many records are given one by one after a fault of the engine: more than are read between two commits."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 
 
@@ -75,6 +75,8 @@ class QueryRunner:
         self.state = "RUNNING"
         self.consumed = self.consumed_bytes = self.produced = self.errors = 0
         self.last_message_ms: int | None = None
+        self.failure: str | None = None
+        self.failed_ms: int | None = None
         self.ready = threading.Event()
         self._report = report
         self._stop = threading.Event()
@@ -87,7 +89,6 @@ class QueryRunner:
         self._topics = topics
         self._scans = scans
         self._reported = False
-        self._careful_for = 0
         self._replaced = threading.Event()
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
@@ -118,11 +119,14 @@ class QueryRunner:
 
     def pause(self) -> None:
         self._paused.set()
-        self.state = "PAUSED"
+        self._set_state()
 
     def resume(self) -> None:
         self._paused.clear()
-        self.state = "RUNNING"
+        self._set_state()
+
+    def _set_state(self) -> None:
+        self.state = "ERROR" if self.failure is not None else "PAUSED" if self._paused.is_set() else "RUNNING"
 
     def stats(self) -> QueryStats:
         return QueryStats(
@@ -133,6 +137,8 @@ class QueryRunner:
             self.errors,
             self.last_message_ms,
             self.group,
+            self.failure,
+            self.failed_ms,
             self._offsets(),
         )
 
@@ -161,19 +167,30 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
-            except Exception as error:
-                self.errors += 1
-                self.state = "ERROR"
+            except (KafkaException, KsqlError) as error:
                 log.exception(
                     "query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s
                 )
-                self._report_failure(error)
+                self._report_failure("Query failed and starts again", error)
                 self._stop.wait(retry_s)
                 retry_s = FIRST_RETRY_S if time.monotonic() - started > 60 else min(2 * retry_s, LAST_RETRY_S)
-                self.state = "PAUSED" if self._paused.is_set() else "RUNNING"
+                self._set_state()
+            except Exception as error:
+                self._end(error)
+                return
 
-    def _report_failure(self, error: Exception) -> None:
-        message = f"Query failed and starts again: {type(error).__name__}: {error}"
+    def _end(self, error: Exception) -> None:
+        """End for a fault of the engine, which would only come again: the reason is in SHOW QUERIES."""
+        log.exception("query %s has ended", self.query.query_id)
+        self.failed_ms = time.time_ns() // 1_000_000
+        self.failure = f"{type(error).__name__}: {error}"
+        self._report_failure("Query has ended", error)
+        self._report.flush()
+
+    def _report_failure(self, what: str, error: Exception) -> None:
+        self.errors += 1
+        self.state = "ERROR"
+        message = f"{what}: {type(error).__name__}: {error}"
         self._report(ProcessingError(self.query.query_id, "STREAMS_THREAD", message))
 
     def _once(self) -> None:
@@ -284,37 +301,11 @@ class QueryRunner:
         with self.lock:
             assert self.topology is not None
             for partition, records in batches:
-                self._feed(self.topology, partition, records)
+                self.topology.feed(partition, records)
                 self.consumed += len(records)
                 self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
         self.last_message_ms = batches[-1][1][-1].time
         return True
-
-    def _feed(self, topology: Topology, partition: int, records: Sequence[InputRecord]) -> None:
-        """Give the records to the topology. One that the engine has no answer for must not stop the query for good: after
-        a restart the records around it are given one by one, and it is left out, with its word in the processing log."""
-        if self._careful_for <= 0:
-            try:
-                topology.feed(partition, records)
-            except (KafkaException, KafkaUnavailable):
-                raise
-            except Exception:
-                self._careful_for = CAREFUL_RECORDS
-                raise
-            return
-        self._careful_for -= len(records)
-        for record in records:
-            try:
-                topology.feed(partition, [record])
-            except (KafkaException, KafkaUnavailable):
-                raise
-            except Exception as error:
-                log.exception("query %s: %s [%d] at %d is left out", self.query.query_id, *record[:3])
-                message = f"The record is left out: {type(error).__name__}: {error}"
-                logger = f"{self.query.query_id}.{record.topic}"
-                self._row_error(
-                    ProcessingError(logger, "DESERIALIZATION", message, record.topic, "value", record.value)
-                )
 
     def _commit(self, reader: Reader) -> None:
         if self._reported:

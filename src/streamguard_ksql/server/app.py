@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import Runtime
-from streamguard_ksql.server import entities, looking, requests, terminating
+from streamguard_ksql.server import entities, requests, show, terminating
 from streamguard_ksql.server.absolute import AbsoluteForm
 from streamguard_ksql.server.errors import (
     COMMANDS_BEHIND,
@@ -36,7 +36,7 @@ from streamguard_ksql.server.state import Server, wall_clock_ms
 from streamguard_ksql.server.statements import execute
 from streamguard_ksql.server.streaming import QueryResponse
 
-__all__ = ["create_app", "looking"]
+__all__ = ["create_app", "show"]
 
 BARE_PATHS = ("/query-stream", "/inserts-stream", "/close-query")
 """Where ksqlDB sends errors without a content type."""

@@ -85,6 +85,11 @@ class Describer:
             "state": state,
         }
 
+    def failures(self, queries: Iterable[PersistentQuery]) -> list[Entity]:
+        """A warning for each query that has ended for a fault of the engine."""
+        reasons = [(q.query_id, self.stats(q.query_id).failure) for q in queries]
+        return [{"message": f"Query {query_id} has ended: {why}"} for query_id, why in reasons if why is not None]
+
     def query(self, query: PersistentQuery) -> Entity:
         """A queryDescription of a persistent query."""
         stats = self.stats(query.query_id)
@@ -102,7 +107,7 @@ class Describer:
             "overriddenProperties": overrides,
             "ksqlHostQueryStatus": {self.host: stats.state},
             "queryType": "PERSISTENT",
-            "queryErrors": [],
+            "queryErrors": _query_errors(stats),
             "tasksMetadata": tasks(stats.offsets),
             "consumerGroupId": stats.group_id,
             "state": stats.state,
@@ -266,3 +271,9 @@ def _moment(time_ms: int | None) -> str:
         return "n/a"
     moment = dt.datetime.fromtimestamp(time_ms / 1000, dt.timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03}Z"
+
+
+def _query_errors(stats: QueryStats) -> list[Entity]:
+    if stats.failure is None:
+        return []
+    return [{"timestamp": stats.failed_ms, "errorMessage": stats.failure, "type": "SYSTEM"}]

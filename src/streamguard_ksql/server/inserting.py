@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.datetimes import parse_date, parse_time, parse_timestamp
-from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.formats.json import reader
 from streamguard_ksql.inserts import row_record, writable_source
 from streamguard_ksql.schema import ROWTIME, Column
@@ -178,7 +178,7 @@ def _value(column: Column, value: Any) -> Any:
     parse = _MOMENTS.get(column.type.base)
     try:
         return parse(value) if parse is not None and isinstance(value, str) else reader(column.type)(value)
-    except (EvaluationError, ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, *ROW_ERRORS) as error:
         raise RestError(f"Can't coerce a field of type {_json_type(value)} into type {column.type}: {error}") from None
 
 

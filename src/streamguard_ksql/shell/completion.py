@@ -58,10 +58,10 @@ class ShellCompleter(Completer):
             if not self.functions:
                 self.functions = self._names("SHOW FUNCTIONS;", "functions")
             self.sources = sorted(self._names("SHOW STREAMS;", "streams") + self._names("SHOW TABLES;", "tables"))
-        except (ShellError, KeyError, TypeError):
+        except ShellError:
             return
         self.session.schema_changed = False
 
     def _names(self, statement: str, entity: str) -> list[str]:
         answer = self.session.client.execute(statement, {}, {})
-        return [str(row["name"]) for row in answer[0][entity]]
+        return [str(row["name"]) for found in answer for row in found.get(entity, ())]

@@ -12,8 +12,9 @@ from streamguard_ksql.catalog import DataSource, WindowInfo
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import find_format
 from streamguard_ksql.formats.base import FormatOptions
-from streamguard_ksql.operators.edges import FatalRecordError, split_windowed_key, windowed_key
+from streamguard_ksql.operators.keys import split_windowed_key, windowed_key
 from streamguard_ksql.operators.record import Headers, OutputRecord
+from streamguard_ksql.operators.sources import FatalRecordError
 from streamguard_ksql.parser import parse_schema
 from streamguard_ksql.schema import Column
 from streamguard_ksql.testing.cases import Case

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.java import double_to_string
@@ -27,7 +27,6 @@ CASES = [
     for path in sorted((Path(__file__).parent / "cases").glob("*.json"))
     for case in json.loads(path.read_text(encoding="utf-8"))
 ]
-ROW_ERRORS = (EvaluationError, ArithmeticError, ValueError, TypeError, LookupError)
 
 
 def shown(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import FUNCTIONS, CallSite, bind, scalar
-from streamguard_ksql.functions.resolve import INTERVAL_UNIT, LambdaType, resolve
+from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
 from streamguard_ksql.functions.signature import parse_signature
 from streamguard_ksql.types import (
     BIGINT,
@@ -130,7 +130,7 @@ def test_a_lambda_is_typed_once_its_parameters_are() -> None:
 
 
 def test_the_body_of_a_reduction_has_to_fit_its_state() -> None:
-    arguments = [Array(INTEGER), DOUBLE, LambdaType(2)]
+    arguments: list[ArgumentType] = [Array(INTEGER), DOUBLE, LambdaType(2)]
     assert resolve("REDUCE", arguments, type_lambda=lambda *_: INTEGER).lambdas[2] == ((DOUBLE, INTEGER), DOUBLE)
     with pytest.raises(KsqlError, match="does not accept"):
         resolve("REDUCE", arguments, type_lambda=lambda *_: STRING)

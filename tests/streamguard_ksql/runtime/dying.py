@@ -24,7 +24,7 @@ from streamguard_ksql.runtime.clients import KafkaTopics, Sender
 from tests.support.engine import RunningEngine
 
 
-class WatchedProducer(Producer):  # type: ignore[misc]
+class WatchedProducer(Producer):
     """A producer whose transactional calls can be got hold of."""
 
     def init_transactions(self, *arguments: Any) -> Any:
@@ -85,7 +85,7 @@ def die_at(step: str, count: int) -> None:
 
 
 def main(servers: str, config: str, step: str = "", count: str = "1") -> None:
-    clients.Producer = WatchedProducer  # type: ignore[misc, attr-defined]
+    clients.Producer = WatchedProducer  # type: ignore[attr-defined]
     if step:
         die_at(step, int(count))
     engine = RunningEngine(servers, orjson.loads(config))

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from streamguard_ksql.runtime.clients import KafkaTopics
 from tests.streamguard_ksql.runtime.test_crashes import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
 from streamguard_ksql.operators.state import WindowStore, decode, encode
 from streamguard_ksql.runtime.clients import KafkaTopics

@@ -1,6 +1,8 @@
 """Heads of HTTP/1.1 answers say their reason."""
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 import h11
 from starlette.applications import Starlette
@@ -38,7 +40,7 @@ def test_a_target_in_absolute_form_is_taken() -> None:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        async def send(message: dict[str, object]) -> None:
+        async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}

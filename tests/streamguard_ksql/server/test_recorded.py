@@ -11,18 +11,15 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.support.ksqldb import KsqlServerProcess, running_server
+from tests.support.recordings import recording
 
-RECORDING = Path(__file__).parents[4] / "shared" / "golden" / "rest.json"
-pytestmark = pytest.mark.shared
-
-CASES: list[dict[str, Any]] = json.loads(RECORDING.read_text()) if RECORDING.exists() else []
+CASES: list[dict[str, Any]] = recording("rest.json")
 PAUSE_AFTER = {"csas": 1.0, "insert values 2": 1.0}
 """Seconds to wait after some requests, as whoever recorded them did: a query has to be reading what comes next."""
 
@@ -37,8 +34,6 @@ OWN_SETTINGS = {"ksql.streams.bootstrap.servers", "ksql.streams.state.dir", "ksq
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, requests.Response]]:
     """Our answer to each request, by the recording's name."""
-    if not CASES:
-        pytest.skip("the recordings are not here")
     with running_server(tmp_path_factory.mktemp("recorded"), "--service-id", "gold_") as server:
         yield _replay(server)
 

@@ -1,70 +1,24 @@
-"""Where records enter and leave a query: from the bytes of topics, and to them."""
+"""Where records enter a query: the bytes of a topic become rows."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from streamguard_ksql import ast
-from streamguard_ksql.catalog import DataSource, WindowInfo
-from streamguard_ksql.datetime_patterns import timestamp_parser
-from streamguard_ksql.errors import EvaluationError, SerializationError
+from streamguard_ksql.catalog import DataSource
+from streamguard_ksql.codegen import Environment, list_of
+from streamguard_ksql.errors import ROW_ERRORS, SerializationError, reason
 from streamguard_ksql.expressions.compiler import Compiler
-from streamguard_ksql.expressions.scope import Scope
-from streamguard_ksql.formats import Deserializer, FormatOptions, Serializer, find_format
-from streamguard_ksql.operators.base import ROW_ERRORS, Operator, ProcessingError, Receive, Runtime, text_of
-from streamguard_ksql.operators.record import Batch, Headers, InputRecord, OutputRecord, Record, Window
+from streamguard_ksql.expressions.scope import ColumnTexts
+from streamguard_ksql.formats import Deserializer, find_format
+from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime
+from streamguard_ksql.operators.keys import split_windowed_key
+from streamguard_ksql.operators.record import Batch, Headers, InputRecord, Record, Window
 from streamguard_ksql.operators.state import Store
+from streamguard_ksql.operators.timestamps import TimeError, time_extractor
 from streamguard_ksql.plan import FilterNode, SourceNode
 from streamguard_ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
-from streamguard_ksql.types import SqlType
-
-_LONG = struct.Struct(">q")
-
-
-def identity(record: Record) -> Any:
-    """What tells the rows of a table apart, and has to be equal for rows to meet: the key, and its window."""
-    key = record.key
-    try:
-        hash(key)
-    except TypeError:
-        return repr(key) if record.window is None else (repr(key), record.window)
-    return key if record.window is None else (key, record.window)
-
-
-# --- keys of windows --------------------------------------------------------------------------------------------------
-
-
-def split_windowed_key(data: bytes, window: WindowInfo) -> tuple[bytes, Window]:
-    """The plain key and the window of a windowed key: key, start (8 bytes); of a session: key, end, start."""
-    if window.kind == "SESSION":
-        if len(data) < 16:
-            raise SerializationError(f"a session windowed key has at least 16 bytes, got {len(data)}")
-        end, start = _LONG.unpack_from(data, len(data) - 16)[0], _LONG.unpack_from(data, len(data) - 8)[0]
-        return data[:-16], (start, end)
-    if len(data) < 8:
-        raise SerializationError(f"a windowed key has at least 8 bytes, got {len(data)}")
-    start = _LONG.unpack_from(data, len(data) - 8)[0]
-    return data[:-8], (start, start + (window.size_ms or 0))
-
-
-def windowed_key(data: bytes, bounds: Window, window: WindowInfo) -> bytes:
-    """The bytes of a windowed key; the inverse of `split_windowed_key`."""
-    if window.kind == "SESSION":
-        return data + _LONG.pack(bounds[1]) + _LONG.pack(bounds[0])
-    return data + _LONG.pack(bounds[0])
-
-
-def serializers(source: DataSource) -> tuple[Serializer, Serializer]:
-    """How keys and values of a source are written."""
-    key, value = source.key_format, source.value_format
-    return (
-        find_format(key.name).serializer(source.schema.key, key.options, key=True),
-        find_format(value.name).serializer(source.schema.stored, value.options, key=False),
-    )
 
 
 def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
@@ -76,13 +30,8 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
     )
 
 
-def inner_key(columns: Sequence[Column]) -> Serializer:
-    """How a key is written between the steps of a query: as KAFKA where that can carry it, else as JSON."""
-    plain = len(columns) == 1 and columns[0].type.base in find_format("KAFKA").supported_types
-    return find_format("KAFKA" if plain else "JSON").serializer(columns, FormatOptions(), key=True)
-
-
-# --- sources ----------------------------------------------------------------------------------------------------------
+class FatalRecordError(Exception):
+    """A record that the settings say must stop the query."""
 
 
 @cache
@@ -92,7 +41,7 @@ def _reading_kind(*what: object) -> object:
 
 
 class Unreadable:
-    """What stands in for the values of a record that could not be read."""
+    """In place of the values of a record that could not be read."""
 
     __slots__ = ("error",)
 
@@ -115,12 +64,12 @@ class Reader:
         )
         self.headers = [_header_reader(c) for c in source.schema.headers]
         self.row = row_builder(node)
-        self.time = _time_extractor(source)
+        self.time = time_extractor(source)
         self.accepts: Callable[..., bool] | None = None
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
-        """The rows of a batch; what has to be left out has its word in the processing log."""
+        """The rows of a batch; a record that has to be left out is written to the processing log."""
         row_of, time_of, header_readers, accepts = self.row, self.time, self.headers, self.accepts
         found: list[Record] = []
         header_values: Sequence[Any] = ()
@@ -172,15 +121,15 @@ class Reader:
     def _unusable(self, message: InputRecord, error: BaseException, values: Any) -> None:
         """A record whose time or whose WHERE has no value is left out, and reported."""
         if isinstance(error, TimeError):
-            self._no_time(message, text_of(error))
+            self._no_time(message, reason(error))
         else:
-            self.runtime.row_error("WhereFilter", text_of(error), values)
+            self.runtime.row_error("WhereFilter", reason(error), values)
 
     def filter(self, node: FilterNode) -> None:
         """Let only records through for which the predicate is true: it is evaluated before a row is even made."""
         texts = tuple(column_texts(node_source(node)))
         compiler = Compiler(ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts))
-        self.accepts = compiler.env.function("v, k, t, p, o, w, h", f"{compiler.compile(node.predicate).text} is True")
+        self.accepts = compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(node.predicate).text} is True")
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.log(
@@ -191,7 +140,7 @@ class Reader:
                 topic=message.topic,
                 target="value",
                 record=message.value,
-                cause=(text_of(error),),
+                cause=(reason(error),),
             )
         )
 
@@ -200,14 +149,6 @@ class Reader:
         if self.throws:
             raise FatalRecordError(f"Fatal user code error in TimestampExtractor callback for record {message}: {why}")
         self.runtime.log(ProcessingError(f"{self.runtime.query_id}.Source", "RECORD_PROCESSING", text))
-
-
-class TimeError(EvaluationError):
-    """A text in the timestamp column that is no time."""
-
-
-class FatalRecordError(Exception):
-    """A record that the settings say must stop the query."""
 
 
 class StreamSource(Operator):
@@ -258,34 +199,20 @@ class TableSource(Operator):
         runtime.log(ProcessingError(f"{runtime.query_id}.Source", "RECORD_PROCESSING", text))
 
 
-@dataclass(frozen=True)
-class ColumnTexts(Scope):
-    """A scope whose columns are found by other code than their position in a row."""
-
-    texts: tuple[str, ...] = ()
-
-    def column(self, ref: ast.ColumnRef) -> tuple[str, SqlType]:
-        index = next((i for i, c in enumerate(self.columns) if c.name == ref.name), None)
-        if index is None:
-            return super().column(ref)
-        return self.texts[index], self.columns[index].type
-
-
 def node_source(node: FilterNode) -> SourceNode:
     assert isinstance(node.source, SourceNode)
     return node.source
 
 
-def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
-    """Generated code: the columns that the query wants, from wherever they come.
+RECORD_PARTS = "v, k, t, p, o, w, h"
+"""The parameters of code over a record: stored values, key, time, partition, offset, window, header columns."""
 
-    Called with the stored values, key, time, partition, offset, window and header columns of a record.
-    """
+
+def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
+    """Generated code over RECORD_PARTS: the columns that the query uses, wherever in the record they are."""
     texts = column_texts(node)
     whole = [f"v[{i}]" for i in range(len(node.source.schema.stored))]
-    body = "v" if texts == whole else f"[{', '.join(texts)}]"
-    builder: Callable[..., Sequence[Any]] = eval(f"lambda v, k, t, p, o, w, h: {body}")
-    return builder
+    return Environment().function("source_row", RECORD_PARTS, "v" if texts == whole else list_of(texts))
 
 
 def column_texts(node: SourceNode) -> list[str]:
@@ -305,9 +232,16 @@ def column_texts(node: SourceNode) -> list[str]:
 
 
 def _system_text(name: str) -> str:
-    return {ROWTIME: "t", ROWPARTITION: "p", ROWOFFSET: "o", WINDOWSTART: "(w and w[0])", WINDOWEND: "(w and w[1])"}[
-        name
-    ]
+    return _SYSTEM_COLUMNS[name]
+
+
+_SYSTEM_COLUMNS = {
+    ROWTIME: "t",
+    ROWPARTITION: "p",
+    ROWOFFSET: "o",
+    WINDOWSTART: "(w and w[0])",
+    WINDOWEND: "(w and w[1])",
+}
 
 
 def _header_reader(column: Column) -> Callable[[Headers], Any]:
@@ -315,107 +249,3 @@ def _header_reader(column: Column) -> Callable[[Headers], Any]:
         return lambda headers: [{"KEY": k, "VALUE": v} for k, v in headers]
     name = column.header
     return lambda headers: next((v for k, v in reversed(list(headers)) if k == name), None)
-
-
-def _time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
-    """The function that finds a record's time in its key and value (None where it has none); None if that is the
-    record's own time."""
-    wanted = source.timestamp
-    if wanted is None:
-        return None
-    column = source.schema.find(wanted.name)
-    assert column is not None
-    in_key = column in source.schema.key
-    index = (source.schema.key if in_key else source.schema.stored).index(column)
-    text = f"(None if k is None else k[{index}])" if in_key else f"v[{index}]"
-    if wanted.format is None:
-        plain: Callable[[Any, Any], Any] = eval(f"lambda k, v: {text}")
-        return plain
-    parse = timestamp_parser(wanted.format)
-
-    def parsed(value: str) -> int:
-        try:
-            return parse(value)
-        except ROW_ERRORS as error:
-            raise TimeError(text_of(error)) from error
-
-    code = f"lambda k, v: None if (x := {text}) is None else parsed(x)"
-    found: Callable[[Any, Any], Any] = eval(code, {"parsed": parsed})
-    return found
-
-
-# --- sinks ------------------------------------------------------------------------------------------------------------
-
-
-def keep(store: Store, partition: int, record: Record, time: int) -> None:
-    """Keep the newest row of a table: identity, to [key, value, time, window]."""
-    row = None if record.value is None else [record.key, list(record.value), time, record.window]
-    store.put(partition, identity(record), row)
-
-
-class Keeper(Operator):
-    """Keeps a table for pull queries."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__(lambda partition, records: None)
-        self.store = runtime.stores.add(Store("Table"))
-
-    def receive(self, partition: int, records: list[Record]) -> None:
-        for r in records:
-            keep(self.store, partition, r, r.time)
-
-
-class Sink(Operator):
-    """Writes rows to a topic in its formats.
-
-    With a store it keeps the table it writes, for pull queries. Aggregations hold their results anyway and need none.
-    """
-
-    def __init__(
-        self, target: DataSource, window: WindowInfo | None, runtime: Runtime, store: Store | None = None
-    ) -> None:
-        super().__init__(lambda partition, records: None)
-        self.store = store
-        self.target = target
-        self.window = window
-        self.runtime = runtime
-        self.write_key, self.write_value = serializers(target)
-        self.time = _time_extractor(target)
-
-    def receive(self, partition: int, records: list[Record]) -> None:
-        output, topic = self.runtime.output, self.target.topic
-        for r in records:
-            try:
-                key = self._key(r)
-                value = None if r.value is None else self.write_value(r.value)
-                time = r.time if self.time is None or r.value is None else self.time(r.key, r.value)
-            except (SerializationError, *ROW_ERRORS) as error:
-                self._unwritable(r, error)
-                continue
-            if time is None or time < 0:
-                self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
-                continue
-            if self.store is not None:
-                keep(self.store, partition, r, time)
-            output(OutputRecord(topic, key, value, time, r.headers))
-
-    def _key(self, record: Record) -> bytes | None:
-        if record.key is None:
-            return None
-        data = self.write_key(record.key)
-        if self.window is not None and record.window is not None:
-            return windowed_key(data or b"", record.window, self.window)
-        return data
-
-    def _unwritable(self, record: Record, error: BaseException) -> None:
-        self.runtime.log(
-            ProcessingError(
-                f"{self.runtime.query_id}.{self.target.name}.serializer",
-                "SERIALIZATION",
-                f"Error serializing message to topic: {self.target.topic}. {text_of(error)}",
-                topic=self.target.topic,
-                target="value",
-                row=repr(record.value),
-                cause=(text_of(error),),
-            )
-        )

@@ -77,15 +77,16 @@ def _hidden_topics(context: Context) -> re.Pattern[str]:
 
 
 @handles(ast.ListQueries)
-def _queries(statement: ast.ListQueries, context: Context) -> list[Entity]:
+def list_queries(statement: ast.ListQueries, context: Context) -> list[Entity]:
     with context.runtime.lock:
         describer = _describer(context)
         persistent = [q for _, q in sorted(context.runtime.engine.queries.items())]
         if statement.extended:
             return [descriptions.described_queries(statement.text, [describer.query(q) for q in persistent])]
         rows = [describer.running(q) for q in persistent]
+        warnings = describer.failures(persistent)
     rows += [descriptions.push_query(q.query_id, q.text) for q in context.server.open_queries()]
-    return [entities.entity("queries", statement.text, queries=rows)]
+    return [{**entities.entity("queries", statement.text, queries=rows), "warnings": warnings}]
 
 
 @handles(ast.ListFunctions)

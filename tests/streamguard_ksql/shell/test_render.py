@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from streamguard_ksql.shell.client import Client, Digits, ShellError, normal_url
 from streamguard_ksql.shell.queries import column_names
 from streamguard_ksql.shell.render import RENDERERS, cell, render
 from streamguard_ksql.shell.tables import RowTable, display_width, draw_list, wrap
+from tests.support.recordings import recording
 
-RECORDING = Path(__file__).parents[4] / "shared" / "golden" / "rest.json"
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=40)
 
 
@@ -110,12 +109,10 @@ def test_addresses_that_are_none(url: str) -> None:
         Client(url)
 
 
-@pytest.mark.shared
-def test_all_that_ksqldb_answers_can_be_drawn() -> None:
-    if not RECORDING.exists():
-        pytest.skip("the recordings are not here")
+@pytest.mark.parametrize("name", ["rest.json", "cli.json"])
+def test_every_recorded_answer_of_ksqldb_is_rendered(name: str) -> None:
     drawn = set()
-    for case in json.loads(RECORDING.read_text()):
+    for case in recording(name):
         if case["request"]["path"] != "/ksql" or case["response"]["status"] != 200:
             continue
         for entity in json.loads(case["response"]["body"]):

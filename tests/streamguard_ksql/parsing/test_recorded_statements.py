@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -11,16 +10,17 @@ import pytest
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formatter import format_statement
 from streamguard_ksql.parser import parse_statement, parse_statements
-
-SHARED = Path(__file__).parents[4] / "shared"
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not (SHARED / "qtt").is_dir(), reason="the recordings are not beside the project"),
-]
+from tests.support.recordings import KSQLDB_CASES, needs_ksqldb_cases, recording
 
 
-def _cases() -> Iterator[dict[str, Any]]:
-    for path in [*sorted(SHARED.glob("qtt/*.json")), SHARED / "golden" / "streamguard.json"]:
+def _own_cases() -> Iterator[dict[str, Any]]:
+    """The statements that ksqlDB accepted; refusals are compared where the cases are run."""
+    for name in ("streamguard.json", "queries.json"):
+        yield from (case for case in recording(name)["tests"] if "expectedException" not in case)
+
+
+def _ksqldb_cases() -> Iterator[dict[str, Any]]:
+    for path in sorted(KSQLDB_CASES.glob("*.json")):
         yield from json.loads(path.read_text(encoding="utf-8"))["tests"]
 
 
@@ -29,14 +29,23 @@ def _refused_by_parser(case: dict[str, Any]) -> bool:
 
 
 def _requests() -> Iterator[tuple[str, dict[str, Any]]]:
-    for exchange in json.loads((SHARED / "golden" / "rest.json").read_text(encoding="utf-8")):
+    for exchange in recording("rest.json"):
         body = exchange["request"]["body"]
         if isinstance(body, dict) and ("ksql" in body or "sql" in body):
             yield body.get("ksql") or body["sql"], exchange["response"]
 
 
-def test_statements_survive_being_printed() -> None:
-    for case in _cases():
+def test_our_recorded_statements_survive_being_printed() -> None:
+    _check_printed(_own_cases())
+
+
+@needs_ksqldb_cases
+def test_ksqldbs_own_statements_survive_being_printed() -> None:
+    _check_printed(_ksqldb_cases())
+
+
+def _check_printed(cases: Iterable[dict[str, Any]]) -> None:
+    for case in cases:
         if _refused_by_parser(case):
             continue
         try:
@@ -48,9 +57,10 @@ def test_statements_survive_being_printed() -> None:
             assert parse_statement(format_statement(statement)) == statement
 
 
+@needs_ksqldb_cases
 def test_refusals() -> None:
     """ksqlDB's test runner reads all statements of a case as one script and adds the statement to the message."""
-    refused = [case for case in _cases() if _refused_by_parser(case)]
+    refused = [case for case in _ksqldb_cases() if _refused_by_parser(case)]
     assert len(refused) >= 14
     for case in refused:
         with pytest.raises(KsqlError) as refusal:
@@ -93,7 +103,7 @@ def test_printed_as_ksqldb_prints() -> None:
 
 
 def test_fast() -> None:
-    texts = [text for case in _cases() if not _refused_by_parser(case) for text in case["statements"]]
+    texts = [text for case in _own_cases() if not _refused_by_parser(case) for text in case["statements"]]
     parse_statement(texts[0])
     start = time.process_time()
     for text in texts:

@@ -1,0 +1,152 @@
+"""The one place where Python is generated: expressions, rows, aggregates and readers of formats become functions here.
+
+Expressions are built as `Code`, texts with the SQL type of their value. An `Environment` has the objects that the texts
+refer to and turns texts into functions: `function` for one expression, `define` for statements. Each function has a
+readable name, and its source is in `linecache`, so that a traceback shows the generated line.
+"""
+
+from __future__ import annotations
+
+import linecache
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from streamguard_ksql.errors import ROW_ERRORS
+from streamguard_ksql.types import SqlType
+
+
+@dataclass(frozen=True)
+class Code:
+    """An expression in Python. `type` is None for an untyped NULL. `constant` marks literals; their value is `value`."""
+
+    text: str
+    type: SqlType | None
+    nullable: bool = True
+    constant: bool = False
+    value: Any = None
+
+    @property
+    def is_null(self) -> bool:
+        return self.constant and self.value is None
+
+
+class Environment:
+    """The names that generated code refers to, fresh names for its temporaries, and the functions made of it."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, Any] = {}
+        self._known: dict[int, str] = {}
+        self._fresh = count()
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def bind(self, value: Any, prefix: str = "k") -> str:
+        """A name for a Python object; the same object gets the same name."""
+        name = self._known.get(id(value))
+        if name is None:
+            name = self.fresh(prefix)
+            self._names[name] = value
+            self._known[id(value)] = name
+        return name
+
+    def fresh(self, prefix: str = "t") -> str:
+        return f"{prefix}{next(self._fresh)}"
+
+    # --- expressions --------------------------------------------------------------------------------------------------
+
+    def call(self, function: Callable[..., Any], *arguments: str) -> str:
+        """A call of a Python function, under a name that begins with its own."""
+        name = getattr(function, "__name__", "")
+        return f"{self.bind(function, f'{name}_' if name.isidentifier() else 'f')}({', '.join(arguments)})"
+
+    def guarded(self, operands: Sequence[Code], result: Callable[..., str], otherwise: str = "None") -> str:
+        """`result(texts)`, or `otherwise` where one of the operands is NULL; each operand is evaluated once."""
+        tests, texts = [], []
+        for operand in operands:
+            if not operand.nullable:
+                texts.append(operand.text)
+            elif operand.is_null:
+                return otherwise
+            elif _is_simple(operand.text):
+                tests.append(f"{operand.text} is None")
+                texts.append(operand.text)
+            else:
+                name = self.fresh()
+                tests.append(f"({name} := {operand.text}) is None")
+                texts.append(name)
+        body = result(*texts)
+        return f"({otherwise} if {' or '.join(tests)} else {body})" if tests else body
+
+    def null_on_error(self, code: Code) -> str:
+        """The code's text, with NULL where its evaluation fails: an element that fails does not fail its array."""
+        if code.constant or _is_simple(code.text):
+            return code.text
+        return self.call(_null_on_error, f"lambda: {code.text}")
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def function(self, name: str, parameters: str, result: str) -> Callable[..., Any]:
+        """A Python function of one expression."""
+        return self.define(name, parameters, [f"return {result}"])
+
+    def define(self, name: str, parameters: str, statements: Sequence[str]) -> Callable[..., Any]:
+        """A Python function of statements, a line each (indented where they are nested)."""
+        body = "".join(f"    {statement}\n" for statement in statements)
+        source = f"def {name}({parameters}):\n{body}"
+        path = f"<generated {next(_numbers)}: {name}>"
+        defined: dict[str, Any] = {}
+        exec(compile(source, path, "exec"), self._names, defined)
+        function: Callable[..., Any] = defined[name]
+        linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
+        weakref.finalize(function, linecache.cache.pop, path, None)
+        return function
+
+
+_numbers = count(1)
+"""Of all generated functions of the process: a traceback's file name is that of one function."""
+
+
+def list_of(texts: Sequence[str]) -> str:
+    """A list display with a line for each element, so that a traceback points at the element."""
+    return "[" + "".join(f"\n        {text}," for text in texts) + "\n    ]"
+
+
+def _null_on_error(evaluate: Callable[[], Any]) -> Any:
+    try:
+        return evaluate()
+    except ROW_ERRORS:
+        return None
+
+
+def _is_simple(text: str) -> bool:
+    """A name or `v[3]`: cheap enough to be evaluated twice."""
+    return text.isidentifier() or (text[-1] == "]" and text[:-1].replace("[", "", 1).isalnum())
+
+
+class Expression:
+    """A method that is one expression: it can be called, and generated code has its text in place of a call.
+
+    `Expression("{state} + {value}", "state", "value")` is a function of two parameters. A call costs more than what most
+    such methods do.
+    """
+
+    def __init__(self, template: str, *parameters: str) -> None:
+        self._template = template
+        self._parameters = parameters
+        text = self.text(*parameters)
+        self._function = Environment().function("expression", ", ".join(parameters), text)
+
+    def text(self, *arguments: str) -> str:
+        """The expression over these texts, which may occur in it several times."""
+        return f"({self._template.format(**dict(zip(self._parameters, arguments, strict=True)))})"
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+
+def applied(env: Environment, function: Callable[..., Any], *arguments: str) -> str:
+    """The text of `function(*arguments)`: of an `Expression` its text, of anything else a call."""
+    return function.text(*arguments) if isinstance(function, Expression) else env.call(function, *arguments)

@@ -47,7 +47,9 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 @page
 def test_files_named_by_path_exist(page: Path) -> None:
-    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]+)`", prose(page))
+    # A recipe of CONTRIBUTING.md makes its files only when it is carried out.
+    text = re.sub(r"^New file .*$", "", prose(page), flags=re.MULTILINE)
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]+)`", text)
     missing = [path for path in named if not PLACEHOLDER.search(path) and not list(ROOT.glob(path.rstrip("/")))]
     assert not missing
 

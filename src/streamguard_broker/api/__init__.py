@@ -1,37 +1,7 @@
-"""The handlers, one file for each family of API keys. Importing this package fills the registry."""
+"""The handlers, one file for each family of API keys. Importing this package loads all of them and fills the registry."""
 
-from streamguard_broker.api import (
-    cluster,
-    configs,
-    fetch,
-    group_admin,
-    group_members,
-    group_offsets,
-    metadata,
-    offsets,
-    produce,
-    producer_ids,
-    sasl,
-    single_node,
-    topics,
-    transactions,
-    versions,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "cluster",
-    "configs",
-    "fetch",
-    "group_admin",
-    "group_members",
-    "group_offsets",
-    "metadata",
-    "offsets",
-    "produce",
-    "producer_ids",
-    "sasl",
-    "single_node",
-    "topics",
-    "transactions",
-    "versions",
-]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

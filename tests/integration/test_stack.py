@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.config import PROJECT_ROOT
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -213,9 +213,9 @@ def test_without_a_docker_daemon_the_embedded_way_is_named(stack: StackRun, tmp_
 
 
 def test_an_unreachable_database_and_nonsense_settings_are_one_sentence(stack: StackRun) -> None:
-    for variable, value in (("DATABASE_URL", "postgresql://x:y@127.0.0.1:1/z"), ("KSQLDB_URL", "nonsense")):
+    for variable, value, code in (("DATABASE_URL", "postgresql://x:y@127.0.0.1:1/z", 1), ("KSQLDB_URL", "nonsense", 2)):
         other = StackRun(stack.state, {**stack.environment, variable: value})
         done = other.run(BIN / "streamguard", "alerts", "list", check=False)
-        assert done.returncode == 1
+        assert done.returncode == code
         assert variable in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

@@ -15,7 +15,7 @@ from streamguard_ksql.testing.cases import Case, find_files, load
 from streamguard_ksql.testing.harness import Harness
 from streamguard_ksql.testing.running import Difference, input_record, run_case
 
-SHARED = Path(os.environ.get("STREAMGUARD_SHARED", Path(__file__).parents[3] / "shared"))
+SHARED = Path(os.environ.get("STREAMGUARD_TEST_SHARED", Path(__file__).parents[3] / "shared"))
 GOLDEN, QTT = SHARED / "golden", SHARED / "qtt"
 
 pytestmark = [

@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from streamguard.config import UserError
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 
 
-class NoSuchAlert(LookupError):
+class NoSuchAlert(UserError):
     """No alert has this id."""
 
 

@@ -14,14 +14,14 @@ from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import Connection, text
 
 from streamguard.alerts.actions import NoSuchAlert
-from streamguard.config import Settings
+from streamguard.config import Settings, UserError
 from streamguard.models import BadRecord, Transaction
 from streamguard.privacy.protection import Protection
 
 READ_WITHIN_S = 120.0
 
 
-class LogNotRead(RuntimeError):
+class LogNotRead(UserError):
     """The log did not hand over all its records in time: nothing can be said of the alert."""
 
 

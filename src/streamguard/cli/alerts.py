@@ -11,6 +11,7 @@ from streamguard.alerts.actions import AlertLine, NoSuchAlert, list_alerts, reso
 from streamguard.alerts.verify import claim_of, differences, payments_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.kafka.clients import kafka_errors
 from streamguard.privacy.protection import Protection
 
 app = new_app("List, show, confirm and dismiss alerts.")
@@ -81,7 +82,8 @@ def verify(alert_id: str) -> None:
             claim = claim_of(connection, alert_id)
         except NoSuchAlert as error:
             raise _unknown(error) from None
-    payments = payments_of(get_settings(), claim)
+    with kafka_errors():
+        payments = payments_of(get_settings(), claim)
     for payment in payments:
         print(f"  {payment.transaction_id}  {payment.amount:>12,.2f} {payment.currency}")
     if found := differences(claim, payments):

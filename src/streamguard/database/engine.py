@@ -6,10 +6,9 @@ import psycopg2
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.config import Settings
+from streamguard.config.resources import schema_file
 from streamguard.database.fraud import STORE_LOCK
-
-SCHEMA_FILE = PROJECT_ROOT / "docker" / "init-db.sql"
 
 _SCHEMA_LOCK = 5_347_001
 """Advisory lock: two processes that lay the schema at once would trip over each other's CREATEs."""
@@ -45,7 +44,7 @@ def lay_schema(engine: Engine) -> None:
 
     It waits for those who write and they for it: it locks the tables in another order than they do.
     """
-    statements = SCHEMA_FILE.read_text(encoding="utf-8")
+    statements = schema_file().read_text(encoding="utf-8")
     with engine.begin() as connection:
         cursor = connection.connection.cursor()
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))

@@ -22,6 +22,7 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from streamguard.config import UserError
 from streamguard.database.fraud import STORE_LOCK
 
 BATCH = 5_000
@@ -34,7 +35,7 @@ DROP_TRIES = 5
 _UNLINKED = "NOT EXISTS (SELECT FROM alert_transactions l WHERE l.transaction_id = t.transaction_id)"
 
 
-class MonthInUse(RuntimeError):
+class MonthInUse(UserError):
     """Somebody reads raw records for so long that a month of them cannot be dropped."""
 
 

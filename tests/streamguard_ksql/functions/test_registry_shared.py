@@ -12,7 +12,7 @@ import pytest
 import streamguard_ksql.functions  # noqa: F401 - registers all functions
 from streamguard_ksql.functions.registry import FUNCTIONS
 
-SHARED = Path(os.environ.get("STREAMGUARD_SHARED", Path(__file__).parents[4] / "shared"))
+SHARED = Path(os.environ.get("STREAMGUARD_TEST_SHARED", Path(__file__).parents[4] / "shared"))
 RECORDED = SHARED / "golden" / "functions.json"
 
 pytestmark = [

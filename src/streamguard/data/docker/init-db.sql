@@ -1,0 +1,1 @@
+../../../../docker/init-db.sql

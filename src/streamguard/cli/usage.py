@@ -33,7 +33,9 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
             print(f"{who}: {_sentence(error, arguments)}", file=sys.stderr)
         return WRONG_USAGE
     except UserError as error:
-        print(f"{speaker or name}: {error}", file=sys.stderr)
+        # What a server adds on further lines, as ksqlDB does, stays on the one line.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        print(f"{speaker or name}: {'; '.join(lines)}", file=sys.stderr)
         return error.exit_code
     except typer.Abort as error:
         return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1

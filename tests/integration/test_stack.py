@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
+from tests.support.processes import eventually
 from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
@@ -210,6 +211,19 @@ def test_without_a_docker_daemon_the_embedded_way_is_named(stack: StackRun, tmp_
     assert done.returncode == 1
     assert "./start.sh without --docker runs everything without it" in done.stderr
     assert "nothing runs" in other.stop()
+
+
+def test_in_the_foreground_everything_ends_with_the_command(tmp_path: Path) -> None:
+    run = StackRun(tmp_path / "state")
+    process = run.begin(BIN / "streamguard", "up", "--foreground", "--no-generator")
+    try:
+        eventually(lambda: run.streamguard("status", check=False).returncode, lambda code: code == 0, 60, "healthy")
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+        assert "nothing runs" in run.stop()
+    finally:
+        run.stop("--wipe")
+        process.wait(timeout=60)
 
 
 def test_an_unreachable_database_and_nonsense_settings_are_one_sentence(stack: StackRun) -> None:

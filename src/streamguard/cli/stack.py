@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy import text
@@ -66,14 +67,25 @@ def up(
     no_generator: Annotated[
         bool, typer.Option("--no-generator", help="Without the stream of generated transactions.")
     ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
+    ] = False,
     by_script: ByScript = False,
 ) -> None:
     """Start what does not run yet, wait until each part is ready, show what runs and the first alerts."""
     commands = SCRIPTS if by_script else Commands()
     options = StartOptions(docker=docker, generator=not no_generator, command=commands.up)
+    settings = get_settings()
     try:
-        _up(get_settings(), options, commands)
+        if foreground:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _up(settings, options, commands)
+        if foreground:
+            _stay(settings)
     except KeyboardInterrupt:
+        if foreground:
+            stop(settings, _report)
+            return
         print(f"\nstreamguard: interrupted; {commands.down} stops what runs", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
@@ -91,6 +103,13 @@ def _up(settings: Settings, options: StartOptions, commands: Commands) -> None:
     print(f"\nNext:  {commands.streamguard} alerts list   {commands.streamguard} status   {commands.down}")
     if _is_at_terminal() and input("View live logs? [y/N] ").strip().lower().startswith("y"):
         _follow_logs(settings, commands)
+
+
+def _stay(settings: Settings) -> NoReturn:
+    """Return never; raises StackError when supervisord ends."""
+    while Supervisor(settings).alive():
+        time.sleep(1)
+    raise StackError(f"supervisord has ended; see {settings.state_path / 'logs' / 'supervisord.log'}")
 
 
 def _show_services(settings: Settings, parts: list[Part], options: StartOptions) -> None:

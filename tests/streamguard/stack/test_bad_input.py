@@ -107,7 +107,7 @@ def test_a_wrong_limit_of_the_rules_is_reported_at_once(tmp_path: Path) -> None:
 def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     (clone / "scripts").mkdir(parents=True)
-    for name in ("start.sh", "scripts/venv.sh", "pyproject.toml"):
+    for name in ("start.sh", "scripts/venv.sh", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         shutil.copy(PROJECT_ROOT / name, clone / name)
     programs = tmp_path / "bin"
     programs.mkdir()

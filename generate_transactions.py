@@ -14,7 +14,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VENV_PYTHON = os.path.join(HERE, ".venv", "bin", "python")
-HANDED_OVER = "STREAMGUARD_GENERATOR_HANDED_OVER"
+HANDED_OVER = "GENERATOR_HANDED_OVER"
 
 
 def main():

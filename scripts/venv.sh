@@ -15,13 +15,18 @@ find_python() {
   return 1
 }
 
+pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+
 # ensure_venv .        the application
 # ensure_venv ".[dev]" and what the tests need
-# A stamp of pyproject.toml says that nothing changed: then pip is not even asked.
+# The versions are those of the lock files, or with NEWEST=1 the newest that pyproject.toml allows.
+# A checksum of these files in .venv/.installed says that nothing changed; pip is not run then.
 ensure_venv() {
-  local what=$1 stamp wanted python
+  local what=$1 stamp wanted python lock
   stamp=".venv/.installed"
-  wanted="$(cksum < pyproject.toml) $PWD"
+  lock=requirements.lock
+  if [ "$what" != . ]; then lock=requirements-dev.lock; fi
+  wanted="$(cat pyproject.toml requirements.lock requirements-dev.lock | cksum) ${NEWEST:-locked} $PWD"
   if [ -x .venv/bin/python ] && grep -qxF "$what $wanted" "$stamp" 2>/dev/null && .venv/bin/python -c '' 2>/dev/null; then
     return 0
   fi
@@ -31,7 +36,13 @@ ensure_venv() {
     "$python" -m venv --clear .venv
   fi
   echo "Installing StreamGuard into .venv (once)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$what"
+  if [ -n "${NEWEST:-}" ]; then
+    pip_install --upgrade --upgrade-strategy eager --editable "$what"
+  else
+    pip_install --require-hashes --requirement "$lock"
+    # setuptools, which builds it, is one of the packages just installed.
+    pip_install --no-deps --no-build-isolation --editable .
+  fi
   echo "$what $wanted" >> "$stamp"
   # What serves the tests serves the application.
   if [ "$what" != . ]; then echo ". $wanted" >> "$stamp"; fi

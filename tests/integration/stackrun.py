@@ -13,10 +13,11 @@ from typing import Any
 
 import psycopg2
 
-from streamguard.config import PROJECT_ROOT, Settings, load_settings
+from streamguard.config import Settings, load_settings
 from streamguard.stack.supervisor import Supervisor
 from tests.support.broker import free_port
 from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 BIN = PROJECT_ROOT / ".venv" / "bin"
 

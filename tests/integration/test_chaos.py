@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
-from streamguard.config import PROJECT_ROOT
 from streamguard.producer.pace import Pacer
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
 from tests.integration.stackrun import BIN, StackRun
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from streamguard.config import PROJECT_ROOT
 from tests.integration.stackrun import BIN, StackRun
 from tests.support import pages
 from tests.support.broker import free_port
 from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 

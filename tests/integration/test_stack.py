@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.config import PROJECT_ROOT
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
+from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -210,10 +211,23 @@ def test_without_a_docker_daemon_the_embedded_way_is_named(stack: StackRun, tmp_
     assert "nothing runs" in other.stop()
 
 
+def test_in_the_foreground_everything_ends_with_the_command(tmp_path: Path) -> None:
+    run = StackRun(tmp_path / "state")
+    process = run.begin(BIN / "streamguard", "up", "--foreground", "--no-generator")
+    try:
+        eventually(lambda: run.streamguard("status", check=False).returncode, lambda code: code == 0, 60, "healthy")
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+        assert "nothing runs" in run.stop()
+    finally:
+        run.stop("--wipe")
+        process.wait(timeout=60)
+
+
 def test_an_unreachable_database_and_nonsense_settings_are_one_sentence(stack: StackRun) -> None:
-    for variable, value in (("DATABASE_URL", "postgresql://x:y@127.0.0.1:1/z"), ("KSQLDB_URL", "nonsense")):
+    for variable, value, code in (("DATABASE_URL", "postgresql://x:y@127.0.0.1:1/z", 1), ("KSQLDB_URL", "nonsense", 2)):
         other = StackRun(stack.state, {**stack.environment, variable: value})
         done = other.run(BIN / "streamguard", "alerts", "list", check=False)
-        assert done.returncode == 1
+        assert done.returncode == code
         assert variable in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

@@ -1,6 +1,6 @@
 """Mixed load on 64 topics of 3 partitions over 200 connections: memory and open files do not grow.
 
-Ten minutes with --soak; STREAMGUARD_SOAK_SECONDS makes it shorter, to see that it works, or longer.
+Ten minutes with --soak; STREAMGUARD_TEST_SOAK_SECONDS makes it shorter, to see that it works, or longer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WRITERS, READERS = 40, 85
 SETTINGS = {"segment.bytes": "1000000", "retention.bytes": "1000000", "retention.ms": "30000"}
 
 
-SOAK_SECONDS = float(os.environ.get("STREAMGUARD_SOAK_SECONDS", "600"))
+SOAK_SECONDS = float(os.environ.get("STREAMGUARD_TEST_SOAK_SECONDS", "600"))
 
 
 @dataclass(frozen=True)

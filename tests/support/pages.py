@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from streamguard.config import PROJECT_ROOT
+from tests.support.project import PROJECT_ROOT
 
 
 def read(page: str) -> str:

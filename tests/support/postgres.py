@@ -28,7 +28,7 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Start and wait until it answers. Raises RuntimeError with its log if it ends first."""
         environment = {**os.environ, "DATABASE_URL": self.url()}
-        command = [sys.executable, "-m", "streamguard.stack.postgres", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "streamguard.cli", "postgres", "--data-dir", str(self.data_dir)]
         log = self.data_dir.parent / "postgres.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from streamguard.config.errors import UserError
+from streamguard.config import UserError
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import columns_of, select_as

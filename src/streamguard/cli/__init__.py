@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,45 +16,50 @@ from typer.core import TyperCommand, TyperGroup
 from streamguard.cli.usage import run as run_command_line
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "deploy": ("streamguard.cli.deploy", "app", "Bring SQL files to the ksqlDB server."),
+    "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
+    "down": ("streamguard.cli.stack", "down_app", "Stop it; --wipe removes the data."),
+    "status": ("streamguard.cli.stack", "status_app", "What runs, and how much it has stored."),
+    "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
+    "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
+    "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),
+    "generate": ("streamguard.cli.generate", "app", "Make transactions, or replay recorded ones."),
+    "simulate": ("streamguard.cli.generate", "simulate_app", "Preview what the generator would make."),
+    "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
+    "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
+    "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
+    "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
+    "rules": ("streamguard.cli.rules", "app", "The Python rules: active, shadow or off."),
+    "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
+    "psql": ("streamguard.cli.psql", "app", "psql on the database; arguments are psql's own."),
+    "topics": ("streamguard.cli.topics", "topics_app", "The topics of the broker."),
+    "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the broker."),
+    "bench": ("streamguard.cli.bench", "app", "Measure the running stack, the broker or the engine."),
+    "demo": ("streamguard.cli.demo", "app", "Demonstrations on the stored transactions."),
     "consume": (
-        "streamguard.cli.processes",
+        "streamguard.cli.services",
         "consume_app",
         "Store transactions and alerts in the database, until stopped.",
     ),
-    "generate": ("streamguard.cli.generate", "app", "Make payments, or replay recorded ones."),
-    "simulate": ("streamguard.cli.generate", "simulate_app", "Look at what the generator would make."),
-    "evaluate": ("streamguard.cli.generate", "evaluate_app", "A scorecard of the rules against the truth."),
-    "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
-    "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that must not pay."),
-    "allowlist": ("streamguard.cli.lists", "allowlist_app", "What the desk vouches for."),
-    "rules": ("streamguard.cli.rules", "app", "The Python rules: active, shadow or off."),
-    "retention": ("streamguard.cli.retention", "app", "Cut old raw records, and old payments where asked for."),
-    "psql": ("streamguard.cli.show", "psql_app", "psql on the database; arguments are psql's own."),
-    "status": ("streamguard.cli.show", "status_app", "What runs, and how much it has stored."),
-    "logs": ("streamguard.cli.show", "logs_app", "What the processes said."),
-    "bench": ("streamguard.cli.bench", "app", "Measure the running stack, the broker or the engine."),
-    "demo": ("streamguard.cli.demo", "app", "Demonstrations on the stored payments."),
-    "topics": ("streamguard.cli.topics", "topics_app", "The topics of the log."),
-    "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the log."),
-    "broker": ("streamguard.cli.processes", "broker_app", "Run the log alone."),
-    "ksqldb": ("streamguard.cli.processes", "ksqldb_app", "Run the SQL engine alone."),
+    "broker": ("streamguard.cli.services", "broker_app", "Run the broker alone."),
+    "ksqldb": ("streamguard.cli.services", "ksqldb_app", "Run the SQL engine alone."),
+    "postgres": ("streamguard.cli.services", "postgres_app", "Run the embedded Postgres alone."),
 }
 """Name: module, Typer app in it, one line of help."""
+
+HIDDEN = ("postgres",)
+"""What only the supervisor calls."""
 
 
 class LazyGroup(TyperGroup):
     """A group that knows its commands by name and imports one when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return [name for name in COMMANDS if name not in HIDDEN]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         module, attribute, text = COMMANDS[cmd_name]
-        if cmd_name == "evaluate" and any(word.startswith("--data") for word in sys.argv):
-            module, attribute = "streamguard.cli.evaluate", "app"
         if len(sys.argv) < 2 or sys.argv[1] != cmd_name:
             # Asked for its help line only.
             return TyperCommand(cmd_name, help=text)
@@ -73,43 +79,24 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"streamguard {version('streamguard')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Real-time fraud detection on payment streams."""
 
 
-def main() -> None:
-    """Run the command line. What a person can put right is one sentence and exit code 1 (2 for wrong arguments), never a
-    traceback."""
-    try:
-        raise SystemExit(run_command_line(app, name="streamguard"))
-    except Exception as error:
-        sentence = plain_sentence(error)
-        if sentence is None:
-            raise
-        print(f"streamguard: {sentence}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
-def plain_sentence(error: BaseException) -> str | None:
-    """One sentence for the errors that are the world's and not the program's; None for the rest."""
-    from streamguard.config import SettingsError
-
-    module = type(error).__module__
-    if isinstance(error, SettingsError):
-        return str(error)
-    if module.startswith("streamguard."):
-        return str(error)
-    if module.startswith(("sqlalchemy", "psycopg2")):
-        from streamguard.database import error_message, is_outage
-
-        where = " (DATABASE_URL)" if is_outage(error) else ""
-        return f"the database{where}: {error_message(error)}"
-    if module.startswith("kafka."):
-        return f"the log (KAFKA_BOOTSTRAP_SERVERS): {type(error).__name__}: {error}"
-    if isinstance(error, ConnectionError | PermissionError):
-        return str(error)
-    return None
+def main() -> NoReturn:
+    """Run the command line: exit code 0; 1 or 2 with one sentence for a UserError or wrong arguments; 130 for Ctrl-C."""
+    raise SystemExit(run_command_line(app, name="streamguard"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from streamguard.alerts.actions import AlertLine, list_alerts, resolve_alert, sh
 from streamguard.alerts.verify import claim_of, differences, transactions_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.kafka.clients import kafka_errors
 from streamguard.privacy.protection import Protection
 
 app = new_app("List, show, confirm and dismiss alerts.")
@@ -76,7 +77,8 @@ def verify(alert_id: str) -> None:
     """Re-read the topic and recompute the alert from its transactions; exits 1 if the results differ."""
     with database() as connection:
         claim = claim_of(connection, alert_id)
-    transactions = transactions_of(get_settings(), claim)
+    with kafka_errors():
+        transactions = transactions_of(get_settings(), claim)
     for transaction in transactions:
         print(f"  {transaction.transaction_id}  {transaction.amount:>12,.2f} {transaction.currency}")
     if found := differences(claim, transactions):

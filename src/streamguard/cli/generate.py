@@ -1,16 +1,14 @@
-"""The commands of the generator: batch, stream, velocity, replay, preview, report, evaluate; without one, the menu.
+"""The commands of the generator: batch, stream, velocity, replay, preview, report, evaluate; without a command, the menu.
 
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
-records (`runs.py`, `replay.py`), opens a sink (`kafka_sink.py`, `sinks.py`) and drives one into the other
-(`driving.py`).
+records (`runs.py`, `replay.py`), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
 Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
-acknowledged or no broker answered; 2 an option or file that cannot be used; 130 a batch or replay cut short.
+acknowledged or no broker answered; 2 an option, file or setting that cannot be used; 130 a batch or replay cut short.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,12 +20,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from streamguard.cli import generator_options as opt
+from streamguard.cli.evaluate import evaluate
 from streamguard.cli.menu import run_menu
+from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
-from streamguard.config import Settings, SettingsError, get_settings
-from streamguard.evaluation.stream import evaluate_topics
+from streamguard.config import UserError, get_settings
 from streamguard.producer import chargebacks as chargeback_records
-from streamguard.producer.errors import InputError, ProducerError
+from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
 from streamguard.producer.pace import Pacer
 from streamguard.producer.record import Record
@@ -38,7 +37,6 @@ from streamguard.producer.send import Tally, drive, progress, say, summary
 from streamguard.producer.signals import Stop, stop_on_signals
 from streamguard.producer.sinks import FileSink, Sink, is_same_file
 
-INTERRUPTED = 130
 MOST_TPS = 1_000_000
 MOST_TIME_SCALE = 1_000_000
 
@@ -56,25 +54,16 @@ def now_ms() -> int:
 
 
 @contextmanager
-def _leaving() -> Iterator[None]:
-    """Turns what a person can put right into one sentence on stderr and the exit code that goes with it."""
+def _exit_codes() -> Iterator[None]:
+    """Turns a UserError into its sentence on stderr and its exit code."""
     try:
         yield
-    except ProducerError as error:
+    except UserError as error:
         say(str(error))
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what Python would flush at exit has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         raise typer.Exit(1) from None
-
-
-def settings() -> Settings:
-    """The settings; raises InputError where the environment holds nonsense."""
-    try:
-        return get_settings()
-    except SettingsError as error:
-        raise InputError(str(error)) from None
 
 
 def send(
@@ -86,7 +75,7 @@ def send(
     rate: float | None = None,
     endless: bool = False,
 ) -> None:
-    """Drive, print the summary whatever happened, close; raises ProducerError and typer.Exit."""
+    """Send all, close, print the summary in any case; raises UserError and typer.Exit."""
     tally = Tally()
     try:
         with progress(title, total) as advance:
@@ -109,7 +98,7 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
             opt.fits_into(to_file, recipe)
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
-    return KafkaSink(settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
+    return KafkaSink(get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
 
 
 @app.callback(invoke_without_command=True)
@@ -138,7 +127,7 @@ def batch(
     wait: opt.Wait = 30.0,
 ) -> None:
     """Send a number of transactions as fast as they are taken; with a seed always the same ones."""
-    with _leaving(), stop_on_signals() as stop:
+    with _exit_codes(), stop_on_signals() as stop:
         opt.above_zero("--count", count)
         opt.above_zero("--duration", duration)
         opt.not_below_zero("--wait", wait)
@@ -173,7 +162,7 @@ def stream(
     wait: opt.Wait = 30.0,
 ) -> None:
     """Send transactions at a steady rate, stamped with the time they are sent at."""
-    with _leaving(), stop_on_signals() as stop:
+    with _exit_codes(), stop_on_signals() as stop:
         opt.above_zero("--tps", tps, at_most=MOST_TPS)
         opt.above_zero("--duration", duration)
         opt.above_zero("--time-scale", time_scale, at_most=MOST_TIME_SCALE)
@@ -197,7 +186,7 @@ def velocity(
     wait: opt.Wait = 30.0,
 ) -> None:
     """Send a burst of payments of one account, all in the tumbling minute of now."""
-    with _leaving(), stop_on_signals() as stop:
+    with _exit_codes(), stop_on_signals() as stop:
         opt.above_zero("--count", count)
         if not account.strip():
             raise InputError(f"--account is {account!r}: name one, such as BR-0000042")
@@ -223,7 +212,7 @@ def replay(
 
     With --shift-to-now the recording begins now if it is played at a speed, and ends now if it is sent at once.
     """
-    with _leaving(), stop_on_signals() as stop:
+    with _exit_codes(), stop_on_signals() as stop:
         opt.above_zero("--limit", limit)
         factor, code = opt.read_speed(speed), opt.known_currency(currency)
         records = read_records(file, code)
@@ -255,7 +244,7 @@ def preview(
     bad: opt.Bad = None,
 ) -> None:
     """Print what a batch would send, one transaction a line, and send nothing."""
-    with _leaving():
+    with _exit_codes():
         opt.above_zero("--count", count)
         clock_ms = now_ms()
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, bad, False))
@@ -264,21 +253,7 @@ def preview(
             print(f"{record.key.decode()} [{record.kind}] {value}")
 
 
-@app.command()
-def evaluate(
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scorecard here.")] = None,
-) -> None:
-    """Hold the alerts against the labels: recall and delay by kind of fraud, false alerts by look-alike."""
-    with _leaving():
-        if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-            raise InputError(f"cannot write {json_file}: it is a folder, or in a folder that is not there")
-        evaluation = evaluate_topics(settings())
-        print("\n".join(evaluation.lines()))
-        if json_file is not None:
-            try:
-                json_file.write_bytes(evaluation.to_json())
-            except OSError as error:
-                raise InputError(f"cannot write {json_file}: {error.strerror or error}") from None
+app.command()(evaluate)
 
 
 @app.command()
@@ -293,7 +268,7 @@ def report(
     fraud_share: opt.FraudShare = None,
 ) -> None:
     """Write one HTML page about a simulated span: volume by hour, amounts, map, fraud by kind."""
-    with _leaving(), stop_on_signals() as stop:
+    with _exit_codes(), stop_on_signals() as stop:
         opt.above_zero("--days", days)
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, None, None, False))
         with progress("report", None) as advance:
@@ -303,7 +278,7 @@ def report(
 
 def _run_again(arguments: list[str]) -> None:
     """Run one command in this process; what its exit code means it has said itself."""
-    with suppress(SystemExit):
+    with suppress(SystemExit), _exit_codes():
         app(args=arguments, prog_name="generate")
 
 
@@ -331,10 +306,6 @@ def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
         pacer.wait(record.event_time)
         yield record
 
-
-evaluate_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-"""The scorecard as a command of its own: `streamguard evaluate`."""
-evaluate_app.command()(evaluate)
 
 simulate_app = typer.Typer(
     help="Look at what the generator would make.",

@@ -7,13 +7,20 @@ from contextlib import contextmanager
 
 import typer
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from streamguard.config import get_settings
-from streamguard.database import make_engine
+from streamguard.config import UserError, get_settings
+from streamguard.database import error_message, is_outage, make_engine, sqlstate
+
+_UNDEFINED_TABLE = "42P01"
+
+
+class DatabaseUnavailable(UserError):
+    """The database does not answer, or has no tables yet."""
 
 
 def new_app(help_text: str) -> typer.Typer:
-    """A Typer app in the house's style."""
+    """A Typer app with the options that all of ours have."""
     return typer.Typer(
         help=help_text,
         add_completion=False,
@@ -25,12 +32,23 @@ def new_app(help_text: str) -> typer.Typer:
 
 @contextmanager
 def database(*, autocommit: bool = False) -> Iterator[Connection]:
-    """One transaction on the database, or with `autocommit` a connection on which each statement sees what is new."""
+    """One transaction on the database, or with `autocommit` a connection on which each statement sees what is new.
+
+    Raises DatabaseUnavailable where the database cannot be used, inside the block too.
+    """
     engine = make_engine(get_settings())
     if autocommit:
         engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with engine.begin() as connection:
             yield connection
+    except DBAPIError as error:
+        if sqlstate(error) == _UNDEFINED_TABLE:
+            raise DatabaseUnavailable(
+                "the database (DATABASE_URL) has no tables yet: `streamguard up` makes them"
+            ) from None
+        if not is_outage(error):
+            raise
+        raise DatabaseUnavailable(f"the database (DATABASE_URL): {error_message(error)}") from None
     finally:
         engine.dispose()

@@ -1,115 +1,217 @@
-"""`python -m streamguard.stack up|down`: what start.sh and stop.sh call."""
+"""`streamguard up | down | status | logs`: the stack on this machine. start.sh and stop.sh call the first two."""
 
 from __future__ import annotations
 
-import argparse
-import os
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from typing import Annotated, NoReturn
 
-from streamguard.config import Settings, SettingsError, get_settings
+import typer
+from sqlalchemy import text
+
+from streamguard.cli.shared import database, new_app
+from streamguard.config import Settings, get_settings
+from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
+from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
-from streamguard.stack.supervisor import StackError, Supervisor
-from streamguard.stack.up import Wanted, first_alerts, start
+from streamguard.stack.supervisor import Supervisor
+from streamguard.stack.up import StartOptions, first_alerts, start
 
-READY_IN_S = 8.5
+up_app = new_app("Start StreamGuard and wait until it is ready.")
+down_app = new_app("Stop StreamGuard.")
+status_app = new_app("What runs, and how much it has stored.")
+logs_app = new_app("The logs of the processes.")
+
+FIRST_ALERTS_WITHIN_S = 8.5
 """The first alerts are shown if they come within this time of the start, or two seconds after readiness."""
 
+INTERRUPTED = 130
 
-def say(sentence: str) -> None:
+COUNTS = """
+SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM fraud_alerts), (SELECT count(*) FROM dead_letters),
+    (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets)
+"""
+
+ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """How messages name the commands: as the caller has typed them."""
+
+    up: str = "streamguard up"
+    down: str = "streamguard down"
+    streamguard: str = "streamguard"
+
+
+SCRIPTS = Commands("./start.sh", "./stop.sh", ".venv/bin/streamguard")
+
+
+def _report(sentence: str) -> None:
     print(f"  {sentence}", flush=True)
 
 
-def up(settings: Settings, wanted: Wanted) -> None:
-    """Start, then show what runs and what it found."""
+def _is_at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@up_app.command()
+def up(
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Kafka, ksqlDB and Postgres in containers, from docker-compose.yaml.")
+    ] = False,
+    no_generator: Annotated[
+        bool, typer.Option("--no-generator", help="Without the stream of generated transactions.")
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
+    ] = False,
+    by_script: ByScript = False,
+) -> None:
+    """Start what does not run yet, wait until each part is ready, show what runs and the first alerts."""
+    commands = SCRIPTS if by_script else Commands()
+    options = StartOptions(docker=docker, generator=not no_generator, command=commands.up)
+    settings = get_settings()
+    try:
+        if foreground:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _up(settings, options, commands)
+        if foreground:
+            _stay(settings)
+    except KeyboardInterrupt:
+        if foreground:
+            stop(settings, _report)
+            return
+        print(f"\nstreamguard: interrupted; {commands.down} stops what runs", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _up(settings: Settings, options: StartOptions, commands: Commands) -> None:
+    RuleLimits()  # a wrong limit is reported here, not by the consumer
     began = time.monotonic()
     ran_before = Supervisor(settings).alive()
-    print("StreamGuard runs already; making sure of every part:" if ran_before else "Starting StreamGuard:", flush=True)
-    parts = start(settings, wanted, say)
+    print("StreamGuard runs already; starting what is missing:" if ran_before else "Starting StreamGuard:", flush=True)
+    parts = start(settings, options, _report)
     print(f"Ready in {time.monotonic() - began:.1f} s.\n")
-    show_services(settings, parts, wanted)
-    if wanted.generator:
-        show_alerts(settings, max(2.0, READY_IN_S - (time.monotonic() - began)))
-    print("\nLook further:  .venv/bin/streamguard alerts list   .venv/bin/streamguard status   ./stop.sh")
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if at_terminal and input("View live logs? [y/N] ").strip().lower().startswith("y"):
-        live_logs(settings)
+    _show_services(settings, parts, options)
+    if options.generator:
+        _show_alerts(settings, max(2.0, FIRST_ALERTS_WITHIN_S - (time.monotonic() - began)))
+    print(f"\nNext:  {commands.streamguard} alerts list   {commands.streamguard} status   {commands.down}")
+    if _is_at_terminal() and input("View live logs? [y/N] ").strip().lower().startswith("y"):
+        _follow_logs(settings, commands)
 
 
-def show_services(settings: Settings, parts: list[Part], wanted: Wanted) -> None:
+def _stay(settings: Settings) -> NoReturn:
+    """Return never; raises StackError when supervisord ends."""
+    while Supervisor(settings).alive():
+        time.sleep(1)
+    raise StackError(f"supervisord has ended; see {settings.state_path / 'logs' / 'supervisord.log'}")
+
+
+def _show_services(settings: Settings, parts: list[Part], options: StartOptions) -> None:
     processes = Supervisor(settings).processes()
-    for part in parts:
-        process = processes[part.name]
-        print(f"  {part.name:<10} {process.state.lower():<9} {part.shown}")
-    if wanted.docker:
+    rows = [(part.name, processes[part.name].state.lower(), part.reached_by) for part in parts]
+    if options.docker:
         address = settings.database
-        print(
-            f"  {'postgres':<10} {'docker':<9} postgresql://{address.user}@{address.host}:{address.port}/{address.name}"
-        )
-        print(f"  {'kafka':<10} {'docker':<9} {settings.kafka_bootstrap_servers}")
-        print(f"  {'ksqldb':<10} {'docker':<9} {settings.ksqldb_url}")
-        print(f"  {'kafka-ui':<10} {'docker':<9} http://127.0.0.1:{settings.kafka_ui_port}")
+        rows += [
+            ("postgres", "docker", f"postgresql://{address.user}@{address.host}:{address.port}/{address.name}"),
+            ("kafka", "docker", settings.kafka_bootstrap_servers),
+            ("ksqldb", "docker", settings.ksqldb_url),
+            ("kafka-ui", "docker", f"http://127.0.0.1:{settings.kafka_ui_port}"),
+        ]
+    for name, state, reached_by in rows:
+        print(f"  {name:<10} {state:<9} {reached_by}")
 
 
-def show_alerts(settings: Settings, patience_s: float) -> None:
-    rows = first_alerts(settings, 5, patience_s)
-    print("\nFirst alerts:" if rows else "\nNo alert yet; the stream has only begun.")
+def _show_alerts(settings: Settings, timeout_s: float) -> None:
+    rows = first_alerts(settings, 5, timeout_s)
+    print("\nFirst alerts:" if rows else "\nNo alert yet.")
     for rule, account, amount, count, outcome, at in rows:
-        payments = f"{count} payments" if count != 1 else "1 payment"
-        print(f"  {at:%H:%M:%S}  {rule:<14} {account}  {amount:>12,.2f}  {payments:<12} {outcome or 'undecided'}")
+        transactions = f"{count} transactions" if count != 1 else "1 transaction"
+        print(f"  {at:%H:%M:%S}  {rule:<14} {account}  {amount:>12,.2f}  {transactions:<15} {outcome or 'undecided'}")
 
 
-def live_logs(settings: Settings) -> None:
+def _follow_logs(settings: Settings, commands: Commands) -> None:
     logs = sorted((settings.state_path / "logs").glob("*.log"))
     try:
         subprocess.run(["tail", "-n", "5", "-F", *map(str, logs)])
     except KeyboardInterrupt:
-        print("\nThe stack goes on running; ./stop.sh stops it.")
+        print(f"\nThe stack is still running; {commands.down} stops it.")
 
 
-def down(settings: Settings, choice: str | None) -> None:
-    """Stop; wipe when told to, or when a person at the terminal says so."""
-    if not stop(settings, say):
-        say("nothing runs")
-    if choice is None and sys.stdin.isatty() and sys.stdout.isatty():
-        answer = input("Wipe all data (transactions, alerts, the log)? [y/N] ")
-        choice = "wipe" if answer.strip().lower() in ("y", "yes") else "keep"
-    if choice == "wipe":
-        wipe(settings, say)
+@down_app.command()
+def down(
+    wipe_data: Annotated[bool, typer.Option("--wipe", help="Remove all data.")] = False,
+    keep_data: Annotated[bool, typer.Option("--keep", help="Keep the data; what is done unless asked.")] = False,
+    by_script: ByScript = False,
+) -> None:
+    """Stop all processes; at a terminal, ask whether to remove the data."""
+    if wipe_data and keep_data:
+        raise typer.BadParameter("--wipe and --keep exclude each other")
+    settings = get_settings()
+    if not stop(settings, _report):
+        _report("nothing runs")
+    if not wipe_data and not keep_data and _is_at_terminal():
+        answer = input("Remove all data (transactions, alerts, topics)? [y/N] ")
+        wipe_data = answer.strip().lower() in ("y", "yes")
+    if wipe_data:
+        wipe(settings, _report)
     else:
-        say(f"the data is kept in {settings.state_path}")
+        _report(f"the data is kept in {settings.state_path}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 when done, 1 with one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m streamguard.stack")
-    commands = parser.add_subparsers(dest="command", required=True)
-    upwards = commands.add_parser("up", prog="./start.sh", description="Start StreamGuard and wait until it is ready.")
-    upwards.add_argument("--docker", action="store_true", help="Kafka, ksqlDB and Postgres from docker-compose.yaml")
-    upwards.add_argument("--no-generator", action="store_true", help="without the stream of generated transactions")
-    downwards = commands.add_parser("down", prog="./stop.sh", description="Stop StreamGuard.")
-    downwards.add_argument("--wipe", dest="choice", action="store_const", const="wipe", help="remove all data")
-    downwards.add_argument("--keep", dest="choice", action="store_const", const="keep", help="keep the data (default)")
-    given = parser.parse_args(arguments)
+@status_app.command()
+def status() -> None:
+    """Processes, addresses and counts. Exits 1 if nothing runs or something should and does not."""
+    settings = get_settings()
+    healthy = _show_processes(settings)
+    print(
+        f"\nKafka {settings.kafka_bootstrap_servers}   ksqlDB {settings.ksqldb_url}"
+        f"   database port {settings.database.port}"
+    )
+    with database() as connection:
+        transactions, alerts, dead, read = connection.execute(text(COUNTS)).one()
+    print(f"{transactions:,} transactions, {alerts:,} alerts, {dead:,} dead letters; {read:,} records read")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _show_processes(settings: Settings) -> bool:
+    """Print the processes; whether all of them run."""
+    supervisor = Supervisor(settings)
+    if not supervisor.alive():
+        print("no process of the embedded stack runs; `streamguard up` starts it")
+        return False
+    processes = supervisor.processes()
+    for process in processes.values():
+        up_for = (
+            f"for {process.up_s // 3600}:{process.up_s // 60 % 60:02}:{process.up_s % 60:02}" if process.pid else ""
+        )
+        line = f"{process.name:<10} {process.state.lower():<9} {process.pid or '':<8} {up_for} {process.error}"
+        print(line.rstrip())
+    return all(process.state == "RUNNING" for process in processes.values())
+
+
+@logs_app.command()
+def logs(
+    part: Annotated[
+        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, generator; all if none.")
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,
+) -> None:
+    """The last lines of the logs."""
+    folder = get_settings().state_path / "logs"
+    files = sorted(folder.glob(f"{part or '*'}.log"))
+    if not files:
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.log"))) or "none yet"
+        raise StackError(f"no log {part or ''} in {folder}; there are: {known}")
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)]
     try:
-        settings = get_settings()
-        if given.command == "up":
-            up(settings, Wanted(docker=given.docker, generator=not given.no_generator))
-        else:
-            down(settings, given.choice)
-    except (StackError, SettingsError) as error:
-        print(f"streamguard: {error}", file=sys.stderr)
-        return 1
+        raise typer.Exit(subprocess.run(command).returncode)
     except KeyboardInterrupt:
-        print("\nstreamguard: interrupted; ./stop.sh stops what runs", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise typer.Exit(0) from None

@@ -1,21 +1,26 @@
-"""Wrong arguments as one sentence that names the value and the choices, instead of a page of usage."""
+"""Errors as one sentence: wrong arguments with the value and the choices, and whatever a UserError says."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import typer
 
+from streamguard.config import UserError
+
 # Newer Typers bring a Click of their own, older ones take the installed one; BadParameter is the way to both.
 UsageError: Any = typer.BadParameter.__mro__[1]
 WRONG_USAGE = 2
+INTERRUPTED = 130
 
 
 def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None) -> int:
     """Run a command line; its exit code.
 
-    `name` is what its help calls it; `speaker` begins the sentence about wrong arguments, else the command's whole name.
+    `name` is what its help calls it; `speaker` begins the sentences, else the name (for wrong arguments: the whole
+    command). An exception that is no UserError passes through.
     """
     arguments = sys.argv[1:]
     try:
@@ -27,9 +32,22 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
             who = speaker or (error.ctx.command_path if error.ctx else name)
             print(f"{who}: {_sentence(error, arguments)}", file=sys.stderr)
         return WRONG_USAGE
-    except typer.Abort:
+    except UserError as error:
+        # What a server adds on further lines, as ksqlDB does, stays on the one line.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        print(f"{speaker or name}: {'; '.join(lines)}", file=sys.stderr)
+        return error.exit_code
+    except typer.Abort as error:
+        return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1
+    except BrokenPipeError:
+        discard_output()
         return 1
     return code if isinstance(code, int) else 0
+
+
+def discard_output() -> None:
+    """After a broken pipe: what Python flushes at exit goes to the null device."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Any, arguments: list[str]) -> str:

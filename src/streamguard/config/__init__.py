@@ -1,5 +1,6 @@
 """Settings: see `streamguard.config.settings`."""
 
-from streamguard.config.settings import PROJECT_ROOT, Settings, SettingsError, get_settings, load_settings, variable_of
+from streamguard.config.errors import SettingsError, UserError
+from streamguard.config.settings import Settings, get_settings, load_settings, variable_of
 
-__all__ = ["PROJECT_ROOT", "Settings", "SettingsError", "get_settings", "load_settings", "variable_of"]
+__all__ = ["Settings", "SettingsError", "UserError", "get_settings", "load_settings", "variable_of"]

@@ -1,49 +1,40 @@
 """Every address, port, credential and limit of StreamGuard, in one typed place.
 
-Values come from the environment and from `.env` in the folder of the project or the one worked in; names are those of
-the fields, in upper case, prefixed `STREAMGUARD_`, but for the three addresses that the whole world names alike:
-`KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`, `DATABASE_URL`. An address that is not given is made from the port (and the
-credentials) beside it, so that one variable moves a part and everybody who talks to it.
+Values come from the environment and from `.env` in the current folder; names are those of the fields, in upper case,
+prefixed `STREAMGUARD_`, except the three addresses that have common names: `KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`,
+`DATABASE_URL`. An address that is not given is made from the port (and the credentials), so that one variable moves a
+part and everything that connects to it. A `STREAMGUARD_` name that is none of the fields is an error.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from streamguard.config.names import CheckedSettings
 
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
 
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
-"""The repository: the project is installed from its folder (`pip install -e .`)."""
 
+class Settings(CheckedSettings):
+    """Addresses, credentials and limits of the application. It does not depend on which stack is at the addresses."""
 
-class SettingsError(ValueError):
-    """A setting that makes no sense; `str()` of it is one sentence naming the variable."""
-
-
-class Settings(BaseSettings):
-    """What the application knows of the world. Which stack answers at these addresses it never asks."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="STREAMGUARD_",
-        env_file=(PROJECT_ROOT / ".env", ".env"),
-        env_file_encoding="utf-8",
-        extra="ignore",
-        populate_by_name=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="STREAMGUARD_", populate_by_name=True)
+    # The limits of the Python rules (streamguard.rules.limits), and what only the tests read.
+    elsewhere: ClassVar[tuple[str, ...]] = ("STREAMGUARD_RULES_", "STREAMGUARD_TEST_")
 
     # Ports, on loopback. `docker-compose.yaml` reads the same variables.
     kafka_port: int = Field(9092, ge=1, le=65535)
     ksqldb_port: int = Field(8088, ge=1, le=65535)
     postgres_port: int = Field(5432, ge=1, le=65535)
     kafka_ui_port: int = Field(8080, ge=1, le=65535)
-    dashboard_port: int = Field(8501, ge=1, le=65535)
+    desk_port: int = Field(8501, ge=1, le=65535)
     metrics_port: int = Field(9108, ge=1, le=65535)
 
     postgres_user: str = "streamguard"
@@ -62,32 +53,32 @@ class Settings(BaseSettings):
     topic_partitions: int = Field(3, ge=1)
 
     state_dir: Path = Path(".streamguard")
-    """Everything the embedded stack keeps. A relative path counts from the project's folder."""
+    """All state of the embedded stack. A relative path counts from the current folder."""
 
     # The consumer.
     consumer_group: str = "streamguard-consumer"
     consumer_instance: str = ""
-    """A name for this member of the group, unique in it; empty makes a nameless member."""
+    """The group.instance.id of this member, unique in its group; empty makes a dynamic member."""
     batch_max_records: int = Field(5_000, ge=1)
     batch_linger_ms: int = Field(10, ge=0)
-    """How long a batch may wait for more records once its first is there, milliseconds."""
+    """How long a batch may wait for more records after its first, milliseconds."""
     record_max_bytes: int = Field(1_048_576, ge=1_024)
-    """A record above this is a dead letter: no payment is a megabyte."""
+    """A record above this is a dead letter: no transaction needs a megabyte."""
 
     keep_raw: bool = True
-    """Whether each payment's record is kept beside its row, as JSON."""
+    """Whether each transaction's record is kept beside its row, as JSON."""
 
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     pii_account: PiiMode = "keep"
     pii_card: PiiMode = "keep"
     pii_ip: PiiMode = "keep"
     pii_device: PiiMode = "keep"
-    pii_fields: dict[str, PiiKind] = {}
+    pii_fields: dict[str, PiiKind] = Field(default_factory=dict)
     """Further names of fields, such as {"payer_iban": "account"}."""
     pii_key: SecretStr = Field(SecretStr(""), validate_default=True)
-    """The key of masks and tokens. Who has it can test guesses; who loses it can never match old rows to new ones."""
+    """The key of masks and tokens. It allows to test guesses; without it old rows cannot be matched to new ones."""
 
-    # The generator stream that start.sh runs.
+    # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0)
 
     @model_validator(mode="after")
@@ -144,7 +135,7 @@ class Settings(BaseSettings):
     @property
     def state_path(self) -> Path:
         """`state_dir`, absolute."""
-        return PROJECT_ROOT / self.state_dir.expanduser()
+        return Path.cwd() / self.state_dir.expanduser()
 
     @property
     def database(self) -> DatabaseAddress:
@@ -165,7 +156,7 @@ class DatabaseAddress:
 
     @property
     def libpq_environment(self) -> dict[str, str]:
-        """What `psql` and every libpq program read, so that no password stands on a command line."""
+        """What `psql` and every libpq program read, so that no password appears on a command line."""
         return {
             "PGHOST": self.host,
             "PGPORT": str(self.port),
@@ -177,24 +168,12 @@ class DatabaseAddress:
 
 def variable_of(field: str) -> str:
     """The environment variable that sets a field of `Settings`."""
-    alias = Settings.model_fields[field].validation_alias
-    if isinstance(alias, str):
-        return alias
-    assert not isinstance(alias, AliasChoices), "settings have one name each"
-    return "STREAMGUARD_" + field.upper()
+    return Settings.variable_of(field)
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings anew; raises SettingsError with one sentence per wrong variable."""
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        complaints = []
-        for item in error.errors(include_url=False):
-            name = str(item["loc"][0]) if item["loc"] else "settings"
-            variable = variable_of(name) if name in Settings.model_fields else name
-            complaints.append(f"{variable}: {item['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("; ".join(complaints)) from None
+    """Read the settings again; raises SettingsError with one sentence per wrong variable."""
+    return Settings(**overrides)
 
 
 @lru_cache(maxsize=1)

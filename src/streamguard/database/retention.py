@@ -22,7 +22,7 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from streamguard.config.errors import UserError
+from streamguard.config import UserError
 from streamguard.database.fraud import STORE_LOCK
 
 BATCH = 5_000

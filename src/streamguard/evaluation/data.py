@@ -12,12 +12,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from streamguard.config import UserError
+
 DAY_S = 86_400
 COLUMNS = ("timestamp", "customer_id", "terminal_id", "amount", "is_fraud")
 
 
-class DataError(ValueError):
-    """A folder or file that holds no card payments; the text is one sentence."""
+class DataError(UserError):
+    """A folder or file that holds no card payments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
-"""What can go wrong in a way that a person can put right: each is said as one sentence, and ends in a non-zero exit."""
+"""The errors of the generator."""
 
 from __future__ import annotations
 
+from streamguard.config import UserError
 
-class ProducerError(Exception):
-    """The base: `str()` of it is the sentence, `exit_code` what the process ends with."""
 
-    exit_code = 1
+class ProducerError(UserError):
+    """The base of them."""
 
 
 class InputError(ProducerError):
@@ -16,7 +16,7 @@ class InputError(ProducerError):
 
 
 class BrokerUnreachable(ProducerError):
-    """No broker answered within the time one was willing to wait."""
+    """No broker answered within the given time."""
 
 
 class NotAcknowledged(ProducerError):

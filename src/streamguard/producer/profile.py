@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from streamguard.config.resources import profiles
 from streamguard.models import COUNTRIES, CURRENCIES, reason_of
 from streamguard.producer.errors import InputError
 
-PROFILE_DIR = Path(__file__).parent / "profiles"
 DEFAULT_PROFILE = "br"
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -171,16 +171,14 @@ def _check_month_and_day(text: str) -> None:
 
 def profile_names() -> list[str]:
     """The profiles that ship with the package."""
-    return sorted(path.stem for path in PROFILE_DIR.glob("*.yaml"))
+    return list(profiles())
 
 
 def load_profile(name: str) -> Profile:
     """Read a profile by name or by path; raises InputError naming what is wrong and the choices."""
-    path = PROFILE_DIR / f"{name}.yaml"
-    if name not in profile_names():
-        path = Path(name)
-        if path.suffix not in (".yaml", ".yml"):
-            raise InputError(f"unknown profile {name!r}: choose {', '.join(profile_names())}, or a .yaml file")
+    path = profiles().get(name, Path(name))
+    if path == Path(name) and path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"unknown profile {name!r}: choose {', '.join(profile_names())}, or a .yaml file")
     try:
         return Profile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from streamguard.config import PROJECT_ROOT
+from streamguard.config.names import CheckedSettings
 
 
-class RuleLimits(BaseSettings):
+class RuleLimits(CheckedSettings):
     """Scores are points on a scale of 0-100; amounts are in the currency of the transaction."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="STREAMGUARD_RULES_", env_file=(PROJECT_ROOT / ".env", ".env"), extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="STREAMGUARD_RULES_", frozen=True)
 
     base_score: int = 50
     """What the hit of an SQL rule is worth by itself."""

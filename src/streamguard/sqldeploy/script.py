@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamguard.config import UserError
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, Define, InsertInto, Statement, Undefine
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.parser import parse_statement, split_statements
@@ -13,7 +14,7 @@ from streamguard_ksql.parser import parse_statement, split_statements
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-class DeployError(RuntimeError):
+class DeployError(UserError):
     """A file that cannot be deployed; the text is one sentence with file, line and what was expected."""
 
 

@@ -1,10 +1,11 @@
-"""The embedded stack: every part on this machine, without Docker, kept by supervisord.
+"""The embedded stack: every part on this machine, without Docker, supervised by supervisord.
 
-How `./start.sh` brings it up (`streamguard.stack.up.start`):
+How `streamguard up` starts it (`streamguard.stack.up.start`):
 
-1. `ports.check_free` names a taken port and the variable that moves it.
-2. `conf.write` makes supervisord's configuration of the settings; supervisord starts.
-3. Postgres (`postgres.main`) and the broker start side by side; `readiness` waits until both answer.
-4. The schema is laid and the topics are made; the SQL engine starts and answers.
-5. `streamguard.sqldeploy` sends the SQL; the consumer and the generator stream start.
+1. What could fail is checked before anything is made: the state folder (`state.check`), the SQL files, the ports
+   (`ports.conflicts`).
+2. `conf.write` makes supervisord's configuration from the settings; supervisord starts.
+3. Postgres (`postgres.serve`), the broker and the SQL engine start side by side; `readiness` waits until they answer.
+4. The schema is applied and missing topics are created; `streamguard.sqldeploy` sends the SQL.
+5. The consumer and the generator stream start.
 """

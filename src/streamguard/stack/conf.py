@@ -1,4 +1,4 @@
-"""supervisord's configuration, made of the settings: one template, one section per process."""
+"""supervisord's configuration, made from the settings: one template, one section per process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.config import Settings
 from streamguard.stack.parts import Part
 
 _HEAD = """\
@@ -52,7 +52,7 @@ stdout_logfile_backups=3
 
 
 def conf_file(settings: Settings) -> Path:
-    """Where the configuration stands."""
+    """The path of the configuration."""
     return settings.state_path / "supervisord.conf"
 
 
@@ -80,7 +80,7 @@ def render(settings: Settings, parts: Iterable[Part]) -> str:
         _PROGRAM.format(
             name=part.name,
             command=_plain(shlex.join(part.command)),
-            directory=_plain(str(PROJECT_ROOT)),
+            directory=_plain(str(Path.cwd())),
             environment=_environment(settings, part),
             priority=part.priority,
             stop_signal=part.stop_signal,

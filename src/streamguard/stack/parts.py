@@ -22,14 +22,14 @@ class Part:
     port: int | None = None
     variable: str | None = None
     """The environment variable that moves `port`."""
-    shown: str = ""
+    reached_by: str = ""
     """What a person types or opens to reach it."""
     stop_signal: str = "TERM"
     environment: tuple[tuple[str, str], ...] = ()
 
 
 def embedded_parts(settings: Settings) -> list[Part]:
-    """Postgres, the log and the SQL engine on this machine."""
+    """Postgres, the broker and the SQL engine on this machine."""
     state = settings.state_path
     kafka = urlsplit("//" + settings.kafka_bootstrap_servers.split(",")[0])
     ksqldb = urlsplit(settings.ksqldb_url)
@@ -40,12 +40,12 @@ def embedded_parts(settings: Settings) -> list[Part]:
     return [
         Part(
             "postgres",
-            (python, "-m", "streamguard.stack.postgres", "--data-dir", str(state / "postgres")),
+            (*_cli("postgres"), "--data-dir", str(state / "postgres")),
             10,
             *(
                 database.host,
                 database.port,
-                _mover(settings, "database_url", "postgres_port", database.host, database.port),
+                _variable_that_moves(settings, "database_url", "postgres_port", database.host, database.port),
             ),
             f"postgresql://{database.user}@{database.host}:{database.port}/{database.name}",
             "INT",
@@ -57,7 +57,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
             *(
                 kafka.hostname,
                 kafka.port,
-                _mover(settings, "kafka_bootstrap_servers", "kafka_port", kafka.hostname, kafka.port),
+                _variable_that_moves(settings, "kafka_bootstrap_servers", "kafka_port", kafka.hostname, kafka.port),
             ),
             kafka_listen,
         ),
@@ -72,7 +72,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
             *(
                 ksqldb.hostname,
                 ksqldb_port,
-                _mover(settings, "ksqldb_url", "ksqldb_port", ksqldb.hostname, ksqldb_port),
+                _variable_that_moves(settings, "ksqldb_url", "ksqldb_port", ksqldb.hostname, ksqldb_port),
             ),
             settings.ksqldb_url,
         ),
@@ -82,12 +82,12 @@ def embedded_parts(settings: Settings) -> list[Part]:
 def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
     """What runs on either stack."""
     instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
-    parts = [Part("consumer", _cli("consume"), 40, shown="streamguard logs consumer", environment=instance)]
+    parts = [Part("consumer", _cli("consume"), 40, reached_by="streamguard logs consumer", environment=instance)]
     if generator:
-        # Something to see from the first second on.
+        # The first alerts come within seconds of the start.
         begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")
         command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}", *begin)
-        parts.append(Part("generator", command, 50, shown="streamguard logs generator", stop_signal="INT"))
+        parts.append(Part("generator", command, 50, reached_by="streamguard logs generator", stop_signal="INT"))
     return parts
 
 
@@ -95,8 +95,8 @@ def _cli(command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "streamguard.cli", command)
 
 
-def _mover(settings: Settings, address: str, port: str, host: str | None, actual: int | None) -> str:
-    """The variable that sets the place in use: the port's own, or the address's where that was given."""
+def _variable_that_moves(settings: Settings, address: str, port: str, host: str | None, actual: int | None) -> str:
+    """The variable that sets the port in use: the port's own, or the address's where that was given."""
     made_from_port = host == "127.0.0.1" and getattr(settings, port) == actual
     return variable_of(port if made_from_port else address)
 

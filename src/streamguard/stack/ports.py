@@ -1,4 +1,4 @@
-"""Is the place free? Said before anything starts, with the variable that moves the part."""
+"""Ports that are taken: reported before anything starts, with the variable that moves the part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from streamguard.stack.parts import Part
 
 
-def complaints(parts: Iterable[Part]) -> list[str]:
+def conflicts(parts: Iterable[Part]) -> list[str]:
     """One sentence per part whose port cannot be listened on."""
     found = []
     for part in parts:

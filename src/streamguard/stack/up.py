@@ -1,164 +1,151 @@
-"""`./start.sh`: bring the stack up, step by step, each step ready before the next one needs it."""
+"""`streamguard up`: start the stack, step by step, each step ready before the next one needs it."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.config import Settings, UserError
+from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, error_message, make_engine
+from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
-from streamguard.sqldeploy import DeployError, deploy
+from streamguard.sqldeploy import deploy
+from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import conf, ports
+from streamguard.stack import compose, conf, ports, state
+from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
-from streamguard.stack.supervisor import StackError, Supervisor
+from streamguard.stack.supervisor import Supervisor
 
-QUERIES = PROJECT_ROOT / "ksqldb" / "queries.sql"
-LEAST_FREE_BYTES = 500 * 1024 * 1024
-
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the caller of start asked for."""
+class StartOptions:
+    """What the caller of `start` asks for."""
 
     docker: bool = False
     generator: bool = True
+    command: str = "streamguard up"
+    """How messages name the start."""
 
 
-def start(settings: Settings, wanted: Wanted, tell: Tell) -> list[Part]:
-    """Bring up what does not run yet; returns the parts. Raises StackError with one sentence."""
-    infrastructure = [] if wanted.docker else embedded_parts(settings)
-    parts = [*infrastructure, *application_parts(settings, generator=wanted.generator)]
-    if wanted.docker:
-        _compose_up(tell)
+def start(settings: Settings, options: StartOptions, report: Report) -> list[Part]:
+    """Start what does not run yet; returns the parts.
+
+    Raises UserError. What can be checked is checked before anything is made; a stack that this call launched and that
+    does not become ready is stopped again.
+    """
     supervisor = Supervisor(settings)
-    if supervisor.alive():
-        running = supervisor.processes()
-        # A generator that runs is left to run: a second start takes nothing away.
-        if "generator" in running and not wanted.generator:
-            parts = [*infrastructure, *application_parts(settings, generator=True)]
-        _check_free([part for part in infrastructure if part.name not in running])
-        conf.write(settings, parts)
-        supervisor.reread()
-    else:
-        _check_disk(settings)
-        _check_free(infrastructure)
-        conf.write(settings, parts)
+    running = supervisor.processes() if supervisor.alive() else None
+    # A generator that runs is left running: a second start takes nothing away.
+    generator = options.generator or "generator" in (running or {})
+    infrastructure = [] if options.docker else embedded_parts(settings)
+    parts = [*infrastructure, *application_parts(settings, generator=generator)]
+    rules = [sql_file("queries.sql")]
+    _check(settings, [part for part in infrastructure if part.name not in (running or {})], rules)
+    if options.docker:
+        report("docker compose up")
+        compose.up(options.command)
+    state.make(settings)
+    conf.write(settings, parts)
+    if running is None:
         supervisor.launch()
+    else:
+        supervisor.reread()
     try:
-        _infrastructure(settings, wanted, by_name(parts), supervisor, tell)
-        _lay_out(settings, tell)
-        _application(settings, by_name(parts), supervisor, wanted, tell)
-    except (KafkaError, DeployError) as error:
-        raise StackError(str(error)) from None
+        _start_infrastructure(settings, options, by_name(parts), supervisor, report)
+        _apply(settings, rules, report)
+        _start_application(settings, options, by_name(parts), supervisor, report)
+    except Exception:
+        if running is None:
+            supervisor.shutdown()
+        raise
     return parts
 
 
-def _check_free(infrastructure: list[Part]) -> None:
-    if found := ports.complaints(infrastructure):
+def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) -> None:
+    """Raises UserError for what would fail later: state folder, SQL files, ports."""
+    state.check(settings)
+    for file in rules:
+        read(file)
+    if found := ports.conflicts(infrastructure):
         raise StackError("; ".join(found))
 
 
-def _check_disk(settings: Settings) -> None:
-    state = settings.state_path
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(state).free
-    except OSError as error:
-        raise StackError(f"the state folder {state} (STREAMGUARD_STATE_DIR) cannot be made: {error.strerror}") from None
-    if free < LEAST_FREE_BYTES:
-        raise StackError(
-            f"only {free // 2**20} MiB are free for {state} (STREAMGUARD_STATE_DIR),"
-            f" {LEAST_FREE_BYTES // 2**20} are needed"
-        )
-
-
-def _infrastructure(
-    settings: Settings, wanted: Wanted, parts: dict[str, Part], supervisor: Supervisor, tell: Tell
+def _start_infrastructure(
+    settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """Postgres, log and engine, ours or Docker's; returns when all three answer."""
+    """Postgres, broker and engine, ours or Docker's; returns when all three answer."""
     logs = settings.state_path / "logs"
-    if not wanted.docker:
+    if not options.docker:
         for name in ("postgres", "broker"):
             supervisor.start(name)
     kafka = parts.get("broker", Part("kafka", (), 0))
     postgres = parts.get("postgres", Part("postgres", (), 0))
     ksqldb = parts.get("ksqldb", Part("ksqldb", (), 0))
-    watched = None if wanted.docker else supervisor
+    watched = None if options.docker else supervisor
     wait(kafka, lambda: kafka_probe(settings), watched, logs)
-    if not wanted.docker:
+    if not options.docker:
         # The engine takes longest to start; the database gets ready meanwhile.
         supervisor.start("ksqldb")
     wait(postgres, lambda: postgres_probe(settings), watched, logs)
-    tell("postgres and broker answer")
+    report("postgres and broker answer")
     wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
-    tell("ksqldb answers")
+    report("ksqldb answers")
 
 
-def _application(
-    settings: Settings, parts: dict[str, Part], supervisor: Supervisor, wanted: Wanted, tell: Tell
+def _start_application(
+    settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """The consumer and the generator stream; both import while they are waited for side by side."""
+    """The consumer and the generator stream, side by side."""
     logs = settings.state_path / "logs"
-    names = ["consumer", *(["generator"] if wanted.generator else [])]
+    names = ["consumer", *(["generator"] if options.generator else [])]
     for name in names:
         supervisor.start(name)
     wait(parts["consumer"], lambda: consumer_probe(settings), supervisor, logs)
     for name in names:
         wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
-    tell(" and ".join(names) + (" run" if len(names) > 1 else " runs"))
+    report(" and ".join(names) + (" run" if len(names) > 1 else " runs"))
 
 
-def _lay_out(settings: Settings, tell: Tell) -> None:
-    """The schema, the topics and the SQL: each makes what is missing and leaves what is there."""
+def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
+    """The schema, the topics and the SQL: each creates what is missing and leaves what is there."""
     engine = make_engine(settings)
     try:
-        apply_schema(engine)
+        report(f"database: {apply_schema(engine)}")
+    except UserError:
+        raise
     except Exception as error:
-        raise StackError(f"the database schema cannot be laid: {error_message(error)}") from None
+        raise StackError(f"the database schema could not be applied: {error_message(error)}") from None
     finally:
         engine.dispose()
-    ensure_topics(settings)
-    outcomes = deploy(Server(settings.ksqldb_url), [QUERIES])
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    tell("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
-    if counts.get("different"):
+    with kafka_errors():
+        ensure_topics(settings)
+    outcomes = deploy(Server(settings.ksqldb_url), rules)
+    counts = Counter(outcome.status for outcome in outcomes)
+    report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    if counts["different"]:
         names = ", ".join(outcome.item.name for outcome in outcomes if outcome.status == "different")
-        tell(f"{names}: another version runs; `streamguard deploy --replace` brings the file's")
+        report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")
 
 
-def _compose_up(tell: Tell) -> None:
-    if shutil.which("docker") is None:
-        raise StackError("docker is not installed; ./start.sh without --docker runs everything without it")
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        raise StackError("no Docker daemon answers; ./start.sh without --docker runs everything without it")
-    tell("docker compose up")
-    done = subprocess.run(["docker", "compose", "up", "--detach", "--wait"], cwd=PROJECT_ROOT)
-    if done.returncode != 0:
-        raise StackError("docker compose could not bring the cluster up; its words are above")
-
-
-def first_alerts(settings: Settings, count: int, patience_s: float) -> list[tuple[Any, ...]]:
-    """The newest alerts, waiting for a first one up to `patience_s`; empty when none came."""
+def first_alerts(settings: Settings, count: int, timeout_s: float) -> list[tuple[Any, ...]]:
+    """The newest alerts, waiting up to `timeout_s` for a first one; empty when none came."""
     engine: Engine = make_engine(settings)
     statement = (
         "SELECT rule, account_id, amount, tx_count, outcome, detected_at FROM fraud_alerts"
         " ORDER BY created_at DESC LIMIT %s"
     )
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     try:
         while True:
             with engine.connect() as connection:

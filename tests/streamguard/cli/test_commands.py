@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
-from streamguard.cli import COMMANDS, plain_sentence
+from streamguard.cli import COMMANDS, HIDDEN
 from streamguard.config import load_settings
 from streamguard.database import apply_schema, make_engine
 from tests.support.postgres import EmbeddedPostgres
@@ -44,7 +45,7 @@ def line(postgres: EmbeddedPostgres) -> Line:
 
 def test_help_names_every_command(line: Line) -> None:
     said = line("--help")
-    assert all(f"  {name} " in said for name in COMMANDS)
+    assert all(f"  {name} " in said for name in COMMANDS if name not in HIDDEN)
 
 
 def test_lists_are_kept(line: Line) -> None:
@@ -82,5 +83,10 @@ def test_what_a_person_can_put_right_is_one_sentence(line: Line) -> None:
     assert "password authentication failed" in line("alerts", "list", code=1)
 
 
-def test_a_mistake_of_our_own_keeps_its_traceback() -> None:
-    assert plain_sentence(KeyError("x")) is None
+def test_tables_that_are_missing_are_one_sentence(line: Line, postgres: EmbeddedPostgres) -> None:
+    postgres.wipe()
+    assert "`streamguard up` makes them" in line("status", code=1)
+
+
+def test_the_version_is_that_of_the_distribution(line: Line) -> None:
+    assert line("--version") == f"streamguard {version('streamguard')}\n"

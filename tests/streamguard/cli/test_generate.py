@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamguard.cli.generate import app, evaluate_app, simulate_app
+from streamguard.cli.evaluate import app as evaluate_app
+from streamguard.cli.generate import app, simulate_app
 from streamguard.config import get_settings
 from streamguard.producer.replay import read_records
 from tests.support.broker import BrokerProcess, free_port
@@ -131,7 +132,6 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["stream", "--tps", "1e-300"], "--tps is 1e-300: it must lie between 1e-06 and 1,000,000"),
         (["stream", "--time-scale", "1e400"], "--time-scale is inf: a number above 0 is needed"),
         (["report", "--start", "9999-12-01", "--days", 100], "the end lies beyond 9999-12-31 23:59:59 UTC"),
-        (["evaluate", "--json", "/"], "cannot write /: it is a folder"),
         (["replay", "none.csv"], "cannot read none.csv: No such file or directory"),
         (["replay", "README.md"], "README.md is neither CSV nor JSON lines by its name"),
         (["replay", "x.csv", "--speed", "fast"], "--speed is 'fast': a number above 0 (1 is real time), or max"),
@@ -272,7 +272,7 @@ def test_evaluate_and_simulate_are_commands_of_their_own(tmp_path: Path) -> None
     outcome = CliRunner().invoke(simulate_app, ["report", str(page), "--days", "0.1", "--seed", "7"])
     assert outcome.exit_code == 0 and page.exists()
     assert CliRunner().invoke(simulate_app, ["preview", "--count", "1"]).exit_code == 0
-    assert "Hold the alerts against the labels" in CliRunner().invoke(evaluate_app, ["--help"]).stdout
+    assert "Compare the alerts with the labels" in CliRunner().invoke(evaluate_app, ["--help"]).stdout
 
 
 def test_a_python_without_the_packages_finds_the_projects_own(tmp_path: Path) -> None:
@@ -353,3 +353,19 @@ def test_a_broker_that_goes_away_under_a_batch_is_waited_for_and_the_summary_is_
     assert "Traceback" not in errors
     stored = read_topic(broker.address)
     assert len(stored) == len({item.value for item in stored}) == 60_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--json", "/"], "cannot write /: it is a folder"),
+        (["--test-start", "2018-07-25"], "--test-start needs --data"),
+        (["--data", ".", "--json", "x.json"], "--json is for the running stream"),
+        (["--data", ".", "--test-start", "soon"], "--test-start is 'soon': a day such as 2018-07-25 is needed"),
+    ],
+)
+def test_options_of_evaluate_that_do_not_fit_are_one_sentence(arguments: list[str], sentence: str) -> None:
+    outcome = generate(["evaluate", *arguments])
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith(f"generate: {sentence}")
+    assert outcome.stderr.count("\n") == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
-from streamguard.config import PROJECT_ROOT
 from tests.support.broker import free_port
+from tests.support.project import PROJECT_ROOT
 
 
 def _ksql(**environment: str) -> subprocess.CompletedProcess[str]:

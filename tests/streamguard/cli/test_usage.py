@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
+import typer
 
-from streamguard.config import PROJECT_ROOT
+from streamguard.cli.shared import new_app
+from streamguard.cli.usage import run
+from streamguard.config import UserError
+from tests.support.project import PROJECT_ROOT
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("nosuch", "streamguard: no such command 'nosuch': choose deploy, consume, generate"),
+        ("nosuch", "streamguard: no such command 'nosuch': choose up, down, status, logs, init, deploy, generate"),
         ("alerts", "streamguard alerts: missing command: choose list, show, confirm"),
         ("alerts list --limit abc", "streamguard alerts list: --limit is 'abc': a whole number is needed"),
         ("alerts show", "streamguard alerts show: missing argument"),
@@ -35,3 +40,35 @@ def test_wrong_arguments(arguments: str, said: str) -> None:
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def app_that_raises(error: BaseException) -> typer.Typer:
+    app = new_app("")
+
+    @app.command()
+    def command() -> None:
+        raise error
+
+    return app
+
+
+def test_an_error_for_people_is_its_sentence_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(UserError):
+        exit_code = 7
+
+    monkeypatch.setattr(sys, "argv", ["x"])
+    assert run(app_that_raises(Wrong("no such thing")), name="x") == 7
+    assert capsys.readouterr().err == "x: no such thing\n"
+
+
+def test_an_error_of_our_own_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(KeyError):
+        run(app_that_raises(KeyError("x")), name="x")
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    assert run(app_that_raises(KeyboardInterrupt()), name="x") == 130

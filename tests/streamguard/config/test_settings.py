@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streamguard.config import Settings, SettingsError, load_settings, variable_of
+from streamguard.rules.limits import RuleLimits
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +58,47 @@ def test_nonsense_is_one_sentence_naming_the_variable(
         load_settings()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("STREAMGUARD_KAFKA_PROT", "STREAMGUARD_KAFKA_PORT"),
+        ("streamguard_stat_dir", "STREAMGUARD_STATE_DIR"),
+        ("STREAMGUARD_DASHBOARD_PORT", "STREAMGUARD_"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"{name.upper()} is not a setting; the nearest one is {nearest}"):
+        load_settings()
+
+
+def test_the_env_file_of_the_current_folder_is_read_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("STREAMGUARD_DESK_PORT=8600\nOTHER=1\n")
+    assert load_settings().desk_port == 8600
+    (tmp_path / ".env").write_text("STREAMGUARD_DESK_PROT=8600\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert f"in {tmp_path / '.env'} is not a setting; the nearest one is STREAMGUARD_DESK_PORT" in str(caught.value)
+
+
+def test_the_limits_of_the_rules_are_checked_by_their_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGUARD_RULES_REVIEW_AT", "40")
+    load_settings()
+    assert RuleLimits().review_at == 40
+    monkeypatch.setenv("STREAMGUARD_RULES_REVIEW_TA", "40")
+    with pytest.raises(SettingsError, match="the nearest one is STREAMGUARD_RULES_REVIEW_AT"):
+        RuleLimits()
+
+
+def test_the_state_folder_counts_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().state_path == tmp_path / ".streamguard"
+    assert load_settings(state_dir="elsewhere").state_path == tmp_path / "elsewhere"
+    assert load_settings(state_dir="/srv/x").state_path == Path("/srv/x")

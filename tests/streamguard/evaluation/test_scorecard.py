@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.config import PROJECT_ROOT
 from streamguard.evaluation import evaluate
 from streamguard.evaluation.data import DAY_S, CardPayment, DataError, read
 from streamguard.evaluation.metrics import card_precision, hits, ranking
 from streamguard.evaluation.rules import Points, Scorer
 from streamguard.evaluation.split import test_week as week_of
 from streamguard.evaluation.split import test_weeks as weeks_of
+from tests.support.project import PROJECT_ROOT
 
 HEADER = b"timestamp,customer_id,terminal_id,amount,is_fraud\n"
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "handbook"

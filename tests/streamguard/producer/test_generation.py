@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamguard.config.resources import profiles
 from streamguard.models import Transaction
 from streamguard.producer.errors import InputError
 from streamguard.producer.payments import Fields
@@ -203,7 +204,7 @@ def test_a_recipe_that_cannot_be_is_refused(recipe: dict[str, object], sentence:
 
 
 def test_a_profile_of_ones_own(tmp_path: Path) -> None:
-    source = (Path(load_profile.__code__.co_filename).parent / "profiles" / "br.yaml").read_text(encoding="utf-8")
+    source = profiles()["br"].read_text(encoding="utf-8")
     mine = tmp_path / "mine.yaml"
     mine.write_text(source.replace("account_prefix: BR", "account_prefix: MINE"), encoding="utf-8")
     assert batch(1, seed=1, profile=str(mine))[0].key.startswith(b"MINE-")

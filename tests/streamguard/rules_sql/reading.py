@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from streamguard.config import PROJECT_ROOT
 from streamguard.sqldeploy.script import read
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.testing.harness import Harness
+from tests.support.project import PROJECT_ROOT
 
 CARD_FILE = PROJECT_ROOT.parent / "shared" / "data" / "handbook" / "transactions-2018-04.csv.gz"
 

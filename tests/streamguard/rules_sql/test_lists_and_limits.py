@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from streamguard.config import PROJECT_ROOT
 from streamguard.sqldeploy.script import read
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.testing.harness import Harness
+from tests.support.project import PROJECT_ROOT
 from tests.support.records import T0_MS
 
 DAY_MS = 86_400_000

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.config import PROJECT_ROOT
 from streamguard.sqldeploy import DeployError
 from streamguard.sqldeploy.script import read
+from tests.support.project import PROJECT_ROOT
 
 
 def _read(tmp_path: Path, text: str) -> list[str]:

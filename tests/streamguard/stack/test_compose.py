@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from streamguard.config import PROJECT_ROOT, Settings
+from streamguard.config import Settings
+from tests.support.project import PROJECT_ROOT
 
 compose_spec = pytest.importorskip("compose_spec", reason="its wheels are for Linux")
 

@@ -44,14 +44,14 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        [said] = ports.complaints(embedded_parts(_settings(tmp_path, kafka_port=port, ksqldb_port=1, postgres_port=2)))[
+        [said] = ports.conflicts(embedded_parts(_settings(tmp_path, kafka_port=port, ksqldb_port=1, postgres_port=2)))[
             :1
         ]
         assert said == f"port {port} is in use, broker needs it: stop what uses it, or set STREAMGUARD_KAFKA_PORT"
         given = _settings(tmp_path, kafka_bootstrap_servers=f"127.0.0.1:{port}")
-        assert "set KAFKA_BOOTSTRAP_SERVERS" in "".join(ports.complaints(embedded_parts(given)))
+        assert "set KAFKA_BOOTSTRAP_SERVERS" in "".join(ports.conflicts(embedded_parts(given)))
 
 
 def test_a_host_that_is_not_here_is_a_sentence() -> None:
-    [said] = ports.complaints([Part("broker", (), 1, "192.0.2.1", 9092, "KAFKA_BOOTSTRAP_SERVERS")])
+    [said] = ports.conflicts([Part("broker", (), 1, "192.0.2.1", 9092, "KAFKA_BOOTSTRAP_SERVERS")])
     assert said.startswith("broker cannot listen on 192.0.2.1:9092 (KAFKA_BOOTSTRAP_SERVERS)")

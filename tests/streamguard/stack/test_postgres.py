@@ -50,7 +50,7 @@ def test_a_half_made_cluster_is_made_anew_and_a_second_server_is_refused(own_ser
     (half_made / "PG_VERSION").write_text("18")
     own_server.start()
     try:
-        command = [sys.executable, "-m", "streamguard.stack.postgres", "--data-dir", str(own_server.data_dir)]
+        command = [sys.executable, "-m", "streamguard.cli", "postgres", "--data-dir", str(own_server.data_dir)]
         second = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=30)
         assert second.returncode == 1
         assert "already works on" in second.stderr

@@ -1,7 +1,7 @@
 """Own statements: what each is printed as, and what each refusal says.
 
 `cases/printed.json` lists statements, `cases/printed.sql` what they are printed as, in the same order.
-STREAMGUARD_REWRITE_CASES=1 writes the latter anew, to be read before it is committed.
+STREAMGUARD_TEST_REWRITE_CASES=1 writes the latter anew, to be read before it is committed.
 """
 
 import json
@@ -21,7 +21,7 @@ REFUSED: list[tuple[str, str]] = json.loads((CASES / "refused.json").read_text(e
 
 
 def _expected() -> list[str]:
-    if os.environ.get("STREAMGUARD_REWRITE_CASES"):
+    if os.environ.get("STREAMGUARD_TEST_REWRITE_CASES"):
         printed = (format_statement(parse_statement(sql)) for sql in STATEMENTS)
         PRINTED.write_text("\n".join(printed) + "\n", encoding="utf-8")
     return [text for text, _ in split_statements(PRINTED.read_text(encoding="utf-8"))]

@@ -1,4 +1,4 @@
-"""The commands that are processes: consume, broker, ksqldb. They run until SIGTERM or SIGINT."""
+"""The commands that are services: consume, broker, ksqldb, postgres. They run until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 
 consume_app = new_app("Read transactions and fraud_alerts, judge, and store in the database, until stopped.")
-broker_app = new_app("The log alone: one durable node that speaks Kafka's protocol.")
+broker_app = new_app("The broker alone: one durable node that speaks Kafka's protocol.")
 ksqldb_app = new_app("The SQL engine alone, on any Kafka.")
+postgres_app = new_app("The embedded Postgres alone.")
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder that holds everything.")]
 Listen = Annotated[str, typer.Option("--listen", help="HOST:PORT")]
@@ -45,3 +46,11 @@ def ksqldb(
     from streamguard_ksql.server.__main__ import main
 
     sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers]))
+
+
+@postgres_app.command()
+def postgres(data_dir: DataDir) -> None:
+    """Prepare the data folder, then become Postgres on the port and with the credentials of the settings."""
+    from streamguard.stack.postgres import serve
+
+    serve(data_dir.absolute(), get_settings())

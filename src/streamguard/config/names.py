@@ -1,0 +1,63 @@
+"""Settings that accept only names they know: a misspelt variable is an error that names the nearest one."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamguard.config.errors import SettingsError
+
+ENV_FILE = ".env"
+"""Read in the current folder only."""
+
+
+class CheckedSettings(BaseSettings):
+    """A settings class whose constructor raises SettingsError, one sentence, for unknown names and wrong values.
+
+    A name of the environment or of `.env` that begins with the class's prefix has to be one of its fields, unless it
+    begins with one of `elsewhere`, the prefixes that belong to other classes (or to the tests).
+    """
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore")
+    elsewhere: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError("; ".join(map(self._sentence, error.errors(include_url=False)))) from None
+        self._refuse_unknown_names(values.get("_env_file", ENV_FILE))
+
+    @classmethod
+    def variable_of(cls, field: str) -> str:
+        """The environment variable that sets a field."""
+        alias = cls.model_fields[field].validation_alias
+        return alias if isinstance(alias, str) else cls.model_config["env_prefix"] + field.upper()
+
+    @classmethod
+    def _sentence(cls, problem: Any) -> str:
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        variable = cls.variable_of(name) if name in cls.model_fields else name
+        return f"{variable}: {problem['msg'].removeprefix('Value error, ')}"
+
+    @classmethod
+    def _refuse_unknown_names(cls, env_file: str | None) -> None:
+        known = [cls.variable_of(field) for field in cls.model_fields]
+        sources = {"": set(os.environ)}
+        if env_file is not None:
+            sources[f" in {Path(env_file).absolute()}"] = set(dotenv_values(env_file))
+        for where, names in sources.items():
+            for name in sorted(map(str.upper, names)):
+                if name not in known and cls._is_ours(name):
+                    nearest = get_close_matches(name, known, n=1, cutoff=0)
+                    raise SettingsError(f"{name}{where} is not a setting; the nearest one is {nearest[0]}")
+
+    @classmethod
+    def _is_ours(cls, name: str) -> bool:
+        return name.startswith(cls.model_config["env_prefix"]) and not name.startswith(cls.elsewhere)

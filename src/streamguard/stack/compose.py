@@ -1,0 +1,56 @@
+"""The cluster stack: Docker Compose on the packaged `docker-compose.yaml`, with the current folder's `.env`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from streamguard.config.names import ENV_FILE
+from streamguard.config.resources import DATA, compose_file
+from streamguard.stack.errors import StackError
+
+
+def up(start_command: str) -> None:
+    """Start the containers and wait until they are healthy. Raises StackError, which names `start_command`."""
+    if not _daemon_answers():
+        problem = "no Docker daemon answers" if shutil.which("docker") else "docker is not installed"
+        raise StackError(f"{problem}; {start_command} without --docker runs everything without it")
+    if _run("up", "--detach", "--wait").returncode != 0:
+        raise StackError("docker compose could not start the cluster; its messages are above")
+
+
+def stop() -> None:
+    """Stop the containers, keep their volumes."""
+    _run("stop")
+
+
+def wipe() -> None:
+    """Remove the containers and their volumes, if a Docker daemon answers."""
+    if _daemon_answers():
+        _run("down", "--volumes", capture_output=True)
+
+
+def is_running() -> bool:
+    """Whether a container of the cluster runs."""
+    if not _daemon_answers():
+        return False
+    listed = _run("ps", "--quiet", capture_output=True)
+    return listed.returncode == 0 and bool(listed.stdout.strip())
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of Docker Compose."""
+    env_file = ["--env-file", str(Path(ENV_FILE).absolute())] if Path(ENV_FILE).exists() else []
+    return ["docker", "compose", "--project-directory", str(DATA), "-f", str(compose_file()), *env_file, *arguments]
+
+
+def _run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), text=True, **options)
+
+
+def _daemon_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True).returncode == 0

@@ -86,7 +86,7 @@ def differences(claim: Claim, transactions: list[Transaction]) -> list[str]:
     """Where the topic differs from the alert; empty where it confirms it."""
     found = []
     if claim.is_window and len(transactions) != claim.tx_count:
-        found.append(f"the topic has {len(transactions)} transactions in the window, the alert says {claim.tx_count}")
+        found.append(f"the topic has {len(transactions)} transactions in the window, the alert states {claim.tx_count}")
     if not claim.is_window and not transactions:
         found.append(f"the topic has no transaction {claim.transaction_id} of account {claim.account_id}")
     if claim.transaction_id and transactions and all(p.transaction_id != claim.transaction_id for p in transactions):
@@ -97,5 +97,5 @@ def differences(claim: Claim, transactions: list[Transaction]) -> list[str]:
         else:
             amount = next((p.amount for p in transactions if p.transaction_id == claim.transaction_id), Decimal(0))
         if amount != claim.amount:
-            found.append(f"the sum in the topic is {amount:,.2f}, the alert says {claim.amount:,.2f}")
+            found.append(f"the sum in the topic is {amount:,.2f}, the alert states {claim.amount:,.2f}")
     return found

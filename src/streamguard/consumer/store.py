@@ -75,7 +75,7 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a batch became: counts of rows; `outbox` says whether there is something to send."""
+    """What a batch became: counts of rows; `outbox` is whether there are records to send."""
 
     transactions: int
     alerts: int

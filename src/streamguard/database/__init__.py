@@ -1,6 +1,6 @@
 """The database: schema, migrations, map and engine. The consumer writes the rows (`streamguard.consumer.store`).
 
-1. `engine.make_engine` connects; `engine.is_outage` tells what is worth a retry.
+1. `engine.make_engine` connects; `engine.is_outage` distinguishes what is worth a retry.
 2. `migrations.apply_schema` makes the schema or brings it to the version of this program.
 3. `tables` maps it; `rows` turns rows into typed objects by the names of their columns.
 4. `outbox` takes records that must reach a topic exactly once.

@@ -15,7 +15,7 @@ from streamguard.models.iso import COUNTRIES, CURRENCIES
 
 CENT = Decimal("0.01")
 MAX_AMOUNT = Decimal(10) ** 13
-"""Amounts are below this, in units of the currency: what NUMERIC(15, 2) holds."""
+"""Amounts are below this, in units of the currency: the limit of NUMERIC(15, 2)."""
 MAX_TIME_MS = 253_402_300_800_000
 """Epoch milliseconds of the year 10000: the first instant we refuse."""
 
@@ -51,7 +51,7 @@ def _to_cents(number: Decimal) -> Decimal:
 
 
 def exact_amount(value: Any) -> Decimal:
-    """A payment's amount: a number above 0 with at most two decimal places. Raises ValueError."""
+    """A transaction's amount: a number above 0 with at most two decimal places. Raises ValueError."""
     number = _number(value)
     if number <= 0:
         raise ValueError("an amount above 0 is expected")

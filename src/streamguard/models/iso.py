@@ -15,7 +15,7 @@ _CURRENCIES_IN_USE = """
     WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 
-# Withdrawn since 2018: replayed payments of those years carry them.
+# Withdrawn since 2018: replayed transactions of those years have them.
 _CURRENCIES_OF_THE_PAST = "ANG CUC HRK MRO SLL STD VEF ZWL"
 
 CURRENCIES: frozenset[str] = frozenset((_CURRENCIES_IN_USE + _CURRENCIES_OF_THE_PAST).split())

@@ -7,7 +7,7 @@ The life of a record on its way in:
 3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`.
 4. A `DeadLetter` carries that reason, the record's topic, partition and offset, and its raw bytes.
 
-On the way out a `Decision` tells what the rules or an analyst decided.
+On the way out a `Decision` is what the rules or an analyst decided.
 """
 
 from __future__ import annotations
@@ -195,20 +195,20 @@ class DeadLetter(BaseModel):
 
 
 def reason_of(error: ValidationError, *, values: bool = True) -> str:
-    """All complaints in one line: `amount: an amount above 0 is expected (got -5); currency: missing`.
+    """All errors in one line: `amount: an amount above 0 is expected (got -5); currency: missing`.
 
     Without `values` what was got is left out.
     """
-    complaints = []
+    found = []
     for item in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in item["loc"]) or "value"
         if item["type"] == "missing":
-            complaints.append(f"{name}: missing")
+            found.append(f"{name}: missing")
             continue
         message = item["msg"].removeprefix("Value error, ")
-        complaints.append(f"{name}: {message} (got {_shown(item['input'])})" if values else f"{name}: {message}")
-    # Postgres text holds no NUL, and a reason is stored as text.
-    return "; ".join(complaints).replace("\x00", "\\0")
+        found.append(f"{name}: {message} (got {_shown(item['input'])})" if values else f"{name}: {message}")
+    # Postgres text cannot contain NUL, and a reason is stored as text.
+    return "; ".join(found).replace("\x00", "\\0")
 
 
 def _bad(error: ValidationError) -> BadRecord:

@@ -4,7 +4,7 @@ What each setting `STREAMGUARD_PII_{ACCOUNT,CARD,IP,DEVICE}` does to a value:
 
 * `keep`: nothing.
 * `token`: `acc_` and 24 hex digits of HMAC-SHA-256 under `STREAMGUARD_PII_KEY`. One value has one token, wherever it
-  stands, so alerts find their payments, lists their entries, and rules the device that they know.
+  is, so alerts match their transactions, lists their entries, and rules the devices that they know.
 * `mask`: what a person needs to recognise it (the last digits, the network of an address), then 16 hex digits of the same
   HMAC: two cards that end alike must not become one.
 
@@ -79,14 +79,14 @@ class Protection:
         digest = hmac.digest(self._key, text, "sha256").hex()
         return f"{_PREFIXES[kind]}_{digest[:24]}" if mode == "token" else f"{_masked(kind, clear)}~{digest[:16]}"
 
-    def transaction(self, payment: Transaction) -> Transaction:
-        """The payment as it is stored."""
-        changes = {"account_id": self.value("account", payment.account_id)}
-        if payment.device_id is not None:
-            changes["device_id"] = self.value("device", payment.device_id)
-        if payment.ip_address is not None:
-            changes["ip_address"] = self.value("ip", payment.ip_address)
-        return payment.model_copy(update=changes)
+    def transaction(self, transaction: Transaction) -> Transaction:
+        """The transaction as it is stored."""
+        changes = {"account_id": self.value("account", transaction.account_id)}
+        if transaction.device_id is not None:
+            changes["device_id"] = self.value("device", transaction.device_id)
+        if transaction.ip_address is not None:
+            changes["ip_address"] = self.value("ip", transaction.ip_address)
+        return transaction.model_copy(update=changes)
 
     def alert(self, alert: FraudAlert) -> FraudAlert:
         """The alert as it is stored. Its id may speak of the account: `HIGH_VELOCITY:<account>:<window start>`."""
@@ -132,7 +132,7 @@ class Protection:
         return orjson.dumps({"withheld": why, "bytes": len(data), "hmac_sha256": digest})
 
     def _replaced(self, value: Any, kind: str | None, clear: dict[str, str]) -> Any:
-        """`value` with what stands under protected names replaced; `clear` collects from what to what."""
+        """`value` with what is under protected names replaced; `clear` collects from what to what."""
         if isinstance(value, dict):
             return {name: self._replaced(item, self._kind_of(name) or kind, clear) for name, item in value.items()}
         if isinstance(value, list):

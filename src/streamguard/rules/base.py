@@ -80,7 +80,7 @@ HISTORY_LENGTH = 50
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says of an alert. `points` are added to the score (they may be negative); `outcome` overrides it."""
+    """The judgement of one rule. `points` are added to the score (they may be negative); `outcome` overrides it."""
 
     points: int
     reason: str

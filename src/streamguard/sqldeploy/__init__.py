@@ -1,8 +1,8 @@
-"""`streamguard deploy`: bring SQL files to a ksqlDB server over REST, as often as one likes.
+"""`streamguard deploy`: deploy SQL files to a ksqlDB server over REST, as often as needed.
 
-1. `script.read` cuts a file into statements, takes the DEFINEs, fills them in and parses what comes out.
+1. `script.read` splits a file into statements, substitutes the DEFINEs and parses the results.
 2. `state.Server` asks the server which sources and queries it has.
-3. `compare.same` holds a statement against what the server runs: unchanged, new or different.
+3. `compare.same` compares a statement with what the server runs: unchanged, new or different.
 4. `run.deploy` sends what is new, one statement after the other; what differs is replaced only when asked to.
 """
 

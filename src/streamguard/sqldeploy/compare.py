@@ -1,8 +1,7 @@
-"""Is what the server runs what the file says? The server rewrites a statement; compared is the meaning, not the text.
+"""Whether the server runs what is in the file. The server rewrites a statement: the meaning is compared, not the text.
 
 ksqlDB qualifies every column with its source, spells out aliases, and adds properties and an EMIT that were not asked
-for. Both texts are parsed; from both trees that ornament is taken off; of the properties those that the file names must
-be the same.
+for. Both texts are parsed and both trees normalised; of the properties those that the file names must be the same.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ def same(wanted: Statement, running_text: str) -> bool:
     elif isinstance(wanted, CreateAsSelect):
         assert isinstance(running, CreateAsSelect)
         parts_agree = (wanted.kind, wanted.name) == (running.kind, running.name)
-        parts_agree = parts_agree and plain_query(wanted.query) == plain_query(running.query)
+        parts_agree = parts_agree and normalised(wanted.query) == normalised(running.query)
     else:
         assert isinstance(wanted, InsertInto) and isinstance(running, InsertInto)
-        parts_agree = wanted.target == running.target and plain_query(wanted.query) == plain_query(running.query)
+        parts_agree = wanted.target == running.target and normalised(wanted.query) == normalised(running.query)
     return parts_agree and _properties_agree(wanted.properties, running.properties)
 
 
@@ -56,8 +55,8 @@ def _properties_agree(wanted: dict[str, Any], running: dict[str, Any]) -> bool:
     return True
 
 
-def plain_query(query: Query) -> Query:
-    """The query without the ornament: qualifiers of a sole source, aliases that repeat a name, EMIT CHANGES."""
+def normalised(query: Query) -> Query:
+    """The query normalised: without qualifiers of a sole source and aliases that repeat a name, with EMIT CHANGES."""
     sole = query.source.alias if isinstance(query.source, Source) else None
     stripped = _strip(query, sole)
     assert isinstance(stripped, Query)

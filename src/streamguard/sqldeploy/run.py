@@ -10,7 +10,7 @@ from typing import Any
 
 from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.script import DeployError, Item, read
-from streamguard.sqldeploy.state import Refused, Server
+from streamguard.sqldeploy.state import Rejected, Server
 from streamguard_ksql.ast import CreateAsSelect, InsertInto, Source
 
 UNCHANGED, NEW, DIFFERENT, REPLACED = "unchanged", "new", "different", "replaced"
@@ -36,13 +36,13 @@ def deploy(
     what differs stays as it runs. Raises DeployError with file, line and the server's message.
     """
     items = [item for file in files for item in read(file)]
-    standing = {id(item): _status(server, item) for item in items}
-    affected = _affected(items, standing) if replace else []
+    status_of = {id(item): _status(server, item) for item in items}
+    affected = _affected(items, status_of) if replace else []
     for item in reversed(affected):
         _take_down(server, item)
     outcomes = []
     for item in items:
-        status = standing[id(item)]
+        status = status_of[id(item)]
         if item in affected:
             status = REPLACED if status != NEW else NEW
         elif status == NEW and _status(server, item) != NEW:
@@ -60,7 +60,7 @@ def _status(server: Server, item: Item) -> str:
     try:
         is_query = isinstance(item.statement, InsertInto)
         running = server.queries().get(item.name) if is_query else server.definition(item.name)
-    except Refused as error:
+    except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {error}") from None
     if running is None:
         return NEW
@@ -70,16 +70,16 @@ def _status(server: Server, item: Item) -> str:
 def _send(server: Server, item: Item) -> None:
     try:
         server.execute(item.text, item.variables)
-    except Refused as error:
+    except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {error}") from None
 
 
-def _affected(items: list[Item], standing: dict[int, str]) -> list[Item]:
+def _affected(items: list[Item], status_of: dict[int, str]) -> list[Item]:
     """What differs, and all below it that reads from or writes to it."""
     affected: list[Item] = []
     changed: set[str] = set()
     for item in items:
-        if standing[id(item)] == DIFFERENT or _names(item) & changed:
+        if status_of[id(item)] == DIFFERENT or _names(item) & changed:
             affected.append(item)
             if not isinstance(item.statement, InsertInto):
                 changed.add(item.name)
@@ -109,5 +109,5 @@ def _take_down(server: Server, item: Item) -> None:
                 server.execute(f"TERMINATE {item.name};")
         else:
             server.execute(f"DROP {item.kind.upper()} IF EXISTS `{item.name}`;")
-    except Refused as error:
+    except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {item.name} cannot be replaced: {error}") from None

@@ -1,4 +1,4 @@
-"""SQL files as statements: cut, variables filled in, parsed. DEFINE is a client's affair, on ksqlDB's shell as here."""
+"""SQL files as statements: split, variables substituted, parsed. DEFINE is evaluated by the client, as in ksqlDB's shell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Item:
     file: Path
     line: int
     text: str
-    """As it stands in the file, with its variables."""
+    """As it is in the file, with its variables."""
     variables: dict[str, str]
     """The DEFINEs above it."""
     statement: Statement
@@ -55,14 +55,14 @@ def read(file: Path) -> list[Item]:
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
     try:
-        pieces = split_statements(text)
+        parts = split_statements(text)
     except KsqlError as error:
         raise DeployError(f"{file}: {error.message}") from None
     variables: dict[str, str] = {}
     items = []
-    for piece, location in pieces:
-        filled = fill_in(piece, variables, f"{file}:{location.line}")
-        # As many lines above it as in the file: the parser then speaks of the file's lines and columns.
+    for part, location in parts:
+        filled = fill_in(part, variables, f"{file}:{location.line}")
+        # As many lines above it as in the file: the parser's errors then have the file's lines and columns.
         padded = "\n" * (location.line - 1) + " " * (location.column - 1) + filled
         try:
             statement = parse_statement(padded)
@@ -74,7 +74,7 @@ def read(file: Path) -> list[Item]:
             variables.pop(statement.name.lower(), None)
         else:
             _check_repeatable(statement, f"{file}:{location.line}")
-            items.append(Item(file, location.line, piece, dict(variables), statement))
+            items.append(Item(file, location.line, part, dict(variables), statement))
     return items
 
 

@@ -10,7 +10,7 @@ import requests
 from streamguard.sqldeploy.script import DeployError
 
 STREAMS_PROPERTIES = {
-    # Rules see all that the topic holds, and every event by itself: the cache would merge what falls within a commit.
+    # Rules read the topic from its beginning, and every event by itself: the cache would merge those within a commit.
     "ksql.streams.auto.offset.reset": "earliest",
     "ksql.streams.cache.max.bytes.buffering": "0",
 }
@@ -18,12 +18,12 @@ _HEADERS = {"Accept": "application/vnd.ksql.v1+json", "Content-Type": "applicati
 _DEFINITION_WAIT_S = 30.0
 
 
-class Refused(RuntimeError):
+class Rejected(RuntimeError):
     """The server answered with an error; the text is its message."""
 
 
 class Server:
-    """One ksqlDB server. Every method raises DeployError when it cannot be reached and Refused when it says no."""
+    """One ksqlDB server. Every method raises DeployError when it cannot be reached and Rejected when it returns an error."""
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
         self._url = url
@@ -49,7 +49,7 @@ class Server:
             raise DeployError(f"what answers at {self._url} (KSQLDB_URL) is no ksqlDB server") from None
         if answer.status_code != 200 or not isinstance(entities, list):
             message = entities.get("message") if isinstance(entities, dict) else None
-            raise Refused(str(message or f"HTTP {answer.status_code}"))
+            raise Rejected(str(message or f"HTTP {answer.status_code}"))
         for entity in entities:
             self._last_command = max(self._last_command, int(entity.get("commandSequenceNumber") or -1))
             _check_status(entity)
@@ -59,7 +59,7 @@ class Server:
         """The statement that made a stream or table; None if there is none of this name."""
         try:
             [entity] = self.execute(f"DESCRIBE `{name}`;")
-        except Refused as error:
+        except Rejected as error:
             if "Could not find" in str(error):
                 return None
             raise
@@ -71,7 +71,7 @@ class Server:
         return {str(query["id"]).upper(): str(query["queryString"]) for query in entity["queries"]}
 
     def wait_ready(self, timeout_s: float = _DEFINITION_WAIT_S) -> None:
-        """Return once /healthcheck says healthy; raises DeployError after `timeout_s`."""
+        """Return once /healthcheck is healthy; raises DeployError after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -87,4 +87,4 @@ class Server:
 def _check_status(entity: dict[str, Any]) -> None:
     status = entity.get("commandStatus")
     if isinstance(status, dict) and status.get("status") == "ERROR":
-        raise Refused(str(status.get("message")))
+        raise Rejected(str(status.get("message")))

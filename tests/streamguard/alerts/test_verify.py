@@ -42,7 +42,7 @@ def test_the_transactions_of_an_alert_are_read_from_the_topic(tmp_path: Path) ->
         (
             WINDOW,
             TRANSACTIONS[1:],
-            ["3 transactions in the window, the alert says 4", "the sum in the topic is 36.00"],
+            ["3 transactions in the window, the alert states 4", "the sum in the topic is 36.00"],
         ),
         (
             WINDOW,

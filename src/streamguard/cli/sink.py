@@ -1,0 +1,42 @@
+"""`streamguard sink NAME DESTINATION`: copy the topics to a sink, until stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from streamguard.cli.shared import new_app
+from streamguard.config import get_settings
+from streamguard.kafka.clients import kafka_errors
+from streamguard.sinks import SINKS, SinkError
+from streamguard.sinks.runner import run, topics_of
+
+app = new_app("Copy transactions, alerts and decisions to a sink, until stopped.")
+
+
+@app.command()
+def sink(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(SINKS))}.")],
+    destination: Annotated[str, typer.Argument(help="Where to: for jsonl a folder.")],
+    to_end: Annotated[bool, typer.Option("--to-end", help="Stop where the topics end now.")] = False,
+) -> None:
+    """Copy transactions, alerts and decisions to a sink, until stopped. Each record arrives once, also after a kill -9."""
+    if name not in SINKS:
+        raise SinkError(f"there is no sink {name!r}; choose {', '.join(sorted(SINKS))}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = get_settings()
+    opened = SINKS[name](destination)
+    try:
+        with kafka_errors():
+            written = run(settings, opened, topics_of(settings), stop, to_end=to_end)
+    finally:
+        opened.close()
+    print(f"{written:,} records written to {destination}")

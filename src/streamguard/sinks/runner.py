@@ -1,0 +1,94 @@
+"""Reads the topics and hands their records to a sink, from the offsets that the sink has, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from streamguard.config import Settings
+from streamguard.kafka.topics import ensure_topics
+from streamguard.sinks.base import Sink, SinkRecord
+
+log = logging.getLogger("streamguard.sinks")
+
+POLL_MS = 200
+RETRY_S = 2.0
+
+
+def topics_of(settings: Settings) -> list[str]:
+    """What a sink gets: transactions, alerts and decisions."""
+    return [settings.transactions_topic, settings.alerts_topic, settings.decisions_topic]
+
+
+def run(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, *, to_end: bool = False) -> int:
+    """Write records until `stop` is set, or with `to_end` up to where the topics end now; returns how many.
+
+    Retries while Kafka is unavailable. Raises SinkError.
+    """
+    written = 0
+    while not stop.is_set():
+        try:
+            return written + _read(settings, sink, topics, stop, to_end)
+        except KafkaError as error:
+            log.warning("Kafka at %s: %s; retrying in %.0f s", settings.kafka_bootstrap_servers, error, RETRY_S)
+            stop.wait(RETRY_S)
+    return written
+
+
+def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, to_end: bool) -> int:
+    ensure_topics(settings)
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        client_id="streamguard-sink",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_poll_records=settings.batch_max_records,
+        bootstrap_timeout_ms=5_000,
+    )
+    written = 0
+    try:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        consumer.assign(partitions)
+        _seek(consumer, sink, partitions)
+        ends = consumer.end_offsets(partitions)
+        while not stop.is_set():
+            if to_end and all(consumer.position(partition) >= end for partition, end in ends.items()):
+                break
+            polled = consumer.poll(timeout_ms=POLL_MS)
+            records = [
+                SinkRecord(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)
+                for found in polled.values()
+                for r in found
+            ]
+            if records:
+                sink.write(records)
+                written += len(records)
+        return written
+    finally:
+        consumer.close(autocommit=False)
+
+
+def _seek(consumer: KafkaConsumer, sink: Sink, partitions: Sequence[TopicPartition]) -> None:
+    """Continue where the sink is; report what retention deleted meanwhile."""
+    first = consumer.beginning_offsets(partitions)
+    offsets = {topic: sink.next_offsets(topic) for topic in {partition.topic for partition in partitions}}
+    for partition in partitions:
+        offset = offsets[partition.topic].get(partition.partition, 0)
+        if 0 < offset < first[partition]:
+            log.error(
+                "%s/%d begins at %d now: offsets from %d on were deleted before they were read",
+                *partition,
+                first[partition],
+                offset,
+            )
+        consumer.seek(partition, max(offset, first[partition]))

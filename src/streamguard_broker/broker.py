@@ -142,7 +142,7 @@ class Broker:
         return cluster_id
 
     def flush_idle(self) -> None:
-        """Sync, in the background, what nobody waited for (acks 0 and 1)."""
+        """Sync, in the background, writes that no request waits for (acks 0 and 1)."""
         for partition in (*self.catalog.logs(), self.transactions.log, self.offsets.log):
             if partition.flushed_offset < partition.end_offset:
                 self.flusher.flush_in_background(partition)

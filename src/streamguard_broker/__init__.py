@@ -11,6 +11,6 @@ The life of a produce request:
 The life of a fetch: `api.fetch.fetch` -> `PartitionLog.read` -> bytes of the segment file -> socket;
 no record is decoded.
 
-`groups/` holds the group state machine, without I/O; `catalog` the topics; `server.run` the process. The package
-imports nothing of the application.
+`groups/` has the group state machine, without I/O; `catalog` the topics; `server.run` the process. The package imports
+nothing of the application.
 """

@@ -1,8 +1,8 @@
-"""The broker without its sockets: everything a request can ask for, opened from one data folder.
+"""The broker without its sockets: the state and services that requests use, opened from one data folder.
 
 DIR/LOCK            held while a broker runs on the folder
 DIR/identity.json   cluster id
-DIR/producer-ids    the first producer id not yet handed out
+DIR/producer-ids    the first producer id that is not reserved
 DIR/users.json      salted, hashed credentials
 DIR/topics.json     topics, partitions, settings
 DIR/logs/T-P/       the segments of partition P of topic T
@@ -44,7 +44,7 @@ _ID_BLOCK = 1000
 
 
 class ProducerIds:
-    """Hands out producer ids, never one twice: a block is reserved on disk before its first id is given."""
+    """Assigns producer ids, each once: a block of ids is reserved on disk before the first of them is used."""
 
     def __init__(self, path: Path, fs: FileSystem) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class ProducerIds:
 
 
 class FolderLock:
-    """Keeps a second broker off the folder, by `flock`: it ends with the process, whatever ends that."""
+    """An exclusive `flock` on the folder, against a second broker; the system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         """Raises BrokerError."""
@@ -142,7 +142,7 @@ class Broker:
         return cluster_id
 
     def flush_idle(self) -> None:
-        """Sync, in the background, what nobody waited for (acks 0 and 1)."""
+        """Sync, in the background, writes that no request waits for (acks 0 and 1)."""
         for partition in (*self.catalog.logs(), self.transactions.log, self.offsets.log):
             if partition.flushed_offset < partition.end_offset:
                 self.flusher.flush_in_background(partition)

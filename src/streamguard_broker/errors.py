@@ -73,6 +73,7 @@ class ErrorCode(IntEnum):
     UNKNOWN_TOPIC_ID = 100
     TRANSACTIONAL_ID_NOT_FOUND = 105
     FETCH_SESSION_TOPIC_ID_ERROR = 106
+    INVALID_REGULAR_EXPRESSION = 128
 
 
 class KafkaError(Exception):

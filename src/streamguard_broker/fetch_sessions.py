@@ -1,4 +1,4 @@
-"""Fetch sessions (KIP-227): the broker keeps what a client fetches, so that requests and responses hold changes only.
+"""Fetch sessions (KIP-227): the broker keeps what a client fetches, so that requests and responses have changes only.
 
 Sessions are in memory. Above the limit the least recently used one is evicted; its client gets
 FETCH_SESSION_ID_NOT_FOUND and opens another. No I/O and no request objects: `api.fetch` translates.

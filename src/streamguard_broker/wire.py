@@ -14,7 +14,7 @@ _INT64 = struct.Struct(">q")
 
 
 class Reader:
-    """Walks over a request body. Raises struct.error or IndexError where the body ends too early."""
+    """Decodes a request body. Raises struct.error or IndexError where the body ends too early."""
 
     __slots__ = ("data", "flexible", "position")
 
@@ -75,7 +75,7 @@ class Reader:
         return max(length, 0)
 
     def tags(self) -> None:
-        """Step over tagged fields, none of which this reader knows."""
+        """Skip tagged fields; none is used."""
         if self.flexible:
             for _ in range(self.uvarint()):
                 self.uvarint()
@@ -83,7 +83,7 @@ class Reader:
 
 
 class Writer:
-    """Builds a response body as a list of buffers, so that log bytes travel uncopied until they are sent."""
+    """Builds a response body as a list of buffers, so that record batches are not copied before they are sent."""
 
     __slots__ = ("_buffer", "_done", "flexible")
 
@@ -126,7 +126,7 @@ class Writer:
             self.int32(-1 if length is None else length)
 
     def records(self, data: bytes) -> None:
-        """A record set; kept as it is, not copied."""
+        """Record batches; not copied."""
         self.array_length(len(data))
         if data:
             self._done.append(self._buffer)

@@ -1,7 +1,8 @@
 """The recipes of CONTRIBUTING.md as edits of files and commands.
 
 A recipe is a section "## Add ...". The line above a fenced block says what it is: `New file` with a path, `In` a path
-`at the end` or `above the line` that follows, or `Run`.
+`at the end` or `above the line` that follows, or `Run`. `NNNN` in a path, and `(N,` in a text, are the number of the next
+migration.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from tests.support import pages
 
+MIGRATIONS = "src/streamguard/data/migrations"
 _SECTION = re.compile(r"^## (Add .+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^(\S[^\n]*):\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EDIT = re.compile(r"(New file|In) `([^`]+)`(?:, (?:(at the end)|above the line `([^\n]+)`))?")
@@ -32,15 +34,17 @@ class Edit:
 
     def apply(self, root: Path) -> None:
         """Make the change; raises AssertionError where the page no longer fits the file."""
-        file = root / self.path
+        next_migration = 1 + sum(1 for file in (root / MIGRATIONS).glob("*.sql"))
+        file = root / self.path.replace("NNNN", f"{next_migration:04d}")
+        text = self.text.replace("(N,", f"({next_migration},")
         if self.is_new:
-            assert not file.exists(), f"{self.path} is no new file"
-            file.write_text(self.text, encoding="utf-8")
+            assert not file.exists(), f"{file} is no new file"
+            file.write_text(text, encoding="utf-8")
             return
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         places = [number for number, line in enumerate(lines) if self.above is not None and line.strip() == self.above]
         assert self.above is None or len(places) == 1, f"{self.path} has {len(places)} lines {self.above!r}"
-        lines.insert(places[0] if places else len(lines), self.text)
+        lines.insert(places[0] if places else len(lines), text)
         file.write_text("".join(lines), encoding="utf-8")
 
 

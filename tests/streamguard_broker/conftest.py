@@ -39,14 +39,14 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     """A new broker that the test may stop, kill and start."""
-    with BrokerProcess(tmp_path / "log") as running:
+    with BrokerProcess(tmp_path / "broker") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     """One broker for all tests that neither stop nor fill it."""
-    with BrokerProcess(tmp_path_factory.mktemp("shared") / "log") as running:
+    with BrokerProcess(tmp_path_factory.mktemp("shared") / "broker") as running:
         yield running
 
 
@@ -74,7 +74,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The address of a broker."""
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "ours":
-        with BrokerProcess(folder / "log") as broker:
+        with BrokerProcess(folder / "broker") as broker:
             yield broker.address
         return
     if not kafka_possible():

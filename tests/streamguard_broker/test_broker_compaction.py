@@ -167,3 +167,47 @@ def test_invalid_records_with_a_valid_crc_are_one_record() -> None:
 def test_missing_keys_are_detected(keys: list[bytes | None], keyed: bool) -> None:
     batch = build_batch([(key, b"v" * 200) for key in keys], 1_700_000_000_000)
     assert every_record_has_a_key(batch, read_header(batch)) is keyed
+
+
+def filled(fs: MemoryFileSystem, clock: ManualClock) -> PartitionLog:
+    """Two full segments with one key, synced, and an active one."""
+    log = open_log(fs, clock)
+    for value in (b"1", b"2"):
+        append(log, [(b"k", value)])
+        log.roll()
+    log.flush()
+    return log
+
+
+def test_an_invalid_batch_excludes_a_partition() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log, compactor = filled(fs, clock), Compactor()
+    batch = frame_batch([b"\xff" * 30], record_count=5, last_offset_delta=4, base_timestamp=1, max_timestamp=9)
+    log.append(batch, read_header(batch))
+    log.roll()
+    log.flush()
+    work = compactor.begin(log)
+    assert work is not None and compactor.begin(log) is None, "one pass at a time"
+    work.run()
+    compactor.end(work)
+    assert work.plan is None and not work.rewritten
+    assert compactor.begin(log) is None
+    assert log.end_offset == 7 and log.read(0, 1).data
+
+
+def test_a_pass_that_fails_on_a_full_disk_is_repeated() -> None:
+    fs, clock = MemoryFileSystem(), ManualClock()
+    log, compactor = filled(fs, clock), Compactor()
+    work = compactor.begin(log)
+    assert work is not None
+    fs.free_bytes = 0
+    work.run()
+    with pytest.raises(OSError, match="No space left"):
+        compactor.end(work)
+    fs.free_bytes = None
+    again = compactor.begin(log)
+    assert again is not None
+    again.run()
+    compactor.end(again)
+    assert [(r.offset, r.value) for r in records_of(log)] == [(1, b"2")]
+    assert len(fs.open_files) == 1, "only the active segment keeps a file open"

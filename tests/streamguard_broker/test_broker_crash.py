@@ -138,10 +138,10 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        message = start_fails("--data-dir", str(tmp_path / "log"), "--listen", f"127.0.0.1:{port}")
+        message = start_fails("--data-dir", str(tmp_path / "broker"), "--listen", f"127.0.0.1:{port}")
     assert f"Port {port} on 127.0.0.1 is in use" in message
 
 
 def test_a_bad_address_is_named(tmp_path: Path) -> None:
-    message = start_fails("--data-dir", str(tmp_path / "log"), "--listen", "nonsense")
+    message = start_fails("--data-dir", str(tmp_path / "broker"), "--listen", "nonsense")
     assert "'nonsense' is not of the form HOST:PORT" in message

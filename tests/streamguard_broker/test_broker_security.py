@@ -28,7 +28,7 @@ from tests.support.broker import BrokerProcess
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[BrokerProcess]:
     """A broker with TLS and logins, and the user ana."""
-    data_dir = tmp_path_factory.mktemp("secured") / "log"
+    data_dir = tmp_path_factory.mktemp("secured") / "broker"
     subprocess.run(
         [sys.executable, "-m", "streamguard_broker.security.add_user", "--data-dir", str(data_dir), "ana"],
         input=b"s3cret\n", check=True, capture_output=True,

@@ -1,6 +1,6 @@
 """This project's broker for tests: a subprocess on a free port that can be stopped, killed and started again.
 
-with BrokerProcess(tmp_path / "log") as broker:
+with BrokerProcess(tmp_path / "broker") as broker:
     KafkaProducer(bootstrap_servers=broker.address)
 """
 

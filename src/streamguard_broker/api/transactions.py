@@ -1,5 +1,5 @@
-"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28), DescribeProducers (61),
-DescribeTransactions (65), ListTransactions (66): the wire side of `transactions.coordinator`.
+"""AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26), TxnOffsetCommit (28): the wire side of
+`transactions.coordinator`.
 
 Behaviour
 - AddPartitionsToTxn adds all partitions or none: with an unknown one the others are OPERATION_NOT_ATTEMPTED.
@@ -12,22 +12,12 @@ Version notes
 - 2 of AddPartitionsToTxn, AddOffsetsToTxn and EndTxn: PRODUCER_FENCED, which is INVALID_PRODUCER_EPOCH before
   (KIP-588). TxnOffsetCommit has INVALID_PRODUCER_EPOCH in all versions.
 - TxnOffsetCommit 3: the member must be of the group's current generation (KIP-447).
-- ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152).
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from kafka.protocol.admin import (
-    DescribeProducersRequest,
-    DescribeProducersResponse,
-    DescribeTransactionsRequest,
-    DescribeTransactionsResponse,
-    ListTransactionsRequest,
-    ListTransactionsResponse,
-)
 from kafka.protocol.producer import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
@@ -43,7 +33,6 @@ from streamguard_broker.api.group_offsets import commit_codes
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.registry import Call, handles
-from streamguard_broker.transactions.states import Transaction, TransactionState
 
 
 def _fenced(error: KafkaError, version: int, since: int) -> ErrorCode:
@@ -165,110 +154,3 @@ def _commit_error(call: Call, request: Any) -> ErrorCode:
         return ErrorCode.ILLEGAL_GENERATION
     now_ms = call.broker.clock.monotonic_ms()
     return group.commit_error(request.member_id, request.group_instance_id, request.generation_id, now_ms)
-
-
-# Admin
-
-
-@handles(DescribeTransactionsRequest, 0, 0)
-def describe_transactions(call: Call, request: Any) -> Any:
-    """State, producer and partitions of transactional ids."""
-    return DescribeTransactionsResponse(
-        throttle_time_ms=0,
-        transaction_states=[
-            _described(name, call.broker.transactions.transactions.get(name)) for name in request.transactional_ids
-        ],
-    )
-
-
-def _described(transactional_id: str, transaction: Transaction | None) -> Any:
-    state_class = DescribeTransactionsResponse.TransactionState
-    if transaction is None:
-        return state_class(
-            error_code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND,
-            transactional_id=transactional_id,
-            transaction_state="",
-            transaction_timeout_ms=0,
-            transaction_start_time_ms=-1,
-            producer_id=-1,
-            producer_epoch=-1,
-            topics=[],
-        )
-    by_topic: dict[str, list[int]] = {}
-    for topic, index in sorted(transaction.partitions):
-        by_topic.setdefault(topic, []).append(index)
-    return state_class(
-        error_code=0,
-        transactional_id=transactional_id,
-        transaction_state=transaction.state.value,
-        transaction_timeout_ms=transaction.timeout_ms,
-        transaction_start_time_ms=transaction.started_ms,
-        producer_id=transaction.producer_id,
-        producer_epoch=transaction.epoch,
-        topics=[state_class.TopicData(topic=topic, partitions=indexes) for topic, indexes in by_topic.items()],
-    )
-
-
-@handles(ListTransactionsRequest, 0, 2)
-def list_transactions(call: Call, request: Any) -> Any:
-    """Transactional ids, filtered by state, producer id, age (version 1) and name pattern (version 2)."""
-    known = {state.value for state in TransactionState}
-    producers = set(request.producer_id_filters)
-    min_age_ms = request.duration_filter if call.version >= 1 else -1
-    pattern = request.transactional_id_pattern if call.version >= 2 else None
-    now_ms = call.broker.clock.wall_ms()
-
-    def wanted(transaction: Transaction) -> bool:
-        young = min_age_ms >= 0 and (transaction.started_ms < 0 or now_ms - transaction.started_ms < min_age_ms)
-        return (
-            not young
-            and (not request.state_filters or transaction.state.value in request.state_filters)
-            and (not producers or transaction.producer_id in producers)
-            and (not pattern or re.fullmatch(pattern, transaction.transactional_id) is not None)
-        )
-
-    return ListTransactionsResponse(
-        throttle_time_ms=0,
-        error_code=0,
-        unknown_state_filters=[name for name in request.state_filters if name not in known],
-        transaction_states=[
-            ListTransactionsResponse.TransactionState(
-                transactional_id=t.transactional_id, producer_id=t.producer_id, transaction_state=t.state.value
-            )
-            for t in call.broker.transactions.transactions.values()
-            if wanted(t)
-        ],
-    )
-
-
-@handles(DescribeProducersRequest, 0, 0)
-def describe_producers(call: Call, request: Any) -> Any:
-    """The producer state of partitions."""
-    topic_class = DescribeProducersResponse.TopicResponse
-    topics = []
-    for topic in request.topics:
-        partitions = []
-        for index in topic.partition_indexes:
-            log = call.broker.catalog.partition(topic.name, index)
-            partitions.append(
-                topic_class.PartitionResponse(
-                    partition_index=index,
-                    error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if log is None else ErrorCode.NONE,
-                    error_message=None,
-                    active_producers=[]
-                    if log is None
-                    else [
-                        topic_class.PartitionResponse.ProducerState(
-                            producer_id=producer_id,
-                            producer_epoch=entry.epoch,
-                            last_sequence=entry.batches[-1].last_sequence if entry.batches else -1,
-                            last_timestamp=entry.last_timestamp,
-                            coordinator_epoch=0,
-                            current_txn_start_offset=-1 if entry.transaction_start is None else entry.transaction_start,
-                        )
-                        for producer_id, entry in log.producers.entries.items()
-                    ],
-                )
-            )
-        topics.append(topic_class(name=topic.name, partitions=partitions))
-    return DescribeProducersResponse(throttle_time_ms=0, topics=topics)

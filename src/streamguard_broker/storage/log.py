@@ -43,6 +43,7 @@ from streamguard_broker.storage.lookup import TimestampAndOffset, find_max_times
 from streamguard_broker.storage.producers import AbortedTransaction
 from streamguard_broker.storage.records import is_commit_marker
 from streamguard_broker.storage.recovery import recover
+from streamguard_broker.storage.retention import count_expired, is_expired
 from streamguard_broker.storage.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -251,32 +252,21 @@ class PartitionLog:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"The log end offset is {self.end_offset}.")
         self.fs.replace_file(self.folder / _START_OFFSET_FILE, str(offset).encode())
         self.start_offset = offset
-        self._delete_oldest(lambda segment: segment.next_offset <= offset)
+        self._delete_oldest(sum(segment.next_offset <= offset for segment in self.segments[:-1]))
 
     def enforce_retention(self) -> int:
         """Delete segments past the time or size limit, never the active one; returns how many. Raises OSError."""
         if not self.config.delete:
             return 0
-        before = len(self.segments)
-        if self.config.retention_ms >= 0:
-            horizon_ms = self.clock.wall_ms() - self.config.retention_ms
-            if 0 <= self.active.max_timestamp < horizon_ms:
-                self.roll()
-            self._delete_oldest(lambda segment: segment.max_timestamp < horizon_ms)
-        if self.config.retention_bytes >= 0:
-            excess = self.size - self.config.retention_bytes
+        now_ms = self.clock.wall_ms()
+        if is_expired(self.active, self.config, now_ms):
+            self.roll()
+        count = count_expired(self.segments, self.config, now_ms)
+        self._delete_oldest(count)
+        return count
 
-            def exceeds_limit(segment: Segment) -> bool:
-                nonlocal excess
-                excess -= segment.size
-                return excess >= 0
-
-            self._delete_oldest(exceeds_limit)
-        return max(0, before - len(self.segments))
-
-    def _delete_oldest(self, should_delete: Callable[[Segment], bool]) -> None:
-        """Delete segments, oldest first, while `should_delete`; the last one stays."""
-        while len(self.segments) > 1 and should_delete(self.segments[0]):
+    def _delete_oldest(self, count: int) -> None:
+        for _ in range(count):
             oldest = self.segments.pop(0)
             self._durability.discard(oldest)
             oldest.delete()

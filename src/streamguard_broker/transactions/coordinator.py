@@ -44,7 +44,7 @@ class TransactionCoordinator:
         clock: Clock,
         next_producer_id: Callable[[], int],
     ) -> None:
-        """Replays the log. Call `recover` before serving."""
+        """Replays the state log. Call `recover` before serving."""
         self._state = state
         self.log = state.log
         self._catalog = catalog

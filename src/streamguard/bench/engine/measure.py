@@ -129,7 +129,7 @@ def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
 
 def measure_all(records: int, accounts: int, rules: Path, core: int | None) -> tuple[float, EngineFigures]:
     """Seconds of the bare consumer, and the engine's figures, over the same records on a new broker."""
-    with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "log") as node:
+    with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "broker") as node:
         fill(node.address, records, accounts)
         ceiling = measure_ceiling(node.address, records, core)
         return ceiling, measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core)
@@ -139,7 +139,7 @@ def measure_latencies(rules: Path, seconds: float = 20.0) -> Latencies:
     """From a payment to its alert on the topic, for each rule, on a new broker and engine."""
     with (
         tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder,
-        OurBroker(Path(folder) / "log") as node,
+        OurBroker(Path(folder) / "broker") as node,
         EngineProcess(Path(folder) / "ksqldb", node.address) as engine,
     ):
         deploy(Server(engine.url), [rules])

@@ -19,7 +19,7 @@ from tests.docs.recipes import Recipe, recipes
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = (".*", "__pycache__", "*.egg-info", "build", "dist", "site")
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 BUDGET = {
     "Add a Python rule": 2,
     "Add a SQL rule": 3,

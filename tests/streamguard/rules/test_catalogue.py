@@ -17,7 +17,7 @@ from streamguard_ksql.ast import InsertInto
 
 def test_each_query_into_fraud_alerts_is_in_the_catalogue() -> None:
     """By file, query id and the rule that its alerts carry."""
-    queries = {}
+    queries: dict[str, tuple[str, str, dict[str, str]]] = {}
     for file in packaged_sql():
         for item in read(file) if file.suffix == ".sql" and "-values" not in file.name else ():
             if isinstance(item.statement, InsertInto) and item.statement.target == "FRAUD_ALERTS":
@@ -25,10 +25,10 @@ def test_each_query_into_fraud_alerts_is_in_the_catalogue() -> None:
                 queries[item.name.lower()] = (file.name, name, item.variables)
     listed = {known.query_id: known for known in sql_rules()}
     assert queries.keys() == listed.keys()
-    for query_id, (file, name, variables) in queries.items():
+    for query_id, (file_name, name, variables) in queries.items():
         known = listed[query_id]
-        assert (known.file, known.name) == (file, name), query_id
-        assert set(known.limits) <= variables.keys(), f"{query_id}: limits are DEFINEs of {file}"
+        assert (known.file, known.name) == (file_name, name), query_id
+        assert set(known.limits) <= variables.keys(), f"{query_id}: limits are DEFINEs of {file_name}"
 
 
 def test_each_python_rule_is_in_the_catalogue() -> None:

@@ -15,7 +15,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics
-from streamguard_ksql.runtime.reading import Reader
+from streamguard_ksql.runtime.reader import Reader
 
 
 def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *, from_beginning: bool) -> Iterator[str]:

@@ -29,8 +29,8 @@ from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
-from streamguard_ksql.runtime.reading import Reader
-from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.topology import Topology
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from streamguard_ksql.runtime.printing import print_topic
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
-from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.upgrades import check_upgrade
 from streamguard_ksql.runtime.watching import Watcher
 from streamguard_ksql.schema import Column

@@ -11,7 +11,7 @@ The life of a statement, step by step, and where to read it:
    `functions.registry`, where being decorated is being there.
 5. `topology.Topology` makes an operator of each node (`operators`): bytes in through `operators.edges.Reader`, batches of
    `Record` from one operator to the next, bytes out through `operators.edges.Sink`; formats in `formats`.
-   Up to here nothing knows a socket or a clock: `testing.harness.Harness` drives it all with plain records.
+   Up to here nothing uses a socket or a clock: `testing.harness.Harness` drives it all with plain records.
 6. `runtime.service.KafkaRuntime.submit` makes a statement durable in the command topic and starts its query:
    `runtime.query.QueryRunner` polls, runs, produces and commits; its state is kept in a changelog
    (`runtime.changelog.Changelog`) together with how far it has read, and comes back from there after a crash.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamguard_ksql.testing.cases import Case, find_files, load
-from streamguard_ksql.testing.running import run_case
+from streamguard_ksql.testing.run import run_case
 
 CASES = [case for path in find_files([Path(__file__).parent / "cases"]) for case in load(path)]
 

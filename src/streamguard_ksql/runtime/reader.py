@@ -2,7 +2,7 @@
 
 A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
 several takes, partition by partition, the record with the earliest time next, as Kafka Streams does: a partition without
-records is waited for only while the log has more.
+records is waited for only while its topic has more.
 """
 
 from __future__ import annotations

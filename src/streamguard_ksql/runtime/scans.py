@@ -64,7 +64,7 @@ class Scan:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Evict everybody, and let nobody join any more."""
+        """Evict all members, and let no query join any more."""
         with self._changed:
             self._scan.close()
             self._changed.notify_all()

@@ -7,7 +7,7 @@ the time, asks `next` what a member has to do, and reports back with `fetched`.
 Invariants: the batches are those numbered `first` to `first + len(batches) - 1`; every record from `start` on has been or
 will be in a batch; at most one member fetches; a member is given each batch once, in order.
 
-Limits keep memory bounded without letting one query hold up the others: the members wait for one that lags, and one that
+Limits keep memory bounded without letting one query delay the others: the members wait for one that lags, and one that
 makes no progress is evicted, reads by itself, and joins again when it has caught up.
 """
 
@@ -107,7 +107,7 @@ class Limits:
     commit of a live query.
     stall_s: seconds that they wait for a member that makes no progress at all.
     rewind: records that a query may be further back and still take the whole scan back with it. One that is further back
-    does so while the others have as far to go: nobody waits for what they would read meanwhile.
+    does so while the others have as far to go: it delays no more than they would read meanwhile.
     """
 
     behind: int = 1_000
@@ -221,7 +221,7 @@ class SharedScan:
             self._move(Event.EMPTIED)
 
     def close(self) -> None:
-        """Evict everybody, and let nobody join any more."""
+        """Evict all members, and let no query join any more."""
         self._move(Event.CLOSE)
         self.evict(list(self.members))
 
@@ -258,7 +258,7 @@ class SharedScan:
     def fetched(self, found: Fetched | None) -> None:
         """The fetch has ended: with what it found, or with an error (None).
 
-        After an error the consumer may have gone over records that nobody was given: all members are evicted, and begin
+        After an error the consumer may have gone over records that no member was given: all members are evicted, and begin
         again from their own positions.
         """
         self._move(Event.FETCHED)

@@ -13,9 +13,9 @@ The life of a query that comes to `/query` or `/query-stream`:
 1. `queries.start` starts it in the runtime: a push query (pulled row by row), a pull query (all rows at
    once), or PRINT.
 2. `formats` has one writer for each way of saying rows: ksqlDB's v1 JSON, lines of JSON, one JSON array.
-3. `streaming.QueryResponse` pulls rows as fast as the client reads them, and closes the query when it goes away.
+3. `streams.QueryResponse` pulls rows as fast as the client reads them, and closes the query when it goes away.
 
-`/inserts-stream` is in `inserting`. Nothing here knows Kafka; the seam is `streamguard_ksql.runtime.api.Runtime`.
+`/inserts-stream` is in `inserts`. Nothing here uses Kafka directly: the interface is `streamguard_ksql.runtime.api.Runtime`.
 
 Source: docs/developer-guide/ksqldb-rest-api/*.md of the ksqlDB manual, and answers recorded from its server 0.29.
 """

@@ -1,6 +1,6 @@
 """The server as a process: a port, the runtime behind it, and a clean end on SIGTERM or SIGINT.
 
-The port is taken first, so that a taken one is told before anything is started; it answers once the queries are back.
+The port is taken first, so that a taken one is reported before anything is started; it answers once the queries are back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GRACEFUL_S = 1.0
 
 
 class StartError(Exception):
-    """Why the server cannot start, in a sentence for the person who started it."""
+    """Why the server cannot start: the message for the person who started it."""
 
 
 def run(

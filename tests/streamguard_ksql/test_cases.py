@@ -1,4 +1,4 @@
-"""Every case file in `cases/`: each case as it stands, and again with its queries killed and restored after each input."""
+"""Every case file in `cases/`: each case as it is, and again with its queries killed and restored after each input."""
 
 from __future__ import annotations
 

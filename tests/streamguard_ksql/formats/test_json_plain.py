@@ -63,7 +63,7 @@ _RECORDS = st.one_of(_OBJECTS, st.sampled_from([b"null", b"[]", b"1", b"", b"{",
 
 
 def _reads(read: Any, data: bytes) -> Any:
-    """The row, with what tells -0.0 from 0 and 1 from True; or what the refusal said."""
+    """The row, with -0.0 and 0, 1 and True distinguished; or the message of the refusal."""
     try:
         row = read(data)
     except SerializationError as error:
@@ -109,7 +109,7 @@ def test_records_alike_are_read_the_quick_way() -> None:
     for number in range(10):
         assert list(read(b'{"id": "%d", "amount": %d, "extra": [1]}' % (number, number)) or ()) == [str(number), number]
     assert len(asked) == 1
-    assert read(b'{"amount": 5}') == [None, 5], "a name that is missing is learned from"
+    assert read(b'{"amount": 5}') == [None, 5], "a missing name is part of the shape"
     assert read(b'{"amount": null}') == (None, None)
     assert len(asked) == 2
 

@@ -86,11 +86,11 @@ class Given:
         return found
 
 
-def dying(servers: str, config: dict[str, Any], step: str = "", count: int = 1) -> subprocess.Popen[bytes]:
+def crashing(servers: str, config: dict[str, Any], step: str = "", count: int = 1) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
-        "tests.streamguard_ksql.runtime.dying",
+        "tests.streamguard_ksql.runtime.crash_process",
         servers,
         orjson.dumps(config).decode(),
         step,
@@ -105,7 +105,7 @@ def test_killed_at_each_step(servers: str, start: Start, guarantee: str) -> None
     given = begin(servers, start, config)
     draw = random.Random(5)
     for step in EXACTLY_ONCE if guarantee == "exactly_once_v2" else AT_LEAST_ONCE:
-        process = dying(servers, config, step, draw.choice([1, 2, 5]))
+        process = crashing(servers, config, step, draw.choice([1, 2, 5]))
         deadline = time.monotonic() + DEADLINE_S
         rare = step.endswith(("take_back", "restore", "init", "store_group"))
         while process.poll() is None and time.monotonic() < deadline - (DEADLINE_S - 2.5) * rare:
@@ -123,7 +123,7 @@ def test_killed_at_any_moment(servers: str, start: Start, guarantee: str) -> Non
     given = begin(servers, start, config)
     draw = random.Random(11)
     for _ in range(5):
-        process = dying(servers, config)
+        process = crashing(servers, config)
         until = time.monotonic() + draw.uniform(0.6, 1.8)
         while time.monotonic() < until:
             given.more(servers, 50)
@@ -183,7 +183,7 @@ def check_exactly_once(servers: str, given: Given) -> None:
         found[(key or b"").decode()].append(orjson.loads(value or b"")["V"])
     assert found == sevens
     counts = Counter(k for k, _ in given.records)
-    told: dict[str, list[int]] = defaultdict(list)
+    emitted: dict[str, list[int]] = defaultdict(list)
     for key, value in consume(servers, "totals"):
-        told[(key or b"").decode()].append(orjson.loads(value or b"")["N"])
-    assert told == {k: list(range(1, n + 1)) for k, n in counts.items()}
+        emitted[(key or b"").decode()].append(orjson.loads(value or b"")["N"])
+    assert emitted == {k: list(range(1, n + 1)) for k, n in counts.items()}

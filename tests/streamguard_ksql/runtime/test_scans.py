@@ -56,7 +56,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class OneReader(threading.Thread):
-    """A query as far as reading goes: it starts somewhere, dawdles, leaves and comes back at times, and keeps count."""
+    """A query as far as reading goes: starts somewhere, lags, leaves and comes back at times, and records what it was given."""
 
     def __init__(self, servers: str, topics: KafkaTopics, scans: Scans, seed: int) -> None:
         super().__init__()

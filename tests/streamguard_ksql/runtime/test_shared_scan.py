@@ -212,7 +212,7 @@ class Topic:
         return sum(self.sizes[p] - at for p, at in start.items())
 
     def fetch(self) -> Fetched | None:
-        """Some records of some partitions; None, and nobody is given what was fetched, for a failed fetch."""
+        """Some records of some partitions; None, and no query is given what was fetched, for a failed fetch."""
         batches = []
         for partition in self.draw.sample(sorted(self.sizes), self.draw.randint(1, len(self.sizes))):
             first = self.at[partition]
@@ -223,7 +223,7 @@ class Topic:
 
 
 class Query:
-    """Reads the topic from its positions to the end; now and then it dawdles, or leaves and joins again."""
+    """Reads the topic from its positions to the end; now and then it leaves and joins again."""
 
     def __init__(self, topic: Topic, positions: dict[int, int]) -> None:
         self.topic, self.positions, self.start = topic, positions, dict(positions)

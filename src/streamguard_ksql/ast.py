@@ -103,7 +103,7 @@ class Arithmetic(Expression):
 
 @dataclass(frozen=True)
 class Negation(Expression):
-    """`-operand` or `+operand` (sign is '-' or '+'). A signed numeric literal is folded into Literal by the parser."""
+    """`-operand` or `+operand` (sign is '-' or '+'). The parser makes one Literal of a sign and a number."""
 
     sign: str
     operand: Expression

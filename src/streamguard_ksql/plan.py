@@ -133,7 +133,7 @@ class AggregateCall:
 
 @dataclass(frozen=True)
 class AggregateNode(Node):
-    """Groups rows and folds them. The schema's value is: the key columns, the carried columns, the aggregates' results,
+    """Groups rows and aggregates them. The schema's value is: the key columns, the carried columns, the aggregates' results,
     then WINDOWSTART and WINDOWEND if windowed, and ROWTIME."""
 
     source: Node

@@ -76,7 +76,7 @@ def crash_at(step: str, count: int) -> None:
         if moment == "before":
             reached()
         result = original(*arguments, **named)
-        # An empty look at the log is no step.
+        # An empty poll is no step.
         if moment == "after" and not (name == "batch" and not result):
             reached()
         return result

@@ -78,7 +78,7 @@ class Given:
         self.records += fresh
         produce(servers, "given", [(k, {"V": v}) for k, v in fresh], [T0_MS + 100 * v for _, v in fresh])
 
-    def folded(self, key_of: Any) -> dict[Any, tuple[int, int]]:
+    def aggregated(self, key_of: Any) -> dict[Any, tuple[int, int]]:
         found: dict[Any, tuple[int, int]] = {}
         for k, v in self.records:
             n, total = found.get(key_of(k, v), (0, 0))
@@ -156,18 +156,18 @@ def finish(servers: str, engine: RunningEngine, given: Given, *, exact: bool) ->
 
 
 def check_states(engine: RunningEngine, given: Given) -> None:
-    assert {k: (n, t) for k, n, t, _ in engine.pull("SELECT * FROM totals;")} == given.folded(lambda k, v: k)
-    assert {r: (n, t) for r, n, t in engine.pull("SELECT * FROM remainders;")} == given.folded(lambda k, v: v % 5)
+    assert {k: (n, t) for k, n, t, _ in engine.pull("SELECT * FROM totals;")} == given.aggregated(lambda k, v: k)
+    assert {r: (n, t) for r, n, t in engine.pull("SELECT * FROM remainders;")} == given.aggregated(lambda k, v: v % 5)
     found = {(k, start): (n, t) for k, start, _, n, t in engine.pull("SELECT * FROM windows;")}
-    assert found == given.folded(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
+    assert found == given.aggregated(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
 
 
 def check_topics(servers: str, given: Given) -> None:
     """The last value per key is right, and nothing is missing."""
     totals = {k.decode(): (v["N"], v["TOTAL"]) for k, v in table_of(servers, "totals").items()}
-    assert totals == given.folded(lambda k, v: k)
+    assert totals == given.aggregated(lambda k, v: k)
     windows = {windowed(k): (v["N"], v["TOTAL"]) for k, v in table_of(servers, "windows").items()}
-    assert windows == given.folded(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
+    assert windows == given.aggregated(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
     wanted = {(k, v) for k, v in given.records if v % 7 == 0}
     assert {((k or b"").decode(), orjson.loads(v or b"")["V"]) for k, v in consume(servers, "sevens")} == wanted
 

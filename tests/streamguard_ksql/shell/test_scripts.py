@@ -1,4 +1,4 @@
-"""`ksql -e`, `-f` and standard input: what comes out, and what the exit code says."""
+"""`ksql -e`, `-f` and standard input: the output and the exit code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The syntax tree: what the parser makes of a statement, before anybody asks what its names mean.
 
 Nodes are frozen dataclasses, compared by content; `location` (line and column, both from 1) is left out of comparison.
-Identifiers are held as ksqlDB holds them: upper case unless they were quoted.
+Identifiers are as ksqlDB has them: upper case unless they were quoted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streamguard_ksql.types import SqlType
 
 @dataclass(frozen=True)
 class Location:
-    """Where a node stands: line from 1, column from 1."""
+    """The place of a node: line from 1, column from 1."""
 
     line: int
     column: int
@@ -41,7 +41,7 @@ class Literal(Expression):
 
 @dataclass(frozen=True)
 class ColumnRef(Expression):
-    """`name` or `source.name`; a lambda's parameter looks the same until the analysis knows better."""
+    """`name` or `source.name`; a lambda's parameter looks the same until the analysis."""
 
     name: str
     source: str | None = None
@@ -103,7 +103,7 @@ class Arithmetic(Expression):
 
 @dataclass(frozen=True)
 class Negation(Expression):
-    """`-operand` or `+operand` (sign is '-' or '+'). A signed numeric literal is folded into Literal by the parser."""
+    """`-operand` or `+operand` (sign is '-' or '+'). The parser makes one Literal of a sign and a number."""
 
     sign: str
     operand: Expression
@@ -197,7 +197,7 @@ class CreateMap(Expression):
 
 @dataclass(frozen=True)
 class CreateStruct(Expression):
-    """`STRUCT(name := value, ...)`; StructAll (`expr->*`) may stand as an item of a SELECT only."""
+    """`STRUCT(name := value, ...)`; StructAll (`expr->*`) is an item of a SELECT only."""
 
     items: tuple[tuple[str, Expression], ...]
 
@@ -508,12 +508,12 @@ class ListTypes(Statement):
 
 @dataclass(frozen=True)
 class ListConnectors(Statement):
-    """SHOW [SOURCE|SINK] CONNECTORS: parsed to be refused with a clear word (there is no Kafka Connect)."""
+    """SHOW [SOURCE|SINK] CONNECTORS: parsed to be rejected with an error that says why (there is no Kafka Connect)."""
 
 
 @dataclass(frozen=True)
 class ConnectorStatement(Statement):
-    """CREATE/DROP/DESCRIBE CONNECTOR, SHOW CONNECTOR PLUGINS: parsed to be refused with a clear word."""
+    """CREATE/DROP/DESCRIBE CONNECTOR, SHOW CONNECTOR PLUGINS: parsed to be rejected with an error that says why."""
 
 
 @dataclass(frozen=True)

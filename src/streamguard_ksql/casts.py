@@ -1,6 +1,6 @@
 """Conversions between SQL types: the explicit CAST, what ksqlDB converts by itself, and literals.
 
-A conversion is looked up once, when a query is built, and is a plain function from value to value then; None stands for
+A conversion is looked up once, when a query is built, and is a plain function from value to value then; None is
 "nothing to do". NULL stays NULL. A pair of types that cannot be converted is refused with a KsqlError at build time; a
 value that cannot raises EvaluationError in its row.
 
@@ -40,7 +40,7 @@ def implicit_cast(source: SqlType | None, target: SqlType | None) -> Conversion 
 
 
 def can_coerce(source: SqlType | None, target: SqlType) -> bool:
-    """Whether `implicit_cast` knows a way."""
+    """Whether `implicit_cast` has a conversion."""
     try:
         implicit_cast(source, target)
     except KsqlError:

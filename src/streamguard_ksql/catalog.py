@@ -120,7 +120,7 @@ class Catalog:
     # --- custom types -------------------------------------------------------------------------------------------------
 
     def resolve(self, sql_type: SqlType) -> SqlType:
-        """The type with every custom type's name replaced by what it stands for.
+        """The type with every custom type's name replaced by its type.
 
         KsqlError for an unknown one, and for a DECIMAL or STRUCT that cannot be.
         """

@@ -1,7 +1,7 @@
 """Java's DateTimeFormatter patterns (`yyyy-MM-dd HH:mm:ss.SSS`), for reading and writing.
 
-1. `_tokens` cuts a pattern into fields (a letter and how often it stands), literals and optional sections.
-2. Reading: each token gives a piece of one regular expression (`datetime_fields.reader`); the text found for each
+1. `_tokens` cuts a pattern into fields (a letter and how often it is repeated), literals and optional sections.
+2. Reading: each token gives a part of one regular expression (`datetime_fields.reader`); the text found for each
    field goes into a `Fields`, which `resolve` turns into a date, a time of the day and a zone.
 3. Writing: each token gives a function from a `Moment` to text (`datetime_fields.writer`).
 
@@ -91,26 +91,22 @@ class DateTimePattern:
     def has_date(self) -> bool:
         return not self.letters.isdisjoint(DATE_LETTERS)
 
-    @property
-    def has_time(self) -> bool:
-        return not self.letters.isdisjoint(TIME_LETTERS)
-
     def _reader(self, tokens: list[_Token]) -> str:
-        pieces = []
+        parts = []
         depth = 0
         for token in tokens:
             if token.kind == "field":
                 expression, read = reader(token.text, token.count)
-                pieces.append(f"({expression})")
+                parts.append(f"({expression})")
                 self._fields.append(read)
             elif token.kind == "literal":
-                pieces.append(re.escape(token.text))
+                parts.append(re.escape(token.text))
             else:
                 depth += 1 if token.kind == "[" else -1
                 if depth < 0:
                     raise EvaluationError("Pattern invalid as it contains ] without previous [")
-                pieces.append("(?:" if token.kind == "[" else ")?")
-        return "".join(pieces) + ")?" * depth
+                parts.append("(?:" if token.kind == "[" else ")?")
+        return "".join(parts) + ")?" * depth
 
     def _writer(self, tokens: list[_Token]) -> list[Callable[[Moment], str]]:
         writers: list[Callable[[Moment], str]] = []

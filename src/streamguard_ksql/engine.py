@@ -1,7 +1,7 @@
 """The engine: statements in, catalogue and queries changed, without a socket and without a clock.
 
 `Engine.execute(statement)` checks a statement against the catalogue as it is, then carries it out; what it refuses
-changes nothing. Topics are reached through a `Topics`; persistent queries are started by who holds the engine: the
+changes nothing. Topics are reached through a `Topics`; persistent queries are started by the engine's owner: the
 server's runtime, or the test runner.
 """
 
@@ -30,7 +30,7 @@ DEFAULT_RETENTION_MS = 604_800_000
 
 
 class Topics(Protocol):
-    """The topics of the log, as far as statements need them."""
+    """The topics, as far as statements need them."""
 
     def partitions(self, name: str) -> int | None:
         """How many partitions a topic has, None if there is no such topic."""
@@ -66,7 +66,7 @@ class PersistentQuery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a statement did: the words for the person, the statement in normal form, the query it started or ended."""
+    """What a statement did: the message for the person, the statement in normal form, the query it started or ended."""
 
     message: str
     sql: str
@@ -444,7 +444,7 @@ def _qualified(statement: Any, planned: PlannedQuery) -> Any:
 
 
 def _try_normal(statement: Any, catalog: Catalog, topics: Topics) -> str:
-    """The normal form of a refused statement, as far as its names can be told; else its text."""
+    """The normal form of a refused statement, as far as its names can be resolved; else its text."""
     from streamguard_ksql.planning.names import Names, bind
     from streamguard_ksql.planning.normal import normal_query
 
@@ -462,7 +462,7 @@ def _try_normal(statement: Any, catalog: Catalog, topics: Topics) -> str:
 
 
 def _result_properties(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The WITH clause of a query's result in normal form: what is given, over what holds anyhow."""
+    """The WITH clause of a query's result in normal form: what is given, over the defaults."""
     return {"CLEANUP_POLICY": policy, "REPLICAS": 1, "RETENTION_MS": DEFAULT_RETENTION_MS, **given}
 
 

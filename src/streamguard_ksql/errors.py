@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class KsqlError(Exception):
-    """A statement that cannot be run; the message is one that ksqlDB's users know."""
+    """A statement that cannot be run; the message is worded as in ksqlDB."""
 
     code = 40001
 

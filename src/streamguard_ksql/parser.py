@@ -1,4 +1,4 @@
-"""SQL text to syntax tree: the engine's door for text. How it works is told in `streamguard_ksql.parsing`.
+"""SQL text to syntax tree: the engine's entry for text. `streamguard_ksql.parsing` describes how it works.
 
 All functions raise SqlSyntaxError, worded as ksqlDB words it, with line and column counted from 1 in the text they got;
 `error.statement` is the text of the statement that is wrong.
@@ -12,15 +12,15 @@ from streamguard_ksql.ast import ColumnDef, Explain, Expression, Location, State
 from streamguard_ksql.errors import KsqlError, SqlSyntaxError
 from streamguard_ksql.parsing import driver
 from streamguard_ksql.parsing.builder import with_text
-from streamguard_ksql.parsing.cutting import pieces
-from streamguard_ksql.parsing.cutting import split_statements as split_statements
 from streamguard_ksql.parsing.lexer import END, SYMBOL, Lines, Token, tokenize
+from streamguard_ksql.parsing.split import split_statements as split_statements
+from streamguard_ksql.parsing.split import statements_of
 from streamguard_ksql.types import SqlType
 
 
 def parse_statements(text: str) -> list[Statement]:
     """All statements of a script, in order. Each must end in a semicolon, as in ksqlDB."""
-    return [_statement(piece) for piece in pieces(_tokens(text))]
+    return [_statement(tokens) for tokens in statements_of(_tokens(text))]
 
 
 def parse_statement(text: str) -> Statement:
@@ -29,7 +29,7 @@ def parse_statement(text: str) -> Statement:
     if tokens and not _is_semicolon(tokens[-1]):
         end = len(text.rstrip())
         tokens.append(Token(SYMBOL, ";", end, end, tokens[-1].lines))
-    statements = pieces(tokens)
+    statements = statements_of(tokens)
     if len(statements) != 1:
         raise SqlSyntaxError(f"Expected exactly one KSQL statement; found {len(statements)} instead.", statement=text)
     return _statement(statements[0])

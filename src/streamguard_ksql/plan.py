@@ -5,9 +5,9 @@
         Filter(AMOUNT > 3000)
           StreamSource(TRANSACTIONS)
 
-Every node says the schema of its rows: the key columns, and the value columns in the order in which they stand in the
-row. Expressions of a node speak of the value columns of the node below (its `source.schema.value`): sources copy the
-key columns and system columns that are wanted into the value, so that one place is enough to look.
+Every node says the schema of its rows: the key columns, and the value columns in the order in which they are in the
+row. Expressions of a node use the value columns of the node below (its `source.schema.value`): sources copy the
+key columns and system columns that are needed into the value, so that one place is enough to look.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class AggregateCall:
 
 @dataclass(frozen=True)
 class AggregateNode(Node):
-    """Groups rows and folds them. The schema's value is: the key columns, the carried columns, the aggregates' results,
+    """Groups rows and aggregates them. The schema's value is: the key columns, the carried columns, the aggregates' results,
     then WINDOWSTART and WINDOWEND if windowed, and ROWTIME."""
 
     source: Node

@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """Key columns and value columns, in order; columns fed by record headers stand among the value columns."""
+    """Key columns and value columns, in order; columns fed by record headers are among the value columns."""
 
     key: tuple[Column, ...]
     value: tuple[Column, ...]
@@ -91,7 +91,7 @@ def refuse_impossible(sql_type: SqlType) -> None:
 
 
 def refuse_map_key(column: Column) -> None:
-    """Refuse a key column that is, or holds, a MAP: equal maps may have different bytes."""
+    """Refuse a key column that is, or contains, a MAP: equal maps may have different bytes."""
     if _contains_map(column.type):
         raise KsqlError(
             "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior "

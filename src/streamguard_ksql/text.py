@@ -52,7 +52,7 @@ def _struct(value: dict[str, Any], fields: list[tuple[str, Callable[[Any], str]]
 
 
 def type_text(sql_type: SqlType | None) -> str:
-    """A type as it stands in ksqlDB's messages: as its SQL text, but with all field names in backticks."""
+    """A type as in ksqlDB's messages: as its SQL text, but with all field names in backticks."""
     if sql_type is None:
         return "null"
     if isinstance(sql_type, Array):

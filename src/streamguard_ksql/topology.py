@@ -123,7 +123,7 @@ class Topology:
         raise TypeError(f"no operator for {type(node).__name__}")
 
     def _table_store(self, node: SinkNode) -> Store | None:
-        """Where a table is kept for pull queries, unless the aggregation below holds it anyway."""
+        """Where a table is kept for pull queries, unless the aggregation below has it in its store."""
         if not node.is_table or any(isinstance(n, AggregateNode) for n in _chain(node)):
             return None
         return self.runtime.stores.add(Store("Table"))

@@ -1,4 +1,4 @@
-"""ksqlDB's SQL types, and the Python values that stand for them.
+"""ksqlDB's SQL types, and their Python values.
 
 | SQL type                      | Python value                                    |
 |-------------------------------|-------------------------------------------------|
@@ -161,7 +161,7 @@ def is_numeric(sql_type: SqlType | None) -> bool:
 
 
 def as_decimal(sql_type: SqlType) -> Decimal:
-    """The decimal that holds every value of an INTEGER (10, 0), BIGINT (19, 0) or DECIMAL; TypeError for others."""
+    """The decimal with room for every value of an INTEGER (10, 0), BIGINT (19, 0) or DECIMAL; TypeError for others."""
     if isinstance(sql_type, Decimal):
         return sql_type
     if sql_type == INTEGER:

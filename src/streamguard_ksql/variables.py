@@ -12,7 +12,7 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
     """The text with each `${name}` replaced by the variable's value, as it was defined; values are not searched again.
 
     Names are case-insensitive. It happens everywhere, also between quotes: `'${topic}'`. `$${name}` gives `${name}`.
-    A variable that is not defined stays as it stands: outside of quotes the parser then names it.
+    A variable that is not defined stays as it is: outside of quotes the parser then names it.
     """
     values = {name.upper(): value for name, value in variables.items()}
 

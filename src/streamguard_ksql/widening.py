@@ -26,7 +26,7 @@ def wider_decimal(left: Decimal, right: Decimal) -> Decimal:
 
 
 def wider_number(left: SqlType, right: SqlType) -> SqlType:
-    """The narrowest numeric type that holds both."""
+    """The narrowest numeric type that has room for both."""
     if DOUBLE in (left, right):
         return DOUBLE
     if isinstance(left, Decimal) or isinstance(right, Decimal):

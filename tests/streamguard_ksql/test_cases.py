@@ -1,4 +1,4 @@
-"""Every case file in `cases/`: each case as it stands, and again with its queries killed and restored after each input."""
+"""Every case file in `cases/`: each case as it is, and again with its queries killed and restored after each input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamguard_ksql.testing.cases import Case, find_files, load
-from streamguard_ksql.testing.running import run_case
+from streamguard_ksql.testing.run import run_case
 
 CASES = [case for path in find_files([Path(__file__).parent / "cases"]) for case in load(path)]
 

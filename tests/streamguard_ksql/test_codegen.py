@@ -13,7 +13,7 @@ import pytest
 from streamguard_ksql.codegen import Code, Environment, Expression, applied, list_of
 from streamguard_ksql.functions.registry import FUNCTIONS
 from streamguard_ksql.testing.harness import Harness
-from streamguard_ksql.testing.running import input_record
+from streamguard_ksql.testing.run import input_record
 from streamguard_ksql.types import STRING
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from streamguard_ksql.testing.cases import Case, find_files, load
 from streamguard_ksql.testing.harness import Harness
-from streamguard_ksql.testing.running import Difference, input_record, run_case
+from streamguard_ksql.testing.run import Difference, input_record, run_case
 from tests.support.recordings import KSQLDB_CASES, PROJECT_ROOT, RECORDINGS, needs_ksqldb_cases, recording
 
 OUR_RULES = load(RECORDINGS / "streamguard.json")

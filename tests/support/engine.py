@@ -23,7 +23,7 @@ EARLIEST = {"ksql.streams.auto.offset.reset": "earliest"}
 
 
 class RunningEngine:
-    """A `KafkaRuntime` that can be restarted; queries read from the beginning unless told otherwise."""
+    """A `KafkaRuntime` that can be restarted; queries read from the beginning unless configured otherwise."""
 
     def __init__(self, servers: str, config: Mapping[str, Any] | None = None) -> None:
         self.servers = servers
@@ -100,7 +100,7 @@ def rows_of(stream: RowStream, count: int | None = None, seconds: float = 20.0) 
     return rows
 
 
-# --- the topics from outside ------------------------------------------------------------------------------------------
+# --- topics ----------------------------------------------------------------------------------------------------------
 
 
 def create_topic(servers: str, name: str, partitions: int) -> None:

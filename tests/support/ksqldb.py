@@ -1,4 +1,4 @@
-"""The engine's server for tests: a subprocess on a free port over a broker of our own, and a few words to it."""
+"""The engine's server for tests: a subprocess on a free port over a broker of our own, and its requests."""
 
 from __future__ import annotations
 

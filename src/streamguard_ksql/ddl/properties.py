@@ -82,7 +82,7 @@ class SourceProperties:
         return "KEY_FORMAT" in self.given or "FORMAT" in self.given
 
     def format_name(self, which: str) -> str | None:
-        """KEY_FORMAT or VALUE_FORMAT, or the FORMAT that stands for both, in upper case; None where not given."""
+        """KEY_FORMAT or VALUE_FORMAT, or the FORMAT that sets both, in upper case; None where not given."""
         specific, both = self.text(f"{which}_FORMAT"), self.text("FORMAT")
         if both is not None:
             if self.given.get("KEY_FORMAT") is not None or self.given.get("VALUE_FORMAT") is not None:

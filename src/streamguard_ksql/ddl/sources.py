@@ -162,7 +162,7 @@ def _schema(statement: ast.CreateSource, catalog: Catalog) -> Schema:
 
 
 def _refuse_repeated_headers(columns: Sequence[Column]) -> None:
-    """A HEADERS column stands alone, and each header feeds one column."""
+    """There is one HEADERS column at most, and each header feeds one column."""
     seen: set[str | None] = set()
     for column in columns:
         if "" in seen or (column.header == "" and seen):

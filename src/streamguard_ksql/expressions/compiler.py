@@ -37,7 +37,7 @@ class Compiler(Predicates):
     # --- entry points -------------------------------------------------------------------------------------------------
 
     def compile(self, expression: ast.Expression) -> Code:
-        """The Python code of an expression; KsqlError, in ksqlDB's words, for what has no meaning."""
+        """The Python code of an expression; KsqlError, worded as in ksqlDB, for what has no meaning."""
         visit = getattr(self, f"_visit_{type(expression).__name__.lower()}", None)
         if visit is None:
             raise KsqlError(f"Unsupported expression: {format_expression(expression)}")

@@ -1,4 +1,4 @@
-"""Arithmetic as ksqlDB does it on the JVM: integers wrap, decimals have a precision and scale, doubles know infinity.
+"""Arithmetic as ksqlDB does it on the JVM: integers wrap, decimals have a precision and scale, doubles have infinities.
 
 Source: the operators and data types pages of the ksqlDB manual; JLS 15.17 and 15.18 for the borders.
 """

@@ -1,4 +1,4 @@
-"""What names mean where an expression stands."""
+"""What the names in an expression mean."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Format:
     supports_delimiter = False
 
     def check(self, columns: Sequence[Column], options: FormatOptions, *, key: bool) -> None:
-        """Raise KsqlError, in ksqlDB's words, when these columns cannot be written in this format."""
+        """Raise KsqlError, worded as in ksqlDB, when these columns cannot be written in this format."""
         if not self.supports_multiple_columns and len(columns) > 1:
             listed = columns_text(columns, key=key)
             raise KsqlError(f"The '{self.name}' format only supports a single field. Got: {listed}")
@@ -70,7 +70,7 @@ def register(format_class: type[Format]) -> type[Format]:
 
 
 def find_format(name: str) -> Format:
-    """The format of that name; KsqlError for one that nobody knows."""
+    """The format of that name; KsqlError for an unknown one."""
     found = FORMATS.get(name.upper())
     if found is None:
         raise KsqlError(f"Unknown format: {name.upper()}")

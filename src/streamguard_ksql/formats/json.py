@@ -4,7 +4,7 @@ Written as ksqlDB writes it: every column is there, NULL as null, doubles in Jav
 Read as ksqlDB reads it: field names in any case, numbers from strings, any value into a STRING; dates as days, times
 as milliseconds. Both directions are generated Python code, made once per schema.
 
-Source: docs/reference/serialization.md, "JSON"; the bytes are held against recordings of ksqlDB.
+Source: docs/reference/serialization.md, "JSON"; the bytes are compared with recordings of ksqlDB.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """JSON objects whose columns are plain scalars, decoded and checked in C by msgspec.
 
 The decoder knows the field names that it has met so far, and takes only what needs no conversion. Whatever it refuses
-(another name, a value of another type, no JSON at all) is read the careful way, and learned from if its names were new.
-So what it takes is what the careful way would have given, in a third of the time.
+(another name, a value of another type, no JSON at all) is read on the slow path; if its names were new, the decoder is
+made again with them.
+So what it takes is what the slow path would give, in a third of the time.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _TYPES: dict[str, Any] = {
     "STRING": str | None,
     "DOUBLE": float | None,
     "BOOLEAN": bool | None,
-    # What is beyond the range wraps, as in Java: the careful way does that.
+    # What is beyond the range wraps, as in Java: on the slow path.
     "INTEGER": Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)] | None,
     "BIGINT": Annotated[int, msgspec.Meta(ge=BIGINT_MIN, le=BIGINT_MAX)] | None,
 }
 """The JSON values that are SQL values already, by SQL type."""
-MOST_LESSONS = 100
-"""How often a decoder is made anew; records whose names go on changing are read the careful way after that."""
+MOST_SHAPES = 100
+"""How often a decoder is made again; records whose names go on changing are read on the slow path after that."""
 
 
 def are_plain(columns: Sequence[Column]) -> bool:
@@ -36,22 +37,22 @@ def are_plain(columns: Sequence[Column]) -> bool:
 
 
 class PlainObjects:
-    """Reads JSON objects. `load` parses any JSON; `careful` makes the row of what was parsed."""
+    """Reads JSON objects. `load` parses any JSON; `slow` makes the row of what was parsed."""
 
     def __init__(
-        self, columns: Sequence[Column], load: Callable[[bytes], Any], careful: Callable[[Any], Sequence[Any] | None]
+        self, columns: Sequence[Column], load: Callable[[bytes], Any], slow: Callable[[Any], Sequence[Any] | None]
     ) -> None:
         self._columns = columns
         self._load = load
-        self._careful = careful
+        self._slow = slow
         self._known: set[str] = set()
-        """The field names of all records learned from, and those that each of them had."""
+        """The field names of all the shapes, and those that each shape has."""
         self._always: set[str] = set()
-        self._lessons = 0
-        self._decode: Callable[[bytes], Sequence[Any]] = self._nothing_learned
+        self._shapes = 0
+        self._decode: Callable[[bytes], Sequence[Any]] = self._no_shape
 
     @staticmethod
-    def _nothing_learned(data: bytes) -> Sequence[Any]:
+    def _no_shape(data: bytes) -> Sequence[Any]:
         raise msgspec.DecodeError
 
     def read(self, data: bytes) -> Sequence[Any] | None:
@@ -60,23 +61,23 @@ class PlainObjects:
             return self._decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             parsed = self._load(data)
-            row = self._careful(parsed)
-            if type(parsed) is dict and self._lessons < MOST_LESSONS:
-                self._learn(set(parsed))
+            row = self._slow(parsed)
+            if type(parsed) is dict and self._shapes < MOST_SHAPES:
+                self._add_shape(set(parsed))
             return row
 
-    def _learn(self, names: set[str]) -> None:
+    def _add_shape(self, names: set[str]) -> None:
         known, always = self._known | names, self._always & names if self._known else names
         if known == self._known and always == self._always:
             return
         if not _is_clear(self._columns, known, always):
             known = always = names
-        self._lessons += 1
+        self._shapes += 1
         clear = _is_clear(self._columns, known, always)
         try:
-            self._decode = _decoder(self._columns, known, always) if clear else self._nothing_learned
+            self._decode = _decoder(self._columns, known, always) if clear else self._no_shape
         except ValueError:
-            # A name that msgspec does not take, with a quotation mark or a line break in it: nothing is learned of it.
+            # A name that msgspec does not take, with a quotation mark or a line break in it: such a shape is not added.
             return
         self._known, self._always = known, always
 

@@ -13,7 +13,7 @@ HISTOGRAM_LIMIT = 1000
 
 
 def _limit(site: CallSite, name: str) -> int:
-    """The setting `ksql.functions.<name>.limit`; negative or absent means as many as an array can hold."""
+    """The setting `ksql.functions.<name>.limit`; negative or absent means as many as an array can have."""
     limit = int(site.config.get(f"ksql.functions.{name}.limit", INT_MAX))
     return INT_MAX if limit < 0 else limit
 

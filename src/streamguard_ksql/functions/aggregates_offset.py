@@ -1,7 +1,7 @@
 """LATEST_BY_OFFSET and EARLIEST_BY_OFFSET, of one value or of N.
 
-Each kept value carries the number under which it came, so that two sessions that merge know which came first: the
-later session in time may well hold the earlier offset. The numbers begin with the clock, so that they go on growing
+Each kept value has the number of its arrival, so that of two sessions that merge the first value is known: the
+later session in time may well have the earlier offset. The numbers begin with the clock, so that they go on growing
 after a restart, when states come back that were numbered before.
 """
 

@@ -22,7 +22,7 @@ _HEAD = """\
 
 Written by `python -m streamguard_ksql.functions.docs`; do not edit it by hand.
 
-The engine follows ksqlDB 0.29.0: its SQL, its functions with their signatures, its REST API and its words when it
+The engine follows ksqlDB 0.29.0: its SQL, its functions with their signatures, its REST API and its messages when it
 refuses.
 """
 
@@ -49,7 +49,7 @@ _RECORDED = """\
 ## Recorded queries
 
 `tests/recordings/queries.json` has 312 queries and refusals with the results of a running ksqlDB 0.29.0. Those in which
-the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test holds that list exact."""
+the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact."""
 
 
 def render(failing: dict[str, Any] | None = None) -> str:

@@ -59,7 +59,7 @@ def _encoding(name: str) -> str:
     "TO_BYTES",
     "(value VARCHAR, encoding VARCHAR) -> BYTES",
     category=STRING,
-    description="The bytes that a string in an encoding stands for.",
+    description="The bytes of a string in an encoding.",
 )
 def to_bytes(value: str, encoding: str) -> bytes:
     return _TO_BYTES[_encoding(encoding)](value)
@@ -101,9 +101,9 @@ def _register(name: str, returns: str, code: str) -> None:
         return _number(value, order, code)
 
     signatures = (f"(value BYTES) -> {returns}", f"(value BYTES, byteOrder VARCHAR) -> {returns}")
-    scalar(
-        name, *signatures, category="CONVERSIONS", description=f"The {returns} that bytes hold, big-endian by default."
-    )(body)
+    scalar(name, *signatures, category="CONVERSIONS", description=f"The {returns} in bytes, big-endian by default.")(
+        body
+    )
 
 
 _register("INT_FROM_BYTES", "INT", "i")

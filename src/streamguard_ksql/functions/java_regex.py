@@ -119,7 +119,7 @@ class _Rewriter:
             self._at += start.end()
 
     def _flags(self, match: re.Match[str]) -> None:
-        """`(?i)` holds to the end of the group it stands in: it becomes a group of its own."""
+        """`(?i)` applies to the end of its group: it becomes a group of its own."""
         on = "".join(flag for flag in match.group(1) if flag in "imsx")
         off = "".join(flag for flag in match.group(2) or "" if flag in "imsx")
         self._out.append(f"(?{on}{'-' + off if off else ''}:")
@@ -258,12 +258,12 @@ def replacement(text: str) -> Callable[[re.Match[str]], str]:
         parts.append(int(group) if group else (name,) if name else escaped or plain)
 
     def expand(match: re.Match[str]) -> str:
-        pieces = []
+        expanded = []
         for part in parts:
             if isinstance(part, str):
-                pieces.append(part)
+                expanded.append(part)
             else:
-                pieces.append(_group_text(match, part if isinstance(part, int) else part[0]))
-        return "".join(pieces)
+                expanded.append(_group_text(match, part if isinstance(part, int) else part[0]))
+        return "".join(expanded)
 
     return expand

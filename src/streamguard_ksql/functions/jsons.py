@@ -48,7 +48,7 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
     "EXTRACTJSONFIELD",
     "(input VARCHAR, path VARCHAR) -> VARCHAR",
     category=JSON,
-    description="What stands at a path ($.a.b[0]) of a JSON text: a string itself, anything else as JSON.",
+    description="The value at a path ($.a.b[0]) of a JSON text: a string itself, anything else as JSON.",
 )
 def extract_field(text: str, path: str) -> str | None:
     found = _walk(json_text.read(text), _steps(path))

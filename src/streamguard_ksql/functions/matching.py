@@ -1,4 +1,4 @@
-"""Does a type fit a pattern, and which concrete type does the pattern then stand for?"""
+"""Does a type fit a pattern, and which concrete type is the pattern then?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mismatch(Exception):
 
 @dataclass
 class Bindings:
-    """What the type variables of one signature stand for, and whether arguments may be converted to fit."""
+    """What the type variables of one signature are, and whether arguments may be converted to fit."""
 
     casts: bool
     types: dict[str, SqlType] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Bindings:
             raise Mismatch
 
     def concrete(self, pattern: Pattern, actual: SqlType | None = None) -> SqlType | None:
-        """The type that the pattern stands for; what an ANY or an unbound variable is, only the argument can tell."""
+        """The type that the pattern is; None for an ANY or an unbound variable: that is decided by the argument."""
         if isinstance(pattern, Exactly):
             return pattern.type
         if isinstance(pattern, AnyDecimal):

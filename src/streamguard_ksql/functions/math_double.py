@@ -15,7 +15,7 @@ EARTH_RADIUS_MILES = 3959.0
 
 
 def total(function: Callable[[float], float]) -> Callable[[float], float]:
-    """A function of Python's math, NaN where it knows no answer and an infinity where the answer is too large."""
+    """A function of Python's math, NaN where there is no answer and an infinity where the answer is too large."""
 
     def run(value: float) -> float:
         try:
@@ -56,7 +56,7 @@ def _degrees(radians: float) -> float:
 
 
 def _radians(degrees: float) -> float:
-    """In this order of operations the recorded distances come out to the last digit."""
+    """In this order of operations the recorded distances are exact to the last digit."""
     return degrees / 180 * math.pi
 
 
@@ -142,7 +142,7 @@ def _radius(units: str) -> float:
         return EARTH_RADIUS_KM
     if word.startswith("MI"):
         return EARTH_RADIUS_MILES
-    raise EvaluationError(f"GEO_DISTANCE knows the units 'km' and 'miles', not '{units}'")
+    raise EvaluationError(f"GEO_DISTANCE has the units 'km' and 'miles', not '{units}'")
 
 
 @scalar(

@@ -48,7 +48,7 @@ def extract_all(pattern: str, text: str, group: int = 0) -> list[str | None]:
     "REGEXP_REPLACE",
     "(str VARCHAR, regexp VARCHAR, newStr VARCHAR) -> VARCHAR",
     category=REGEX,
-    description="The string with every match of a pattern replaced; $1 stands for a group.",
+    description="The string with every match of a pattern replaced; $1 is a group.",
 )
 def replace(text: str, pattern: str, new: str) -> str:
     return java_regex.compile_java(pattern).sub(_replacement(new), text)
@@ -58,7 +58,7 @@ def replace(text: str, pattern: str, new: str) -> str:
     "REGEXP_SPLIT_TO_ARRAY",
     "(string VARCHAR, regexp VARCHAR) -> ARRAY<VARCHAR>",
     category=REGEX,
-    description="The pieces between the matches of a pattern; every character on its own if the pattern is empty.",
+    description="The parts between the matches of a pattern; every character on its own if the pattern is empty.",
 )
 def split(text: str, pattern: str) -> list[str]:
     if not pattern:
@@ -66,8 +66,8 @@ def split(text: str, pattern: str) -> list[str]:
     compiled = java_regex.compile_java(pattern)
     if compiled.fullmatch(""):
         raise EvaluationError(f"The pattern may not match the empty string: {pattern}")
-    pieces, end = [], 0
+    parts, end = [], 0
     for match in compiled.finditer(text):
-        pieces.append(text[end : match.start()])
+        parts.append(text[end : match.start()])
         end = match.end()
-    return [*pieces, text[end:]]
+    return [*parts, text[end:]]

@@ -6,17 +6,17 @@ A signature is written as ksqlDB prints it, and read once, at import:
     def array_length(array: list[Any]) -> int:
         return len(array)
 
-The words of a signature are told in `signature`; which variant a call means is decided in `resolve`.
+The words of a signature are described in `signature`; which variant a call means is decided in `resolve`.
 
 NULL is dealt with here, not in the bodies: with `nulls="any"` (the default) a NULL argument makes the result NULL and
 the body is not called; with `nulls="pass"` the body gets None.
 
 A body that needs the static types of its arguments (to render a DATE, to compute a DECIMAL's scale), the settings
-(`ksql.functions.NAME.*`) or wants to prepare something once (compile a regex) is registered with `bind=True`: it is
+(`ksql.functions.NAME.*`) or prepares something once (compiles a regex) is registered with `bind=True`: it is
 called once per call site with a `CallSite` and gives back the function to run per row.
 
-A body raises EvaluationError (or any ArithmeticError, ValueError, TypeError...) when the row has no result: the column
-becomes NULL and the processing log says why.
+A body raises EvaluationError (or an ArithmeticError) when the row has no result: the column becomes NULL and the
+processing log says why. Any other error is a fault of the engine and ends the query.
 
 Source: docs/developer-guide/ksqldb-reference/scalar-functions.md, aggregate-functions.md and table-functions.md of the
 ksqlDB manual; signatures as its server lists them.
@@ -47,7 +47,7 @@ class CallSite:
     """Where a function is called: the static types of its arguments, its literal arguments, and the settings.
 
     `types[i]` is None for an untyped NULL and for lambdas; `literals` has the value of each argument that is a
-    constant, by position; `config` holds the session's and the server's properties by full name; `now_ms` is the clock.
+    constant, by position; `config` has the session's and the server's properties by full name; `now_ms` is the clock.
     """
 
     types: tuple[SqlType | None, ...]
@@ -177,8 +177,9 @@ class Resolved:
     """A variant chosen for the types at a call site.
 
     `parameters[i]` is the type that argument i has to be converted to (`casts.implicit_cast`), None where the argument
-    is taken as it is: an untyped NULL, a lambda, a time unit. `returns` is None where all that would tell is NULL.
-    `lambdas[i]` has, for an argument that is a lambda, the types of its parameters and the type its body has to give.
+    is taken as it is: an untyped NULL, a lambda, a time unit. `returns` is None where the type
+    depends on arguments that are all NULL. `lambdas[i]` has, for an argument that is a lambda, the types of its parameters
+    and the type its body has to give.
     """
 
     function: Function

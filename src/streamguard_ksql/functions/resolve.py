@@ -26,7 +26,7 @@ from streamguard_ksql.widening import widens
 
 @dataclass(frozen=True)
 class LambdaType:
-    """Stands among the argument types for a lambda with so many parameters."""
+    """Among the argument types: a lambda with so many parameters."""
 
     arity: int
 
@@ -36,7 +36,7 @@ class LambdaType:
 
 @dataclass(frozen=True)
 class IntervalUnitType:
-    """Stands among the argument types for a bare time unit (at run time: its name in upper case, plural)."""
+    """Among the argument types: a bare time unit (at run time: its name in upper case, plural)."""
 
     def __str__(self) -> str:
         return "INTERVAL UNIT"

@@ -2,10 +2,10 @@
 
     (val1 DOUBLE, val2 ANY..., k INT) -> ARRAY<S>
 
-A parameter is an optional name (it starts in lower case, or stands in backticks if it holds blanks) and a type. Type
+A parameter is an optional name (it starts in lower case, or is in backticks if it has blanks) and a type. Type
 words are the SQL types (VARCHAR = STRING, INT = INTEGER), `DECIMAL` (of any precision), `ANY`, one capital letter for a
 type variable, ARRAY<>, MAP<,>, STRUCT<name type, ...>, `INTERVAL UNIT` and `LAMBDA (T, ...) => R`. A parameter whose
-type ends in `...` may come any number of times, also none; there is at most one, and it may stand in the middle.
+type ends in `...` may come any number of times, also none; there is at most one, and it may be in the middle.
 
 Source: the output of DESCRIBE FUNCTION and SHOW FUNCTIONS of ksqlDB's server.
 """
@@ -52,7 +52,7 @@ class Anything(Pattern):
 
 @dataclass(frozen=True)
 class Variable(Pattern):
-    """Any type, the same wherever the variable stands in the signature."""
+    """Any type, the same wherever the variable is in the signature."""
 
     name: str
 

@@ -30,7 +30,7 @@ def upper_case(text: str) -> str:
     description="Each word with a capital first letter and the rest in lower case.",
 )
 def initial_capitals(text: str) -> str:
-    """Words are what stands between white space, which is kept as it is."""
+    """Words are the text between white space, which is kept as it is."""
     letters = list(text.lower())
     for index, letter in enumerate(letters):
         if index == 0 or letters[index - 1].isspace():

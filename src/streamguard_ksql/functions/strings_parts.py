@@ -78,7 +78,7 @@ def _instr_backwards(text: str, searched: str, start: int, occurrence: int) -> i
     "SPLIT",
     "(string VARCHAR, delimiter VARCHAR) -> ARRAY<VARCHAR>",
     category=STRING,
-    description="The pieces between the delimiters; every character on its own if the delimiter is empty.",
+    description="The parts between the delimiters; every character on its own if the delimiter is empty.",
 )
 def split(text: str, delimiter: str) -> list[str]:
     if delimiter:
@@ -128,7 +128,7 @@ def character_of_escape(escape: str) -> str | None:
     return text if len(text) == 1 else None
 
 
-@scalar("UUID", "() -> VARCHAR", category=STRING, description="A random UUID, or the one that 16 bytes hold.")
+@scalar("UUID", "() -> VARCHAR", category=STRING, description="A random UUID, or the one in 16 bytes.")
 def random_uuid() -> str:
     return str(uuid.uuid4())
 

@@ -85,7 +85,7 @@ def parameter(url: str, name: str) -> str | None:
 
 
 @scalar(
-    "URL_ENCODE_PARAM", "(input VARCHAR) -> VARCHAR", category=URL, description="The text as it may stand in a query."
+    "URL_ENCODE_PARAM", "(input VARCHAR) -> VARCHAR", category=URL, description="The text as it may be part of a query."
 )
 def encode(text: str) -> str:
     return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")

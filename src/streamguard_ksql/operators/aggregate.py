@@ -27,7 +27,7 @@ PartitionOf = Callable[[tuple[Any, ...]], int] | None
 
 @dataclass(frozen=True)
 class Task:
-    """What an aggregation is made for. `with_old`: whoever receives its changes wants to know the values before."""
+    """What an aggregation is made for. `with_old`: the operator that receives its changes needs the values before."""
 
     node: AggregateNode
     runtime: Runtime
@@ -140,7 +140,7 @@ class TableAggregation(Operator):
 
 
 def keyed_entries(items: Iterable[tuple[Any, list[Any]]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
-    """Groups as (key, entry). An entry holds its key only where what it is filed under is not the key itself."""
+    """Groups as (key, entry). An entry has its key only where what it is filed under is not the key itself."""
     for name, entry in items:
         yield (name if entry[1] is None else tuple(entry[1])), entry
 
@@ -212,7 +212,7 @@ class WindowAggregation(Aggregation):
     def _accumulate_one(
         self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
     ) -> Record | None:
-        """Fold a row into one window; the change of the table, None if there is none to tell."""
+        """Accumulate a row in one window; the change of the table, None if there is none."""
         aggregator, end = self.aggregator, start + self.size
         entry = entries.get(name)
         old, was_there = None, False
@@ -248,9 +248,9 @@ class WindowAggregation(Aggregation):
         oldest = max(table, default=0) - self.retention
         for start in sorted(s for s in table if last < s + self.size <= closed):
             if start < oldest:
-                # Kafka Streams' store has let go of it by now: the cluster would not tell this window either.
+                # Kafka Streams' store has dropped it by now: the cluster would not emit this window either.
                 self.runtime.row_error(
-                    "Aggregate", f"Window {start} expired before its final result was told", len(table[start])
+                    "Aggregate", f"Window {start} expired before its final result was emitted", len(table[start])
                 )
                 continue
             bounds = (start, start + self.size)
@@ -265,7 +265,7 @@ class WindowAggregation(Aggregation):
 class SessionAggregation(Aggregation):
     """Over sessions: runs of rows of a group no further apart than the gap. Entries: key, to its list of sessions.
 
-    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then told anew. It is closed
+    A session is [start, end, states...]; one that grows is first withdrawn (a tombstone) and then emitted again. It is closed
     once stream time has passed its end by the gap, within which it may still grow, and the grace.
     """
 
@@ -320,8 +320,8 @@ class SessionAggregation(Aggregation):
         kept.sort(key=lambda s: s[0])
         self.store.put(partition, name, [key, kept])
         row = self.aggregator.change(key, merged, start, end)
-        told = [] if row is None else [Record(key, row, end, (start, end), r.headers)]
-        return [*(w for w in withdrawn if w is not None), *told]
+        emitted = [] if row is None else [Record(key, row, end, (start, end), r.headers)]
+        return [*(w for w in withdrawn if w is not None), *emitted]
 
     def _withdrawn(self, key: tuple[Any, ...], session: list[Any]) -> Record | None:
         start, end = session[:FIRST_STATE]

@@ -20,7 +20,7 @@ Row = Sequence[Any]
 class RowBuffer:
     """The rows of one side of a stream-stream join. The store: (name, time, number), to the row.
 
-    `name` identifies the key; `number` tells rows of one name and instant apart, in the order of their arrival.
+    `name` identifies the key; `number` distinguishes rows of one name and instant, in the order of their arrival.
     """
 
     def __init__(self, store: Store) -> None:

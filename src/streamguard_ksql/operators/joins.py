@@ -50,9 +50,9 @@ class Joiner:
 class StreamStreamJoin:
     """Each row waits for partners of the other side whose time is within the window.
 
-    With a GRACE PERIOD a row of an outer side that found no partner is told, with NULLs, once its window has closed; one
+    With a GRACE PERIOD a row of an outer side that found no partner is emitted, with NULLs, once its window has closed; one
     that comes when stream time has passed its window already at once, as Kafka Streams does, though grace may go on.
-    Without GRACE PERIOD (the older semantics) every row is told at once, and its partners still when they come.
+    Without GRACE PERIOD (the older semantics) every row is emitted at once, and with its partners when they come.
     """
 
     def __init__(self, node: StreamStreamJoinNode, runtime: Runtime, emit: Receive) -> None:
@@ -223,7 +223,7 @@ class ForeignKeyJoin:
     """A table joined with another by an expression that gives the other's primary key.
 
     Kept: every left row with its foreign key, and for each foreign key the left rows that are subscribed to it. What is
-    told follows Kafka Streams' protocol of subscriptions: a first row of an inner join only if there is a right row, a
+    emitted follows Kafka Streams' protocol of subscriptions: a first row of an inner join only if there is a right row, a
     later one also as a tombstone; a row whose foreign key is NULL, or was, is left out and changes nothing.
     """
 

@@ -1,4 +1,4 @@
-"""Keys: what tells rows apart, and the bytes of a key, of a window's key too."""
+"""Keys: what identifies a row, and the bytes of a key, of a window's key too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONG = struct.Struct(">q")
 
 
 def identity(record: Record) -> Any:
-    """What tells the rows of a table apart, and has to be equal for rows to meet: the key, and its window."""
+    """What identifies a row of a table, and has to be equal for rows to be joined: the key, and its window."""
     key = record.key
     try:
         hash(key)

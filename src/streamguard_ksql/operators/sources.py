@@ -168,7 +168,7 @@ class StreamSource(Operator):
 class TableSource(Operator):
     """Reads changes; a record without a key belongs to no row and is left out.
 
-    With a store, each change knows the value before it; without, tables cost no memory.
+    With a store, each change has the value before it; without, tables cost no memory.
     """
 
     def __init__(self, node: SourceNode, runtime: Runtime, emit: Receive, store: Store | None) -> None:

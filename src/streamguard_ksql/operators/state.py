@@ -26,7 +26,7 @@ def _pack_other(value: Any) -> Any:
         return ormsgpack.Ext(_DECIMAL, str(value).encode())
     if isinstance(value, (set, frozenset)):
         return list(value)
-    raise TypeError(f"a state cannot hold {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} cannot be part of a state")
 
 
 def _unpack_other(tag: int, data: bytes) -> Any:
@@ -76,12 +76,12 @@ def decode(data: bytes) -> Any:
 
 CHUNK = 1_000
 """Entries of a window that go into one record of a changelog."""
-ANEW = None
-"""The first item of a chunk that stands for its whole window: what was read of it before does not count."""
+REPLACED = None
+"""The first item of a chunk that has its whole window: what was read of it before does not count."""
 
 
 class Store:
-    """A keyed state. `tables[partition]` is the live dict; whoever changes an entry calls `touch`."""
+    """A keyed state. `tables[partition]` is the live dict; a change of an entry needs a call of `touch`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -185,7 +185,7 @@ class WindowStore(Store):
         if value is not None:
             chunks.add(number)
             window = self.table(partition).setdefault(start, {})
-            if value and value[0] is ANEW:
+            if value and value[0] is REPLACED:
                 window.clear()
                 del value[0]
             for name, entry in value:
@@ -197,9 +197,9 @@ class WindowStore(Store):
             self.table(partition).pop(start, None)
 
     def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """A chunk behind the last commit is withdrawn, and what is left of its window written anew, whole.
+        """A chunk behind the last commit is withdrawn, and what is left of its window is written again, whole.
 
-        Both are needed: who reads the changelog from its start meets the chunk before he learns that it does not count.
+        Both are needed: a reader of the changelog from its start meets the chunk before the record that withdraws it.
         """
         starts = []
         for start, number in keys:
@@ -210,7 +210,7 @@ class WindowStore(Store):
             entries = self.table(partition).get(start)
             if entries is not None:
                 chunks = list(self._chunked(partition, start, list(entries), entries))
-                chunks[0][1].insert(0, ANEW)
+                chunks[0][1].insert(0, REPLACED)
                 yield from chunks
 
     def drop_before(self, partition: int, start: int) -> None:

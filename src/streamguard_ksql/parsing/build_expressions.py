@@ -243,7 +243,7 @@ def _decimal_type(name: Token, parameters: tuple[Token, ...]) -> types.SqlType:
 
 
 def _as_unit(argument: ast.Expression) -> ast.Expression:
-    """`DAY` or `DAYS` where DATEADD and its like want a unit; anything else stays what it is."""
+    """`DAY` or `DAYS` where DATEADD and its like take a unit; anything else stays what it is."""
     if isinstance(argument, ast.ColumnRef) and argument.source is None and plural(argument.name) in INTERVAL_UNITS:
         return ast.IntervalUnit(plural(argument.name), location=argument.location)
     return argument

@@ -119,7 +119,7 @@ class StatementBuilder(QueryBuilder):
     def alter_system(self, name: Token, value: Token) -> ast.Statement:
         return ast.AlterSystem(name.value, value.value)
 
-    # --- running ---
+    # --- queries and sessions ---
 
     def query_id(self, name: Token) -> str:
         return name.value
@@ -160,7 +160,7 @@ class StatementBuilder(QueryBuilder):
     def connector_statement(self, *_: Any) -> ast.Statement:
         return ast.ConnectorStatement()
 
-    # --- looking ---
+    # --- show and describe ---
 
     def list_streams(self, extended: bool) -> ast.Statement:
         return ast.ListStreams(extended)
@@ -207,7 +207,7 @@ class StatementBuilder(QueryBuilder):
     def describe_function(self, name: Token) -> ast.Statement:
         return ast.DescribeFunction(name.value)
 
-    # --- asserting ---
+    # --- assertions ---
 
     def assert_topic(
         self, exists: bool, topic: str, properties: ast.Properties, timeout: ast.Duration | None
@@ -248,7 +248,7 @@ class TreeBuilder:
 
 
 def with_text(statement: ast.Statement, text: str, location: ast.Location) -> ast.Statement:
-    """The statement, knowing where it stood."""
+    """The statement with its text and place."""
     return replace(statement, text=text, location=location)
 
 

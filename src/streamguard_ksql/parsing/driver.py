@@ -12,8 +12,8 @@ from lark.exceptions import UnexpectedToken
 
 from streamguard_ksql.parsing import keywords
 from streamguard_ksql.parsing.builder import TreeBuilder
-from streamguard_ksql.parsing.complaints import explain
 from streamguard_ksql.parsing.lexer import SYMBOL, WORD, Token
+from streamguard_ksql.parsing.messages import explain
 
 GRAMMAR = Path(__file__).parent.parent / "grammar.lark"
 STATEMENT, EXPRESSION, TYPE, SCHEMA = "one_statement", "one_expression", "one_type", "one_schema"

@@ -65,7 +65,7 @@ def _double(value: float) -> str:
 
 @singledispatch
 def format_expression(node: ast.Expression) -> str:
-    """An expression as SQL text; every operator stands in parentheses."""
+    """An expression as SQL text; every operator is in parentheses."""
     raise TypeError(f"{type(node).__name__} has no SQL text")
 
 
@@ -74,7 +74,7 @@ def _list(nodes: tuple[ast.Expression, ...]) -> str:
 
 
 def format_base(node: ast.Expression) -> str:
-    """What stands before `[`, `->` or `->*`: a sign would bind less tightly than these."""
+    """What comes before `[`, `->` or `->*`: a sign would bind less tightly than these."""
     text = format_expression(node)
     return f"({text})" if text[:1] in ("-", "+") else text
 

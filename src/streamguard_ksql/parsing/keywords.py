@@ -1,4 +1,4 @@
-"""Which words are reserved, and what a word that is not means where it stands."""
+"""Which words are reserved, and what a word that is not means in its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RESERVED = """
     TRUE UNSET VALUES WHEN WHERE WITH WITHIN
 """
 RESERVED = frozenset(_RESERVED.split())
-"""Never names, unless quoted. Other keywords are names wherever a name may stand and no rule below says otherwise."""
+"""Never names, unless quoted. Other keywords are names wherever a name may be and no rule below says otherwise."""
 
 Rule = Callable[[Sequence[Token], int], bool]
 
@@ -74,7 +74,7 @@ def meaning(tokens: Sequence[Token], i: int, possible: Collection[str]) -> str:
 
 
 def opens_lambda(tokens: Sequence[Token], i: int) -> bool:
-    """Whether the parenthesis `tokens[i]` holds a lambda's parameters: `(a, b) =>`."""
+    """Whether the parenthesis `tokens[i]` has a lambda's parameters: `(a, b) =>`."""
     i += 1
     while i + 1 < len(tokens) and tokens[i].type in (WORD, NAME):
         after = tokens[i + 1]

@@ -48,7 +48,7 @@ class Lines:
 
 @dataclass(eq=False)
 class Token:
-    """A piece of the text: `value` is what it means (a name's case is settled, a text's quotes are gone).
+    """A part of the text: `value` is what it means (a name's case is settled, a text's quotes are gone).
 
     `type` is the grammar's terminal; words stay WORD, and symbols SYMBOL, until the driver gives them one.
     """
@@ -107,7 +107,7 @@ def _number_type(piece: str) -> str:
 
 
 def _check_range(token: Token, before: list[Token]) -> None:
-    """Refuse a number beyond BIGINT or DOUBLE; a sign that stands before it counts as its own."""
+    """Refuse a number beyond BIGINT or DOUBLE; a sign before it counts as its own."""
     sign = "-" if _is_negative(before) else ""
     if token.type == INTEGER:
         if int(token.value) > BIGINT_MAX + len(sign):

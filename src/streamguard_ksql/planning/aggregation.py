@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.codegen import Code
@@ -44,7 +43,7 @@ def uses_aggregates(query: ast.Query) -> bool:
 
 
 def build(context: Context, node: Node, items: Sequence[Item]) -> tuple[Node, KeyInfo, list[Item]]:
-    """The aggregation over `node`; the items, rewritten to speak of its results."""
+    """The aggregation over `node`; the items, rewritten over its results."""
     return _Aggregation(context, node).build(items)
 
 
@@ -301,8 +300,3 @@ def _check_constants(call: ast.FunctionCall, codes: Sequence[Code | None], resol
                 f"Parameter {i + 1} passed to function {call.name} must be a literal constant, but was expression: "
                 f"'{format_expression(call.args[i])}'"
             )
-
-
-def aggregate_arguments(call: ast.FunctionCall, literals: dict[int, Any]) -> tuple[ast.Expression, ...]:
-    """The arguments that are taken from each row: all but the constants that follow the first."""
-    return tuple(a for i, a in enumerate(call.args) if i == 0 or i not in literals)

@@ -39,7 +39,7 @@ class Context:
         """Whether the query may use this column of this source."""
         starred = None in self.stars or alias in self.stars
         if column.name in WINDOW_BOUNDS:
-            # A star shows the bounds in a join, and to whoever asks in person.
+            # A star shows the bounds in a join, and in queries of a client.
             starred = starred and (self.names.is_join or not self.persistent)
         elif column.name in SYSTEM_COLUMNS:
             starred = False

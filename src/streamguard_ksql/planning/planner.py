@@ -4,7 +4,7 @@
 2. WHERE filters (`_where`).
 3. Table functions in the SELECT spread rows (`_table_functions`).
 4. PARTITION BY rekeys (`_partition_by`), or
-5. GROUP BY with aggregate functions folds, and HAVING filters what comes out (`aggregation`).
+5. GROUP BY with aggregate functions aggregates, and HAVING filters the groups (`aggregation`).
 6. The SELECT list names and computes the result (`projection`).
 """
 
@@ -53,7 +53,7 @@ def plan_query(
 ) -> PlannedQuery:
     """The plan of a SELECT. `persistent` queries must keep their key in the projection; `sink` is named in refusals.
 
-    Raises KsqlError, in ksqlDB's words, for whatever it refuses.
+    Raises KsqlError, worded as in ksqlDB, for what it refuses.
     """
     query = _with_types(query, catalog)
     names = Names(bind(query.source, catalog))
@@ -81,7 +81,7 @@ def _with_types(query: ast.Query, catalog: Catalog) -> ast.Query:
 
 
 def _needed(query: ast.Query, names: Names) -> frozenset[str]:
-    """The internal names of every column that the query speaks of, wherever."""
+    """The internal names of every column that the query uses, wherever."""
     found = set()
     for ref in column_refs(query):
         for binding in names.bindings:

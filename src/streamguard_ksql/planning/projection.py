@@ -22,7 +22,7 @@ KEY_MISSING = "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV
 class Item:
     """An item of the SELECT list. A star has no expression; `star` is its source, or None for a bare one.
 
-    `resolved`: the expression already speaks of the columns of the rows below.
+    `resolved`: the expression already uses the columns of the rows below.
     """
 
     expression: ast.Expression | None
@@ -39,7 +39,7 @@ class Item:
 class KeyInfo:
     """The key of the rows that the projection sees.
 
-    `shown` has the expressions as messages print them. `viable` are the internal names that all stand for the (single)
+    `shown` has the expressions as messages print them. `viable` are the internal names that all mean the (single)
     key of a join. `expressions` are those the key was computed from: a select item that equals one is that key.
     """
 

@@ -39,7 +39,7 @@ class TopicInfo:
 
 @dataclass(frozen=True)
 class PartitionOffsets:
-    """Where a query stands in a partition."""
+    """A query's offsets in a partition."""
 
     partition: int
     log_start: int
@@ -113,7 +113,7 @@ class Runtime(Protocol):
         """Carry out a statement that defines or ends something (also PAUSE, RESUME), durably."""
 
     def insert(self, record: OutputRecord) -> None:
-        """Produce a record and wait until the log has it."""
+        """Produce a record and wait until it is stored."""
 
     def push_query(self, query: ast.Query, properties: Properties, text: str) -> RowStream:
         """Start a push query, or (no EMIT) a pull query over a stream."""
@@ -131,7 +131,7 @@ class Runtime(Protocol):
         """The topics of the cluster, internal ones too."""
 
     def stats(self, query_id: str) -> QueryStats:
-        """What a persistent query has done, and where it stands."""
+        """What a persistent query has done, and its offsets."""
 
     def config_value(self, name: str) -> Any:
         """A server setting."""
@@ -140,4 +140,4 @@ class Runtime(Protocol):
         """metastore, kafka, commandRunner: whether each is well."""
 
     def close(self) -> None:
-        """Stop all queries, commit, and let go of the log."""
+        """Stop all queries, commit, and disconnect."""

@@ -1,10 +1,10 @@
 """The changelog of a query: its state, and how far it has read, in one compacted topic.
 
 A commit writes the last value of every key that changed, then a marker with the positions in the input topics that this
-state stands for. Only what a marker has closed counts: state and positions are restored from the same commit, so a
-record is folded into the state exactly once, whenever the process dies. What a crash left behind the last marker is
-taken back at start (each such key is written again as the last commit had it), before anything new is written: a later
-marker must not close over it.
+state means. Only what a marker has closed counts: state and positions are restored from the same commit, so a
+record is accumulated in the state exactly once, whenever the process is killed. What a crash left behind the last
+marker is taken back at start (each such key is written again as the last commit had it), before anything new is
+written: a later marker must not close over it.
 
 Key: MessagePack of (store, partition, key), of ("commit",) for the marker. Value: MessagePack, null for a removed key.
 """
@@ -51,7 +51,7 @@ class Changelog:
         self._topics = topics
 
     def restore(self, stores: Stores) -> Restored:
-        """Fill the stores from what the last marker closes. Nothing is held in memory but the state and the tail."""
+        """Fill the stores from what the last marker closes. Nothing is in memory but the state and the tail."""
         start, end = self._topics.ends(self.topic)
         tail = self._tail(start, end)
         last = max((i for i, m in enumerate(tail) if m.key() == MARKER), default=None)

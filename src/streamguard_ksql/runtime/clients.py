@@ -22,15 +22,15 @@ from streamguard_ksql.operators.record import InputRecord, OutputRecord
 log = logging.getLogger(__name__)
 Message = Any
 """A message of librdkafka's client. Its stubs call every part optional, since a message may also be an error; those are
-told apart before anything else is asked."""
+distinguished before any other request."""
 TIMEOUT_S = 10.0
 TRANSACTION_TIMEOUT_S = 30.0
 QUIET: dict[str, Any] = {
     "log.connection.close": False,
     "socket.nagle.disable": True,
     "reconnect.backoff.max.ms": 1000,
-    # Without it a librdkafka (2.16) that has lost all brokers forgets them and begins anew with the bootstrap servers; a
-    # transactional producer then waits for the coordinator that it has forgotten, for ever.
+    # Without it a librdkafka (2.16) that has lost all brokers forgets them and starts again with the bootstrap servers; a
+    # transactional producer then waits without end for the coordinator that it has forgotten.
     "metadata.recovery.strategy": "none",
 }
 Offsets = dict[tuple[str, int], int]
@@ -41,8 +41,8 @@ BATCH = 500
 """The most records that are taken from a consumer at once."""
 SETTLE_S = 5.0
 """How long a topic may take to show, or to be gone, once Kafka has created or deleted it."""
-LAST_WORDS_S = 10.0
-"""How long a query that is told to stop still waits for the log."""
+LAST_ANSWER_S = 10.0
+"""How long a query that has to stop still waits for Kafka."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
 """Errors of a consumer that say only that it is connecting again: it goes on by itself."""
 LEADERLESS = (
@@ -58,7 +58,7 @@ LARGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 
 class _OncePerOutage(logging.Filter):
-    """Of the many clients that all find the log gone, again and again, only one is heard, and every REPEAT_S."""
+    """Of the many clients that all report Kafka unavailable, only one is logged, and only every REPEAT_S."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,9 +90,9 @@ def admin_client(servers: str) -> AdminClient:
 
 
 def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
-    """A consumer whose positions are its owner's business: nothing is committed behind his back.
+    """A consumer whose positions are its owner's: auto-commit is disabled.
 
-    It tells when it has reached the end of a partition: the only way to know that what is left there are control
+    It reports the end of a partition: the only way to know that what is left there are control
     records and aborted ones.
     """
     return Consumer(
@@ -151,7 +151,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
 
 
 def close_producer(client: Producer, *, transactional: bool = False) -> None:
-    """Let go of a producer at once, with what it has not sent. One that lingers goes on asking for its topics, which on
+    """Close a producer at once, without what it has not sent. One that lingers goes on asking for its topics, which on
     a broker that creates topics by themselves brings deleted ones back.
 
     A transactional one is left to the collector: its `close` first aborts, which waits for a broker that may be gone.
@@ -173,7 +173,7 @@ def client_time(time_ms: int) -> int:
 class Sender:
     """A producer that counts: `flush` returns when all is acknowledged, and raises if anything was not.
 
-    Once `stopping` is set it waits no longer than LAST_WORDS_S for a log that does not answer.
+    Once `stopping` is set it waits no longer than LAST_ANSWER_S for a Kafka that does not answer.
     """
 
     def __init__(self, client: Producer, stopping: threading.Event | None = None) -> None:
@@ -206,27 +206,25 @@ class Sender:
             self._failed = error
 
     def flush(self) -> None:
-        """Wait until the log has everything; KafkaUnavailable if it refused something."""
+        """Wait until Kafka has everything; KafkaUnavailable if it refused something."""
         deadline: float | None = None
         while self._failed is None and self.client.flush(0.5):
             deadline = self._deadline(deadline)
         self.check()
 
     def check(self) -> None:
-        """KafkaUnavailable if the log refused something since the last call."""
+        """KafkaUnavailable if Kafka refused something since the last call."""
         failed, self._failed = self._failed, None
         if failed is not None:
-            raise KafkaUnavailable(f"The log did not take a record: {failed.str()}")
+            raise KafkaUnavailable(f"Kafka did not store a record: {failed.str()}")
 
     def _deadline(self, given: float | None) -> float | None:
-        """When to stop waiting: None as long as nobody wants to; KafkaUnavailable once it has passed."""
+        """When to stop waiting: None while the query runs on; KafkaUnavailable once it has passed."""
         if not self._stopping.is_set():
             return None
         if given is not None and time.monotonic() > given:
-            raise KafkaUnavailable(
-                f"The log has not answered for {LAST_WORDS_S:.0f} s, and the query was told to stop."
-            )
-        return given or time.monotonic() + LAST_WORDS_S
+            raise KafkaUnavailable(f"Kafka has not answered for {LAST_ANSWER_S:.0f} s, and the query has to stop.")
+        return given or time.monotonic() + LAST_ANSWER_S
 
 
 def input_record(message: Message) -> InputRecord:
@@ -247,7 +245,7 @@ def input_record(message: Message) -> InputRecord:
 
 
 def read_range(servers: str, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
-    """The records of a partition from offset `start` to before `end`, in order; it may hold fewer than these offsets.
+    """The records of a partition from offset `start` to before `end`, in order; there may be fewer than these offsets.
 
     By a consumer of its own: one that has other partitions to read next would first sit out its long poll on this one.
     """
@@ -332,7 +330,7 @@ class KafkaTopics:
             except KafkaException as error:
                 # A topic that was created a moment ago has no leaders yet.
                 if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
-                    raise KafkaUnavailable(f"Kafka does not tell its offsets: {error.args[0].str()}") from error
+                    raise KafkaUnavailable(f"Kafka does not give its offsets: {error.args[0].str()}") from error
                 time.sleep(0.02)
 
     def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:
@@ -345,7 +343,7 @@ class KafkaTopics:
         return starts[(topic, partition)], ends[(topic, partition)]
 
     def group_positions(self, group: str) -> Positions:
-        """Where a consumer group stands. Of the admin client: a consumer first waits a second for its coordinator."""
+        """The offsets of a consumer group. By the admin client: a consumer first waits a second for its coordinator."""
         request = ConsumerGroupTopicPartitions(group)
         future = self.admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)[group]
         try:
@@ -353,7 +351,7 @@ class KafkaTopics:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return {}
-            raise KafkaUnavailable(f"Kafka does not tell where {group} stands: {error.args[0].str()}") from error
+            raise KafkaUnavailable(f"Kafka does not give the offsets of {group}: {error.args[0].str()}") from error
         positions: Positions = {}
         for tp in found.topic_partitions or ():
             if tp.error is None and tp.offset >= 0:
@@ -361,7 +359,7 @@ class KafkaTopics:
         return positions
 
     def store_group_positions(self, group: str, positions: Positions) -> None:
-        """Set where a consumer group stands; KafkaUnavailable if that cannot be had."""
+        """Set the offsets of a consumer group; KafkaUnavailable if Kafka does not store them."""
         wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
         future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
         try:
@@ -369,7 +367,7 @@ class KafkaTopics:
         except KafkaException as error:
             errors = [error.args[0]]
         if errors:
-            raise KafkaUnavailable(f"Kafka does not keep where {group} stands: {errors[0].str()}")
+            raise KafkaUnavailable(f"Kafka does not store the offsets of {group}: {errors[0].str()}")
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group; one that is not there is no error."""

@@ -16,7 +16,7 @@ import orjson
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
-from streamguard_ksql.runtime.inserting import Inserter
+from streamguard_ksql.runtime.inserter import Inserter
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Command:
 
 
 class CommandLog:
-    """Appends statements and reads them back. `next_offset`: of the first statement that nobody has carried out."""
+    """Appends statements and reads them back. `next_offset`: of the first statement that has not been carried out."""
 
     def __init__(self, servers: str, topics: KafkaTopics, topic: str) -> None:
         self.servers = servers
@@ -55,7 +55,7 @@ class CommandLog:
     def append(self, key: str, text: str, properties: Mapping[str, Any]) -> int:
         """Write a statement; its offset. Returns once it is on disk.
 
-        KafkaUnavailable if that was not told in time: it may be there all the same, so `doubtful` is set, and `replay`
+        KafkaUnavailable if there was no answer in time: it may be stored all the same, so `doubtful` is set, and `replay`
         is to be asked before anything else is appended.
         """
         value = orjson.dumps({"statement": text, "streamsProperties": dict(properties)})

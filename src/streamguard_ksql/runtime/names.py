@@ -20,7 +20,3 @@ def query_group(service_id: str, query_id: str) -> str:
 
 def changelog_topic(service_id: str, query_id: str) -> str:
     return f"{query_group(service_id, query_id)}-changelog"
-
-
-def is_internal(topic: str) -> bool:
-    return topic.startswith((INTERNAL_PREFIX, "__"))

@@ -27,7 +27,7 @@ from streamguard_ksql.schema import Column, Schema
 log = logging.getLogger(__name__)
 NAME = "KSQL_PROCESSING_LOG"
 LARGEST_SAMPLE_BYTES = 64 * 1024
-"""Of a record that could not be read no more than this is kept: the log is for looking, not for storage."""
+"""Of a record that could not be read no more than this is kept: the processing log is no storage."""
 
 COLUMNS = (
     "LOGGER STRING, LEVEL STRING, TIME BIGINT, MESSAGE STRUCT<TYPE INTEGER, "
@@ -100,7 +100,7 @@ def record(topic: str, error: ProcessingError, time_ms: int) -> OutputRecord:
 
 
 def _json(entry: dict[str, Any]) -> bytes:
-    """The entry as JSON; half a character in a string becomes a question mark, as it does in Java."""
+    """The entry as JSON; an unpaired surrogate in a string becomes a question mark, as it does in Java."""
     try:
         return orjson.dumps(entry)
     except TypeError:
@@ -114,13 +114,13 @@ def _sample(row: str | None) -> str | None:
 BURST = 50_000
 PER_SECOND = 1_000
 """Errors that are written at once, and for how many more there is room after a second: each of them as in ksqlDB, but a
-stream of nothing but bad records must not turn into a second stream as large. What is left out is counted and told."""
+stream of nothing but bad records must not turn into a second stream as large. What is left out is counted and reported."""
 FLUSH_S = 2.0
 QUEUE = 100_000
 
 
 class ProcessingLog:
-    """Writes errors to the topic. Queries call it: it never waits for the log, but in `flush`, and never fails."""
+    """Writes errors to the topic. Queries call it: it never waits for Kafka, but in `flush`, and never fails."""
 
     def __init__(self, servers: str, topic: str, clock: Callable[[], float] = time.time) -> None:
         self.topic = topic

@@ -1,6 +1,6 @@
 """Pull queries: the rows of a materialised table as they are now.
 
-A table that a query fills is held in that query's state. Looking up keys goes straight to them; anything else looks at
+A table that a query fills is in that query's state. Looking up keys goes straight to them; anything else looks at
 every row. WHERE and SELECT run as the same operators that they are in any other query.
 
 Source: docs/developer-guide/ksqldb-reference/select-pull-query.md.
@@ -69,7 +69,7 @@ def not_queryable(source: DataSource) -> KsqlError:
 def answer(
     planned: PlannedQuery, query: ast.Query, materialised: Topology, log: Callable[[ProcessingError], None]
 ) -> list[Sequence[Any]]:
-    """The rows of the result; the caller holds the lock of the topology's query."""
+    """The rows of the result; the caller has the lock of the topology's query."""
     node = sources(planned.node)[0]
     build = row_builder(node)
     records = []
@@ -113,7 +113,7 @@ def _conjuncts(expression: ast.Expression) -> Iterator[ast.Expression]:
         yield expression
 
 
-# --- the rows that a topology holds -----------------------------------------------------------------------------------
+# --- the rows of a topology -------------------------------------------------------------------------------------------
 
 
 def rows(topology: Topology, keys: set[Any] | None) -> Iterator[Row]:

@@ -23,7 +23,7 @@ from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.pull import result_keys
 from streamguard_ksql.runtime.query import streams_property
-from streamguard_ksql.runtime.reading import Reader
+from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
 from streamguard_ksql.topology import Topology
 

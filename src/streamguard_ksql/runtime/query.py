@@ -29,8 +29,8 @@ from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
-from streamguard_ksql.runtime.reading import Reader
-from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class QueryRunner:
         self._thread.start()
 
     def stop(self, timeout_s: float = 30) -> None:
-        """Commit and end; returns when the thread is gone, or has not gone in time: then it dies with the process, and
+        """Commit and end; returns when the thread is gone, or has not gone in time: then it ends with the process, and
         what it had not committed is read again."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -109,11 +109,11 @@ class QueryRunner:
         self._stop.set()
 
     def source_partitions(self) -> dict[str, int]:
-        """How many partitions the query reads of each of its topics; empty while it is not reading, or the log does not tell."""
+        """How many partitions the query reads of each of its topics; empty while it is not reading, or Kafka is unavailable."""
         reader = self._reader
         return {} if reader is None else {topic: len(ps) for topic, ps in reader.positions.items()}
 
-    def open_anew(self) -> None:
+    def restart(self) -> None:
         """Commit, and start again with the topics as they are then."""
         self._replaced.set()
 
@@ -143,7 +143,7 @@ class QueryRunner:
         )
 
     def _offsets(self) -> dict[str, list[PartitionOffsets]]:
-        """Where the query stands in each partition of its topics; empty while it is not reading."""
+        """The query's offsets in each partition of its topics; empty while it is not reading."""
         reader = self._reader
         if reader is None:
             return {}
@@ -203,7 +203,7 @@ class QueryRunner:
         sender = Sender(producer, self._stop)
         try:
             if self.exactly_once:
-                # Ends what a crash left open: from here on nobody else writes for this query.
+                # Ends what a crash left open: from here on no other process writes for this query.
                 producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
             reader = self._open(partitions, consumer, sender)
             self._run(reader, sender)
@@ -251,7 +251,7 @@ class QueryRunner:
         return reader
 
     def _commit_start(self, reader: Reader) -> None:
-        """Keep where a query begins: it begins there again, even if it dies before its first commit."""
+        """Store where a query begins: it begins there again, even after a crash before its first commit."""
         if self.exactly_once or self.stateful:
             self._commit(reader)
             self._sender.flush()

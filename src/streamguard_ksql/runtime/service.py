@@ -1,6 +1,6 @@
 """The running engine: catalogue and queries on a Kafka, kept over restarts by the command topic.
 
-1. `KafkaRuntime(...)` waits for the log, replays the command topic into the engine, and starts every query it ends up with.
+1. `KafkaRuntime(...)` waits for Kafka, replays the command topic into the engine, and starts every query it ends up with.
 2. `submit` tries a statement on a copy, writes it to the command topic, then carries it out: what is not on disk never
    happened, what is on disk happens again after a restart.
 """
@@ -28,15 +28,15 @@ from streamguard_ksql.runtime import clients, names, processing_log, pull
 from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
 from streamguard_ksql.runtime.commands import Command, CommandLog
-from streamguard_ksql.runtime.inserting import Inserter
-from streamguard_ksql.runtime.pretending import PretendedTopics
-from streamguard_ksql.runtime.printing import print_topic
+from streamguard_ksql.runtime.inserter import Inserter
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
-from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.sandbox import SandboxTopics
+from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.topic_lines import print_topic
 from streamguard_ksql.runtime.upgrades import check_upgrade
-from streamguard_ksql.runtime.watching import Watcher
+from streamguard_ksql.runtime.watcher import Watcher
 from streamguard_ksql.schema import Column
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class KafkaRuntime:
         self._watcher.start()
 
     def _wait_for_log(self) -> str:
-        """The cluster's id, once the log answers; KafkaUnavailable after a minute."""
+        """The cluster's id, once Kafka answers; KafkaUnavailable after a minute."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -88,7 +88,7 @@ class KafkaRuntime:
         Topics are neither created nor deleted on the way: a statement that once deleted one must not do so again. What
         is missing at the end is created, and what ended queries left behind is removed.
         """
-        topics = PretendedTopics(self._topics.all())
+        topics = SandboxTopics(self._topics.all())
         self.engine.topics = topics
         paused: set[str] = set()
         ended: set[str] = set()
@@ -105,7 +105,7 @@ class KafkaRuntime:
             self._start(query, paused=query.query_id in paused)
         log.info("%d sources and %d queries are back", len(self.engine.catalog.sources), len(self._runners))
 
-    def _repeat(self, command: Command, topics: PretendedTopics, paused: set[str]) -> tuple[str, ...]:
+    def _repeat(self, command: Command, topics: SandboxTopics, paused: set[str]) -> tuple[str, ...]:
         """Carry out a statement of the command topic; the queries it ended."""
         try:
             statement = parse_statement(command.text)
@@ -138,7 +138,7 @@ class KafkaRuntime:
                 return self._pause_or_resume(statement, text)
             trial = replace(
                 self.engine,
-                topics=PretendedTopics(self._topics.all()),
+                topics=SandboxTopics(self._topics.all()),
                 catalog=self.engine.catalog.copy(),
                 queries=dict(self.engine.queries),
             )
@@ -252,7 +252,7 @@ class KafkaRuntime:
         earliest = str(streams_property(properties, "auto.offset.reset", "latest")) == "earliest"
         return print_topic(statement, self.servers, self._topics, from_beginning=statement.from_beginning or earliest)
 
-    # --- looking ------------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------------------------------
 
     def topics(self, *, extended: bool) -> Sequence[TopicInfo]:
         readers: dict[str, list[int]] = {}
@@ -295,7 +295,7 @@ class KafkaRuntime:
         runners = list(self._runners.values())
         for runner in runners:
             runner.ask_to_stop()
-        deadline = time.monotonic() + clients.LAST_WORDS_S
+        deadline = time.monotonic() + clients.LAST_ANSWER_S
         for runner in runners:
             runner.stop(max(0.0, deadline - time.monotonic()))
         self._scans.close()

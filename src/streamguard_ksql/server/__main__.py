@@ -13,9 +13,9 @@ from streamguard_ksql.server.run import StartError, run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the server cannot start."""
+    """The exit code: 0 after a clean stop, 1 with one line on stderr if the server cannot start."""
     parser = argparse.ArgumentParser(prog="python -m streamguard_ksql.server", description="ksqlDB SQL on any Kafka.")
-    parser.add_argument("--data-dir", type=Path, required=True, help="the folder for what is kept beside the log")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the folder for what is kept outside of Kafka")
     parser.add_argument("--bootstrap-servers", required=True, help="HOST:PORT of the Kafka to run on")
     parser.add_argument("--listen", default="127.0.0.1:8088", help="HOST:PORT (default 127.0.0.1:8088)")
     parser.add_argument("--service-id", default="default_", help="the prefix of internal topics (default default_)")

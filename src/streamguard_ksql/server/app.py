@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import Runtime
-from streamguard_ksql.server import entities, requests, show, terminating
+from streamguard_ksql.server import entities, requests, show, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
 from streamguard_ksql.server.errors import (
     COMMANDS_BEHIND,
@@ -28,13 +28,13 @@ from streamguard_ksql.server.errors import (
     refusal,
 )
 from streamguard_ksql.server.formats import JSON, choose
-from streamguard_ksql.server.inserting import InsertsStream
+from streamguard_ksql.server.inserts import InsertsStream
 from streamguard_ksql.server.properties import check_name
 from streamguard_ksql.server.queries import new_session, start
 from streamguard_ksql.server.requests import SqlRequest
 from streamguard_ksql.server.state import Server, wall_clock_ms
 from streamguard_ksql.server.statements import execute
-from streamguard_ksql.server.streaming import QueryResponse
+from streamguard_ksql.server.streams import QueryResponse
 
 __all__ = ["create_app", "show"]
 
@@ -166,7 +166,7 @@ class _Endpoints:
         """End everything: all queries, all streams and tables, and the topics that the request lists."""
         patterns = (await requests.read_object(request)).get("deleteTopicList") or []
         self._refuse_if_terminated()
-        return _json(await self.server.run(terminating.terminate, self.server, patterns))
+        return _json(await self.server.run(terminate.terminate, self.server, patterns))
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
@@ -207,5 +207,5 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    """Nobody reads this any more."""
+    """The client has gone: no answer is read."""
     return Response(status_code=400)

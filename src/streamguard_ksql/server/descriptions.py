@@ -22,7 +22,7 @@ DEPRECATED = (
 
 @dataclass(frozen=True)
 class Describer:
-    """Describes what an engine has; the caller holds its lock. `stats` tells of a query, `now_ms` is the clock."""
+    """Describes what an engine has; the caller has its lock. `stats` gives a query's figures, `now_ms` is the clock."""
 
     engine: Engine
     stats: Callable[[str], QueryStats]
@@ -187,7 +187,7 @@ def topology_text(node: Node) -> str:
 
 
 def tasks(offsets: Mapping[str, Sequence[PartitionOffsets]]) -> list[Entity]:
-    """A task per partition number, with where it stands in each topic that it reads."""
+    """A task per partition number, with its position in each topic that it reads."""
     by_partition: dict[int, list[Entity]] = {}
     for topic, partitions in offsets.items():
         for place in partitions:

@@ -168,7 +168,7 @@ def _variant(variant: Variant, description: str) -> Entity:
 def property_list(
     text: str, values: Iterable[tuple[Setting, Any]], overridden: Sequence[str], defaults: Sequence[str]
 ) -> Entity:
-    """SHOW PROPERTIES: settings with their values, the names that the session sets, and those that nobody set."""
+    """SHOW PROPERTIES: settings with their values, the names that the session sets, and those that are not set."""
     rows = []
     for setting, value in values:
         shown = None if value is None else str(value).lower() if isinstance(value, bool) else str(value)

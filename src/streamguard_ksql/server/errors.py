@@ -1,4 +1,4 @@
-"""Refusals as ksqlDB's server words them: an HTTP status, an error code, a sentence; never a traceback."""
+"""Refusals as ksqlDB's server words them: an HTTP status, an error code, a message; never a traceback."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class RestError(Exception):
 
 
 def refusal(error: KsqlError, text: str, entities: Sequence[Entity] = ()) -> RestError:
-    """What a refused statement is answered with. `text` is its SQL where the error does not know better."""
+    """What a refused statement is answered with. `text` is its SQL where the error has none."""
     if error.code == BAD_REQUEST:
         return RestError(error.message, code=error.code)
     return RestError(error.message, code=error.code, statement=error.statement or text, entities=entities)
 
 
 def fault(error: Exception, doing: str) -> RestError:
-    """An error that is ours, not the user's: one line in the log, one sentence for the client."""
+    """An error that is ours, not the user's: one line in the log, one message for the client."""
     where = _place(error)
     log.error("fault while %s: %s: %s%s", doing, type(error).__name__, " ".join(str(error).split()), where)
     reason = " ".join(str(error).split()) or type(error).__name__

@@ -28,7 +28,7 @@ Rows = Sequence[Sequence[Any] | None]
 
 @dataclass(frozen=True)
 class Result:
-    """What the start of an answer tells. A push query's rows come one by one; a pull query's are there at once."""
+    """What an answer begins with. A push query's rows arrive one by one; a pull query's are there at once."""
 
     query_id: str
     columns: Sequence[Column]
@@ -139,7 +139,7 @@ def _dumps(value: Any) -> str:
 
 
 def choose(path: str, accept: str, http_version: str) -> type[Writer]:
-    """The writer for a request: what it accepts, else what its endpoint speaks."""
+    """The writer for a request: what it accepts, else the format of its endpoint."""
     accepted = [part.split(";")[0].strip().lower() for part in accept.split(",")]
     if DELIMITED in accepted:
         return DelimitedWriter

@@ -71,7 +71,7 @@ def is_known(name: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Refuse a property that nobody has, or that a session may not change."""
+    """Refuse a property that does not exist, or that a session may not change."""
     if not is_known(name):
         raise KsqlError(f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'")
     setting = settings().get(name)

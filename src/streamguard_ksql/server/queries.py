@@ -52,7 +52,7 @@ def new_session(server: Server, request: SqlRequest) -> Session:
 
 
 def start(server: Server, request: SqlRequest) -> Started:
-    """Start the one query of a request (SET and DEFINE may stand before it). Blocks; RestError for a refusal."""
+    """Start the one query of a request (SET and DEFINE may precede it). Blocks; RestError for a refusal."""
     text = request.sql
     try:
         prepared = new_session(server, request).prepare(request.sql)

@@ -27,7 +27,7 @@ class SqlRequest:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body; RestError 413 for one above the limit, which is never held in memory."""
+    """The body; RestError 413 for one above the limit, which is never read into memory."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

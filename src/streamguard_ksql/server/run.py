@@ -1,6 +1,6 @@
 """The server as a process: a port, the runtime behind it, and a clean end on SIGTERM or SIGINT.
 
-The port is taken first, so that a taken one is told before anything is started; it answers once the queries are back.
+The port is taken first, so that a taken one is reported before anything is started; it answers once the queries are back.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from streamguard_ksql.runtime.service import KafkaRuntime
-from streamguard_ksql.server import reasons
 from streamguard_ksql.server.app import create_app
+from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.state import Server
 
 log = logging.getLogger("streamguard_ksql.server")
@@ -29,7 +28,7 @@ GRACEFUL_S = 1.0
 
 
 class StartError(Exception):
-    """Why the server cannot start, in a sentence for the person who started it."""
+    """Why the server cannot start: the message for the person who started it."""
 
 
 def run(
@@ -47,7 +46,6 @@ def run(
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.
     gc.set_threshold(200_000, 50, 1_000)
-    reasons.install()
     settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})
@@ -80,7 +78,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1)  # only so that a second server is refused now; the real backlog is hypercorn's
+        listener.listen(1)  # only so that a second server is refused now; `serve` sets the backlog
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -103,16 +101,14 @@ async def _serve(server: Server, listener: socket.socket) -> None:
         await asyncio.to_thread(server.close)
 
     log.info("ksql server on http://%s", server.host)
-    app: Any = create_app(server.runtime, server.host, server)
-    await serve(app, hypercorn_config(listener), shutdown_trigger=until_stopped)
+    app = create_app(server.runtime, server.host, server)
+    await serve(app, hypercorn_config(), listener, until_stopped)
     await asyncio.to_thread(server.stop_threads)
 
 
-def hypercorn_config(listener: socket.socket) -> Config:
-    """HTTP/1.1 and HTTP/2 without TLS (by upgrade and by prior knowledge) on a socket, which hypercorn then owns."""
+def hypercorn_config() -> Config:
+    """HTTP/1.1 and HTTP/2 without TLS (by upgrade and by prior knowledge)."""
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.alpn_protocols = ["h2", "http/1.1"]
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = 1_000_000_000
     config.graceful_timeout = GRACEFUL_S

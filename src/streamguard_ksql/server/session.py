@@ -17,7 +17,7 @@ SUBSTITUTION = "ksql.variable.substitution.enable"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A statement with the properties and variables that hold where it stands."""
+    """A statement with the properties and variables that apply to it."""
 
     statement: ast.Statement
     properties: Mapping[str, Any]
@@ -26,7 +26,7 @@ class Prepared:
 
 @dataclass
 class Session:
-    """The state of one request; SET and DEFINE hold from where they stand to the end of the request."""
+    """The state of one request; SET and DEFINE apply from their place to the end of the request."""
 
     properties: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Session:
 
 
 def _parse(text: str, location: ast.Location) -> list[ast.Statement]:
-    """Parse a statement as if it stood where it stands in the whole text; a variable's value may make it several."""
+    """Parse a statement with the lines and columns of the whole text; a variable's value may make it several."""
     padding = "\n" * (location.line - 1) + " " * (location.column - 1)
     try:
         return parse_statements(padding + text)

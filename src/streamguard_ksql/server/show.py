@@ -112,7 +112,7 @@ def _properties(statement: ast.ListProperties, context: Context) -> list[Entity]
 
 
 def _own(name: str, context: Context) -> str | None:
-    """Settings that the server knows without having been told."""
+    """The settings that have a default."""
     if name == "ksql.service.id":
         return context.runtime.service_id
     return f"http://{context.server.host}" if name == "ksql.streams.application.server" else None
@@ -191,15 +191,15 @@ def _assert_topic(statement: ast.AssertTopic, context: Context) -> list[Entity]:
     timeout_ms = int(configured) if statement.timeout is None else statement.timeout.ms
     deadline = time.monotonic() + timeout_ms / 1000
     while True:
-        complaint = _topic_complaint(statement, context)
-        if complaint is None:
+        difference = _topic_difference(statement, context)
+        if difference is None:
             return [entities.asserted_topic(statement.text, statement.topic, exists=statement.exists)]
         if time.monotonic() >= deadline:
-            raise RestError(complaint, code=ASSERTION_FAILED, statement=statement.text)
+            raise RestError(difference, code=ASSERTION_FAILED, statement=statement.text)
         time.sleep(ASSERT_POLL_S)
 
 
-def _topic_complaint(statement: ast.AssertTopic, context: Context) -> str | None:
+def _topic_difference(statement: ast.AssertTopic, context: Context) -> str | None:
     found = next((t for t in context.runtime.topics(extended=False) if t.name == statement.topic), None)
     if not statement.exists:
         return None if found is None else f"Topic {statement.topic} exists"
@@ -207,12 +207,12 @@ def _topic_complaint(statement: ast.AssertTopic, context: Context) -> str | None
         return f"Topic {statement.topic} does not exist"
     actual = {"PARTITIONS": len(found.replicas), "REPLICAS": found.replicas[0] if found.replicas else 0}
     wrong = []
-    for name, wanted in statement.properties.items():
+    for name, expected in statement.properties.items():
         if name not in actual:
             wrong.append(f"Cannot assert unknown topic property: {name}")
-        elif actual[name] != int(wanted):
+        elif actual[name] != int(expected):
             wrong.append(
-                f"Mismatched configuration for topic {statement.topic}: For config {name.lower()}, expected {wanted} "
+                f"Mismatched configuration for topic {statement.topic}: For config {name.lower()}, expected {expected} "
                 f"got {actual[name]}"
             )
     return "\n".join(wrong) or None
@@ -225,13 +225,13 @@ def _assert_source(statement: ast.AssertSource, context: Context) -> list[Entity
         source = _source(statement.name, context)
         catalog = context.runtime.engine.catalog
         columns = [(c.name, catalog.resolve(c.type), c.constraint) for c in statement.columns]
-    complaint = _source_complaint(statement, source, columns)
-    if complaint is not None:
-        raise RestError(complaint, code=ASSERTION_FAILED, statement=statement.text)
+    difference = _source_difference(statement, source, columns)
+    if difference is not None:
+        raise RestError(difference, code=ASSERTION_FAILED, statement=statement.text)
     return []
 
 
-def _source_complaint(statement: ast.AssertSource, source: DataSource, columns: list[Any]) -> str | None:
+def _source_difference(statement: ast.AssertSource, source: DataSource, columns: list[Any]) -> str | None:
     if source.kind != statement.kind:
         return f"Expected {statement.name} to be a {statement.kind}, but it is a {source.kind}."
     expected = ", ".join(f"`{n}` {t}{' KEY' if c in ('KEY', 'PRIMARY KEY') else ''}" for n, t, c in columns)
@@ -244,7 +244,7 @@ def _source_complaint(statement: ast.AssertSource, source: DataSource, columns: 
         "VALUE_FORMAT": source.value_format.name,
         "PARTITIONS": source.partitions,
     }
-    for name, wanted in statement.properties.items():
-        if name in known and str(known[name]).upper() != str(wanted).upper():
-            return f"Expected {name} of {statement.name} to be {wanted}, but it is {known[name]}."
+    for name, expected in statement.properties.items():
+        if name in known and str(known[name]).upper() != str(expected).upper():
+            return f"Expected {name} of {statement.name} to be {expected}, but it is {known[name]}."
     return None

@@ -1,4 +1,4 @@
-"""What the server itself holds: open queries and their threads, the fate of commands, and whether it was terminated."""
+"""The state of the server itself: open queries and their threads, the fate of commands, and whether it was terminated."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ACTIVE_LIMIT = "ksql.query.persistent.active.limit"
 
 @dataclass(frozen=True)
 class Context:
-    """What a handler has: the server, and the properties and variables that hold for its statement."""
+    """What a handler has: the server, and the properties and variables of its statement."""
 
     server: Server
     properties: Mapping[str, Any]

@@ -16,7 +16,7 @@ STATEMENT_TIMEOUT_S = 120.0
 
 
 class ShellError(Exception):
-    """Something that the person at the shell is told in a sentence."""
+    """An error whose message is shown to the person at the shell."""
 
 
 class ServerError(ShellError):
@@ -84,7 +84,7 @@ class Client:
     ) -> QueryLines:
         """Send a SELECT or PRINT to /query; its lines as they come. ServerError for a refusal.
 
-        `timeout_s` bounds the wait for each line; without it a push query may be silent for ever.
+        `timeout_s` bounds the wait for each line; without it a push query may be silent without limit.
         """
         response = self._request("POST", "/query", self._body(text, properties, variables), True, timeout_s)
         return QueryLines(response, may_be_silent=timeout_s is not None)
@@ -172,7 +172,7 @@ class QueryLines:
 
 
 def parse_line(line: str) -> tuple[str, dict[str, Any]] | None:
-    """A line of the JSON array that /query streams: its object as text and parsed; None for a line that holds none."""
+    """A line of the JSON array that /query streams: its object as text and parsed; None for a line that has none."""
     text = line.strip().removeprefix("[").removesuffix(",").strip()
     for candidate in (text, text.removesuffix("]")):
         if not candidate:

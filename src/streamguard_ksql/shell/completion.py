@@ -49,7 +49,7 @@ class ShellCompleter(Completer):
                     yield Completion(shown + ("(" if kind == "function" else ""), -len(word), display_meta=kind)
 
     def _refresh(self) -> None:
-        """Ask for names after a statement that may have changed them; a server that is away is asked again later."""
+        """Ask for names after a statement that may have changed them; a server that is unavailable is asked again later."""
         now = time.monotonic()
         if not self.session.schema_changed or now - self._asked_at < RETRY_S:
             return

@@ -49,7 +49,7 @@ def interact(session: Session) -> None:
 
 
 def run_input(session: Session, text: str) -> None:
-    """Run what was typed; errors are told and the shell goes on. Leave goes to the caller."""
+    """Run what was typed; errors are shown and the shell goes on. Leave goes to the caller."""
     try:
         for statement, location in split_statements(text):
             session.run_statement(statement, location.line, location.column)
@@ -61,10 +61,10 @@ def run_input(session: Session, text: str) -> None:
 
 def is_complete(text: str) -> bool:
     """Whether Enter runs what was typed: it is blank, a command of the shell, or ends in a semicolon."""
-    pieces = split_statements(text)
-    if not pieces:
+    statements = split_statements(text)
+    if not statements:
         return not text.strip() or not text.lstrip().startswith("/*")
-    last = pieces[-1][0]
+    last = statements[-1][0]
     return last.endswith(";") or find_command(last) is not None
 
 

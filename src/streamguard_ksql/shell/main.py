@@ -1,6 +1,6 @@
 """The `ksql` command: what its arguments mean, and its exit codes.
 
-0: all went well. 1: a statement failed, or the server cannot be reached; said in a sentence on stderr. 2: wrong
+0: all went well. 1: a statement failed, or the server cannot be reached; with a message on stderr. 2: wrong
 arguments. 130: ended by Ctrl-C.
 """
 

@@ -20,11 +20,11 @@ MAX_SCRIPT_DEPTH = 16
 
 
 class Leave(Exception):
-    """The person wants to leave the shell."""
+    """The person leaves the shell."""
 
 
 class StatementFailed(ShellError):
-    """A statement of a script that failed, with where it stands."""
+    """A statement of a script that failed, with its place."""
 
     def __init__(self, error: ShellError, statement: str, line: int, script: str | None) -> None:
         place = f"line {line}" if script is None else f"{script}, line {line}"
@@ -67,7 +67,7 @@ class Session:
             self.spool.write(line + "\n")
 
     def note(self, line: str) -> None:
-        """A word on what the shell did; left out where the output is for a program to read."""
+        """A message on what the shell did; left out where the output is for a program to read."""
         if self.output == TABULAR:
             self.write(line)
 
@@ -110,12 +110,12 @@ class Session:
     # --- statements ---------------------------------------------------------------------------------------------------
 
     def run_statement(self, statement: str, line: int = 1, column: int = 1) -> None:
-        """Run one statement, by the shell itself or by the server. `line` and `column` say where it stands."""
+        """Run one statement, by the shell itself or by the server. `line` and `column` are its place."""
         substituted = substitute(statement, self.variables)
         if self.run_own(self, substituted):
             return
         word = first_word(substituted)
-        # Moved to where it stands, so that lines and columns in the server's messages are those of the script.
+        # Moved to its place in the script, so that lines and columns in the server's messages are those of the script.
         placed = "\n" * (line - 1) + " " * (column - 1) + statement
         if word == "SELECT":
             self._select(placed)

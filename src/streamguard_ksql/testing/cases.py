@@ -1,4 +1,4 @@
-"""Cases: what a case file holds, in ksqlDB's own layout.
+"""Cases: what a case file has, in ksqlDB's own layout.
 
 A file is `{"tests": [case, ...]}`. A case has `statements`, `inputs`, and either `outputs` or `expectedException`;
 `properties` are settings, `post` says what sources exist afterwards. Numbers keep their text (as Decimals), so that

@@ -21,7 +21,7 @@ from streamguard_ksql.topology import Topology
 
 
 class MemoryTopics:
-    """Topics that are there as soon as somebody names them, with one partition."""
+    """Topics that exist as soon as they are named, with one partition."""
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
@@ -107,7 +107,7 @@ class Harness:
         return InputRecord(record.topic, 0, offset, record.key, record.value, record.time, record.headers)
 
     def crash(self) -> None:
-        """Kill every query and start it anew from what its changelog has: the last committed value of every key."""
+        """Kill every query and start it again from what its changelog has: the last committed value of every key."""
         for query_id, (query, topology) in list(self.running.items()):
             changelog = self._changelogs.setdefault(query_id, {})
             for name, partition, key, value in topology.runtime.stores.changes():

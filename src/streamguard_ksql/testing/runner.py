@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from streamguard_ksql.testing.cases import Case, CaseFileError, find_files, load, load_records
-from streamguard_ksql.testing.running import Difference, run_case
+from streamguard_ksql.testing.run import Difference, run_case
 
 app = typer.Typer(add_completion=False)
 

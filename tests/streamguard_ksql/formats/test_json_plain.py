@@ -1,4 +1,4 @@
-"""Records decoded the quick way are what the careful way would have made of them, whatever came before."""
+"""Records decoded on the fast path are what the slow path makes of them, whatever was decoded before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 
 from streamguard_ksql.errors import SerializationError
 from streamguard_ksql.formats import FormatOptions, find_format
-from streamguard_ksql.formats.json_plain import MOST_LESSONS, PlainObjects
+from streamguard_ksql.formats.json_plain import MOST_SHAPES, PlainObjects
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING
 
@@ -63,7 +63,7 @@ _RECORDS = st.one_of(_OBJECTS, st.sampled_from([b"null", b"[]", b"1", b"", b"{",
 
 
 def _reads(read: Any, data: bytes) -> Any:
-    """The row, with what tells -0.0 from 0 and 1 from True; or what the refusal said."""
+    """The row, with -0.0 and 0, 1 and True distinguished; or the message of the refusal."""
     try:
         row = read(data)
     except SerializationError as error:
@@ -79,7 +79,7 @@ def _fresh(columns: Sequence[Column] = COLUMNS) -> Any:
 def test_what_was_read_before_makes_no_difference(records: list[bytes]) -> None:
     read = _fresh()
     for data in records:
-        # A deserializer that has learned nothing yet reads its first record the careful way.
+        # A new deserializer reads its first record on the slow path.
         assert _reads(read, data) == _reads(_fresh(), data)
 
 
@@ -101,21 +101,21 @@ def test_a_name_that_cannot_be_learned_spoils_no_other_record() -> None:
 def test_records_alike_are_read_the_quick_way() -> None:
     asked = []
 
-    def careful(parsed: Any) -> list[Any]:
+    def slow(parsed: Any) -> list[Any]:
         asked.append(parsed)
         return [parsed.get("id"), parsed.get("amount")]
 
-    read = PlainObjects([Column("ID", STRING), Column("AMOUNT", DOUBLE)], json.loads, careful).read
+    read = PlainObjects([Column("ID", STRING), Column("AMOUNT", DOUBLE)], json.loads, slow).read
     for number in range(10):
         assert list(read(b'{"id": "%d", "amount": %d, "extra": [1]}' % (number, number)) or ()) == [str(number), number]
     assert len(asked) == 1
-    assert read(b'{"amount": 5}') == [None, 5], "a name that is missing is learned from"
+    assert read(b'{"amount": 5}') == [None, 5], "a missing name is part of the shape"
     assert read(b'{"amount": null}') == (None, None)
     assert len(asked) == 2
 
 
 def test_names_that_go_on_changing_are_not_learned_for_ever() -> None:
     quick = PlainObjects([Column("ID", STRING), Column("AMOUNT", DOUBLE)], json.loads, lambda parsed: [None, None])
-    for number in range(3 * MOST_LESSONS):
+    for number in range(3 * MOST_SHAPES):
         quick.read(b'{"name%d": 1}' % number)
-    assert len(quick._known) == MOST_LESSONS
+    assert len(quick._known) == MOST_SHAPES

@@ -1,4 +1,4 @@
-"""Every variant of every scalar function, called with any values: what comes out has the type that was promised.
+"""Every variant of every scalar function, called with any values: the result has the type of the signature.
 
 NULLs are among the values, and so are borders. A row may have no result (a row error), but nothing else may be raised.
 """

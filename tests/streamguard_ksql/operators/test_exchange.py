@@ -24,7 +24,7 @@ SAME_KEY = "CREATE STREAM j AS SELECT s.k, t.tier FROM s JOIN t ON s.k = t.id;"
 
 
 def joined(table_format: str, statement: str) -> list[str]:
-    """The tiers that come out for one record per account, each where a producer would have put it."""
+    """The tiers for one record per account, each in the partition that a producer chooses."""
     harness = Harness()
     harness.run_script(TABLE.format(table_format) + STREAM + statement)
     query, _ = next(iter(harness.running.values()))

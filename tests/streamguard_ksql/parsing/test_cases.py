@@ -1,7 +1,7 @@
 """Own statements: what each is printed as, and what each refusal says.
 
 `cases/printed.json` lists statements, `cases/printed.sql` what they are printed as, in the same order.
-STREAMGUARD_TEST_REWRITE_CASES=1 writes the latter anew, to be read before it is committed.
+STREAMGUARD_TEST_REWRITE_CASES=1 writes the latter again, to be read before it is committed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is printed reads back as the same tree, for trees nobody would write."""
+"""What is printed reads back as the same tree, for unusual trees too."""
 
 from decimal import Decimal
 

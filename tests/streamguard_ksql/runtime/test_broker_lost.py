@@ -60,7 +60,7 @@ def test_engine_stops_though_the_broker_is_gone(tmp_path: Path) -> None:
 
 
 def test_topic_that_comes_later_and_goes_and_grows(tmp_path: Path) -> None:
-    """A query waits for its topic, reads it anew when it was made anew, and finds its new partitions."""
+    """A query waits for its topic, reads it from the start when it was made again, and finds its new partitions."""
     with BrokerProcess(tmp_path / "log") as broker:
         topics = KafkaTopics(broker.address)
         create_topic(broker.address, "given", 1)

@@ -15,7 +15,7 @@ from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 from streamguard_ksql.operators.state import WindowStore, decode, encode
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.names import changelog_topic
-from tests.streamguard_ksql.runtime.test_crashes import ROOT, STATEMENTS, Given, check_states, check_topics, dying
+from tests.streamguard_ksql.runtime.test_crashes import ROOT, STATEMENTS, Given, check_states, check_topics, crashing
 from tests.support.broker import BrokerProcess
 from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topic, produce
 from tests.support.processes import eventually
@@ -84,7 +84,7 @@ def test_changelog_compacted_under_a_running_query(tmp_path: Path) -> None:
         engine.close()
         given = Given()
         for _ in range(3):
-            process = dying(broker.address, config)
+            process = crashing(broker.address, config)
             until = time.monotonic() + 12
             while time.monotonic() < until:
                 given.more(broker.address, 40)

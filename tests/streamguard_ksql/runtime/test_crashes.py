@@ -78,7 +78,7 @@ class Given:
         self.records += fresh
         produce(servers, "given", [(k, {"V": v}) for k, v in fresh], [T0_MS + 100 * v for _, v in fresh])
 
-    def folded(self, key_of: Any) -> dict[Any, tuple[int, int]]:
+    def aggregated(self, key_of: Any) -> dict[Any, tuple[int, int]]:
         found: dict[Any, tuple[int, int]] = {}
         for k, v in self.records:
             n, total = found.get(key_of(k, v), (0, 0))
@@ -86,11 +86,11 @@ class Given:
         return found
 
 
-def dying(servers: str, config: dict[str, Any], step: str = "", count: int = 1) -> subprocess.Popen[bytes]:
+def crashing(servers: str, config: dict[str, Any], step: str = "", count: int = 1) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
-        "tests.streamguard_ksql.runtime.dying",
+        "tests.streamguard_ksql.runtime.crash_process",
         servers,
         orjson.dumps(config).decode(),
         step,
@@ -105,7 +105,7 @@ def test_killed_at_each_step(servers: str, start: Start, guarantee: str) -> None
     given = begin(servers, start, config)
     draw = random.Random(5)
     for step in EXACTLY_ONCE if guarantee == "exactly_once_v2" else AT_LEAST_ONCE:
-        process = dying(servers, config, step, draw.choice([1, 2, 5]))
+        process = crashing(servers, config, step, draw.choice([1, 2, 5]))
         deadline = time.monotonic() + DEADLINE_S
         rare = step.endswith(("take_back", "restore", "init", "store_group"))
         while process.poll() is None and time.monotonic() < deadline - (DEADLINE_S - 2.5) * rare:
@@ -123,7 +123,7 @@ def test_killed_at_any_moment(servers: str, start: Start, guarantee: str) -> Non
     given = begin(servers, start, config)
     draw = random.Random(11)
     for _ in range(5):
-        process = dying(servers, config)
+        process = crashing(servers, config)
         until = time.monotonic() + draw.uniform(0.6, 1.8)
         while time.monotonic() < until:
             given.more(servers, 50)
@@ -156,18 +156,18 @@ def finish(servers: str, engine: RunningEngine, given: Given, *, exact: bool) ->
 
 
 def check_states(engine: RunningEngine, given: Given) -> None:
-    assert {k: (n, t) for k, n, t, _ in engine.pull("SELECT * FROM totals;")} == given.folded(lambda k, v: k)
-    assert {r: (n, t) for r, n, t in engine.pull("SELECT * FROM remainders;")} == given.folded(lambda k, v: v % 5)
+    assert {k: (n, t) for k, n, t, _ in engine.pull("SELECT * FROM totals;")} == given.aggregated(lambda k, v: k)
+    assert {r: (n, t) for r, n, t in engine.pull("SELECT * FROM remainders;")} == given.aggregated(lambda k, v: v % 5)
     found = {(k, start): (n, t) for k, start, _, n, t in engine.pull("SELECT * FROM windows;")}
-    assert found == given.folded(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
+    assert found == given.aggregated(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
 
 
 def check_topics(servers: str, given: Given) -> None:
     """The last value per key is right, and nothing is missing."""
     totals = {k.decode(): (v["N"], v["TOTAL"]) for k, v in table_of(servers, "totals").items()}
-    assert totals == given.folded(lambda k, v: k)
+    assert totals == given.aggregated(lambda k, v: k)
     windows = {windowed(k): (v["N"], v["TOTAL"]) for k, v in table_of(servers, "windows").items()}
-    assert windows == given.folded(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
+    assert windows == given.aggregated(lambda k, v: (k, T0_MS + 100 * v // 10_000 * 10_000))
     wanted = {(k, v) for k, v in given.records if v % 7 == 0}
     assert {((k or b"").decode(), orjson.loads(v or b"")["V"]) for k, v in consume(servers, "sevens")} == wanted
 
@@ -183,7 +183,7 @@ def check_exactly_once(servers: str, given: Given) -> None:
         found[(key or b"").decode()].append(orjson.loads(value or b"")["V"])
     assert found == sevens
     counts = Counter(k for k, _ in given.records)
-    told: dict[str, list[int]] = defaultdict(list)
+    emitted: dict[str, list[int]] = defaultdict(list)
     for key, value in consume(servers, "totals"):
-        told[(key or b"").decode()].append(orjson.loads(value or b"")["N"])
-    assert told == {k: list(range(1, n + 1)) for k, n in counts.items()}
+        emitted[(key or b"").decode()].append(orjson.loads(value or b"")["N"])
+    assert emitted == {k: list(range(1, n + 1)) for k, n in counts.items()}

@@ -115,7 +115,7 @@ def test_an_ended_query_cannot_be_resumed_but_terminated(engine: RunningEngine, 
 
 
 def test_a_query_that_ended_runs_again_after_a_restart(engine: RunningEngine, servers: str, inject: Any) -> None:
-    """Whoever mends the engine loses no record: the query goes on from its last commit."""
+    """A mended engine loses no record: the query goes on from its last commit."""
     with pytest.MonkeyPatch.context() as patch:
         ucase = FUNCTIONS["UCASE"]
         patch.setattr(ucase, "variants", [replace(v, body=lambda value: [][1]) for v in ucase.variants])

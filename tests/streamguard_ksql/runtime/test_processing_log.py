@@ -43,7 +43,7 @@ def test_bad_records_are_logged_and_the_rest_goes_on(engine: RunningEngine, serv
         ("out of range", {"N": 99_999_999_999, "TEXT": "1"}),
         ("too deep", deep),
         ("not utf-8", b"\xff\xfe{}"),
-        ("half a character", b'{"N": 1, "TEXT": "\\ud800", "LIST": []}'),
+        ("unpaired surrogate", b'{"N": 1, "TEXT": "\\ud800", "LIST": []}'),
         ("by zero", {**GOOD, "N": 0}),
         ("bad cast", {**GOOD, "TEXT": "seven"}),
     ]

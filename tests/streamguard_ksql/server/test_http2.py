@@ -1,4 +1,4 @@
-"""HTTP/2 without TLS: how ksqlDB's Java client and the streaming endpoints are spoken to."""
+"""HTTP/2 without TLS: how ksqlDB's Java client and the streaming endpoints communicate."""
 
 from __future__ import annotations
 

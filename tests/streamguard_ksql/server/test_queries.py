@@ -105,19 +105,19 @@ def test_there_may_be_only_so_many_push_queries(tmp_path: Path) -> None:
     with running_server(tmp_path, "--set", "ksql.max.push.queries=2") as server:
         server.ksql("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
         body = {"ksql": "SELECT * FROM s EMIT CHANGES;"}
-        held = [server.post("/query", body, stream=True) for _ in range(2)]
+        open_ = [server.post("/query", body, stream=True) for _ in range(2)]
         refused = server.post("/query", body)
         assert refused.status_code == 429
         assert "Maximum number of push queries exceeded: 2 are open." in refused.json()["message"]
-        held.pop().close()
+        open_.pop().close()
         eventually(lambda: len(open_queries(server)) == 1)
         with server.post("/query", body, stream=True) as admitted:
             assert admitted.status_code == 200
-        held.pop().close()
+        open_.pop().close()
 
 
 def test_a_thousand_clients_that_want_a_push_query(tmp_path: Path) -> None:
-    """A hundred are served, the others are told; memory stays bounded and the server answers."""
+    """A hundred are served, the others are refused; memory stays bounded and the server answers."""
     with running_server(tmp_path) as server:
         server.ksql("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
         before = server.resident_mb()

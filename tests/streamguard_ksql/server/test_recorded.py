@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.ksqldb import KsqlServerProcess, running_server
+from tests.support.ksqldb import KsqlServerProcess, eventually, running_server
 from tests.support.recordings import recording
 
 CASES: list[dict[str, Any]] = recording("rest.json")
-PAUSE_AFTER = {"csas": 1.0, "insert values 2": 1.0}
-"""Seconds to wait after some requests, as whoever recorded them did: a query has to be reading what comes next."""
+SETTLE_AFTER = {"csas", "insert values 2"}
+"""The requests after which the recording waited: the queries have to have read all that is there."""
 
 DIFFERENT = "(differs)"
 TEXTS = {"topology", "executionPlan"}
@@ -56,8 +55,17 @@ def _replay(server: KsqlServerProcess) -> dict[str, requests.Response]:
         mine = re.search(r'"queryId":"(C[^"]+)"', response.text)
         if given and mine:
             ids[given[1]] = mine[1]
-        time.sleep(PAUSE_AFTER.get(case["name"], 0))
+        if case["name"] in SETTLE_AFTER:
+            eventually(lambda: _is_settled(server))
     return found
+
+
+def _is_settled(server: KsqlServerProcess) -> bool:
+    """Whether every query reads, and has read its topics to their ends."""
+    [answer] = server.ksql("SHOW QUERIES EXTENDED;")
+    tasks = [query["tasksMetadata"] for query in answer["queryDescriptions"]]
+    offsets = [offset for found in tasks for task in found for offset in task["topicOffsets"]]
+    return all(tasks) and all(o["committedOffset"] > o["endOffset"] or o["endOffset"] < 0 for o in offsets)
 
 
 def comparable(text: str) -> Any:

@@ -80,11 +80,11 @@ ASSERTIONS: list[tuple[str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("sql", "complaint"), ASSERTIONS, ids=[a[0] for a in ASSERTIONS])
-def test_assertions(ksqldb: KsqlServerProcess, stream: str, sql: str, complaint: str | None) -> None:
+@pytest.mark.parametrize(("sql", "message"), ASSERTIONS, ids=[a[0] for a in ASSERTIONS])
+def test_assertions(ksqldb: KsqlServerProcess, stream: str, sql: str, message: str | None) -> None:
     response = ksqldb.post("/ksql", {"ksql": sql.format(name=stream, topic=stream.lower())})
-    assert response.status_code == (200 if complaint is None else 417), response.text
-    assert complaint is None or complaint in response.json()["message"]
+    assert response.status_code == (200 if message is None else 417), response.text
+    assert message is None or message in response.json()["message"]
 
 
 WRONG: list[tuple[str, int, int, str]] = [

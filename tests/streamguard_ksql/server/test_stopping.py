@@ -1,4 +1,4 @@
-"""A server that is told to stop while it still waits for its log leaves cleanly."""
+"""A server that is stopped while it still waits for Kafka ends cleanly."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_stopped_before_it_serves(tmp_path: Path) -> None:
         "--listen",
         f"127.0.0.1:{port}",
     ]
-    nobody = f"127.0.0.1:{free_port()}"
-    with subprocess.Popen([*command, "--bootstrap-servers", nobody], stderr=subprocess.PIPE, text=True) as server:
+    unused = f"127.0.0.1:{free_port()}"
+    with subprocess.Popen([*command, "--bootstrap-servers", unused], stderr=subprocess.PIPE, text=True) as server:
         eventually(lambda: _is_taken(port), bool)
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=20)

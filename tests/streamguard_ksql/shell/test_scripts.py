@@ -1,4 +1,4 @@
-"""`ksql -e`, `-f` and standard input: what comes out, and what the exit code says."""
+"""`ksql -e`, `-f` and standard input: the output and the exit code."""
 
 from __future__ import annotations
 
@@ -88,15 +88,15 @@ FAILING: list[tuple[str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("script", "complaints"), FAILING, ids=[f[0] for f in FAILING])
+@pytest.mark.parametrize(("script", "messages"), FAILING, ids=[f[0] for f in FAILING])
 def test_a_failing_statement_is_named_and_ends_the_script(
-    ksql: Run, tmp_path: Path, script: str, complaints: list[str]
+    ksql: Run, tmp_path: Path, script: str, messages: list[str]
 ) -> None:
     (tmp_path / "bad.sql").write_text(script)
     shown = ksql("-f", "bad.sql")
     assert shown.returncode == 1
     assert "bad.sql" in shown.stderr
-    assert not [c for c in complaints if c not in shown.stderr], shown.stderr
+    assert not [c for c in messages if c not in shown.stderr], shown.stderr
     assert "Kafka Topic" not in shown.stdout.split("Windowed")[-1]
     assert "Traceback" not in shown.stderr
 
@@ -118,7 +118,7 @@ def test_nobody_answers(ksql: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "complaint"),
+    ("arguments", "code", "message"),
     [
         (["ftp://x", "-e", "SHOW TOPICS;"], 1, "is not the address of a server"),
         (["--output", "xml", "-e", "SHOW TOPICS;"], 1, "Invalid output format: 'xml'"),
@@ -129,10 +129,10 @@ def test_nobody_answers(ksql: Run) -> None:
         (["--no-such-option"], 2, "unrecognized arguments"),
     ],
 )
-def test_wrong_arguments(ksql: Run, arguments: list[str], code: int, complaint: str) -> None:
+def test_wrong_arguments(ksql: Run, arguments: list[str], code: int, message: str) -> None:
     shown = ksql(*arguments)
     assert shown.returncode == code
-    assert complaint in shown.stderr
+    assert message in shown.stderr
 
 
 def test_a_config_file_sets_properties(ksql: Run, tmp_path: Path) -> None:

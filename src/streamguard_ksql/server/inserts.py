@@ -1,6 +1,6 @@
 """`/inserts-stream`: rows in, an acknowledgement for each out, on one HTTP/2 stream, both directions at once.
 
-The first line of the body names the target, every other line is a row. A row is acknowledged when the log has it.
+The first line of the body names the target, every other line is a row. A row is acknowledged when it is stored.
 
 Source: docs/developer-guide/ksqldb-rest-api/streaming-endpoint.md, "Inserting rows into an existing stream".
 """
@@ -78,7 +78,7 @@ class InsertsStream:
             raise RestError(error.message, code=error.code) from None
 
     async def _insert(self, source: DataSource, line: bytes) -> RestError | None:
-        """Insert a row and wait until the log has it; what is wrong with it, if anything."""
+        """Insert a row and wait until it is stored; what is wrong with it, if anything."""
         try:
             record = row_record(source, row_values(source, line), self.server.clock_ms)
             await self.server.run(self.server.runtime.insert, record)

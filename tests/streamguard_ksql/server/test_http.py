@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from streamguard_ksql.server.absolute import AbsoluteForm
-from streamguard_ksql.server.reasons import with_reason
+from streamguard_ksql.server.http import with_reason
 
 
 def test_a_head_gets_the_phrase_of_its_status() -> None:
@@ -34,8 +34,8 @@ def test_a_target_in_absolute_form_is_taken() -> None:
 
     app = Starlette(routes=[Route("/info", seen)], middleware=[Middleware(AbsoluteForm)])
 
-    async def answer(path: str) -> list[dict[str, object]]:
-        sent: list[dict[str, object]] = []
+    async def answer(path: str) -> list[MutableMapping[str, Any]]:
+        sent: list[MutableMapping[str, Any]] = []
 
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": b"", "more_body": False}

@@ -1,4 +1,4 @@
-"""Single records that somebody waits for: INSERT VALUES, rows of /inserts-stream, statements for the command topic."""
+"""Single records, each acknowledged: INSERT VALUES, rows of /inserts-stream, statements for the command topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaUnavailable, Message
 
 ANSWER_S = 30.0
-"""How long the log may take to acknowledge a record."""
+"""How long Kafka may take to acknowledge a record."""
 ROOM_POLL_S = 0.05
 
 
@@ -25,7 +25,7 @@ class Inserter:
         self._producer = clients.producer(servers, reports=True, linger_ms=0, message_timeout_ms=limit_ms)
 
     def insert(self, record: OutputRecord) -> int:
-        """The offset that the record got; KafkaUnavailable if the log did not acknowledge it within ANSWER_S."""
+        """The offset that the record got; KafkaUnavailable if Kafka did not acknowledge it within ANSWER_S."""
         done = threading.Event()
         result: list[Any] = [None, -1]
 

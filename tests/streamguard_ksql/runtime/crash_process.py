@@ -1,8 +1,8 @@
 """A process with the engine in it that kills itself at a named step.
 
-    python -m tests.streamguard_ksql.runtime.dying SERVERS CONFIG_JSON [STEP [COUNT]]
+    python -m tests.streamguard_ksql.runtime.crash_process SERVERS CONFIG_JSON [STEP [COUNT]]
 
-STEP is `before:NAME` or `after:NAME` with a name of STEPS; it dies when it gets there for the COUNT-th time. It says
+STEP is `before:NAME` or `after:NAME` with a name of STEPS; it is killed there at the COUNT-th time. It prints
 "ready" on stdout when all queries are, and runs until it is killed.
 """
 
@@ -25,7 +25,7 @@ from tests.support.engine import RunningEngine
 
 
 class WatchedProducer(Producer):
-    """A producer whose transactional calls can be got hold of."""
+    """A producer whose transactional calls can be replaced."""
 
     def init_transactions(self, *arguments: Any) -> Any:
         return super().init_transactions(*arguments)
@@ -57,7 +57,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 }
 
 
-def die_at(step: str, count: int) -> None:
+def crash_at(step: str, count: int) -> None:
     """Have the step kill this process when it is taken for the `count`-th time."""
     moment, name = step.split(":")
     owner, attribute = STEPS[name]
@@ -72,22 +72,22 @@ def die_at(step: str, count: int) -> None:
             if taken == count:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def dying(*arguments: Any, **named: Any) -> Any:
+    def crashing(*arguments: Any, **named: Any) -> Any:
         if moment == "before":
             reached()
         result = original(*arguments, **named)
-        # An empty look at the log is no step.
+        # An empty poll is no step.
         if moment == "after" and not (name == "batch" and not result):
             reached()
         return result
 
-    setattr(owner, attribute, dying)
+    setattr(owner, attribute, crashing)
 
 
 def main(servers: str, config: str, step: str = "", count: str = "1") -> None:
     clients.Producer = WatchedProducer  # type: ignore[attr-defined]
     if step:
-        die_at(step, int(count))
+        crash_at(step, int(count))
     engine = RunningEngine(servers, orjson.loads(config))
     for runner in engine.runtime._runners.values():
         runner.ready.wait(30)

@@ -11,15 +11,21 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from streamguard_ksql.runtime import clients, fetching, scanning
+from streamguard_ksql.runtime import clients
+from streamguard_ksql.runtime import fetch as fetch_module
+from streamguard_ksql.runtime import scans as scans_module
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions
-from streamguard_ksql.runtime.reading import Reader
-from streamguard_ksql.runtime.scanning import Scans
+from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.shared_scan import Limits
 from tests.streamguard_ksql.runtime.conftest import Start
 from tests.support.engine import produce
+from tests.support.ksqldb import eventually
 
 pytestmark = pytest.mark.integration
 TOPIC, PARTITIONS, RECORDS = "together", 3, 15_000
+LOW_LIMITS = Limits(behind=600, stall_s=0.03, rewind=4_000)
+"""So low that a small topic meets all of them."""
 
 
 @pytest.fixture
@@ -38,22 +44,19 @@ def topics(servers: str) -> KafkaTopics:
 
 @pytest.fixture
 def scans(servers: str) -> Iterator[Scans]:
-    found = Scans(servers)
+    found = Scans(servers, LOW_LIMITS)
     yield found
     found.close()
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits so low that a small topic comes upon all of them."""
-    monkeypatch.setattr(scanning, "BEHIND", 600)
-    monkeypatch.setattr(scanning, "STALL_S", 0.03)
-    monkeypatch.setattr(scanning, "REWIND", 4_000)
-    monkeypatch.setattr(fetching, "BATCH", 300)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches so small that a small topic has many."""
+    monkeypatch.setattr(fetch_module, "BATCH", 300)
 
 
 class OneReader(threading.Thread):
-    """A query as far as reading goes: it starts somewhere, dawdles, leaves and comes back at times, and keeps count."""
+    """A query as far as reading goes: starts somewhere, lags, leaves and comes back at times, and records what it was given."""
 
     def __init__(self, servers: str, topics: KafkaTopics, scans: Scans, seed: int) -> None:
         super().__init__()
@@ -111,26 +114,26 @@ def _read_all(readers: list[OneReader]) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_readers_that_lag_leave_and_come_back(
-    hurried: None, servers: str, topics: KafkaTopics, scans: Scans, seed: int
+    small_batches: None, servers: str, topics: KafkaTopics, scans: Scans, seed: int
 ) -> None:
     _read_all([OneReader(servers, topics, scans, 100 * seed + number) for number in range(5)])
 
 
 def test_a_failed_read_costs_nobody_a_record(
-    hurried: None, servers: str, topics: KafkaTopics, scans: Scans, monkeypatch: pytest.MonkeyPatch
+    small_batches: None, servers: str, topics: KafkaTopics, scans: Scans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = random.Random(7)
     failures: list[int] = []
 
-    def failing(client: Consumer, timeout_s: float) -> fetching.Fetched:
-        found = fetching.fetch(client, timeout_s)
+    def failing(client: Consumer, timeout_s: float) -> fetch_module.Fetched:
+        found = fetch_module.fetch(client, timeout_s)
         if draw.random() < 0.05:
             # What was fetched is lost with it, as where one partition of several answers with an error.
             failures.append(len(found))
             raise KafkaException(KafkaError(KafkaError._FAIL))
         return found
 
-    monkeypatch.setattr(scanning, "fetch", failing)
+    monkeypatch.setattr(scans_module, "fetch", failing)
     readers = [OneReader(servers, topics, scans, number) for number in range(4)]
     _read_all(readers)
     assert sum(failures) > 0
@@ -148,13 +151,13 @@ def test_two_queries_fetch_and_decode_once(servers: str, start: Start, monkeypat
     engine.settle()
     fetched: list[int] = []
 
-    def counting(client: Consumer, timeout_s: float) -> fetching.Fetched:
-        found = fetching.fetch(client, timeout_s)
+    def counting(client: Consumer, timeout_s: float) -> fetch_module.Fetched:
+        found = fetch_module.fetch(client, timeout_s)
         fetched.append(len(found))
         return found
 
-    monkeypatch.setattr(scanning, "fetch", counting)
-    time.sleep(0.2)  # longer than the fetch under way, which is not counted
+    monkeypatch.setattr(scans_module, "fetch", counting)
+    eventually(lambda: fetched)  # the fetch that was under way, and is not counted, has ended
     produce(servers, "given", [(f"k{v % 10}", {"V": v, "W": "x"}) for v in range(100)], [1_000 + v for v in range(100)])
     engine.settle()
     assert sum(fetched) == 100
@@ -167,7 +170,7 @@ def test_two_queries_fetch_and_decode_once(servers: str, start: Start, monkeypat
 
 
 def test_a_query_from_the_beginning_catches_up_alone(
-    hurried: None, servers: str, topics: KafkaTopics, scans: Scans
+    small_batches: None, servers: str, topics: KafkaTopics, scans: Scans
 ) -> None:
     """The others, at the end of the topic, are not pulled back for it."""
     ahead, behind = (OneReader(servers, topics, scans, seed) for seed in (1, 2))

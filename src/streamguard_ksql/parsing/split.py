@@ -17,7 +17,7 @@ _PIECES = re.compile(
 )
 
 
-def pieces(tokens: list[Token]) -> list[list[Token]]:
+def statements_of(tokens: list[Token]) -> list[list[Token]]:
     """The tokens of each statement, its semicolon last; the last statement may lack it. Lone semicolons are dropped."""
     result: list[list[Token]] = []
     current: list[Token] = []
@@ -36,7 +36,7 @@ def split_statements(text: str) -> list[tuple[str, Location]]:
     """Each statement's text, semicolon included, and where it starts; nothing is parsed, nothing refused.
 
     A semicolon in quotes, backticks or a comment cuts nothing. What follows the last semicolon, if more than blanks and
-    comments, is the last piece: a shell sees by its missing semicolon that the statement goes on.
+    comments, is the last part: a shell sees by its missing semicolon that the statement goes on.
     """
     lines = Lines(text)
     result: list[tuple[str, Location]] = []

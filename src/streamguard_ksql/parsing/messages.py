@@ -1,4 +1,4 @@
-"""Says what is wrong with a statement, in ksqlDB's words."""
+"""The messages for wrong statements, worded as in ksqlDB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_NAMED = 6
 """More expected words than these are noise: the nearest one is named instead."""
 
 Accepted = Callable[[Sequence[Token]], Set[str]]
-"""Tells which terminals could follow these tokens."""
+"""Gives the terminals that could follow these tokens."""
 
 
 def explain(tokens: Sequence[Token], i: int, accepted: Accepted) -> SqlSyntaxError:
@@ -56,7 +56,7 @@ def _did_you_mean(text: str, accepted: Set[str], likeness: float = 0.75) -> str:
 
 
 def _meant_as_keyword(before: Sequence[Token], accepted: Accepted) -> Set[str]:
-    """What could stand here if the last word, read as a name, was the keyword it looks like: `FROM a EMIT <here>`."""
+    """What could be here if the last word, read as a name, was the keyword it looks like: `FROM a EMIT <here>`."""
     last = before[-1]
     if last.type == NAME and last.value in RULES and last.value in accepted(before[:-1]):
         return accepted([*before[:-1], replace(last, type=last.value)])
@@ -73,7 +73,7 @@ def _misspelt_before(before: Sequence[Token], accepted: Accepted) -> str:
 
 
 _BEYOND_NAMES = frozenset({"CASE", "ARRAY", "SEMICOLON", "COMMA"})
-"""Where these may stand too, an expression, a type or an end is wanted rather than a name."""
+"""Where these are possible too, an expression, a type or an end is expected rather than a name."""
 
 
 _SHOWN = {

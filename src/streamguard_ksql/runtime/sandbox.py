@@ -8,7 +8,7 @@ from typing import Any
 from streamguard_ksql import ast
 
 
-class PretendedTopics:
+class SandboxTopics:
     """The topics of a Kafka as they were when asked (metadata by name), with creations and deletions only noted down."""
 
     def __init__(self, there: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Reading the topics of a query: positions, batches, and the order between several topics.
 
-A query over one topic takes records as they come, together with the others that read it (see `scanning`). One over
+A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
 several takes, partition by partition, the record with the earliest time next, as Kafka Streams does: a partition without
-records is waited for only while the log has more.
+records is waited for only while its topic has more.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions, as_partitions
-from streamguard_ksql.runtime.fetching import Fetched, fetch
-from streamguard_ksql.runtime.scanning import Member, Scans
+from streamguard_ksql.runtime.fetch import Fetched, fetch
+from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.shared_scan import Member
 
 IDLE_POLLS = 20
 """How often an empty partition is asked for before the others go on without it."""

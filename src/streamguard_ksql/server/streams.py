@@ -26,7 +26,7 @@ NORMAL_ENDS = ("Limit Reached", "Query Completed")
 
 
 class QueryResponse(StreamingResponse):
-    """The rows of a started query, in the words of a writer; however it ends, the query is closed."""
+    """The rows of a started query, as a writer formats them; however it ends, the query is closed."""
 
     def __init__(self, server: Server, started: Started, writer: type[Writer]) -> None:
         self.server = server

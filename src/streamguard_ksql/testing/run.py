@@ -1,4 +1,4 @@
-"""Running a case: feed its inputs, compare what came out; a difference is a sentence."""
+"""Runs a case: feeds its inputs and compares its outputs; a difference says what and where."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamguard_ksql.testing.harness import Harness, Hook
 
 
 class Difference(Exception):
-    """What a case expects and what came out differ."""
+    """What a case expects and what the queries wrote differ."""
 
 
 def run_case(case: Case, after_each_input: Hook | None = None) -> None:
@@ -79,7 +79,7 @@ def input_record(harness: Harness, entry: Mapping[str, Any]) -> OutputRecord:
 def encode_side(
     data: Any, format_name: str, columns: Sequence[Column], options: FormatOptions, *, key: bool
 ) -> bytes | None:
-    """A key or a value of a case as bytes: JSON as its text, DELIMITED as it stands, KAFKA by the column's type."""
+    """A key or a value of a case as bytes: JSON as its text, DELIMITED as it is, KAFKA by the column's type."""
     if data is None:
         return None
     if format_name == "JSON":

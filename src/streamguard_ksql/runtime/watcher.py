@@ -36,10 +36,10 @@ class Watcher:
             try:
                 self.look()
             except KafkaUnavailable:
-                log.debug("the log does not tell its topics", exc_info=True)
+                log.debug("the topics could not be listed", exc_info=True)
 
     def look(self) -> None:
-        """Have every query that reads a grown topic open it anew."""
+        """Restart every query that reads a topic with more partitions than before."""
         runners = [(r, r.source_partitions()) for r in self._runners()]
         if not any(counts for _, counts in runners):
             return
@@ -48,4 +48,4 @@ class Watcher:
             grown = [t for t, n in counts.items() if found.get(t, 0) > n]
             if grown:
                 log.info("query %s: %s has more partitions now", runner.query.query_id, ", ".join(grown))
-                runner.open_anew()
+                runner.restart()

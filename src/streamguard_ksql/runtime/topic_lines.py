@@ -15,7 +15,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics
-from streamguard_ksql.runtime.reading import Reader
+from streamguard_ksql.runtime.reader import Reader
 
 
 def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *, from_beginning: bool) -> Iterator[str]:
@@ -37,7 +37,7 @@ def _lines(
     client = clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False)
     try:
         reader = Reader(client, topics, {statement.topic: partitions}, {}, from_beginning=from_beginning)
-        given, seen, told = 0, 0, False
+        given, seen, announced = 0, 0, False
         while statement.limit is None or given < statement.limit:
             records = [r for _, batch in reader.poll(0.2) for r in batch]
             if not records:
@@ -46,10 +46,10 @@ def _lines(
                 seen += 1
                 if statement.interval and (seen - 1) % statement.interval:
                     continue
-                if not told:
+                if not announced:
                     yield f"Key format: {_key_format(record.key)}"
                     yield f"Value format: {_value_format(record.value)}"
-                    told = True
+                    announced = True
                 yield line(record)
                 given += 1
                 if statement.limit is not None and given >= statement.limit:

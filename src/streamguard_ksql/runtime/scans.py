@@ -1,0 +1,133 @@
+"""The scans of an engine, driven: the lock, the consumer and the clock around `shared_scan`.
+
+No scan has a thread: the member that has been given all that was fetched fetches the next batch on its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streamguard_ksql.runtime import clients
+from streamguard_ksql.runtime.fetch import Fetched, fetch
+from streamguard_ksql.runtime.shared_scan import Joined, Limits, Member, ScanState, SharedScan, Step
+
+
+class Scan:
+    """The shared reading of one topic. Thread-safe."""
+
+    def __init__(self, servers: str, topic: str, limits: Limits | None = None) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._changed = threading.Condition()
+        self._client: Consumer | None = None
+        self._scan = SharedScan(limits)
+
+    def join(self, positions: dict[int, int]) -> Member | None:
+        """Take part from `positions` on; None if they are too far behind those of the others, or the scan is closed."""
+        with self._changed:
+            joined = self._scan.join(positions, self._to_go(), time.monotonic())
+            while joined is Step.WAIT:
+                self._changed.wait()
+                joined = self._scan.join(positions, self._to_go(), time.monotonic(), waited=True)
+            self._changed.notify_all()
+            if not isinstance(joined, Joined):
+                return None
+            if joined.assign is not None:
+                self._assign(joined.assign)
+            return joined.member
+
+    def _to_go(self) -> int:
+        """Records from where the scan is up to the end of the topic, as far as the consumer knows."""
+        if self._client is None:
+            return 0
+        to_go = 0
+        for partition, at in self._scan.start.items():
+            _, end = self._client.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            to_go += max(0, end - at)
+        return to_go
+
+    def _assign(self, positions: Mapping[int, int]) -> None:
+        if self._client is None:
+            self._client = clients.consumer(self._servers, f"{self._topic}-scan")
+        self._client.assign([TopicPartition(self._topic, p, at) for p, at in positions.items()])
+
+    def leave(self, member: Member) -> None:
+        with self._changed:
+            self._scan.evict([member])
+            if self._scan.state is ScanState.IDLE and self._client is not None:
+                # No member is left to fetch for; what the consumer fetches ahead would only fill memory.
+                self._client.unassign()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Evict all members, and let no query join any more."""
+        with self._changed:
+            self._scan.close()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._scan.state is ScanState.CLOSED)
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def take(self, member: Member, timeout_s: float) -> Fetched | None:
+        """The next batch for a member, waiting at most so long for one; None once it has been evicted.
+
+        Raises KafkaException where the topic cannot be read.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                step = self._next(member)
+                if not isinstance(step, Step):
+                    return step
+                if step is Step.EVICTED:
+                    return None
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return Fetched([], [])
+                if step is Step.WAIT:
+                    self._changed.wait(remaining)
+                else:
+                    self._fetch(remaining)
+
+    def _next(self, member: Member) -> Fetched | Step:
+        members = len(self._scan.members)
+        step = self._scan.next(member, time.monotonic())
+        if len(self._scan.members) < members:
+            self._changed.notify_all()
+        return step
+
+    def _fetch(self, timeout_s: float) -> None:
+        """Fetch a batch; the lock is released meanwhile."""
+        assert self._client is not None
+        self._scan.fetch()
+        self._changed.release()
+        found = None
+        try:
+            found = fetch(self._client, timeout_s)
+        finally:
+            self._changed.acquire()
+            self._scan.fetched(found)
+            self._changed.notify_all()
+
+
+class Scans:
+    """The scans of an engine, by topic."""
+
+    def __init__(self, servers: str, limits: Limits | None = None) -> None:
+        self._servers = servers
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._scans: dict[str, Scan] = {}
+
+    def of(self, topic: str) -> Scan:
+        with self._lock:
+            return self._scans.setdefault(topic, Scan(self._servers, topic, self._limits))
+
+    def close(self) -> None:
+        for scan in self._scans.values():
+            scan.close()

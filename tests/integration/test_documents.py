@@ -43,13 +43,13 @@ STAND_INS = {
     f"{STREAMGUARD} bench pipeline --tps 1000 --duration 60": SHORT_BENCH,
     f"{STREAMGUARD} evaluate --data DIR": f"{STREAMGUARD} evaluate --data DIR --test-start 2018-07-25",
 }
-"""What a person fills in or waits a minute for, and what stands for it here."""
+"""What a person fills in or waits a minute for, and what is run here instead."""
 ENDLESS = {f"{STREAMGUARD} logs -f": f"{STREAMGUARD} logs"}
 """What a person leaves with Ctrl-C."""
 
 
 def commands() -> list[str]:
-    """Every command of the documents, without its comment; starting and stopping is the fixture's."""
+    """Every command of the documents, without its comment; the fixture starts and stops."""
     found = []
     for name in DOCUMENTS:
         lines = [line for block in pages.blocks(name) for line in block.splitlines()]
@@ -134,8 +134,7 @@ def without_numbers(text: str) -> str:
 
 def test_start_prints_what_the_readme_shows(started: tuple[StackRun, str]) -> None:
     _, said = started
-    shown = pages.blocks("README.md")[1]
-    assert shown.startswith("Starting StreamGuard:")
+    (shown,) = [block for block in pages.blocks("README.md") if block.startswith("Starting StreamGuard:")]
     printed = {without_numbers(line) for line in said.splitlines()}
     for line in shown.split("First alerts:")[0].splitlines():
         assert without_numbers(line) in printed or not line.strip(), f"{line!r} is not in\n{said}"

@@ -69,13 +69,13 @@ def test_a_leak_is_remembered_for_two_weeks() -> None:
 def test_a_terminal_is_tainted_once_labels_are_known_and_while_it_lasts() -> None:
     one = [pay(0, card="x", fraud=True)]
     two = [*one, pay(1, card="y", fraud=True)]
-    assert last(*one, pay(6.9)).tainted_terminal == 0
-    assert last(*one, pay(7)).tainted_terminal == 0.3
-    assert last(*two, pay(8)).tainted_terminal == 0.99
-    assert last(*two, pay(27.9)).tainted_terminal == 0.99
-    assert last(*two, pay(28)).tainted_terminal == 0
-    assert last(*two, pay(2, card="z"), pay(9)).tainted_terminal == 0, "an honest payment ends it"
-    assert last(pay(0, 500, fraud=True), pay(7)).tainted_terminal == 0, "the amount explains that fraud"
+    assert last(*one, pay(6.9)).compromised_terminal == 0
+    assert last(*one, pay(7)).compromised_terminal == 0.3
+    assert last(*two, pay(8)).compromised_terminal == 0.99
+    assert last(*two, pay(27.9)).compromised_terminal == 0.99
+    assert last(*two, pay(28)).compromised_terminal == 0
+    assert last(*two, pay(2, card="z"), pay(9)).compromised_terminal == 0, "an honest payment ends it"
+    assert last(pay(0, 500, fraud=True), pay(7)).compromised_terminal == 0, "the amount explains that fraud"
 
 
 def test_the_split_leaves_out_the_cards_that_are_known_by_the_day() -> None:

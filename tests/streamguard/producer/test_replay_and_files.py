@@ -153,7 +153,7 @@ def test_a_csv_that_cannot_be_used_is_named(tmp_path: Path, text: str, sentence:
     ("line", "sentence"),
     [
         (b"{", "line 1: not JSON"),
-        ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw holds characters beyond Latin-1"),
+        ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw has characters beyond Latin-1"),
         (b"[]", "line 1: not a JSON object"),
         (b'{"amount": 1}', "line 1: account_id is None: a string is expected"),
         (b'{"account_id": "A"}', "line 1: event_time is None: epoch milliseconds are expected"),

@@ -25,16 +25,14 @@ import requests
 from tests.integration.stackrun import BIN, StackRun
 from tests.support import pages
 from tests.support.broker import free_port
+from tests.support.cards import write_months
 from tests.support.processes import eventually
-from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = ("README.md", "QUICKSTART.md", "docs/runbook.md")
 SERVERS = ("docs/broker.md", "docs/ksql-shell.md")
 GENERATOR_GUIDE = "docs/FAKE_GENERATOR_GUIDE.md"
-HANDBOOK = PROJECT_ROOT.parent / "shared" / "data" / "handbook"
-CARD_FILE = HANDBOOK / "transactions-2018-04.csv.gz"
 STREAMGUARD = ".venv/bin/streamguard"
 SHORT_BENCH = f"{STREAMGUARD} bench pipeline --tps 50 --duration 2"
 STAND_INS = {
@@ -111,14 +109,12 @@ def test_the_scorecard_of_the_guide_is_what_comes(scored: tuple[str, str]) -> No
 def test_a_command_runs_as_written(started: tuple[StackRun, str], tmp_path: Path, command: str) -> None:
     stack, _ = started
     words = shlex.split(ENDLESS.get(command, command))
-    if ("replay" in words or "--data" in words) and not CARD_FILE.exists():
-        pytest.skip("the recordings are not here")
     if "replay" in words:
-        words = [str(CARD_FILE) if word == CARD_FILE.name else word for word in words] + ["--limit", "200"]
+        (month,) = write_months(tmp_path, "04")
+        words = [str(month) if word == month.name else word for word in words] + ["--limit", "200"]
     if "--data" in words:
+        write_months(tmp_path, "06", "07")
         words = [str(tmp_path) if word == "DIR" else word for word in words]
-        for month in ("06", "07"):
-            (tmp_path / f"transactions-2018-{month}.csv.gz").symlink_to(HANDBOOK / f"transactions-2018-{month}.csv.gz")
     words = [alert_of(stack, word[:-4]) if word.endswith(":...") else word for word in words]
     if words[0].endswith("ksql"):
         # The shell stands alone and knows no .env: without an address it asks where ksqlDB is by default.

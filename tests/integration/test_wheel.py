@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.stackrun import ALERTS, StackRun
+from tests.support import pages
 from tests.support.wheel import build_wheel, copy_of_the_tree
 
 pytestmark = pytest.mark.integration
 
+README = pages.blocks("README.md")[0].splitlines()
 BATCH = ("generate", "batch", "--count", "3000", "--seed", "11")
 
 
@@ -84,10 +86,14 @@ def test_the_wheel_gives_in_an_empty_folder_what_a_clone_gives(
     assert Path(imported.stdout.strip()).is_relative_to(programs.parent)
     said = command(programs, folder, stack, "up", "--no-generator")
     assert "Ready in" in said and "streamguard down" in said and "./" not in said.replace("://", "")
+    assert README[:2] == ["pip install streamguard-*.whl", "streamguard up"]
+    for line in README[2:-1]:
+        command(programs, folder, stack, *line.split()[1:])
     command(programs, folder, stack, *BATCH)
     found = alerts_of_a_batch(stack)
     assert stack.query("SELECT count(*) FROM transactions") == [(3_000,)]
     assert [path.name for path in folder.iterdir()] == [".streamguard"]
+    assert README[-1] == "streamguard down"
     assert "wiped the data" in command(programs, folder, stack, "down", "--wipe")
     assert not (folder / ".streamguard" / "postgres").exists()
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from streamguard.bench.broker.node import free_port, resident_mb
+from streamguard.bench.broker.node import free_port as free_port
+from streamguard.bench.broker.node import resident_mb
 
 START_SECONDS = 20.0
 __all__ = ["BrokerProcess", "free_port"]

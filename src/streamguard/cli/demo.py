@@ -25,7 +25,7 @@ def border_evasion(
     smallest: Annotated[int, typer.Option("--from", min=2, help="Bursts of so many payments...")] = 3,
     largest: Annotated[int, typer.Option("--to", min=2, help="...to so many.")] = 4,
 ) -> None:
-    """Count the bursts that a look-back window finds, and those of them that no tumbling window of the same size holds."""
+    """Count the bursts that a look-back window finds, and those that no tumbling window of the same size contains."""
     with database() as connection:
         rows = connection.execute(
             text(
@@ -43,7 +43,7 @@ def border_evasion(
 
 def bursts(payments: Iterable[tuple[str, int]], size: int, window_ms: int) -> tuple[int, int]:
     """How many bursts of `size` payments of an account within less than `window_ms` there are, and how many of them no
-    tumbling window holds whole. Payments come by time (epoch ms); a payment belongs to one burst only.
+    tumbling window contains whole. Payments come by time (epoch ms); a payment belongs to one burst only.
     """
     recent: defaultdict[str, deque[int]] = defaultdict(deque)
     found = missed = 0

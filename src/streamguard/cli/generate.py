@@ -219,7 +219,7 @@ def replay(
         # The first record is read before a broker is asked for: a file that cannot be used is said at once.
         first = next(records, None)
         if first is None:
-            raise InputError(f"{file} holds no transactions")
+            raise InputError(f"{file} has no transactions")
         records = islice(_chain(first, records), limit)
         if shift_to_now:
             start_ms, end_ms = span_ms(file, limit if factor is None else 1)

@@ -84,7 +84,7 @@ def read_speed(text: str) -> float | None:
 
 
 def above_zero(option: str, value: float | None, at_most: float = MOST) -> None:
-    """Raises InputError for a number that is not above 0 (or is none at all, as nan), or that nobody can mean."""
+    """Raises InputError for a number that is not above 0 (or is none at all, as nan), or out of range."""
     if value is None:
         return
     if not 0 < value < float("inf"):

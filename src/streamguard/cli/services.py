@@ -16,7 +16,7 @@ broker_app = new_app("The broker alone: one durable node that speaks Kafka's pro
 ksqldb_app = new_app("The SQL engine alone, on any Kafka.")
 postgres_app = new_app("The embedded Postgres alone.")
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder that holds everything.")]
+DataDir = Annotated[Path, typer.Option("--data-dir", help="The folder of all its data.")]
 Listen = Annotated[str, typer.Option("--listen", help="HOST:PORT")]
 
 

@@ -54,14 +54,15 @@ def _failure(sentence: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _print(columns: list[str], rows: list[list[Any]]) -> None:
-    """A plain table, as wide as it must be when nobody watches."""
+def print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    """A plain table, as wide as it must be when the output is no terminal."""
     console = Console()
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     if not console.is_terminal:
-        console = Console(width=max(80, *(sum(len(str(cell)) + 2 for cell in row) for row in [columns, *rows])))
+        widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
+        console = Console(width=max(80, sum(widths) + 2 * len(widths)))
     console.print(table)
 
 
@@ -89,7 +90,7 @@ def list_topics(bootstrap_servers: Bootstrap = None, internal: bool = False) -> 
             for topic in sorted(client.describe_topics(), key=lambda t: str(t["name"]))
             if internal or not (topic["is_internal"] or str(topic["name"]).startswith("__"))
         ]
-    _print(["topic", "partitions", "bytes"], rows)
+    print_table(["topic", "partitions", "bytes"], rows)
 
 
 def _sizes(client: KafkaAdminClient) -> dict[str, int]:
@@ -117,7 +118,7 @@ def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> Non
     rows = [
         [p.partition, first[p].offset, last[p].offset, last[p].offset - first[p].offset] for p in sorted(partitions)
     ]
-    _print(["partition", "first", "end", "records"], rows)
+    print_table(["partition", "first", "end", "records"], rows)
     for name, config in sorted(configs.items()):
         typer.echo(f"{name}={config['value']}")
 
@@ -203,7 +204,7 @@ def list_groups(bootstrap_servers: Bootstrap = None) -> None:
         for group in sorted(client.list_groups(), key=lambda g: str(g["group_id"])):
             lag = sum(entry.records or 0 for entry in group_lag(client, group["group_id"]))
             rows.append([group["group_id"], group.get("group_state", ""), lag])
-    _print(["group", "state", "lag"], rows)
+    print_table(["group", "state", "lag"], rows)
 
 
 @groups_app.command("describe")
@@ -232,7 +233,7 @@ def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         ]
         for lag in lags
     ]
-    _print(["topic", "partition", "committed", "end", "lag", "member"], rows)
+    print_table(["topic", "partition", "committed", "end", "lag", "member"], rows)
 
 
 @groups_app.command("reset")
@@ -242,7 +243,7 @@ def reset_group(
     to: Annotated[str, typer.Option(help="earliest, latest, an offset, or a time as @EPOCH_MS")],
     bootstrap_servers: Bootstrap = None,
 ) -> None:
-    """Move the committed offsets of a group that nobody is a member of."""
+    """Move the committed offsets of a group without members."""
     with _admin(bootstrap_servers) as client:
         described = client.describe_topics([topic])[0]
         if described["error_code"]:
@@ -251,7 +252,7 @@ def reset_group(
         specs = {TopicPartition(topic, p["partition_index"]): target for p in described["partitions"]}
         moved = client.reset_group_offsets(group, specs)
     rows = [[p.topic, p.partition, result["offset"], result["error"].__name__] for p, result in sorted(moved.items())]
-    _print(["topic", "partition", "offset", "result"], rows)
+    print_table(["topic", "partition", "offset", "result"], rows)
     if any(row[3] != "NoError" for row in rows):
         raise typer.Exit(1)
 
@@ -268,7 +269,7 @@ def _target(to: str) -> Any:
 
 @groups_app.command("delete")
 def delete_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
-    """Forget a group that nobody is a member of, with its offsets."""
+    """Forget a group without members, with its offsets."""
     with _admin(bootstrap_servers) as client:
         outcome = str(client.delete_groups([group])[group])
     if "Error" in outcome and "NoError" not in outcome:

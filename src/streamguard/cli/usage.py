@@ -83,7 +83,7 @@ def _value_of(ctx: Any, param: Any, arguments: list[str]) -> str:
 
 
 def _needed(message: str) -> str:
-    """What Typer, or the Click of older ones, finds wrong with a value, in our words."""
+    """What Typer, or the Click of older ones, finds wrong with a value, in plain terms."""
     if "integer" in message:
         return "a whole number is needed"
     if "number" in message or "float" in message:

@@ -19,7 +19,7 @@ COLUMNS = ("timestamp", "customer_id", "terminal_id", "amount", "is_fraud")
 
 
 class DataError(UserError):
-    """A folder or file that holds no card payments."""
+    """A folder or file without card payments."""
 
 
 @dataclass(frozen=True, slots=True)

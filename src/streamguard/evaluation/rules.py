@@ -1,10 +1,10 @@
 """Four rules for card payments. Each gives points between 0 and 1: how sure it is, by itself, that this is fraud.
 
 high amount        above a limit that no honest payment reaches
-unusual amount     many times the card's own average (its calm payments only, so that a thief does not raise it)
+unusual amount     many times the card's own average (its normal payments only, so that a attacker does not raise it)
 leaked card        above the usual on a card that showed unusual amounts within two weeks
-tainted terminal   confirmed fraud there that no other rule explains, while it lasts (a terminal is compromised for
-                   weeks, then clean again)
+compromised terminal  confirmed fraud there that no other rule explains, while it lasts (a terminal is compromised
+                   for weeks, then clean again)
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from streamguard.evaluation.data import DAY_S, CardPayment
 
 @dataclass(frozen=True)
 class Limits:
-    """What the rules go by, set by hand on April to July 2018. Amounts in the cards' currency, times in days."""
+    """The limits of the rules, set by hand on April to July 2018. Amounts in the cards' currency, times in days."""
 
     high_amount: float = 220.0
-    calm_times: float = 2.5
+    normal_ratio: float = 2.5
     unusual_steps: tuple[tuple[float, float], ...] = ((2.75, 0.2), (3.0, 0.5), (3.25, 0.7), (3.5, 0.8), (5.0, 1.0))
     """From so many times the average on, so many points."""
     enough_payments: int = 3
     leak_days: int = 14
     leak_steps: tuple[tuple[float, float], ...] = ((1.75, 0.05), (2.0, 0.15), (2.25, 0.3), (2.5, 0.4))
     label_delay_days: int = 7
-    taint_days: int = 28
+    compromised_days: int = 28
     """How long a terminal stays compromised, from its first fraud."""
-    single_taint: float = 0.3
+    single_fraud: float = 0.3
     """Points after one unexplained fraud with no honest payment since; two and more are certain."""
 
 
@@ -41,7 +41,7 @@ class Points(NamedTuple):
     high_amount: float
     unusual_amount: float
     leaked_card: float
-    tainted_terminal: float
+    compromised_terminal: float
 
     @property
     def together(self) -> float:
@@ -54,14 +54,14 @@ class Points(NamedTuple):
 
 @dataclass
 class _Card:
-    calm_count: int = 0
-    calm_sum: float = 0.0
+    normal_count: int = 0
+    normal_sum: float = 0.0
     unusual_at: list[int] = field(default_factory=list)
 
 
 @dataclass
 class _Terminal:
-    """`waiting` are payments whose labels are not known yet; the run is what labels have told so far."""
+    """`waiting` are payments whose labels are not known yet; the run counts what the labels known so far say."""
 
     waiting: list[tuple[int, bool, bool]] = field(default_factory=list)
     known: int = 0
@@ -81,19 +81,21 @@ class Scorer:
         """The points of a payment; afterwards it belongs to the past."""
         limits, card, terminal = self._limits, self._cards[payment.card], self._terminals[payment.terminal]
         high = payment.amount > limits.high_amount
-        times = payment.amount * card.calm_count / card.calm_sum if card.calm_count >= limits.enough_payments else 0.0
+        times = (
+            payment.amount * card.normal_count / card.normal_sum if card.normal_count >= limits.enough_payments else 0.0
+        )
         unusual = _step(limits.unusual_steps, times)
         leaked = 0.0
         if not unusual and self._leaked_lately(card, payment.at):
             leaked = _step(limits.leak_steps, times)
         self._learn_labels(terminal, payment.at)
-        points = Points(float(high), unusual, leaked, self._taint(terminal, payment.at))
+        points = Points(float(high), unusual, leaked, self._compromised(terminal, payment.at))
         explained = high or unusual > 0
         if explained:
             card.unusual_at.append(payment.at)
-        elif times < limits.calm_times:
-            card.calm_count += 1
-            card.calm_sum += payment.amount
+        elif times < limits.normal_ratio:
+            card.normal_count += 1
+            card.normal_sum += payment.amount
         terminal.waiting.append((payment.at, payment.is_fraud, explained))
         return points
 
@@ -116,10 +118,10 @@ class Scorer:
                     terminal.run_start = when
                 terminal.run_frauds += 1
 
-    def _taint(self, terminal: _Terminal, at: int) -> float:
-        if terminal.run_frauds == 0 or at - terminal.run_start >= self._limits.taint_days * DAY_S:
+    def _compromised(self, terminal: _Terminal, at: int) -> float:
+        if terminal.run_frauds == 0 or at - terminal.run_start >= self._limits.compromised_days * DAY_S:
             return 0.0
-        return self._limits.single_taint if terminal.run_frauds == 1 else 0.99
+        return self._limits.single_fraud if terminal.run_frauds == 1 else 0.99
 
 
 def _step(steps: tuple[tuple[float, float], ...], value: float) -> float:

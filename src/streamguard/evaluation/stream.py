@@ -201,7 +201,7 @@ def evaluate_topics(settings: Settings) -> Evaluation:
             marks = (headers.get(name, "") for name in ("label", "lookalike", "incident"))
             evaluation.add(Record(item.key or b"", item.value, event_time, *marks))
     if not evaluation.transactions:
-        raise InputError(f"topic {settings.transactions_topic} holds no transactions to score")
+        raise InputError(f"topic {settings.transactions_topic} has no transactions to score")
     return evaluation
 
 

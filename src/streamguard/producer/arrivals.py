@@ -2,7 +2,7 @@
 
 Thinning (Lewis and Shedler, 1979): draw candidates at the highest rate of the day, keep each with the probability that
 the rate of its instant has to that maximum. The day's factors are brought to a mean of 1 over an ordinary week, so
-that `rate_per_s` is what comes out on average.
+that `rate_per_s` is the average.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sending to the broker so that nothing is lost and nothing is doubled, and saying so when that takes a while.
 
 acks=all and idempotence: the broker confirms when the record is on its disk, and knows a repeated attempt when it sees
-one. Deliveries never time out: while the broker is away the producer waits, says so on stderr, and goes on when it is
-back. Memory is bounded by `MAX_UNACKNOWLEDGED`.
+one. Deliveries never time out: while the broker is unavailable the producer retries, says so on stderr, and continues
+when it answers again. Memory is bounded by `MAX_UNACKNOWLEDGED`.
 
 The key decides the partition (murmur2, as every Kafka client does), so one account's payments stay in order.
 """
@@ -40,7 +40,7 @@ class KafkaSink:
     """Sends records to `settings.transactions_topic` (or to a record's own topic) and counts acknowledgements.
 
     Construction makes sure of the topics and waits up to `wait_s` seconds for a broker; raises BrokerUnreachable.
-    A silence of `patience_s` while records are on the way is told through `say`.
+    A silence of `patience_s` while records are on the way is reported through `say`.
     """
 
     done = "acknowledged"
@@ -151,7 +151,7 @@ class KafkaSink:
         future.add_callback(self._on_ack).add_errback(self._on_error)
 
     def _make_topic(self, name: str) -> None:
-        """Make sure of a topic that nobody announced (a replayed chargeback), as long as that takes."""
+        """Create a topic that was not announced (a replayed chargeback), as long as that takes."""
         while True:
             try:
                 ensure_topics(self._settings, extra=(name,))

@@ -166,7 +166,7 @@ class Population:
 
 
 def _faker(locale: str, seed: int) -> Any:
-    """A Faker of that locale that begins anew from the seed; raises InputError for a locale it does not know."""
+    """A Faker of that locale that starts again from the seed; raises InputError for a locale it does not know."""
     faker = _faker_of(locale)
     faker.seed_instance(seed)
     return faker

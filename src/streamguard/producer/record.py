@@ -1,4 +1,4 @@
-"""One record on its way to a topic or a file, whoever made it: the simulator, a replayed file, the velocity command."""
+"""One record on its way to a topic or a file, made by the simulator, a replayed file, the velocity command."""
 
 from __future__ import annotations
 

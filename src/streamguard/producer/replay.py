@@ -77,7 +77,7 @@ def read_records(path: Path, currency: str = "EUR") -> Iterator[Record]:
     try:
         with _open(path) as file:
             rows = _csv_records(path, file, currency) if kind == "csv" else _json_records(file)
-            for read, record in rows:  # noqa: B007 - how far one came is told when reading fails
+            for read, record in rows:  # noqa: B007 - the position is reported when reading fails
                 yield record
     except BadRow as error:
         raise InputError(f"{path} line {error.args[0]}: {error.args[1]}") from None
@@ -250,7 +250,7 @@ def _json_records(file: IO[bytes]) -> Iterator[tuple[int, Record]]:
             try:
                 value = None if raw is None else str(raw).encode("latin-1")
             except UnicodeEncodeError:
-                raise BadRow(number, "raw holds characters beyond Latin-1: it is made of bytes") from None
+                raise BadRow(number, "raw has characters beyond Latin-1: it is made of bytes") from None
             record = Record(str(fields.get("key", "")).encode(), value, last_ms)
         else:
             record = _json_record(number, fields, last_ms, lenient="defect" in extra)

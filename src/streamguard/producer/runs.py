@@ -62,7 +62,7 @@ class Run:
     def batch(self, count: int | None, start_ms: int | None, end_ms: int | None, now_ms: int) -> Iterator[Record]:
         """`count` records, or all until `end_ms`, at the pace of the profile's customers in event time.
 
-        A batch with a seed starts at a fixed instant if it is not told when; one without ends about now, so that it is
+        A batch with a seed starts at a fixed instant if no start is given; one without ends about now, so that it is
         the recent past to everybody who looks.
         """
         customers = self.recipe.customers or self.profile.customers
@@ -132,7 +132,7 @@ class Run:
         prefix = run_id("velocity", self.seed, account, now_ms)
         for number in range(count):
             merchant = stage.merchant(victim, online=True)
-            fields = stage.maker.payment(victim, merchant, stage.calm_amount(victim, merchant))
+            fields = stage.maker.payment(victim, merchant, stage.normal_amount(victim, merchant))
             fields["transaction_id"] = f"tx-{prefix}-{number + 1:09d}"
             fields["event_time"] = first_ms + (now_ms - first_ms) * number // max(1, count - 1)
             yield encode(fields, label="velocity_burst")

@@ -38,7 +38,7 @@ Plan = list[tuple[int, Fields]]
 
 
 class Stage:
-    """What a scenario plays with: the maker of payments, the dice, and somebody to play it on."""
+    """What a scenario plays with: the maker of payments, the random generator, and the customers."""
 
     def __init__(self, maker: PaymentMaker) -> None:
         self.maker = maker
@@ -47,9 +47,9 @@ class Stage:
         self.profile = maker.profile
 
     def victim(self) -> Customer:
-        """Anyone, the quiet ones as likely as the active ones: thieves do not choose by activity.
+        """Anyone, the quiet ones as likely as the active ones: attackers do not choose by activity.
 
-        Travellers are left to their trips where there are others, or a trip would be told from home as well.
+        Travellers are left to their trips where there are others, or a trip would be confused with a payment at home.
         """
         for _ in range(8):
             customer = self.population.customer(self.rng.randrange(self.population.size))
@@ -69,18 +69,18 @@ class Stage:
         """An amount between `low` and 0.95 of `limit`."""
         return self.money(limit * self.rng.uniform(low, 0.95))
 
-    def calm_amount(self, customer: Customer, merchant: Merchant) -> float:
+    def normal_amount(self, customer: Customer, merchant: Merchant) -> float:
         """An ordinary amount that stays under the high-amount limit."""
         return min(self.maker.amount(customer, merchant), self.money(self.profile.high_amount * 0.9))
 
     def modest_amount(self, customer: Customer, merchant: Merchant) -> float:
-        """A calm amount that is not far above what the customer is used to pay, so that no rule of averages is hit."""
+        """A normal amount that is not far above what the customer is used to pay, so that no rule of averages is hit."""
         numbers = [self.population.usual_merchant(customer, n) for n in range(USUAL_MERCHANTS)]
         usual = [math.exp(self.population.merchants[number].log_median) for number in numbers]
         # How often each is visited: see Population.draw_merchant.
         weights = [((n + 1) / len(usual)) ** 0.5 - (n / len(usual)) ** 0.5 for n in range(len(usual))]
         habit = customer.level * sum(weight * median for weight, median in zip(weights, usual, strict=True))
-        return min(self.calm_amount(customer, merchant), self.money(2 * habit))
+        return min(self.normal_amount(customer, merchant), self.money(2 * habit))
 
 
 Scenario = Callable[[Stage, int], Plan]
@@ -134,7 +134,7 @@ def velocity_burst(stage: Stage, start_ms: int) -> Plan:
 def burst(stage: Stage, victim: Customer, window_ms: int, count: int) -> Plan:
     """`count` payments of one account in the tumbling minute that begins at `window_ms`."""
     times = sorted(stage.rng.randrange(500, MINUTE_MS - 500) for _ in range(count))
-    return [(window_ms + offset, _calm_payment(stage, victim, online=True)) for offset in times]
+    return [(window_ms + offset, _normal_payment(stage, victim, online=True)) for offset in times]
 
 
 @scenario(mean_size=5)
@@ -144,12 +144,12 @@ def border_burst(stage: Stage, start_ms: int) -> Plan:
     border_ms = start_ms // MINUTE_MS * MINUTE_MS + 2 * MINUTE_MS
     offsets = [-rng.randrange(1, 20_000) for _ in range(rng.randint(2, 3))]
     offsets += [rng.randrange(0, 20_000) for _ in range(rng.randint(2, 3))]
-    return [(border_ms + offset, _calm_payment(stage, victim, online=True)) for offset in offsets]
+    return [(border_ms + offset, _normal_payment(stage, victim, online=True)) for offset in offsets]
 
 
 @scenario(mean_size=12)
 def card_testing(stage: Stage, start_ms: int) -> Plan:
-    """Stolen card numbers are tried with amounts that nobody notices, at whichever merchant answers."""
+    """Stolen card numbers are tried with small amounts, at any merchant that accepts them."""
     victim, rng = stage.victim(), stage.rng
     device, plan, time_ms = stage.maker.stranger_device(), Plan(), start_ms
     for _ in range(rng.randint(8, 16)):
@@ -178,7 +178,7 @@ def impossible_travel(stage: Stage, start_ms: int) -> Plan:
     """A payment at a counter at home, and 5 to 25 minutes later one at a counter abroad: a copied card."""
     victim, rng = stage.victim(), stage.rng
     away = rng.choice(stage.profile.abroad)
-    home = stage.maker.payment(victim, stage.merchant(victim), stage.calm_amount(victim, stage.merchant(victim)))
+    home = stage.maker.payment(victim, stage.merchant(victim), stage.normal_amount(victim, stage.merchant(victim)))
     abroad = stage.maker.payment(victim, stage.merchant(victim), stage.below(stage.profile.high_amount), place=away)
     return [(start_ms, home), (start_ms + rng.randrange(5 * MINUTE_MS, 25 * MINUTE_MS), abroad)]
 
@@ -190,7 +190,7 @@ def compromised_terminal(stage: Stage, start_ms: int) -> Plan:
     plan = Plan()
     for _ in range(rng.randint(10, 30)):
         victim = stage.victim()
-        amount = min(stage.calm_amount(victim, merchant) * rng.uniform(2, 4), stage.profile.high_amount * 0.95)
+        amount = min(stage.normal_amount(victim, merchant) * rng.uniform(2, 4), stage.profile.high_amount * 0.95)
         plan.append((start_ms + rng.randrange(28 * DAY_MS), stage.maker.payment(victim, merchant, stage.money(amount))))
     return plan
 
@@ -266,7 +266,7 @@ def _outing(stage: Stage, start_ms: int, count: int, gap_ms: tuple[int, int], on
     return plan
 
 
-def _calm_payment(stage: Stage, customer: Customer, online: bool) -> Fields:
+def _normal_payment(stage: Stage, customer: Customer, online: bool) -> Fields:
     """An ordinary payment under the high-amount limit."""
     merchant = stage.merchant(customer, online)
-    return stage.maker.payment(customer, merchant, stage.calm_amount(customer, merchant))
+    return stage.maker.payment(customer, merchant, stage.normal_amount(customer, merchant))

@@ -104,7 +104,7 @@ def _rare_collections() -> Iterator[None]:
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while the block runs, if a person is looking at it; yields the function that moves it on."""
+    """A bar on stderr while the block runs, if it is a terminal; yields the function that moves it on."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

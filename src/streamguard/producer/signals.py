@@ -39,7 +39,7 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A Stop that SIGINT and SIGTERM ask, while the block runs; outside the main thread nobody asks it."""
+    """A Stop that SIGINT and SIGTERM ask, while the block runs; outside the main thread no signal sets it."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

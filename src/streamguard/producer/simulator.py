@@ -5,7 +5,7 @@
     planned (a heap)             12:00:03 burst 1  12:00:03 burst 2 ...
     out, by event time       ordinary   burst 1, burst 2   (nothing)   (nothing)   ordinary ...
 
-A planned payment comes out at its own instant and takes the place of a later ordinary one, so that the total follows
+A planned payment is sent at its own instant and takes the place of a later ordinary one, so that the total follows
 the clockwork exactly while bursts keep their shape. One `Random` in one order of calls: the same seed, the same bytes.
 """
 

@@ -47,8 +47,8 @@ class FileSink:
     """JSON lines or CSV, gzipped where the name ends in .gz; `replay` reads both.
 
     A line is the transaction's own fields and, beside them, the `EXTRA_COLUMNS` that say something. A record of another
-    topic (a chargeback) stands in JSON lines with its `topic`; a CSV has no columns for it.
-    A value that is no JSON object stands in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
+    topic (a chargeback) is in JSON lines with its `topic`; a CSV has no columns for it.
+    A value that is no JSON object is in JSON lines as `{"key": ..., "raw": its bytes as Latin-1}`.
     """
 
     done = "written"

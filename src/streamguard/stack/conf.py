@@ -91,7 +91,7 @@ def render(settings: Settings, parts: Iterable[Part]) -> str:
 
 
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
-    """Write the configuration, readable by its owner alone: it holds the database's password."""
+    """Write the configuration, readable by its owner alone: it contains the database's password."""
     (settings.state_path / "logs").mkdir(parents=True, exist_ok=True)
     file = conf_file(settings)
     file.touch(mode=0o600)

@@ -20,7 +20,7 @@ from streamguard.config import Settings, UserError
 from streamguard.stack.privileges import dropper, own, unprivileged_user
 
 _HBA = """\
-# Written by streamguard: the application's role, over TCP, with its password; nobody else.
+# Written by streamguard: the application's role, over TCP, with its password; no other login.
 host all all 127.0.0.1/32 scram-sha-256
 host all all ::1/128      scram-sha-256
 """
@@ -86,7 +86,7 @@ def _role_sql(user: str, password: str, name: str) -> list[str]:
 
 
 def _single_user(data_dir: Path, database: str, statements: list[str], drop: object) -> None:
-    """Run statements in Postgres' single-user mode: no port, no password, nobody else."""
+    """Run statements in Postgres' single-user mode: no port, no password, no other connection."""
     command = [str(programs_dir() / "postgres"), "--single", "-D", str(data_dir), "-c", "exit_on_error=true", database]
     _run(command, "".join(statement + ";\n" for statement in statements), drop)
 

@@ -3,8 +3,8 @@
 The process becomes `nobody` and owns only its data folder. A folder above it (or above the programs) that only root may
 enter, such as /root or `mktemp -d`, would still shut it out; on Linux one capability, and no more, is carried across
 exec for that: CAP_DAC_READ_SEARCH (read and enter any folder), or CAP_DAC_OVERRIDE where a container's bounding set lacks
-the former. Postgres looks for its own programs with access(2), which drops the capabilities of whoever is not really root
-unless the securebit NO_SETUID_FIXUP is set. Numbers and structures: capabilities(7), capset(2), prctl(2).
+the former. Postgres looks for its own programs with access(2), which drops the capabilities of a process whose real user
+is not root unless the securebit NO_SETUID_FIXUP is set. Numbers and structures: capabilities(7), capset(2), prctl(2).
 """
 
 from __future__ import annotations

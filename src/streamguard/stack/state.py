@@ -60,7 +60,7 @@ def _check_format(state: Path) -> None:
         raise StackError(f"{_version_file(state)} cannot be read: {error.strerror}") from None
     if not found.isdecimal():
         raise StackError(
-            f"{_version_file(state)} holds {found!r} instead of a format number: set STREAMGUARD_STATE_DIR to another folder"
+            f"{_version_file(state)} has {found!r} instead of a format number: set STREAMGUARD_STATE_DIR to another folder"
         )
     if int(found) > FORMAT:
         raise StackError(

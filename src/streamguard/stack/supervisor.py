@@ -144,7 +144,7 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        # In a container nobody may reap it: a zombie has ended.
+        # In a container it may not be reaped: a zombie has ended.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return True

@@ -6,7 +6,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from typer.testing import CliRunner
 
-from streamguard.cli.topics import groups_app, topics_app
+from streamguard.cli.topics import groups_app, print_table, topics_app
 from tests.support.broker import BrokerProcess, free_port
 
 
@@ -14,6 +14,13 @@ def run(app: object, address: str, *arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, [*arguments, "--bootstrap-servers", address])  # type: ignore[arg-type]
     assert result.exit_code == code, result.output
     return result.output
+
+
+def test_a_table_is_as_wide_as_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Short cells below long headings: a row was wrapped."""
+    headings = ["topic", "partition", "committed", "end", "lag", "member"]
+    print_table(headings, [["fraud_alerts", 0, 9999, 10029, 1, "streamguard-consumer-of-the-desk (/127.0.0.1)"]])
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_topics(broker: BrokerProcess, topic: str) -> None:

@@ -34,7 +34,7 @@ from tests.support.project import PROJECT_ROOT
     ],
 )
 def test_wrong_arguments(arguments: str, said: str) -> None:
-    command = [PROJECT_ROOT / ".venv" / "bin" / "streamguard", *arguments.split()]
+    command = [str(PROJECT_ROOT / ".venv" / "bin" / "streamguard"), *arguments.split()]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(said)

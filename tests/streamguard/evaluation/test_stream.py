@@ -41,6 +41,8 @@ def alert(
         rule=rule,
         account_id=account,
         transaction_id=str(fields["transaction_id"]),
+        amount=None,
+        tx_count=None,
         window_start=start_ms,
         window_end=end_ms,
         detected_at=at_ms,

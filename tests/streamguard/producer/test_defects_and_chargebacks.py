@@ -45,7 +45,7 @@ def test_malformed_records_are_bad_and_no_others_are() -> None:
 
 
 def test_each_way_to_spoil_a_value_comes_up() -> None:
-    reasons = Counter()
+    reasons: Counter[str] = Counter()
     for record in batch(3000, bad={"malformed": 0.5}):
         try:
             Transaction.from_record(record.value, record.key)

@@ -18,8 +18,8 @@ from streamguard.producer.record import Record
 from streamguard.producer.replay import parse_time, read_records, shifted, span_ms
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
+from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 
-HANDBOOK = Path(__file__).parents[4] / "shared" / "data" / "handbook"
 HEADER = "transaction_id,timestamp,customer_id,terminal_id,amount,is_fraud,fraud_scenario\n"
 ROW = "17,2018-04-01T00:00:31Z,596,3156,57.16,0,0\n"
 NOW_MS = 1_790_000_000_000
@@ -101,10 +101,19 @@ def test_the_handbooks_own_table_names_are_known(tmp_path: Path) -> None:
     assert (record.event_time, record.label) == (1_522_540_831_000, "fraud")
 
 
+def test_a_made_month_reads_as_it_is(tmp_path: Path) -> None:
+    (path,) = write_months(tmp_path, "04")
+    assert bursts_of_a_month_that_reads_as_it_is(path) > 10
+
+
 @pytest.mark.shared
-@pytest.mark.skipif(not HANDBOOK.exists(), reason="the recordings are not here")
+@pytest.mark.skipif(not HANDBOOK.exists(), reason=NO_HANDBOOK)
 def test_the_recorded_month_reads_as_it_is() -> None:
-    path = HANDBOOK / "transactions-2018-04.csv.gz"
+    assert bursts_of_a_month_that_reads_as_it_is(HANDBOOK / "transactions-2018-04.csv.gz") == 144
+
+
+def bursts_of_a_month_that_reads_as_it_is(path: Path) -> int:
+    """Compare the records with the rows of the file; the number of account hours with more than 2 payments."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = list(islice(csv.DictReader(file), 50_000))
     records = list(islice(read_records(path), 50_000))
@@ -112,7 +121,7 @@ def test_the_recorded_month_reads_as_it_is() -> None:
     assert [orjson.loads(record.value or b"")["amount"] for record in records] == [float(row["amount"]) for row in rows]
     assert sum(bool(record.label) for record in records) == sum(row["is_fraud"] == "1" for row in rows)
     counts = Counter((record.key, record.event_time // 3_600_000) for record in records)
-    assert sum(count > 2 for count in counts.values()) == 144
+    return sum(count > 2 for count in counts.values())
 
 
 def test_times_can_be_moved(tmp_path: Path) -> None:
@@ -153,7 +162,7 @@ def test_a_csv_that_cannot_be_used_is_named(tmp_path: Path, text: str, sentence:
     ("line", "sentence"),
     [
         (b"{", "line 1: not JSON"),
-        ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw holds characters beyond Latin-1"),
+        ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw has characters beyond Latin-1"),
         (b"[]", "line 1: not a JSON object"),
         (b'{"amount": 1}', "line 1: account_id is None: a string is expected"),
         (b'{"account_id": "A"}', "line 1: event_time is None: epoch milliseconds are expected"),

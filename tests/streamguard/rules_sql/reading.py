@@ -21,8 +21,6 @@ from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.testing.harness import Harness
 from tests.support.project import PROJECT_ROOT
 
-CARD_FILE = PROJECT_ROOT.parent / "shared" / "data" / "handbook" / "transactions-2018-04.csv.gz"
-
 
 @dataclass(frozen=True)
 class Pay:
@@ -45,8 +43,8 @@ def run_sql(
     harness = Harness({})
     for file in files:
         text = (PROJECT_ROOT / "ksqldb" / file).read_text()
-        for name, value in (limits or {}).items():
-            text = re.sub(rf"DEFINE {name} = '[^']*'", f"DEFINE {name} = '{value}'", text)
+        for name, limit in (limits or {}).items():
+            text = re.sub(rf"DEFINE {name} = '[^']*'", f"DEFINE {name} = '{limit}'", text)
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as changed:
             changed.write(text)
             changed.flush()

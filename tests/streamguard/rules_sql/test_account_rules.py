@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.streamguard.rules_sql.reading import (
-    CARD_FILE,
     Pay,
     anomalies,
     card_payments,
@@ -19,6 +18,7 @@ from tests.streamguard.rules_sql.reading import (
     spends,
     travels,
 )
+from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 from tests.support.records import T0_MS
 
 FILES = ("queries.sql", "account-rules.sql")
@@ -143,9 +143,15 @@ def test_a_generated_day_gives_what_the_plain_reading_gives(tmp_path: Path) -> N
     assert counts.get("LOOKBACK_VELOCITY") and counts.get("IMPOSSIBLE_TRAVEL"), counts
 
 
+def test_made_card_payments_give_what_the_plain_reading_gives(tmp_path: Path) -> None:
+    (month,) = write_months(tmp_path, "04")
+    counts = check_all(card_payments(month, 10_000), CARD_LIMITS)
+    assert counts.keys() >= {"LOOKBACK_VELOCITY", "LOOKBACK_BURST", "AMOUNT_ANOMALY", "WINDOW_AMOUNT"}, counts
+
+
 @pytest.mark.shared
-@pytest.mark.skipif(not CARD_FILE.exists(), reason="the card data lies beside the project, in ../shared")
+@pytest.mark.skipif(not HANDBOOK.exists(), reason=NO_HANDBOOK)
 @pytest.mark.parametrize("limit", [40_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 def test_real_card_payments_give_what_the_plain_reading_gives(limit: int) -> None:
-    counts = check_all(card_payments(CARD_FILE, limit), CARD_LIMITS)
+    counts = check_all(card_payments(HANDBOOK / "transactions-2018-04.csv.gz", limit), CARD_LIMITS)
     assert counts.keys() >= {"LOOKBACK_VELOCITY", "LOOKBACK_BURST", "AMOUNT_ANOMALY", "WINDOW_AMOUNT"}, counts

@@ -78,7 +78,7 @@ def test_a_state_folder_of_a_newer_version(tmp_path: Path) -> None:
     (tmp_path / ".streamguard" / "version").write_text("99\nstreamguard 9.9.9\n")
     assert "has format 99, written by streamguard 9.9.9; this version reads up to 1: install" in up(tmp_path)
     (tmp_path / ".streamguard" / "version").write_text("?")
-    assert "holds '?' instead of a format number" in up(tmp_path)
+    assert "has '?' instead of a format number" in up(tmp_path)
     assert [path.name for path in (tmp_path / ".streamguard").iterdir()] == ["version"]
 
 

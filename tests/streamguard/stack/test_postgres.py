@@ -44,7 +44,7 @@ def test_it_survives_kill_9_with_a_query_under_way(own_server: EmbeddedPostgres)
         own_server.kill()
 
 
-def test_a_half_made_cluster_is_made_anew_and_a_second_server_is_refused(own_server: EmbeddedPostgres) -> None:
+def test_a_half_made_cluster_is_made_again_and_a_second_server_is_refused(own_server: EmbeddedPostgres) -> None:
     half_made = own_server.data_dir.with_name("postgres.new")
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18")

@@ -93,10 +93,10 @@ def pipeline(
     """
     with database(autocommit=True) as connection:
         started = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    chosen = str(seed if seed is not None else time.time_ns() % 1_000_000_007)
+    run_seed = str(seed if seed is not None else time.time_ns() % 1_000_000_007)
     command = [sys.executable, "-m", "streamguard.cli", "generate", "stream", "--tps", f"{tps:g}"]
     done = subprocess.run(
-        [*command, "--duration", str(duration), "--seed", chosen],
+        [*command, "--duration", str(duration), "--seed", run_seed],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

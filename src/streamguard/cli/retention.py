@@ -13,7 +13,7 @@ from streamguard.config import get_settings
 from streamguard.database import apply_schema, make_engine
 from streamguard.database.retention import run, survey, targets
 
-app = new_app("Cut old raw records, and old transactions where asked for.")
+app = new_app("Remove old raw records, and old transactions where asked for.")
 
 
 @app.command()

@@ -70,7 +70,7 @@ RETURNING s.source_partition AS partition, s.source_offset AS offset_no,
     t.source_partition AS first_partition, t.source_offset AS first_offset
 """
 
-# One UPDATE for all partitions: a row that does not hold the expected offset belongs to another member by now.
+# One UPDATE for all partitions: a row with another offset than the expected one belongs to another member by now.
 ADVANCE_OFFSETS = """
 UPDATE consumer_offsets o
 SET next_offset = v.next_offset, records_read = o.records_read + v.records, updated_at = clock_timestamp()

@@ -105,7 +105,7 @@ def survey(connection: Connection, before: datetime, cuts: list[PurgeTarget]) ->
 
 
 def run(engine: Engine, before: datetime, cut: PurgeTarget, *, who: str, batch: int = BATCH) -> int:
-    """Cut one kind of what is older than `before`; returns the rows. May be stopped at any time.
+    """Remove one kind of what is older than `before`; returns the rows. May be stopped at any time.
 
     Raises MonthInUse, database errors as they come; what was cut until then is cut and counted.
     """

@@ -1,4 +1,4 @@
-"""Bad records on request: what a real feed brings sooner or later, at chosen rates, marked in the `defect` header.
+"""Bad records on request: what a real feed brings sooner or later, at given rates, marked in the `defect` header.
 
 Each kind is one registered function from a record to the records that take its place. The counts of a run include
 what it adds: `--count 100` sends 100 records, duplicates among them.

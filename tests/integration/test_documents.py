@@ -1,10 +1,10 @@
-"""The documents are true: every command in them is run on a stack, as written, and compared where it is said what comes.
+"""The documents are true: every command in them is run on a stack, as written, and its output compared where shown.
 
     README, QUICKSTART, runbook      the blocks without a language, and what the prose names with its `.venv/bin/`
     broker.md, ksql-shell.md         the console blocks; the servers' synopses; the options in the tables
     FAKE_GENERATOR_GUIDE.md          its two scorecards
 
-The rest has tests of its own: the guides of generator and producer (tests/producer/test_guides.py), and
+The rest has tests of its own: the guides of generator and producer (tests/streamguard/producer/test_guides.py), and
 testing-your-rules.md (tests/streamguard_ksql/testing/test_page.py).
 """
 
@@ -43,7 +43,7 @@ STAND_INS = {
 }
 """What a person fills in or waits a minute for, and what is run here instead."""
 ENDLESS = {f"{STREAMGUARD} logs -f": f"{STREAMGUARD} logs"}
-"""What a person leaves with Ctrl-C."""
+"""What runs until Ctrl-C, and what is run here instead."""
 
 
 def commands() -> list[str]:
@@ -66,7 +66,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
 
 @pytest.fixture(scope="module")
 def scored(stack: StackRun) -> tuple[str, str]:
-    """What a start without a generator printed, and what `evaluate` prints of the guide's batch."""
+    """What a start without a generator printed, and what `evaluate` prints for the guide's batch."""
     said = stack.start("--no-generator")
     stack.generate("batch", "--count", "20000", "--seed", "7", "--fraud-share", "0.05")
     return said, scorecard(stack, pages.blocks(GENERATOR_GUIDE, "text")[0])
@@ -83,7 +83,7 @@ def started(stack: StackRun, scored: tuple[str, str]) -> tuple[StackRun, str]:
 
 
 def scorecard(stack: StackRun, wanted: str, timeout_s: float = 30) -> str:
-    """What `evaluate` prints when the rules have caught up: as soon as it is what is wanted, else in the end."""
+    """What `evaluate` prints when the rules have read everything: as soon as it is `wanted`, else the last output."""
     printed = ""
 
     def evaluated() -> str:
@@ -101,7 +101,7 @@ def alert_of(stack: StackRun, rule: str) -> str:
     return str(stack.query(f"SELECT alert_id FROM fraud_alerts WHERE rule = '{rule}' ORDER BY 1 LIMIT 1")[0][0])
 
 
-def test_the_scorecard_of_the_guide_is_what_comes(scored: tuple[str, str]) -> None:
+def test_the_scorecard_of_the_guide_is_what_evaluate_prints(scored: tuple[str, str]) -> None:
     assert scored[1] == pages.blocks(GENERATOR_GUIDE, "text")[0]
 
 
@@ -117,7 +117,7 @@ def test_a_command_runs_as_written(started: tuple[StackRun, str], tmp_path: Path
         words = [str(tmp_path) if word == "DIR" else word for word in words]
     words = [alert_of(stack, word[:-4]) if word.endswith(":...") else word for word in words]
     if words[0].endswith("ksql"):
-        # The shell stands alone and knows no .env: without an address it asks where ksqlDB is by default.
+        # The shell reads no .env: without an address it asks where ksqlDB is by default.
         words.append(stack.settings.ksqldb_url)
     done = stack.run(*words)
     assert "Traceback" not in done.stderr
@@ -250,7 +250,7 @@ def test_the_bench_of_the_broker_runs() -> None:
 
 
 @pytest.mark.soak
-def test_the_scorecard_of_a_week_is_what_comes(tmp_path: Path) -> None:
+def test_the_scorecard_of_a_week_is_what_evaluate_prints(tmp_path: Path) -> None:
     """With the rules that look back over each account. On a stack of its own: windows close by event time."""
     stack, wanted = StackRun(tmp_path / "state"), pages.blocks(GENERATOR_GUIDE, "text")[1]
     stack.start("--no-generator")

@@ -1,14 +1,18 @@
-"""docker-compose.yaml: valid by the Compose specification (https://compose-spec.io), of one mind with the settings."""
+"""docker-compose.yaml: valid by the Compose specification (https://compose-spec.io), with the defaults of the settings."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from streamguard.config import Settings
+from streamguard.config.resources import DATA
+from streamguard.stack import compose
 from tests.support.project import PROJECT_ROOT
 
 compose_spec = pytest.importorskip("compose_spec", reason="its wheels are for Linux")
@@ -89,5 +93,24 @@ def test_the_schema_file_is_what_postgres_runs_first() -> None:
 def test_the_example_shows_the_defaults() -> None:
     shown = dict(re.findall(r"^# (STREAMGUARD_\w+)=(\S+)$", (PROJECT_ROOT / ".env.example").read_text(), re.MULTILINE))
     for name, value in shown.items():
-        # true and True are one truth, 20 and 20.0 one number.
+        # true and True are the same value, 20 and 20.0 the same number.
         assert value.lower() == DEFAULTS[name].lower() or float(value) == float(DEFAULTS[name]), name
+
+
+def test_docker_gets_the_packaged_file_and_the_env_file_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a wheel too: nothing is looked up relative to a checkout."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch()
+    compose.up("streamguard up")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == [
+        "info",
+        f"compose --project-directory {DATA} -f {DATA}/docker-compose.yaml --env-file {tmp_path}/.env up --detach --wait",
+    ]

@@ -90,6 +90,8 @@ SummedAmount = Annotated[
     PlainSerializer(lambda v: None if v is None else float(v), return_type=float | None, when_used="json"),
 ]
 Identifier = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
+AlertId = Annotated[str, Field(min_length=1, max_length=320, pattern=_NO_NUL)]
+"""Made of a rule's name, an identifier and a time: long enough for the longest, short enough for an index of Postgres."""
 Text = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 Country = Annotated[str, AfterValidator(_known_country)]

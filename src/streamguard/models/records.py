@@ -3,7 +3,8 @@
 The life of a record on its way in:
 
 1. The consumer hands value and key, as bytes, to `Transaction.from_record` or `FraudAlert.from_record`.
-2. The value is decoded and checked against the model; the account is taken from the key where the value lacks it.
+2. The value is decoded and checked against the model, names without regard to letter case, as ksqlDB reads columns. The
+   key has to be the account: by it ksqlDB groups, and a record without one is in no window.
 3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`.
 4. A `DeadLetter` carries that reason, the record's topic, partition and offset, and its raw bytes.
 
@@ -17,9 +18,10 @@ import json
 from typing import Any
 
 import orjson
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamguard.models.fields import (
+    AlertId,
     Amount,
     Country,
     Currency,
@@ -70,22 +72,21 @@ class Transaction(BaseModel):
     event_time: EpochMs
 
     @classmethod
-    def from_record(cls, value: bytes | None, key: bytes | None = None) -> Transaction:
+    def from_record(cls, value: bytes | None, key: bytes | None) -> Transaction:
         """Decode one record of `transactions`; raises BadRecord.
 
         ksqlDB counts by the record's key and the database by the field, so a record in which the two differ is bad.
         """
         fields = _decode(value)
-        _fill_account(fields, key)
+        _unify_names(fields, _TRANSACTION_FIELDS)
+        _check_key(fields, key)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise _bad(error) from None
 
 
-def _either_case(name: str) -> Any:
-    """Read a field under its own name or, as ksqlDB writes unquoted names, in upper case."""
-    return AliasChoices(name, name.upper())
+_TRANSACTION_FIELDS = frozenset(Transaction.model_fields)
 
 
 class FraudAlert(BaseModel):
@@ -94,29 +95,31 @@ class FraudAlert(BaseModel):
     `alert_id` is natural: the same alert, raised again with more evidence, carries the same id.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
-    alert_id: Identifier = Field(validation_alias=_either_case("alert_id"))
-    rule: Identifier = Field(validation_alias=_either_case("rule"))
-    account_id: Identifier = Field(validation_alias=_either_case("account_id"))
-    transaction_id: Text | None = Field(None, validation_alias=_either_case("transaction_id"))
-    amount: SummedAmount = Field(None, validation_alias=_either_case("amount"))
-    tx_count: int | None = Field(None, ge=0, lt=2**63, validation_alias=_either_case("tx_count"))
-    window_start: EpochMs | None = Field(None, validation_alias=_either_case("window_start"))
-    window_end: EpochMs | None = Field(None, validation_alias=_either_case("window_end"))
-    detected_at: EpochMs = Field(validation_alias=_either_case("detected_at"))
+    alert_id: AlertId
+    rule: Identifier
+    account_id: Identifier
+    transaction_id: Text | None = None
+    amount: SummedAmount = None
+    tx_count: int | None = Field(None, ge=0, lt=2**63)
+    window_start: EpochMs | None = None
+    window_end: EpochMs | None = None
+    detected_at: EpochMs
 
     @classmethod
-    def from_record(cls, value: bytes | None, key: bytes | None = None) -> FraudAlert:
+    def from_record(cls, value: bytes | None, key: bytes | None) -> FraudAlert:
         """Decode one record of `fraud_alerts`, whose key is the account; raises BadRecord."""
         fields = _decode(value)
-        if "ACCOUNT_ID" in fields and "account_id" not in fields:
-            fields["account_id"] = fields.pop("ACCOUNT_ID")
-        _fill_account(fields, key)
+        _unify_names(fields, _ALERT_FIELDS)
+        _check_key(fields, key)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise _bad(error) from None
+
+
+_ALERT_FIELDS = frozenset(FraudAlert.model_fields)
 
 
 class Decision(BaseModel):
@@ -234,18 +237,30 @@ def _decode(value: bytes | None) -> dict[str, Any]:
     return fields
 
 
-def _fill_account(fields: dict[str, Any], key: bytes | None) -> None:
-    """Take the account from the key where the value has none; raises BadRecord if the two disagree."""
+def _unify_names(fields: dict[str, Any], names: frozenset[str]) -> None:
+    """Give the fields of a model their names, whatever their letter case; raises BadRecord for one that is there twice."""
+    for written in sorted(fields.keys() - names):
+        name = written.lower()
+        if name not in names:
+            continue
+        if name in fields:
+            both = f"{name}: two fields have this name but for the letter case"
+            raise BadRecord(both)
+        fields[name] = fields.pop(written)
+
+
+def _check_key(fields: dict[str, Any], key: bytes | None) -> None:
+    """Take the account from the key where the value has none; raises BadRecord if the key is not the account."""
     if key is None:
-        return
+        raise BadRecord("the record has no key: it has to be the account id")
     try:
         account = key.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRecord(f"the key is not UTF-8: {_shown(key)}", "the key is not UTF-8") from None
+        reason = "the key is not UTF-8: it has to be the account id"
+        raise BadRecord(f"{reason} (got {_shown(key)})", reason) from None
     stated = fields.get("account_id")
     if stated is None:
         fields["account_id"] = account
     elif stated != account:
-        raise BadRecord(
-            f"the key {_shown(account)} and account_id {_shown(stated)} disagree", "the key and account_id disagree"
-        )
+        reason = "the key has to be the account id"
+        raise BadRecord(f"{reason}: it is {_shown(account)}, account_id is {_shown(stated)}", reason)

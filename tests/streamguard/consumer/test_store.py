@@ -173,6 +173,15 @@ def test_bad_records_are_kept_whole_with_their_reason(desk: Desk) -> None:
     assert desk.rows("SELECT transaction_id FROM transactions") == [("t1",)]
 
 
+def test_an_alert_on_the_longest_ids_finds_its_transaction(desk: Desk) -> None:
+    """Four bytes a character: the index of Postgres takes them too."""
+    longest, account = "\U0001f4b3" * 255, "\U0001f3e6" * 255
+    desk.feed(transaction(0, longest, account, 4_000, T0_MS), high_amount(0, longest, account, 4_000, T0_MS))
+    desk.feed(high_velocity(1, account, T0_MS, [longest], 4_000))
+    assert desk.rows("SELECT count(*), count(outcome) FROM fraud_alerts") == [(2, 2)]
+    assert desk.rows("SELECT count(*) FROM alert_transactions") == [(2,)]
+
+
 EVERYTHING: Sequence[Record] = [
     *BURST,
     transaction(6, "big", "B", 5_000, T0_MS + 500),

@@ -33,8 +33,7 @@ def test_upper_and_lower_case_read_alike() -> None:
 
 def test_the_value_may_name_the_account_too() -> None:
     assert FraudAlert.from_record(orjson.dumps({**ALERT, "ACCOUNT_ID": "A1"}), b"A1").account_id == "A1"
-    assert FraudAlert.from_record(orjson.dumps({**ALERT, "account_id": "A1"}), None).account_id == "A1"
-    with pytest.raises(BadRecord, match="disagree"):
+    with pytest.raises(BadRecord, match='the key has to be the account id: it is "A1", account_id is "A2"'):
         FraudAlert.from_record(orjson.dumps({**ALERT, "ACCOUNT_ID": "A2"}), b"A1")
 
 
@@ -64,9 +63,18 @@ def test_a_bad_alert_is_refused(change: dict[str, object], reason: str) -> None:
         FraudAlert.from_record(orjson.dumps({**ALERT, **change}), b"A1")
 
 
-def test_an_alert_without_any_account_is_refused() -> None:
-    with pytest.raises(BadRecord, match="account_id: missing"):
-        FraudAlert.from_record(orjson.dumps(ALERT), None)
+def test_an_alert_without_a_key_is_rejected() -> None:
+    with pytest.raises(BadRecord, match="the record has no key: it has to be the account id"):
+        FraudAlert.from_record(orjson.dumps({**ALERT, "account_id": "A1"}), None)
+
+
+def test_the_alert_of_the_longest_ids_is_taken() -> None:
+    longest = {
+        "transaction_id": "\U0001f4b3" * 255,
+        "alert_id": "LOOKBACK_VELOCITY:" + "\U0001f4b3" * 255 + ":9223372036854775807",
+    }
+    alert = FraudAlert.from_record(orjson.dumps({**ALERT, **longest}), b"A1")
+    assert (alert.alert_id, alert.transaction_id) == (longest["alert_id"], longest["transaction_id"])
 
 
 @given(st.none() | st.binary(max_size=200), st.none() | st.binary(max_size=200), st.text(max_size=50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,27 @@ def test_a_record_that_is_a_tombstone_is_refused() -> None:
 def test_the_account_comes_from_the_key_where_the_value_lacks_it() -> None:
     fields = {key: value for key, value in LEAST.items() if key != "account_id"}
     assert Transaction.from_record(orjson.dumps(fields), b"A1").account_id == "A1"
-    with pytest.raises(BadRecord, match="account_id: missing"):
-        Transaction.from_record(orjson.dumps(fields), None)
+
+
+def test_a_record_without_a_key_is_rejected() -> None:
+    """ksqlDB groups by the key: without one a transaction is in no window, and no rule finds it."""
+    with pytest.raises(BadRecord, match="the record has no key: it has to be the account id"):
+        Transaction.from_record(orjson.dumps(LEAST), None)
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title, str.swapcase], ids=lambda change: change.__name__)
+def test_names_are_read_in_any_letter_case(change: Callable[[str], str]) -> None:
+    """ksqlDB reads the names of columns so; a record that the rules see is stored."""
+    written = {change(name): value for name, value in LEAST.items()}
+    assert Transaction.from_record(orjson.dumps(written), b"A1") == Transaction.from_record(orjson.dumps(LEAST), b"A1")
+
+
+@pytest.mark.parametrize("name", ["AMOUNT", "Event_Time", "LATITUDE", "account_ID"])
+def test_a_name_that_is_there_in_two_letter_cases_is_rejected(name: str) -> None:
+    """Which of them ksqlDB reads is chance."""
+    written = orjson.dumps({**LEAST, "latitude": 1.5, name: "abc"})
+    with pytest.raises(BadRecord, match=f"^{name.lower()}: two fields have this name but for the letter case$"):
+        Transaction.from_record(written, b"A1")
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:

@@ -27,9 +27,7 @@ def deploy(
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
     paths = [sql_file(file) for file in files or [Path("queries.sql")]]
-    outcomes = run(
-        Server(settings.ksqldb_url), paths, replace=replace, tell=lambda outcome: print(outcome, flush=True)
-    )
+    outcomes = run(Server(settings.ksqldb_url), paths, replace=replace, tell=lambda outcome: print(outcome, flush=True))
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]
     if different:
         names = ", ".join(item.name for item in different)

@@ -48,7 +48,8 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def ended(engine: RunningEngine) -> QueryStats:
     [query_id] = engine.runtime.engine.queries
-    return eventually(lambda: stats if (stats := engine.runtime.stats(query_id)).failure else None, 20)
+    stats: QueryStats = eventually(lambda: s if (s := engine.runtime.stats(query_id)).failure else None, 20)
+    return stats
 
 
 @pytest.mark.parametrize("step", QUERIES)

@@ -25,44 +25,50 @@ class Figures:
     """Event to decided row: p50, p95, p99; None without alerts."""
 
 
+# A run that has rows from before is that of another generator.
+_NEW_RUN = text(
+    "SELECT run, stored FROM ("
+    " SELECT regexp_replace(transaction_id, '[^-]*$', '') AS run, count(*) AS stored FROM transactions"
+    " WHERE stored_at >= :started GROUP BY run) r"
+    " WHERE NOT EXISTS (SELECT FROM transactions t WHERE t.transaction_id >= r.run AND t.transaction_id < r.run || ':'"
+    "  AND t.stored_at < :started)"
+    " ORDER BY stored DESC LIMIT 1"
+)
+
+_SPREAD = "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {} - event_time) * 1000)"
+
+_STORED = text(
+    f"SELECT count(*) AS stored, extract(epoch FROM max(stored_at) - min(stored_at)) AS seconds,"
+    f" {_SPREAD.format('stored_at')} AS latency_ms"
+    " FROM transactions WHERE stored_at >= :started AND transaction_id LIKE :run"
+)
+
+_DECIDED = text(
+    f"SELECT count(*) AS alerts, {_SPREAD.format('d.decided_at')} AS latency_ms"
+    " FROM decisions d JOIN transactions t USING (transaction_id)"
+    " WHERE d.decided_at >= :started AND t.transaction_id LIKE :run AND d.decided_by = 'rules'"
+)
+
+
 def wait_stored(connection: Connection, started: object, sent: int, ended: float) -> tuple[str, float]:
-    """Wait up to 30 s until the payments of this run are stored. Returns the prefix of their ids, and the seconds waited.
+    """Wait up to 30 s until the transactions of this run are stored. Returns the prefix of their ids, and the seconds waited.
 
     Ids of one run have the same prefix up to the last hyphen; other generators may run at the same time.
     """
-    largest = text(
-        "SELECT regexp_replace(transaction_id, '[^-]*$', '') AS run, count(*) FROM transactions"
-        " WHERE stored_at >= :started GROUP BY run ORDER BY count(*) DESC LIMIT 1"
-    )
     while True:
-        row = connection.execute(largest, {"started": started}).first()
+        row = connection.execute(_NEW_RUN, {"started": started}).first()
         waited = time.monotonic() - ended
-        if (row is not None and row[1] >= sent) or waited > 30:
-            return (row[0] if row is not None else ""), waited
+        if (row is not None and row.stored >= sent) or waited > 30:
+            return (row.run if row is not None else ""), waited
         time.sleep(0.05)
 
 
 def measure_run(connection: Connection, started: object, prefix: str) -> Figures:
-    """The figures of payments stored since `started` whose ids begin with `prefix`."""
+    """The figures of transactions stored since `started` whose ids begin with `prefix`."""
     since = {"started": started, "run": prefix + "%"}
-    spread = (
-        "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {} - event_time) * 1000)"
-    )
-    row = connection.execute(
-        text(
-            f"SELECT count(*), extract(epoch FROM max(stored_at) - min(stored_at)), {spread.format('stored_at')}"
-            " FROM transactions WHERE stored_at >= :started AND transaction_id LIKE :run"
-        ),
-        since,
-    ).one()
-    alerts = connection.execute(
-        text(
-            f"SELECT count(*), {spread.format('d.decided_at')}"
-            " FROM decisions d JOIN transactions t USING (transaction_id)"
-            " WHERE d.decided_at >= :started AND t.transaction_id LIKE :run AND d.decided_by = 'rules'"
-        ),
-        since,
-    ).one()
-    p50, p95, p99 = row[2] or (0.0, 0.0, 0.0)
-    seconds = float(row[1] or 1) or 1.0
-    return Figures(row[0], row[0] / seconds, p50, p95, p99, alerts[0], tuple(alerts[1]) if alerts[1] else None)
+    row = connection.execute(_STORED, since).one()
+    decided = connection.execute(_DECIDED, since).one()
+    p50, p95, p99 = row.latency_ms or (0.0, 0.0, 0.0)
+    seconds = float(row.seconds or 1) or 1.0
+    decided_ms = tuple(decided.latency_ms) if decided.latency_ms else None
+    return Figures(row.stored, row.stored / seconds, p50, p95, p99, decided.alerts, decided_ms)

@@ -89,7 +89,7 @@ def pipeline(
 ) -> None:
     """Run the generator at --tps for --duration seconds; print throughput and the 50/95/99th percentile of latency.
 
-    Exits 1 if not every payment is stored within 30 s of the last one.
+    Exits 1 if not every transaction is stored within 30 s of the last one.
     """
     with database(autocommit=True) as connection:
         started = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -120,5 +120,5 @@ def pipeline(
             f"event to decided row  p50 {p50:.0f} ms   p95 {p95:.0f} ms   p99 {p99:.0f} ms   ({figures.alerts:,} alerts)"
         )
     if figures.stored < sent or figures.rate < tps * 0.95:
-        typer.echo(f"{figures.stored:,} of {sent:,} payments stored, at {figures.rate:,.0f}/s", err=True)
+        typer.echo(f"{figures.stored:,} of {sent:,} transactions stored, at {figures.rate:,.0f}/s", err=True)
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
+from streamguard.kafka.clients import kafka_errors
 from streamguard.producer.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def _evaluate_stream(json_file: Path | None) -> None:
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise InputError(f"cannot write {json_file}: it is a folder, or in a folder that does not exist")
-    evaluation = evaluate_topics(get_settings())
+    with kafka_errors():
+        evaluation = evaluate_topics(get_settings())
     print("\n".join(evaluation.lines()))
     if json_file is not None:
         try:

@@ -16,16 +16,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import orjson
-from kafka import KafkaConsumer
-from kafka.errors import KafkaError
-from kafka.structs import TopicPartition
 
 from streamguard.config import Settings
+from streamguard.kafka.topic_reader import TopicReader
 from streamguard.models import BadRecord, FraudAlert
-from streamguard.producer.errors import BrokerUnreachable, InputError
+from streamguard.producer.errors import InputError
 from streamguard.producer.record import Record
 
 
@@ -186,15 +183,18 @@ def _transaction_id(record: Record) -> str:
 
 
 def evaluate_topics(settings: Settings) -> Evaluation:
-    """The scorecard of what the topics hold now; raises BrokerUnreachable, InputError if there is nothing to score."""
+    """The scorecard of what is in the topics now.
+
+    Raises InputError if there is nothing to score, TopicNotRead and KafkaError where a topic cannot be read.
+    """
     alerts = []
-    for item in _read(settings, settings.alerts_topic):
+    for item in TopicReader(settings.kafka_bootstrap_servers, settings.alerts_topic):
         try:
             alerts.append(FraudAlert.from_record(item.value, item.key))
         except BadRecord:
             continue
     evaluation = Evaluation(alerts)
-    for item in _read(settings, settings.transactions_topic):
+    for item in TopicReader(settings.kafka_bootstrap_servers, settings.transactions_topic):
         headers = {name: value.decode() for name, value in item.headers}
         event_time = _event_time(item.value)
         if event_time is not None and not headers.get("defect"):
@@ -211,28 +211,3 @@ def _event_time(value: bytes | None) -> int | None:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return event_time if isinstance(event_time, int) else None
-
-
-def _read(settings: Settings, topic: str) -> Iterator[Any]:
-    """Every record of a topic from its beginning to where it ends now."""
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            enable_auto_commit=False,
-            max_poll_records=5000,
-            bootstrap_timeout_ms=5000,
-        )
-    except KafkaError:
-        raise BrokerUnreachable(f"no broker answers at {settings.kafka_bootstrap_servers}") from None
-    try:
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-        if not partitions:
-            return
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for batch in consumer.poll(timeout_ms=1000).values():
-                yield from batch
-    finally:
-        consumer.close()

@@ -40,6 +40,7 @@ class TopicReader:
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_poll_records=5_000,
+            bootstrap_timeout_ms=5_000,
         )
         try:
             numbers = sorted(consumer.partitions_for_topic(self._topic) or ())

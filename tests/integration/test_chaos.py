@@ -218,7 +218,7 @@ def test_poison_in_each_topic(stack: StackRun, recording: Recording, undisturbed
             for value in poison:
                 producer.send(topic, key=b"BR-0000001", value=value)
         producer.flush(timeout=30)
-        producer.close(timeout=2)
+        producer.close(timeout=20)
 
     found = play(stack, recording, spoil)
     counts = stack.query("SELECT source_topic, count(*) FROM dead_letters GROUP BY 1 ORDER BY 1")

@@ -85,7 +85,7 @@ def bench(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Bench]:
         yield made
         for program in made.programs:
             program.close()
-        producer.close(timeout=1)
+        producer.close(timeout=20)
 
 
 def dead_letters_in_topic(broker: BrokerProcess) -> list[DeadLetter]:

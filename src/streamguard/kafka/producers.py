@@ -16,6 +16,6 @@ def close_producer(producer: KafkaProducer, *, abandon: bool = False) -> None:
     """
     if abandon:
         producer._sender.force_close()
-        producer._sender.join(timeout=5)
+        producer._sender.join(timeout=20)
     with suppress(KafkaError):
-        producer.close(timeout=1)
+        producer.close(timeout=5)

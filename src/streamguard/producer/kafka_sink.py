@@ -21,6 +21,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
+from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, ensure_topics
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
 from streamguard.producer.record import Record
@@ -103,7 +104,7 @@ class KafkaSink:
             try:
                 ensure_topics(settings, extra=extra_topics)
             except KafkaError as error:
-                _close(producer)
+                close_producer(producer)
                 if error.retriable and time.monotonic() < deadline_s:
                     self._nap()
                     continue
@@ -178,7 +179,7 @@ class KafkaSink:
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged by now is given up."""
-        _close(self._producer, give_up=self.unacknowledged > 0)
+        close_producer(self._producer, abandon=self.unacknowledged > 0)
 
     def _partition(self, key: bytes) -> int:
         """The partition that the Java client would choose; those who pay often are hashed once."""
@@ -237,17 +238,6 @@ def check_compression(name: str) -> None:
     """Raises InputError, with the choices, for one that Kafka does not have."""
     if name not in COMPRESSIONS:
         raise InputError(f"unknown compression {name!r}: choose {', '.join(COMPRESSIONS)}")
-
-
-def _close(producer: Any, give_up: bool = False) -> None:
-    """Close the client. `give_up` drops what is on the way: by then it has been counted as not acknowledged."""
-    if give_up:
-        # close() would wait for answers that do not come, fail, and be tried again when the object is destroyed. The
-        # client has no public way to drop records.
-        producer._sender.force_close()
-        producer._sender.join(2)
-    with contextlib.suppress(KafkaError):
-        producer.close(timeout=1)
 
 
 def _options(address: str, compression: str, linger_ms: int) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def ended(engine: RunningEngine) -> QueryStats:
     [query_id] = engine.runtime.engine.queries
-    return eventually(lambda: stats if (stats := engine.runtime.stats(query_id)).failure else None, 20)
+    eventually(lambda: engine.runtime.stats(query_id).failure, 20)
+    return engine.runtime.stats(query_id)
 
 
 @pytest.mark.parametrize("step", QUERIES)

@@ -48,8 +48,8 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def ended(engine: RunningEngine) -> QueryStats:
     [query_id] = engine.runtime.engine.queries
-    stats: QueryStats = eventually(lambda: s if (s := engine.runtime.stats(query_id)).failure else None, 20)
-    return stats
+    eventually(lambda: engine.runtime.stats(query_id).failure, 20)
+    return engine.runtime.stats(query_id)
 
 
 @pytest.mark.parametrize("step", QUERIES)

@@ -32,11 +32,6 @@ def fetch(scan: SharedScan, member: Member, found: Fetched | None, now_s: float 
     scan.fetched(found)
 
 
-def state(scan: SharedScan) -> ScanState:
-    """The state, read again: a type checker takes a property for the same after a transition."""
-    return scan.state
-
-
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
@@ -68,7 +63,7 @@ def test_the_first_member_begins_where_it_is() -> None:
     scan = SharedScan(LIMITS)
     found = scan.join({0: 5, 1: 7}, 0, 0.0)
     assert isinstance(found, Joined) and found.assign == {0: 5, 1: 7}
-    assert state(scan) is ScanState.READING
+    assert scan.state is ScanState.READING
 
 
 def test_a_batch_is_given_to_each_member_once() -> None:
@@ -86,7 +81,7 @@ def test_while_one_fetches_the_others_wait() -> None:
     a, b = joined(scan), joined(scan)
     assert scan.next(a, 0.0) is Step.FETCH
     scan.fetch()
-    assert state(scan) is ScanState.FETCHING
+    assert scan.state is ScanState.FETCHING
     assert scan.next(b, 0.0) is Step.WAIT
 
 
@@ -118,15 +113,15 @@ def test_a_query_that_rewinds_waits_for_the_fetch_and_the_others_for_it() -> Non
     assert scan.next(a, 0.0) is Step.FETCH
     scan.fetch()
     assert scan.join({0: 4}, 0, 0.0) is Step.WAIT
-    assert state(scan) is ScanState.DRAINING
+    assert scan.state.name == "DRAINING"
     scan.fetched(batch(10, 2))
-    assert state(scan) is ScanState.REWINDING
+    assert scan.state.name == "REWINDING"
     assert scan.next(a, 0.0) == batch(10, 2)
     assert scan.next(a, 0.0) is Step.WAIT
     a.positions[0] = 12
     found = scan.join({0: 4}, 0, 0.0, waited=True)
     assert isinstance(found, Joined) and found.assign == {0: 4}
-    assert state(scan) is ScanState.READING
+    assert scan.state is ScanState.READING
 
 
 def test_two_queries_that_rewind_both_come_before_the_next_fetch() -> None:
@@ -137,10 +132,10 @@ def test_two_queries_that_rewind_both_come_before_the_next_fetch() -> None:
     assert scan.join({0: 4}, 0, 0.0) is Step.WAIT and scan.join({0: 6}, 0, 0.0) is Step.WAIT
     scan.fetched(batch(10, 2))
     assert isinstance(scan.join({0: 4}, 0, 0.0, waited=True), Joined)
-    assert state(scan) is ScanState.REWINDING
+    assert scan.state.name == "REWINDING"
     found = scan.join({0: 6}, 0, 0.0, waited=True)
     assert isinstance(found, Joined) and found.assign is None
-    assert state(scan) is ScanState.READING
+    assert scan.state is ScanState.READING
 
 
 def test_a_query_that_waited_in_vain_lets_the_others_go_on() -> None:
@@ -170,7 +165,7 @@ def test_a_failed_fetch_evicts_everybody() -> None:
     scan = SharedScan(LIMITS)
     a, b = joined(scan), joined(scan)
     fetch(scan, a, None)
-    assert a.evicted and b.evicted and state(scan) is ScanState.IDLE
+    assert a.evicted and b.evicted and scan.state is ScanState.IDLE
     assert isinstance(scan.join({0: 0}, 0, 0.0), Joined)
 
 
@@ -183,7 +178,7 @@ def test_the_last_member_leaves_the_scan_idle_and_keeps_nothing() -> None:
     scan.evict([b])
     assert (scan.state, scan.kept) == (ScanState.IDLE, 0)
     scan.evict([b])
-    assert state(scan) is ScanState.IDLE
+    assert scan.state is ScanState.IDLE
 
 
 @pytest.mark.parametrize("fetching", [False, True])
@@ -194,13 +189,13 @@ def test_closing_waits_for_a_fetch(fetching: bool) -> None:
         assert scan.next(a, 0.0) is Step.FETCH
         scan.fetch()
     scan.close()
-    assert a.evicted and state(scan) is (ScanState.CLOSING if fetching else ScanState.CLOSED)
+    assert a.evicted and scan.state is (ScanState.CLOSING if fetching else ScanState.CLOSED)
     assert scan.join({0: 0}, 0, 0.0) is None
     if fetching:
         scan.fetched(batch(0, 2))
-    assert state(scan) is ScanState.CLOSED
+    assert scan.state is ScanState.CLOSED
     scan.close()
-    assert state(scan) is ScanState.CLOSED
+    assert scan.state is ScanState.CLOSED
 
 
 # --- random schedules -------------------------------------------------------------------------------------------------

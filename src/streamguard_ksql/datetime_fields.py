@@ -219,8 +219,8 @@ def _check_count(letter: str, count: int) -> None:
 
 
 def _named(letter: str, names: tuple[str, ...], count: int, first: int) -> tuple[str, Read]:
-    chosen = names if count == 4 else _short(names)
-    return "|".join(chosen), _choice(letter, chosen, first)
+    shown = names if count == 4 else _short(names)
+    return "|".join(shown), _choice(letter, shown, first)
 
 
 def reader(letter: str, count: int) -> tuple[str, Read]:

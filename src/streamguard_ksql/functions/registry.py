@@ -174,7 +174,7 @@ def _add(name: str, kind: str, category: str, description: str, variant: Variant
 
 @dataclass(frozen=True)
 class Resolved:
-    """A variant chosen for the types at a call site.
+    """A variant resolved for the types at a call site.
 
     `parameters[i]` is the type that argument i has to be converted to (`casts.implicit_cast`), None where the argument
     is taken as it is: an untyped NULL, a lambda, a time unit. `returns` is None where the type

@@ -141,21 +141,21 @@ def _closest(candidates: list[_Candidate]) -> list[_Candidate]:
 
 def _resolved(
     function: Function,
-    chosen: _Candidate,
+    best: _Candidate,
     arguments: Sequence[ArgumentType],
     literals: Mapping[int, Any],
     type_lambda: TypeLambda | None,
 ) -> Resolved:
-    bindings, variant = chosen.bindings, chosen.variant
+    bindings, variant = best.bindings, best.variant
     lambdas: dict[int, tuple[tuple[SqlType | None, ...], SqlType | None]] = {}
-    for index, pattern in enumerate(chosen.patterns):
+    for index, pattern in enumerate(best.patterns):
         if isinstance(pattern, LambdaOf):
             parameter_types = bindings.lambda_parameters(pattern)
             body = type_lambda(index, parameter_types) if type_lambda else None
             _match_body(bindings, pattern, body)
             lambdas[index] = (parameter_types, bindings.concrete(pattern.returns, body))
     plain = [a if isinstance(a, SqlType) else None for a in arguments]
-    parameters = tuple(a and bindings.concrete(p, a) for p, a in zip(chosen.patterns, plain, strict=True))
+    parameters = tuple(a and bindings.concrete(p, a) for p, a in zip(best.patterns, plain, strict=True))
     rule = variant.returns_rule
     returns = rule(parameters, literals) if rule else bindings.concrete(variant.signature.returns)
     return Resolved(function, variant, returns, parameters, lambdas)

@@ -194,8 +194,8 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
         _refuse_nested(call)
         inner = context.names.resolve(call, "SELECT")
         assert isinstance(inner, ast.FunctionCall)
-        _, chosen = context.compiler(node).resolve_call(inner)
-        columns.append(Column(f"KSQL_SYNTH_{i}", result_type_of(call, chosen)))
+        _, variant = context.compiler(node).resolve_call(inner)
+        columns.append(Column(f"KSQL_SYNTH_{i}", result_type_of(call, variant)))
         resolved.append(inner)
     schema = Schema(node.schema.key, node.schema.value + tuple(columns))
     replaced = {call: ast.ColumnRef(column.name) for call, column in zip(found, columns, strict=True)}
@@ -208,11 +208,11 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
     return FlatMapNode(schema, node, tuple(resolved)), new_items
 
 
-def result_type_of(call: ast.FunctionCall, chosen: Resolved) -> SqlType:
+def result_type_of(call: ast.FunctionCall, variant: Resolved) -> SqlType:
     """The type a call returns; KsqlError where it is NULL's, which has none."""
-    if chosen.returns is None:
+    if variant.returns is None:
         raise KsqlError(f"Can't infer the type of {format_expression(call)}. Please cast its arguments to a type.")
-    return chosen.returns
+    return variant.returns
 
 
 def _refuse_nested(call: ast.FunctionCall) -> None:

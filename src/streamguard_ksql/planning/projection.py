@@ -278,23 +278,23 @@ def _split(context: Context, key: KeyInfo, selected: Sequence[Selected]) -> tupl
     """The key columns under their selected names, and the items that make the value."""
     if not key.columns:
         return (), list(selected)
-    chosen: dict[str, list[Selected]] = {}
+    matched: dict[str, list[Selected]] = {}
     if key.viable:
         name = next((n for n in key.viable if any(_is_ref(s, (n,)) for s in selected)), None)
         if name is None:
             raise _missing(context, key)
         matches = [s for s in selected if _is_ref(s, (name,))]
-        chosen[name] = matches
+        matched[name] = matches
     else:
         for column in key.columns:
-            chosen[column.name] = [s for s in selected if _is_ref(s, (column.name,))]
-        if any(not found for found in chosen.values()):
-            raise _missing(context, key, [n for n, found in chosen.items() if not found])
-    for name, found in chosen.items():
+            matched[column.name] = [s for s in selected if _is_ref(s, (column.name,))]
+        if any(not found for found in matched.values()):
+            raise _missing(context, key, [n for n, found in matched.items() if not found])
+    for name, found in matched.items():
         if len(found) > 1:
             raise _repeated(key, name, found)
-    keys = tuple(Column(found[0].name, found[0].type) for found in chosen.values())
-    used = {id(found[0]) for found in chosen.values()}
+    keys = tuple(Column(found[0].name, found[0].type) for found in matched.values())
+    used = {id(found[0]) for found in matched.values()}
     return keys, [s for s in selected if id(s) not in used]
 
 

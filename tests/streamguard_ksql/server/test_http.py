@@ -1,6 +1,7 @@
 """Heads of HTTP/1.1 answers say their reason."""
 
 import asyncio
+import socket
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from streamguard_ksql.server.absolute import AbsoluteForm
 from streamguard_ksql.server.http import with_reason
+from streamguard_ksql.server.run import bind
 
 
 def test_a_head_gets_the_phrase_of_its_status() -> None:
@@ -50,3 +52,10 @@ def test_a_target_in_absolute_form_is_taken() -> None:
     assert asyncio.run(answer("http://127.0.0.1:8088/info"))[0]["status"] == 200
     assert asyncio.run(answer("/info"))[0]["status"] == 200
     assert asyncio.run(answer("http://127.0.0.1:8088/other"))[0]["status"] == 404
+
+
+def test_connections_do_not_wait_for_delayed_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY where the listener names its protocol: a statement would take 40 ms longer without."""
+    listener = bind("127.0.0.1", 0)
+    assert listener.proto == socket.IPPROTO_TCP
+    listener.close()

@@ -101,7 +101,7 @@ def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: S
     assert alerts_of(empty) == wanted
     for rule in ("HIGH_AMOUNT", "HIGH_VELOCITY"):
         alert_id = next(alert_id for alert_id in sorted(wanted) if alert_id.startswith(rule))
-        assert f"{rule} holds" in empty.streamguard("alerts", "verify", alert_id).stdout
+        assert f"{rule} is confirmed" in empty.streamguard("alerts", "verify", alert_id).stdout
     high = {alert_id.split(":")[1] for alert_id in wanted if alert_id.startswith("HIGH_AMOUNT")}
     windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
     fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}

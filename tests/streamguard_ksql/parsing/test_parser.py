@@ -1,8 +1,5 @@
 """Trees, places in the text, and the parts that are not whole statements."""
 
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -168,14 +165,3 @@ def test_formatter_parts() -> None:
     assert format_properties({"B": 1, "A": "x'y", "connector.class": True}) == (
         " WITH (A='x''y', B=1, 'connector.class'=true)"
     )
-
-
-def test_import_is_quick() -> None:
-    """Import and parse tables take a fraction of a second: the shell and the deployer start with them."""
-    code = (
-        "import time, json; t = time.process_time()\n"
-        "from streamguard_ksql.parser import parse_statements\n"
-        "parse_statements('SHOW TOPICS;'); print(json.dumps(time.process_time() - t))"
-    )
-    spent_s = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
-    assert spent_s < 1.0

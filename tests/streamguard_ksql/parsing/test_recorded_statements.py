@@ -1,7 +1,6 @@
 """Statements recorded from ksqlDB: read, printed back unchanged in meaning, refused as ksqlDB refused them."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -100,15 +99,3 @@ def test_printed_as_ksqldb_prints() -> None:
     assert len(printed) >= 10
     for text in printed:
         assert format_statement(parse_statement(text)) == text
-
-
-def test_fast() -> None:
-    texts = [text for case in _own_cases() if not _refused_by_parser(case) for text in case["statements"]]
-    parse_statement(texts[0])
-    start = time.process_time()
-    for text in texts:
-        try:
-            parse_statement(text)
-        except KsqlError:
-            continue
-    assert (time.process_time() - start) / len(texts) < 3 / 2500

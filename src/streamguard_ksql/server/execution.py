@@ -12,18 +12,16 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
-from streamguard_ksql.engine import HANDLERS as ENGINE_STATEMENTS
-from streamguard_ksql.engine import is_persistent
 from streamguard_ksql.errors import KsqlError, WrongEndpoint
 from streamguard_ksql.runtime.api import Runtime
-from streamguard_ksql.runtime.service import command_id
+from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.server import entities
 from streamguard_ksql.server.descriptions import Describer
 from streamguard_ksql.server.entities import Entity
 from streamguard_ksql.server.errors import RestError, fault, refusal
 from streamguard_ksql.server.session import Prepared
 from streamguard_ksql.server.state import Server
-from streamguard_ksql.statements.registry import executes
+from streamguard_ksql.statements.registry import applies, executes
 
 QUERY_ENDPOINT = (
     "The following statement types should be issued to the websocket endpoint '/query':\n\t* PRINT\n\t* SELECT"
@@ -136,7 +134,7 @@ class _TrialTopics:
 
 def _try_together(prepared: Sequence[Prepared], server: Server) -> None:
     """Execute all on a copy of the engine and throw it away; a statement alone is tried by the runtime itself."""
-    changing = [p for p in prepared if type(p.statement) in ENGINE_STATEMENTS]
+    changing = [p for p in prepared if applies.find(type(p.statement)) is not None]
     if len(prepared) < 2 or not changing:
         return
     with server.runtime.lock:
@@ -155,8 +153,6 @@ def _try_together(prepared: Sequence[Prepared], server: Server) -> None:
 
 def submit(statement: ast.Statement, context: Context) -> list[Entity]:
     """The handler of statements that change something: carried out by the runtime, durably."""
-    if is_persistent(statement):
-        _check_active_limit(context)
     submitted = context.runtime.submit(statement, context.properties, statement.text)
     outcome = submitted.outcome
     if outcome.skipped:
@@ -166,6 +162,12 @@ def submit(statement: ast.Statement, context: Context) -> list[Entity]:
     command = command_id(statement, outcome)
     context.server.remember(command, status, submitted.sequence_number)
     return [entities.current_status(outcome.sql, command, status, submitted.sequence_number)]
+
+
+def submit_query(statement: ast.Statement, context: Context) -> list[Entity]:
+    """The handler of statements that start a persistent query: `submit`, as long as there are not too many."""
+    _check_active_limit(context)
+    return submit(statement, context)
 
 
 def _check_active_limit(context: Context) -> None:

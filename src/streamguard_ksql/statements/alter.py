@@ -1,16 +1,21 @@
-"""ALTER STREAM and ALTER TABLE, DROP STREAM and DROP TABLE, ALTER SYSTEM."""
+"""ALTER STREAM and ALTER TABLE."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.formatter import format_columns, format_text, quote, words_if
+from streamguard_ksql.engine import Engine, Outcome
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.formatter import format_columns, quote
 from streamguard_ksql.parsing.lexer import Token
+from streamguard_ksql.schema import Column, Schema
 from streamguard_ksql.server.execution import submit
-from streamguard_ksql.statements.registry import builds, executes, prints
+from streamguard_ksql.statements.registry import applies, builds, command_ids, executes, prints
 
-executes(ast.AlterSource, ast.DropSource)(submit)
+executes(ast.AlterSource)(submit)
 
 
 @builds("alter_source")
@@ -24,30 +29,27 @@ def _(statement: ast.AlterSource) -> str:
     return f"ALTER {statement.kind} {quote(statement.name)} {added}"
 
 
-@builds("drop_source")
-def _drop_source(kind: str, if_exists: bool, name: Token, delete_topic: bool) -> ast.DropSource:
-    return ast.DropSource(kind, name.value, if_exists, delete_topic)
+@command_ids(ast.AlterSource)
+def _command_id(statement: ast.AlterSource, outcome: Outcome | None) -> str:
+    return f"{statement.kind.lower()}/`{statement.name}`/alter"
 
 
-@prints(ast.DropSource)
-def _(statement: ast.DropSource) -> str:
-    guard, topic = words_if(statement.if_exists, "IF EXISTS "), words_if(statement.delete_topic, " DELETE TOPIC")
-    return f"DROP {statement.kind} {guard}{quote(statement.name)}{topic}"
-
-
-@dataclass(frozen=True)
-class AlterSystem(ast.Statement):
-    """ALTER SYSTEM 'name'='value': parsed, and refused as not supported."""
-
-    name: str
-    value: str
-
-
-@builds("alter_system")
-def _alter_system(name: Token, value: Token) -> AlterSystem:
-    return AlterSystem(name.value, value.value)
-
-
-@prints(AlterSystem)
-def _(statement: AlterSystem) -> str:
-    return f"ALTER SYSTEM {format_text(statement.name)}={format_text(statement.value)}"
+@applies(ast.AlterSource)
+def _add_columns(engine: Engine, statement: ast.AlterSource, config: Mapping[str, Any]) -> Outcome:
+    source = engine.catalog.find(statement.name)
+    if source is None:
+        raise KsqlError(f"Source {statement.name} does not exist.{engine.catalog.hint(statement.name)}")
+    kind = source.kind.lower()
+    if source.kind != statement.kind:
+        raise KsqlError(f"Incompatible data source type is {source.kind}, but statement was ALTER {statement.kind}")
+    if source.read_only:
+        raise KsqlError(f"Cannot alter {kind} '{source.name}': ALTER operations are not supported on source {kind}s.")
+    if source.query_id is not None:
+        raise KsqlError("ALTER command is not supported for CREATE ... AS statements.")
+    added = tuple(Column(c.name, engine.catalog.resolve(c.type)) for c in statement.columns)
+    for column in added:
+        if source.schema.find(column.name) is not None:
+            raise KsqlError(f"Cannot add column `{column.name}` to schema. A column with the same name already exists.")
+    schema = Schema(source.schema.key, source.schema.value + added)
+    engine.catalog.add(replace(source, schema=schema))
+    return Outcome(f"{kind.capitalize()} {source.name} altered successfully.", statement.text)

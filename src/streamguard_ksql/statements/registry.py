@@ -1,4 +1,4 @@
-"""The registry of statements: a decorated function, and the parser, the formatter or the server knows the statement.
+"""The registry of statements: through a decorated function the parser, the formatter, the engine or the server knows one.
 
     @builds("list_types")
     @dataclass(frozen=True)
@@ -65,5 +65,9 @@ prints: Registry[type[ast.Statement]] = Registry("printer")
 """The statement to its SQL, without semicolon."""
 executes: Registry[type[ast.Statement]] = Registry("handler")
 """The statement and a `server.execution.Context` to the entities of the server's answer."""
+applies: Registry[type[ast.Statement]] = Registry("effect")
+"""The engine, the statement and its configuration to the `engine.Outcome`: what the statement does to the catalogue."""
+command_ids: Registry[type[ast.Statement]] = Registry("command id")
+"""The statement and its outcome to the id of its command; there is no outcome yet of PAUSE and RESUME."""
 changes_session: Registry[type[ast.Statement]] = Registry("session change")
 """The statement and a `server.session.Session` to nothing: such a statement is not executed, and has no answer."""

@@ -1,4 +1,4 @@
-"""Statements that are parsed so that the error can say why they are refused."""
+"""Statements that are parsed so that the error can say that, or why, they are not supported."""
 
 from __future__ import annotations
 
@@ -81,6 +81,27 @@ def _(statement: RunScript) -> str:
 @executes(RunScript)
 def _refuse_script(statement: RunScript, context: Context) -> list[Entity]:
     raise KsqlError("RUN SCRIPT is a command of the ksql shell; the server does not read files.")
+
+
+# --- ALTER SYSTEM -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AlterSystem(ast.Statement):
+    """ALTER SYSTEM 'name'='value'."""
+
+    name: str
+    value: str
+
+
+@builds("alter_system")
+def _alter_system(name: Token, value: Token) -> AlterSystem:
+    return AlterSystem(name.value, value.value)
+
+
+@prints(AlterSystem)
+def _(statement: AlterSystem) -> str:
+    return f"ALTER SYSTEM {format_text(statement.name)}={format_text(statement.value)}"
 
 
 # --- assertions -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,15 @@ import pytest
 
 import streamguard_ksql
 from streamguard_ksql import ast
-from streamguard_ksql.statements.registry import Registry, builds, changes_session, executes, prints
+from streamguard_ksql.statements.registry import (
+    Registry,
+    applies,
+    builds,
+    changes_session,
+    command_ids,
+    executes,
+    prints,
+)
 from streamguard_ksql.statements.sources import AssertSource
 
 PACKAGE = Path(streamguard_ksql.__file__).parent
@@ -72,6 +80,12 @@ def test_every_statement_is_printed_and_executed() -> None:
     assert [t for t in types if prints.find(t) is None] == []
     idle = {t.__name__ for t in types if not (executes.find(t) or changes_session.find(t))}
     assert idle == UNSUPPORTED | QUERIES
+
+
+def test_every_command_has_an_id() -> None:
+    commands = {t for t in statement_types() if applies.find(t)} | {ast.Pause, ast.Resume}
+    assert {t for t in statement_types() if command_ids.find(t)} == commands
+    assert commands <= {t for t in statement_types() if executes.find(t)}
 
 
 def test_two_functions_of_one_kind_are_refused() -> None:

@@ -22,21 +22,22 @@ def _root() -> None:
 @app.command("border-evasion")
 def border_evasion(
     minutes: Annotated[int, typer.Option("--minutes", min=1, help="The size of both windows.")] = 60,
-    smallest: Annotated[int, typer.Option("--from", min=2, help="Bursts of so many payments...")] = 3,
+    smallest: Annotated[int, typer.Option("--from", min=2, help="Bursts of so many transactions...")] = 3,
     largest: Annotated[int, typer.Option("--to", min=2, help="...to so many.")] = 4,
 ) -> None:
     """Count the bursts that a look-back window finds, and those that no tumbling window of the same size contains."""
     with database() as connection:
         rows = connection.execute(
             text(
-                "SELECT account_id, (extract(epoch FROM event_time) * 1000)::BIGINT FROM transactions ORDER BY event_time"
+                "SELECT account_id, CAST(extract(epoch FROM event_time) * 1000 AS BIGINT) AS at_ms FROM transactions"
+                " ORDER BY event_time"
             )
         )
-        payments = [(account, at) for account, at in rows]
+        transactions = [(row.account_id, row.at_ms) for row in rows]
     window_ms = minutes * 60_000
-    print(f"{len(payments):,} payments, windows of {minutes} minutes")
+    print(f"{len(transactions):,} transactions, windows of {minutes} minutes")
     for size in range(smallest, largest + 1):
-        found, missed = bursts(payments, size, window_ms)
+        found, missed = bursts(transactions, size, window_ms)
         share = f"{100 * missed / found:.0f} %" if found else "-"
         print(f"  bursts of {size}: look-back finds {found:,}; tumbling windows miss {missed:,} of them ({share})")
 

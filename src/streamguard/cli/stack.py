@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from streamguard.cli.shared import database, new_app
 from streamguard.config import Settings, get_settings
+from streamguard.database.rows import select_as
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
@@ -31,9 +32,21 @@ FIRST_ALERTS_WITHIN_S = 8.5
 
 INTERRUPTED = 130
 
-COUNTS = """
-SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM fraud_alerts), (SELECT count(*) FROM dead_letters),
-    (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets)
+
+@dataclass(frozen=True)
+class Counts:
+    """What is stored, and how many records were read for it."""
+
+    transactions: int
+    alerts: int
+    dead_letters: int
+    records_read: int
+
+
+_COUNTS = """
+SELECT (SELECT count(*) FROM transactions) AS transactions, (SELECT count(*) FROM fraud_alerts) AS alerts,
+    (SELECT count(*) FROM dead_letters) AS dead_letters,
+    (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets) AS records_read
 """
 
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
@@ -128,11 +141,15 @@ def _show_services(settings: Settings, parts: list[Part], options: StartOptions)
 
 
 def _show_alerts(settings: Settings, timeout_s: float) -> None:
-    rows = first_alerts(settings, 5, timeout_s)
-    print("\nFirst alerts:" if rows else "\nNo alert yet.")
-    for rule, account, amount, count, outcome, at in rows:
-        transactions = f"{count} transactions" if count != 1 else "1 transaction"
-        print(f"  {at:%H:%M:%S}  {rule:<14} {account}  {amount:>12,.2f}  {transactions:<15} {outcome or 'undecided'}")
+    alerts = first_alerts(settings, 5, timeout_s)
+    print("\nFirst alerts:" if alerts else "\nNo alert yet.")
+    for alert in alerts:
+        amount = "" if alert.amount is None else f"{alert.amount:,.2f}"
+        transactions = f"{alert.tx_count} transaction{'s' if alert.tx_count != 1 else ''}"
+        print(
+            f"  {alert.detected_at:%H:%M:%S}  {alert.rule:<14} {alert.account_id}  {amount:>12}  {transactions:<15}"
+            f" {alert.outcome or 'undecided'}"
+        )
 
 
 def _follow_logs(settings: Settings, commands: Commands) -> None:
@@ -174,8 +191,11 @@ def status() -> None:
         f"   database port {settings.database.port}"
     )
     with database() as connection:
-        transactions, alerts, dead, read = connection.execute(text(COUNTS)).one()
-    print(f"{transactions:,} transactions, {alerts:,} alerts, {dead:,} dead letters; {read:,} records read")
+        [counts] = select_as(connection, Counts, text(_COUNTS))
+    print(
+        f"{counts.transactions:,} transactions, {counts.alerts:,} alerts, {counts.dead_letters:,} dead letters;"
+        f" {counts.records_read:,} records read"
+    )
     if not healthy:
         raise typer.Exit(1)
 

@@ -55,6 +55,12 @@ class _Waiting:
     value: memoryview
 
 
+@dataclass(frozen=True)
+class _Position:
+    partition_no: int
+    next_offset: int
+
+
 # At least one record, then as many as fit.
 _WAITING = f"""
 SELECT {columns_of(_Waiting)} FROM (
@@ -217,8 +223,9 @@ class Publisher:
         """The ids that the topics hold behind the last known offsets; moves `positions` to their ends."""
         found: set[UUID] = set()
         for topic in sorted({record.topic for record in waiting}):
-            cursor.execute("SELECT partition_no, next_offset FROM outbox_positions WHERE topic = %s", (topic,))
-            reader = TopicReader(self._servers, topic, dict(cursor.fetchall()))
+            cursor.execute(f"SELECT {columns_of(_Position)} FROM outbox_positions WHERE topic = %s", (topic,))
+            start = {position.partition_no: position.next_offset for position in fetch(cursor, _Position)}
+            reader = TopicReader(self._servers, topic, start)
             for record in reader:
                 found.update(UUID(value.decode()) for name, value in record.headers if name == "id")
             positions.update({(topic, partition): end for partition, end in reader.ends.items()})

@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 
 from streamguard.config import UserError
 from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.rows import select_as
 
 BATCH = 5_000
 """Rows per database transaction: the consumer waits for the lock no longer than one takes."""
@@ -93,14 +94,11 @@ def survey(connection: Connection, before: datetime, cuts: list[PurgeTarget]) ->
     """How much is older than `before`; changes nothing."""
     found = []
     for cut in cuts:
-        row = connection.execute(
-            text(
-                f"SELECT count(*), min({cut.time}), max({cut.time}) FROM {cut.table} t"
-                f" WHERE {cut.time} < :before AND {cut.which}"
-            ),
-            {"before": before},
-        ).one()
-        found.append(Old(cut.what, *row))
+        statement = text(
+            f"SELECT CAST(:what AS TEXT) AS what, count(*) AS rows, min({cut.time}) AS oldest, max({cut.time}) AS newest"
+            f" FROM {cut.table} t WHERE {cut.time} < :before AND {cut.which}"
+        )
+        found += select_as(connection, Old, statement, {"what": cut.what, "before": before})
     return found
 
 
@@ -122,7 +120,7 @@ def _months(connection: Connection, before: datetime) -> tuple[list[str], list[s
     bound = "CAST(substring(pg_get_expr(c.relpartbound, c.oid) FROM '{} \\(''([^'']+)') AS TIMESTAMPTZ)"
     found = connection.execute(
         text(
-            "SELECT CAST(CAST(oid AS REGCLASS) AS TEXT), coalesce(upper_bound <= :before, FALSE) FROM ("
+            "SELECT CAST(CAST(oid AS REGCLASS) AS TEXT) AS name, coalesce(upper_bound <= :before, FALSE) AS whole FROM ("
             f"SELECT c.oid, {bound.format('FROM')} AS lower_bound, {bound.format('TO')} AS upper_bound"
             " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
             " WHERE i.inhparent = CAST('transaction_records' AS REGCLASS)) m"
@@ -130,7 +128,7 @@ def _months(connection: Connection, before: datetime) -> tuple[list[str], list[s
         ),
         {"before": before},
     ).all()
-    return [name for name, whole in found if whole], [name for name, whole in found if not whole]
+    return [month.name for month in found if month.whole], [month.name for month in found if not month.whole]
 
 
 def _drop(engine: Engine, month: str, entry: dict[str, Any]) -> int:
@@ -163,19 +161,19 @@ def _batches(engine: Engine, cut: PurgeTarget, batch: int, entry: dict[str, Any]
             f"WITH gone AS ({cut.change.format(table=cut.table)} WHERE t.ctid = ANY(ARRAY("
             f" SELECT t.ctid FROM {cut.table} t WHERE {lower} {cut.time} < :before AND {cut.which}"
             f" ORDER BY {cut.time} LIMIT :batch FOR UPDATE)) RETURNING t.*)"
-            f"{f', also AS ({cut.also})' if cut.also else ''} SELECT count(*), max({cut.time}) FROM gone"
+            f"{f', also AS ({cut.also})' if cut.also else ''} SELECT count(*) AS rows, max({cut.time}) AS newest FROM gone"
         )
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
-            count, newest = connection.execute(
+            gone = connection.execute(
                 text(statement),
                 {"before": entry["before"], "batch": batch, **({} if since is None else {"since": since})},
             ).one()
-            if not count:
+            if not gone.rows:
                 return
-            _note(connection, entry, count)
-        since = newest
-        yield count
+            _note(connection, entry, gone.rows)
+        since = gone.newest
+        yield gone.rows
 
 
 def _note(connection: Connection, entry: dict[str, Any], count: int) -> None:

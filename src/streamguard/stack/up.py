@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 
+from streamguard.alerts.actions import AlertLine, list_alerts
 from streamguard.config import Settings, UserError
 from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, error_message, make_engine
@@ -138,22 +138,16 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
         report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")
 
 
-def first_alerts(settings: Settings, count: int, timeout_s: float) -> list[tuple[Any, ...]]:
+def first_alerts(settings: Settings, count: int, timeout_s: float) -> list[AlertLine]:
     """The newest alerts, waiting up to `timeout_s` for a first one; empty when none came."""
     engine: Engine = make_engine(settings)
-    statement = (
-        "SELECT rule, account_id, amount, tx_count, outcome, detected_at FROM fraud_alerts"
-        " ORDER BY created_at DESC LIMIT %s"
-    )
     deadline = time.monotonic() + timeout_s
     try:
         while True:
             with engine.connect() as connection:
-                cursor = connection.connection.cursor()
-                cursor.execute(statement, (count,))
-                rows = list(cursor.fetchall())
-            if rows or time.monotonic() > deadline:
-                return rows
+                alerts = list_alerts(connection, limit=count)
+            if alerts or time.monotonic() > deadline:
+                return alerts
             time.sleep(0.1)
     finally:
         engine.dispose()

@@ -3,6 +3,7 @@
 The life of a statement, step by step, and where to read it:
 
 1. Text is split into tokens and parsed into a syntax tree: `parser.parse_statements`, grammar in `grammar.lark`, nodes in `ast`.
+   What the parser, the formatter, the engine and the server know of a statement is registered by its module in `statements`.
 2. `engine.Engine.execute` checks it against the catalogue (`catalog`, `ddl`) and changes that; refusals are `errors`, worded
    as in ksqlDB.
 3. A query's names are resolved and its clauses become a plan, a tree of frozen nodes: `planning.planner.plan_query`,

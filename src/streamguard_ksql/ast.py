@@ -312,6 +312,7 @@ class Query:
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
+# Those that several parts read: the others are declared where they are executed, in `statements`.
 
 Properties = dict[str, Any]
 """WITH (...) properties: names in upper case; values are Python literals (str, int, float, bool, Decimal)."""
@@ -438,12 +439,6 @@ class AlterSource(Statement):
 
 
 @dataclass(frozen=True)
-class AlterSystem(Statement):
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
 class SetProperty(Statement):
     name: str
     value: str
@@ -466,78 +461,6 @@ class Undefine(Statement):
 
 
 @dataclass(frozen=True)
-class ListStreams(Statement):
-    extended: bool = False
-
-
-@dataclass(frozen=True)
-class ListTables(Statement):
-    extended: bool = False
-
-
-@dataclass(frozen=True)
-class ListTopics(Statement):
-    extended: bool = False
-    all: bool = False
-
-
-@dataclass(frozen=True)
-class ListQueries(Statement):
-    extended: bool = False
-
-
-@dataclass(frozen=True)
-class ListFunctions(Statement):
-    pass
-
-
-@dataclass(frozen=True)
-class ListProperties(Statement):
-    pass
-
-
-@dataclass(frozen=True)
-class ListVariables(Statement):
-    pass
-
-
-@dataclass(frozen=True)
-class ListTypes(Statement):
-    pass
-
-
-@dataclass(frozen=True)
-class ListConnectors(Statement):
-    """SHOW [SOURCE|SINK] CONNECTORS: parsed to be rejected with an error that says why (there is no Kafka Connect)."""
-
-
-@dataclass(frozen=True)
-class ConnectorStatement(Statement):
-    """CREATE/DROP/DESCRIBE CONNECTOR, SHOW CONNECTOR PLUGINS: parsed to be rejected with an error that says why."""
-
-
-@dataclass(frozen=True)
-class DescribeSource(Statement):
-    """DESCRIBE name [EXTENDED] (also SHOW COLUMNS FROM name)."""
-
-    name: str
-    extended: bool = False
-
-
-@dataclass(frozen=True)
-class DescribeSources(Statement):
-    """DESCRIBE STREAMS|TABLES [EXTENDED]."""
-
-    kind: str
-    extended: bool = False
-
-
-@dataclass(frozen=True)
-class DescribeFunction(Statement):
-    name: str
-
-
-@dataclass(frozen=True)
 class Explain(Statement):
     """EXPLAIN query-id | statement: exactly one of the two is given."""
 
@@ -553,48 +476,3 @@ class PrintTopic(Statement):
     from_beginning: bool = False
     interval: int | None = None
     limit: int | None = None
-
-
-@dataclass(frozen=True)
-class RunScript(Statement):
-    path: str
-
-
-@dataclass(frozen=True)
-class AssertTopic(Statement):
-    """ASSERT [NOT EXISTS] TOPIC name [WITH (properties)] [TIMEOUT duration]."""
-
-    topic: str
-    properties: Properties
-    timeout: Duration | None = None
-    exists: bool = True
-
-
-@dataclass(frozen=True)
-class AssertSchema(Statement):
-    """ASSERT [NOT EXISTS] SCHEMA [SUBJECT s] [ID n] [TIMEOUT duration]: parsed to be refused (no schema registry)."""
-
-    subject: str | None = None
-    schema_id: int | None = None
-    timeout: Duration | None = None
-    exists: bool = True
-
-
-@dataclass(frozen=True)
-class AssertValues(Statement):
-    """ASSERT VALUES|NULL VALUES target (columns) VALUES (values) (test runner)."""
-
-    target: str
-    columns: tuple[str, ...]
-    values: tuple[Expression, ...]
-    tombstone: bool = False
-
-
-@dataclass(frozen=True)
-class AssertSource(Statement):
-    """ASSERT STREAM|TABLE name (columns) WITH (properties) (test runner)."""
-
-    kind: str
-    name: str
-    columns: tuple[ColumnDef, ...]
-    properties: Properties

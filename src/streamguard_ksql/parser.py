@@ -11,7 +11,7 @@ from typing import Any
 from streamguard_ksql.ast import ColumnDef, Explain, Expression, Location, Statement
 from streamguard_ksql.errors import KsqlError, SqlSyntaxError
 from streamguard_ksql.parsing import driver
-from streamguard_ksql.parsing.builder import with_text
+from streamguard_ksql.parsing.build_clauses import with_text
 from streamguard_ksql.parsing.lexer import END, SYMBOL, Lines, Token, tokenize
 from streamguard_ksql.parsing.split import split_statements as split_statements
 from streamguard_ksql.parsing.split import statements_of

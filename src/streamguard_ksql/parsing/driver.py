@@ -11,7 +11,7 @@ from lark import Lark
 from lark.exceptions import UnexpectedToken
 
 from streamguard_ksql.parsing import keywords
-from streamguard_ksql.parsing.builder import TreeBuilder
+from streamguard_ksql.parsing.build_clauses import TreeBuilder
 from streamguard_ksql.parsing.lexer import SYMBOL, WORD, Token
 from streamguard_ksql.parsing.messages import explain
 

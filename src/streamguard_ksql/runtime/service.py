@@ -27,6 +27,7 @@ from streamguard_ksql.planning.planner import plan_query
 from streamguard_ksql.runtime import clients, names, processing_log, pull
 from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.runtime.commands import Command, CommandLog
 from streamguard_ksql.runtime.inserter import Inserter
 from streamguard_ksql.runtime.processing_log import ProcessingLog
@@ -302,25 +303,3 @@ class KafkaRuntime:
         self._report.close()
         self._inserter.close()
         self._commands.close()
-
-
-def command_id(statement: ast.Statement, outcome: Outcome | None) -> str:
-    """The id of a command, as ksqlDB forms it: stream/`NAME`/create, table/NAME/drop, terminate/ID/execute."""
-    match statement:
-        case ast.CreateSource(kind=kind, name=name) | ast.CreateAsSelect(kind=kind, name=name):
-            return f"{kind.lower()}/`{name}`/create"
-        case ast.DropSource(kind=kind, name=name):
-            return f"{kind.lower()}/{name}/drop"
-        case ast.InsertInto():
-            query_id = outcome.query.query_id if outcome and outcome.query else ""
-            return f"stream/`{query_id}`/create"
-        case ast.Terminate(query_id=query_id) | ast.Pause(query_id=query_id) | ast.Resume(query_id=query_id):
-            return f"{type(statement).__name__.lower()}/{query_id or 'ALL'}/execute"
-        case ast.AlterSource(kind=kind, name=name):
-            return f"{kind.lower()}/`{name}`/alter"
-        case ast.CreateType(name=name):
-            return f"type/{name}/create"
-        case ast.DropType(name=name):
-            return f"type/{name}/drop"
-        case _:
-            return f"{type(statement).__name__.lower()}//execute"

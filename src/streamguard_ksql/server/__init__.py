@@ -4,8 +4,9 @@ The life of a statement sent to `/ksql`:
 
 1. `app.ksql` reads the body (`requests.read_request`): at most 10 MB of JSON, or a refusal with ksqlDB's code 40000.
 2. `session.Session.prepare` splits the text into statements, substitutes variables, parses, and applies SET and DEFINE.
-3. `statements.execute` tries statements that belong together on a copy of the engine, then carries them out, one
-   handler per statement type; what changes something goes through `Runtime.submit`, durably.
+3. `execution.execute` tries statements that belong together on a copy of the engine, then carries them out by the
+   handlers that the modules of `streamguard_ksql.statements` register; what changes something goes through
+   `Runtime.submit`, durably.
 4. `entities` and `descriptions` give the JSON of the answers, `errors` that of the refusals.
 
 The life of a query sent to `/query` or `/query-stream`:

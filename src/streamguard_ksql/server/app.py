@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import Runtime
-from streamguard_ksql.server import entities, requests, show, terminate
+from streamguard_ksql.server import entities, requests, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
 from streamguard_ksql.server.errors import (
     COMMANDS_BEHIND,
@@ -27,16 +27,16 @@ from streamguard_ksql.server.errors import (
     fault,
     refusal,
 )
+from streamguard_ksql.server.execution import execute
 from streamguard_ksql.server.formats import JSON, choose
 from streamguard_ksql.server.inserts import InsertsStream
 from streamguard_ksql.server.properties import check_name
 from streamguard_ksql.server.queries import new_session, start
 from streamguard_ksql.server.requests import SqlRequest
 from streamguard_ksql.server.state import Server, wall_clock_ms
-from streamguard_ksql.server.statements import execute
 from streamguard_ksql.server.streams import QueryResponse
 
-__all__ = ["create_app", "show"]
+__all__ = ["create_app"]
 
 BARE_PATHS = ("/query-stream", "/inserts-stream", "/close-query")
 """Where ksqlDB sends errors without a content type."""

@@ -12,11 +12,11 @@ from streamguard_ksql.catalog import STREAM
 from streamguard_ksql.errors import BadRequest, KsqlError, SqlSyntaxError
 from streamguard_ksql.runtime.api import RowStream
 from streamguard_ksql.server.errors import RestError, fault, refusal
+from streamguard_ksql.server.execution import check_sources
 from streamguard_ksql.server.formats import Result
 from streamguard_ksql.server.requests import SqlRequest
 from streamguard_ksql.server.session import SUBSTITUTION, Prepared, Session
 from streamguard_ksql.server.state import Lines, OpenQuery, Server
-from streamguard_ksql.server.statements import check_sources
 
 
 @dataclass(frozen=True)

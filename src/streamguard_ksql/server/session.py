@@ -9,7 +9,8 @@ from typing import Any
 from streamguard_ksql import ast
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.parser import parse_statements, split_statements
-from streamguard_ksql.server.properties import check_all, check_name, check_value
+from streamguard_ksql.server.properties import check_all
+from streamguard_ksql.statements.registry import changes_session
 from streamguard_ksql.variables import substitute
 
 SUBSTITUTION = "ksql.variable.substitution.enable"
@@ -47,28 +48,14 @@ class Session:
         return prepared
 
     def _try_change(self, statement: ast.Statement) -> bool:
+        change = changes_session.find(type(statement))
+        if change is None:
+            return False
         try:
-            return self._changes_session(statement)
+            change(statement, self)
         except KsqlError as error:
             error.statement = error.statement or statement.text
             raise
-
-    def _changes_session(self, statement: ast.Statement) -> bool:
-        match statement:
-            case ast.SetProperty(name, value):
-                check_name(name)
-                check_value(name, value)
-                self.properties[name] = value
-            case ast.UnsetProperty(name):
-                check_name(name)
-                self.properties.pop(name, None)
-            case ast.Define(name, value):
-                self.variables[name.lower()] = value
-            case ast.Undefine(name):
-                for known in [v for v in self.variables if v.lower() == name.lower()]:
-                    del self.variables[known]
-            case _:
-                return False
         return True
 
 

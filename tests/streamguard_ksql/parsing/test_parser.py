@@ -18,6 +18,7 @@ from streamguard_ksql.parser import (
     split_statements,
 )
 from streamguard_ksql.parsing import driver, keywords
+from streamguard_ksql.statements.sources import ListTables
 
 
 def test_script_keeps_text_and_place_of_each_statement() -> None:
@@ -111,7 +112,7 @@ def test_types() -> None:
 
 
 def test_one_statement_only() -> None:
-    assert parse_statement("SHOW TABLES -- all of them") == ast.ListTables()
+    assert parse_statement("SHOW TABLES -- all of them") == ListTables()
     for text, found in (("", 0), ("SHOW TABLES; SHOW TOPICS;", 2)):
         with pytest.raises(SqlSyntaxError, match=f"found {found} instead"):
             parse_statement(text)

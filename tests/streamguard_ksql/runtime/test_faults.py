@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamguard_ksql import ast
 from streamguard_ksql.functions.registry import FUNCTIONS
 from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.runtime.api import QueryStats
-from streamguard_ksql.server.show import list_queries
+from streamguard_ksql.server.execution import Context
 from streamguard_ksql.server.state import Server
-from streamguard_ksql.server.statements import Context
+from streamguard_ksql.statements.queries import ListQueries, list_queries
 from tests.support.engine import RunningEngine, consume, produce
 from tests.support.ksqldb import eventually
 
@@ -86,9 +85,9 @@ def test_show_queries_has_the_reason(engine: RunningEngine, servers: str, inject
     assert error["errorMessage"] == "TypeError: a fault" and error["type"] == "SYSTEM" and error["timestamp"] > 0
 
 
-def _list_queries(text: str) -> ast.ListQueries:
+def _list_queries(text: str) -> ListQueries:
     statement = parse_statement(text)
-    assert isinstance(statement, ast.ListQueries)
+    assert isinstance(statement, ListQueries)
     return statement
 
 

@@ -1,4 +1,4 @@
-"""The statements of `/ksql`: for each type a handler that gives the entities of its answer.
+"""The statements of `/ksql`, carried out by the handlers of `streamguard_ksql.statements`.
 
 Statements of one request that belong together are first tried on a copy of the engine: if the third of them is refused,
 the first two have not happened.
@@ -6,26 +6,27 @@ the first two have not happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.engine import HANDLERS as ENGINE_STATEMENTS
-from streamguard_ksql.engine import is_persistent
+from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.errors import KsqlError, WrongEndpoint
-from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.runtime.api import Runtime
-from streamguard_ksql.runtime.service import command_id
+from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.server import entities
+from streamguard_ksql.server.descriptions import Describer
 from streamguard_ksql.server.entities import Entity
 from streamguard_ksql.server.errors import RestError, fault, refusal
 from streamguard_ksql.server.session import Prepared
 from streamguard_ksql.server.state import Server
+from streamguard_ksql.statements.registry import applies, executes
 
 QUERY_ENDPOINT = (
     "The following statement types should be issued to the websocket endpoint '/query':\n\t* PRINT\n\t* SELECT"
 )
+INTERNAL_PREFIX = "_confluent-ksql-"
 ACTIVE_LIMIT = "ksql.query.persistent.active.limit"
 
 
@@ -41,23 +42,16 @@ class Context:
     def runtime(self) -> Runtime:
         return self.server.runtime
 
+    def describer(self) -> Describer:
+        return Describer(self.runtime.engine, self.runtime.stats, self.server.host, self.server.clock_ms())
 
-StatementType = TypeVar("StatementType", bound=ast.Statement)
-Handler = Callable[[Any, Context], list[Entity]]
-HANDLERS: dict[type[ast.Statement], Handler] = {}
-
-
-def handles(*types: type[ast.Statement]) -> Callable[[Handler], Handler]:
-    """Register the handler of some statement types."""
-
-    def register(handler: Handler) -> Handler:
-        for statement_type in types:
-            if statement_type in HANDLERS:
-                raise ValueError(f"{statement_type.__name__} has two handlers")
-            HANDLERS[statement_type] = handler
-        return handler
-
-    return register
+    def source(self, name: str) -> DataSource:
+        """The stream or table of that name; KsqlError if there is none."""
+        catalog = self.runtime.engine.catalog
+        source = catalog.find(name)
+        if source is None:
+            raise KsqlError(f"Could not find STREAM/TABLE '{name}' in the Metastore{catalog.hint(name)}")
+        return source
 
 
 def execute(prepared: Sequence[Prepared], server: Server) -> list[Entity]:
@@ -69,7 +63,7 @@ def execute(prepared: Sequence[Prepared], server: Server) -> list[Entity]:
         text = one.statement.text
         context = Context(server, one.properties, one.variables)
         try:
-            answers += HANDLERS.get(type(one.statement), _unsupported)(one.statement, context)
+            answers += (executes.find(type(one.statement)) or _unsupported)(one.statement, context)
         except KsqlError as error:
             raise refusal(error, text, answers) from None
         except RestError as error:
@@ -140,7 +134,7 @@ class _TrialTopics:
 
 def _try_together(prepared: Sequence[Prepared], server: Server) -> None:
     """Execute all on a copy of the engine and throw it away; a statement alone is tried by the runtime itself."""
-    changing = [p for p in prepared if type(p.statement) in ENGINE_STATEMENTS]
+    changing = [p for p in prepared if applies.find(type(p.statement)) is not None]
     if len(prepared) < 2 or not changing:
         return
     with server.runtime.lock:
@@ -157,20 +151,8 @@ def _try_together(prepared: Sequence[Prepared], server: Server) -> None:
 # --- statements that change something ---------------------------------------------------------------------------------
 
 
-@handles(
-    ast.CreateSource,
-    ast.CreateAsSelect,
-    ast.InsertInto,
-    ast.DropSource,
-    ast.CreateType,
-    ast.DropType,
-    ast.AlterSource,
-    ast.Pause,
-    ast.Resume,
-)
-def _submit(statement: Any, context: Context) -> list[Entity]:
-    if is_persistent(statement):
-        _check_active_limit(context)
+def submit(statement: ast.Statement, context: Context) -> list[Entity]:
+    """The handler of statements that change something: carried out by the runtime, durably."""
     submitted = context.runtime.submit(statement, context.properties, statement.text)
     outcome = submitted.outcome
     if outcome.skipped:
@@ -180,6 +162,12 @@ def _submit(statement: Any, context: Context) -> list[Entity]:
     command = command_id(statement, outcome)
     context.server.remember(command, status, submitted.sequence_number)
     return [entities.current_status(outcome.sql, command, status, submitted.sequence_number)]
+
+
+def submit_query(statement: ast.Statement, context: Context) -> list[Entity]:
+    """The handler of statements that start a persistent query: `submit`, as long as there are not too many."""
+    _check_active_limit(context)
+    return submit(statement, context)
 
 
 def _check_active_limit(context: Context) -> None:
@@ -192,40 +180,3 @@ def _check_active_limit(context: Context) -> None:
             f"configured limit. Use the TERMINATE command to terminate existing queries. Current count: {active}. "
             f"Configured limit: {limit}."
         )
-
-
-@handles(ast.Terminate)
-def _terminate(statement: ast.Terminate, context: Context) -> list[Entity]:
-    """A persistent query's end is a command; a push query is closed here and now."""
-    for query in context.server.open_queries():
-        if query.query_id.upper() == statement.query_id:  # SQL has the name in upper case
-            context.server.close_query(query.query_id)
-            return [entities.terminated_query(statement.text, query.query_id)]
-    return _submit(statement, context)
-
-
-@handles(ast.InsertValues)
-def _insert_values(statement: ast.InsertValues, context: Context) -> list[Entity]:
-    runtime = context.runtime
-    with runtime.lock:
-        config = {**runtime.engine.config, **context.properties}
-        record = insert_values_record(statement, runtime.engine.catalog, config, context.server.clock_ms)
-    runtime.insert(record)
-    return []
-
-
-@handles(ast.ListConnectors, ast.ConnectorStatement)
-def _connectors(statement: ast.Statement, context: Context) -> list[Entity]:
-    raise RestError(
-        "Connectors are not supported: this server has no Kafka Connect.", code=50000, statement=statement.text
-    )
-
-
-@handles(ast.AssertSchema)
-def _assert_schema(statement: ast.AssertSchema, context: Context) -> list[Entity]:
-    raise KsqlError("ASSERT SCHEMA needs a Schema Registry, which this server does not have.")
-
-
-@handles(ast.RunScript)
-def _run_script(statement: ast.RunScript, context: Context) -> list[Entity]:
-    raise KsqlError("RUN SCRIPT is a command of the ksql shell; the server does not read files.")

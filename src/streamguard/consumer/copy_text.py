@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
@@ -23,9 +23,8 @@ _LONG = 16_000
 """Bytes. Above this there is room for a number with more decimal places than NUMERIC has (16,383)."""
 
 
-def fields_line(fields: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The values of `names`, nulls as \\x01, without a line break; escapes only where there is something to escape."""
-    values = [fields[name] for name in names]
+def fields_line(values: Sequence[Any]) -> str:
+    """Values as fields, nulls as \\x01, without a line break; escapes only where there is something to escape."""
     texts = [value if value.__class__ is str else "\x01" if value is None else str(value) for value in values]
     line = "\t".join(texts)
     if line.count("\t") != len(texts) - 1 or line.count("\x01") != values.count(None) or _escapable(line):

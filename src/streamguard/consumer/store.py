@@ -17,6 +17,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -256,9 +257,12 @@ def _duplicate_reason(transaction: Transaction, duplicate: _Duplicate) -> str:
     )
 
 
+_FIELDS = itemgetter(*sql.FIELDS)
+
+
 def _copy_line(record: ConsumedRecord, transaction: Transaction) -> str:
     """One line for the staging table."""
-    return f"{fields_line(transaction.__dict__, sql.FIELDS)}\t{record.partition}\t{record.offset}"
+    return f"{fields_line(_FIELDS(transaction.__dict__))}\t{record.partition}\t{record.offset}"
 
 
 def _letter(stored: _StoredDeadLetter, reason: str, key: bytes | None, value: bytes | None) -> DeadLetter:

@@ -239,6 +239,8 @@ def _decode(value: bytes | None) -> dict[str, Any]:
 
 def _unify_names(fields: dict[str, Any], names: frozenset[str]) -> None:
     """Give the fields of a model their names, whatever their letter case; raises BadRecord for one that is there twice."""
+    if fields.keys() <= names:
+        return
     for written in sorted(fields.keys() - names):
         name = written.lower()
         if name not in names:

@@ -21,6 +21,7 @@ from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.state import Server
+from streamguard_ksql.statements.registry import load as load_statements
 
 log = logging.getLogger("streamguard_ksql.server")
 KEEP_ALIVE_S = 300.0
@@ -46,6 +47,7 @@ def run(
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.
     gc.set_threshold(200_000, 50, 1_000)
+    load_statements()
     settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})

@@ -49,12 +49,13 @@ class Registry(Generic[Key]):
         return register
 
     def find(self, key: Key) -> Callable[..., Any] | None:
-        _load()
+        load()
         return self._functions.get(key)
 
 
 @cache
-def _load() -> None:
+def load() -> None:
+    """Import every module of statements. A server does so at its start, or its first statement would wait for it."""
     for module in iter_modules(statements.__path__):
         import_module(f"{statements.__name__}.{module.name}")
 

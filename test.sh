@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that CI runs, from a clone with nothing installed: style, types, import contracts, tests, coverage.
+# Everything that CI runs, from a clone with nothing installed: style, types, import contracts, tests; where CI is set, coverage too.
 # Arguments go to pytest; --soak adds the tests that take minutes of load.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -12,13 +12,19 @@ run .venv/bin/ruff check .
 run .venv/bin/ruff format --check .
 run .venv/bin/mypy
 run .venv/bin/lint-imports
-.venv/bin/coverage erase
-# From Python 3.12 on, measuring costs next to nothing this way; before, tests that compute take half as long again.
-if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi
 code=0
+coverage=()
+if [ -n "${CI:-}" ]; then
+  # On a developer's machine the tests are the quicker for it.
+  .venv/bin/coverage erase
+  coverage=(--cov --cov-append --cov-report=)
+  # From Python 3.12 on, measuring costs next to nothing this way; before, tests that compute take half as long again.
+  if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi
+fi
 # Most tests wait for processes rather than compute: two workers, a file each, halve the time.
-run scripts/pytest-twice.sh -n 2 --dist loadfile --no-loadscope-reorder -m "$marks" \
-  --cov --cov-append --cov-report= "$@" || code=$?
-# Of the code that the tests call themselves; what runs in processes of its own is not counted.
-echo "== coverage: $(.venv/bin/coverage report --format=total) % of statements"
+run scripts/pytest-twice.sh -n 2 --dist loadfile --no-loadscope-reorder -m "$marks" ${coverage[@]+"${coverage[@]}"} "$@" || code=$?
+if [ -n "${CI:-}" ]; then
+  # Of the code that the tests call themselves; what runs in processes of its own is not counted.
+  echo "== coverage: $(.venv/bin/coverage report --format=total) % of statements"
+fi
 exit "$code"

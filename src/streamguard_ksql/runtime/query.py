@@ -25,6 +25,7 @@ from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import OutputRecord
+from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
@@ -52,6 +53,13 @@ class Report(Protocol):
 def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
     """A Kafka Streams setting: `ksql.streams.NAME` or plain `NAME`."""
     return config.get(f"ksql.streams.{name}", config.get(name, default))
+
+
+def from_beginning(plan: Node, config: Mapping[str, Any]) -> set[str]:
+    """The topics that a new query reads from their beginning: those of its tables, and of its streams only where
+    auto.offset.reset says so. A table read from its end would lack whatever changed before, for ever."""
+    earliest = str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
+    return {node.source.topic for node in sources(plan) if earliest or node.source.is_table}
 
 
 class QueryRunner:
@@ -238,8 +246,8 @@ class QueryRunner:
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
-        earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
-        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest, scans=self._scans)
+        beginning = from_beginning(self.query.plan, self.query.config)
+        reader = Reader(consumer, self._topics, partitions, known, from_beginning=beginning, scans=self._scans)
         self._sender = sender
         self._in_transaction = False
         with self.lock:

@@ -8,7 +8,7 @@ records is waited for only while its topic has more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from confluent_kafka import Consumer, TopicPartition
@@ -24,7 +24,10 @@ IDLE_POLLS = 20
 
 
 class Reader:
-    """The input of one query. `positions` is always the next offset that the query has not yet been given."""
+    """The input of one query. `positions` is always the next offset that the query has not yet been given.
+
+    Where nothing is `known`, topics `from_beginning` are read from their first record, others from their end.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class Reader:
         partitions: Mapping[str, int],
         known: Positions,
         *,
-        from_beginning: bool,
+        from_beginning: Collection[str],
         scans: Scans | None = None,
     ) -> None:
         self.client = client
@@ -50,7 +53,7 @@ class Reader:
             position = known.get(tp.topic, {}).get(tp.partition)
             if position is None or position < 0 or position > high:
                 # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
-                position = low if from_beginning else high
+                position = low if tp.topic in from_beginning else high
             self.positions[tp.topic][tp.partition] = max(low, position)
             self._buffers[key] = deque()
         self._scan = scans.of(wanted[0].topic) if scans is not None and not self._many else None

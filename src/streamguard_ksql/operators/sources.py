@@ -98,6 +98,19 @@ class Reader:
             found.append(Record(key, row, time, window, headers))
         return found
 
+    def times(self, messages: Batch) -> list[int]:
+        """The time of each record of a source with a TIMESTAMP column; its own, where the column has none."""
+        times = []
+        for message, (key, values, _) in zip(messages, messages.reading(self.kind, self.read), strict=True):
+            time = None
+            if self.time is not None and values is not None and values.__class__ is not Unreadable:
+                try:
+                    time = self.time(key, values)
+                except ROW_ERRORS:
+                    time = None  # `rows` leaves the record out, and reports it
+            times.append(message.time if time is None or time < 0 else time)
+        return times
+
     def read(self, messages: Sequence[InputRecord]) -> list[tuple[tuple[Any, ...] | None, Any, Window | None]]:
         """Key, values (an Unreadable where they or the key cannot be read) and window of each record.
 

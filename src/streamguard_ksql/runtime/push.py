@@ -72,7 +72,8 @@ class PushQuery:
         beginning = read if until_end else from_beginning(planned.node, config)
         client = clients.consumer(connection.servers, group)
         self._client: Consumer | None = client
-        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=beginning)
+        times_of = self._topology.times_of
+        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=beginning, times_of=times_of)
         self._ends = self._reader.ends()
 
     def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:

@@ -247,7 +247,15 @@ class QueryRunner:
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
         beginning = from_beginning(self.query.plan, self.query.config)
-        reader = Reader(consumer, self._topics, partitions, known, from_beginning=beginning, scans=self._scans)
+        reader = Reader(
+            consumer,
+            self._topics,
+            partitions,
+            known,
+            from_beginning=beginning,
+            scans=self._scans,
+            times_of=topology.times_of,
+        )
         self._sender = sender
         self._in_transaction = False
         with self.lock:

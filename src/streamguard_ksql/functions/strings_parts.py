@@ -49,11 +49,14 @@ def bind_substring(site: CallSite) -> Callable[..., str | bytes]:
     "(str VARCHAR, substring VARCHAR, position INT, occurrence INT) -> INT",
     "(str VARCHAR, substring VARCHAR, position INT) -> INT",
     category=STRING,
+    nulls="pass",
     description="Where the n-th occurrence of a text begins, from 1, searched from a position on; 0 if nowhere.",
 )
-def instr(text: str, searched: str, position: int = 1, occurrence: int = 1) -> int:
-    """A negative position counts from the end and searches towards the beginning."""
-    if position == 0 or occurrence < 1:
+def instr(text: str | None, searched: str | None, position: int | None = 1, occurrence: int | None = 1) -> int | None:
+    """A negative position counts from the end and searches towards the beginning. NULL is nowhere, as in an empty text."""
+    if position is None or occurrence is None:
+        return None
+    if not text or searched is None or position == 0 or occurrence < 1:
         return 0
     if position < 0:
         return _instr_backwards(text, searched, len(text) + position, occurrence)

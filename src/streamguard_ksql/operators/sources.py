@@ -8,7 +8,7 @@ from typing import Any
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.codegen import Environment, list_of
-from streamguard_ksql.errors import ROW_ERRORS, SerializationError, reason
+from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationError, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
@@ -28,10 +28,6 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
         find_format(key.name).deserializer(source.schema.key, key.options, key=True),
         find_format(value.name).deserializer(source.schema.stored, value.options, key=False),
     )
-
-
-class FatalRecordError(Exception):
-    """A record that the settings say must stop the query."""
 
 
 @cache

@@ -49,7 +49,8 @@ _RECORDED = """\
 ## Recorded queries
 
 `tests/recordings/queries.json` has 312 queries and refusals with the results of a running ksqlDB 0.29.0. Those in which
-the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact."""
+the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact.
+`tests/recordings/scripts` has scripts that people published, with the same server's results; the engine's are equal."""
 
 
 def render(failing: dict[str, Any] | None = None) -> str:

@@ -17,7 +17,9 @@ from streamguard_ksql.runtime.clients import KafkaTopics, Positions
 from streamguard_ksql.runtime.fetch import Fetched
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.time_order import Place, TimeOrder
+from tests.streamguard_ksql.runtime.conftest import Start
 from tests.support.engine import RunningEngine, consume, create_topic, produce
+from tests.support.ksqldb import eventually
 
 T0_MS = int(time.time() * 1000) - 3_600_000
 Given = list[tuple[str, int]]
@@ -249,3 +251,24 @@ CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR, since VARCHAR)
     engine.settle()
     found = [orjson.loads(value or b"") for _, value in consume(servers, "visited_0")]
     assert [(row["PAGE"], row["NAME"]) for row in found] == [("home", "Ada"), ("home", None)]
+
+
+@pytest.mark.integration
+def test_a_join_over_topics_of_transactions_does_not_stand_still(start: Start, servers: str) -> None:
+    """Behind the last record of each topic there are markers: the topic is at its end though its end is not reached."""
+    engine = start({"ksql.streams.processing.guarantee": "exactly_once_v2"})
+    engine.sql(SOURCES)
+    engine.sql("""
+CREATE STREAM o WITH (KAFKA_TOPIC='o') AS SELECT oid, total FROM orders;
+CREATE STREAM i WITH (KAFKA_TOPIC='i') AS SELECT oid, label FROM items;
+CREATE STREAM labelled WITH (KAFKA_TOPIC='labelled') AS SELECT o.oid AS oid, o.total, i.label FROM o
+  LEFT JOIN i WITHIN 3 SECONDS ON o.oid = i.oid;
+""")
+    for n in range(3):
+        produce(servers, "orders", [(key(n), {"TOTAL": n})], [T0_MS + n])
+        engine.settle()
+    produce(servers, "items", [(key(1), {"LABEL": "cap"})], [T0_MS + 10])
+    engine.settle()
+    eventually(lambda: len(consume(servers, "labelled")) == 4, 20)
+    labels = [orjson.loads(value or b"")["LABEL"] for _, value in consume(servers, "labelled")]
+    assert labels == [None, None, None, "cap"]

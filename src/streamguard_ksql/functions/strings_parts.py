@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import AnyStr
 
-from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import CallSite, scalar
 
@@ -49,14 +48,19 @@ _LONG_TEXT = 100
 _REMEMBERED = 1024
 
 
-@scalar("INSTR", "(str VARCHAR, substring VARCHAR) -> INT", category=STRING, bind=True)
-def bind_instr(site: CallSite) -> Callable[[str, str], int]:
+@scalar("INSTR", "(str VARCHAR, substring VARCHAR) -> INT", category=STRING, bind=True, nulls="pass")
+def bind_instr(site: CallSite) -> Callable[[str | None, str | None], int]:
     """In a long literal, a list of codes for example, the places of the last texts are remembered."""
     text = site.literals.get(0)
     if not isinstance(text, str) or len(text) < _LONG_TEXT:
-        return Expression("{t}.find({s}) + 1", "t", "s")
+        return _first_place
     find = functools.lru_cache(_REMEMBERED)(text.find)
-    return lambda _, searched: find(searched) + 1
+    return lambda _, searched: 0 if searched is None else find(searched) + 1
+
+
+def _first_place(text: str | None, searched: str | None) -> int:
+    """NULL is nowhere, as is everything in an empty text."""
+    return text.find(searched) + 1 if text and searched is not None else 0
 
 
 @scalar(

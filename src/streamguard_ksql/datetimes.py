@@ -114,8 +114,11 @@ def local_to_utc(local_ms: int, of: tzinfo) -> int:
 
 
 def convert_zone(moment_ms: int, source: tzinfo, target: tzinfo) -> int:
-    """The moment at which the clock of UTC shows in `target` what it showed in `source` (CONVERT_TZ)."""
-    utc = local_to_utc(moment_ms, source)
+    """The moment at which the clock of UTC shows in `target` what it showed in `source` (CONVERT_TZ).
+
+    The offset of `source` is that of the moment, not of its clock: it is another one in the hours around a change.
+    """
+    utc = moment_ms - offset_at(moment_ms, source) * 1000
     return utc + offset_at(utc, target) * 1000
 
 

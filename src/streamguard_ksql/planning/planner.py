@@ -97,6 +97,7 @@ def _plan(context: Context) -> PlannedQuery:
     if query.window and not query.group_by:
         raise KsqlError("WINDOW clause requires a GROUP BY clause.")
     _refuse_windowed_tables(context, node)
+    _refuse_tables_sharing_a_topic(context)
     node = _where(context, node)
     items = projection.initial_items(context)
     node, items = _table_functions(context, node, items)
@@ -135,6 +136,14 @@ def _refuse_windowed_tables(context: Context, node: Node) -> None:
     for binding in context.names.bindings:
         if binding.source.is_table and binding.source.window is not None:
             raise PlainError("KSQL does not support persistent queries on windowed tables.")
+
+
+def _refuse_tables_sharing_a_topic(context: Context) -> None:
+    """A query reads a table's topic as that table alone: a table begins at the beginning, a stream where the query does."""
+    sources = [binding.source for binding in context.names.bindings]
+    for source in sources:
+        if source.is_table and sum(other.topic == source.topic for other in sources) > 1:
+            raise PlainError(f"Invalid topology: Topic {source.topic} has already been registered by another source.")
 
 
 def _where(context: Context, node: Node) -> Node:

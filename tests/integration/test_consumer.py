@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamguard.config import load_settings
-from streamguard.kafka.topics import ensure_topics
+from streamguard.kafka.topics import differences, ensure_topics, topic_configs
 from streamguard.models import DeadLetter
 from tests.support.broker import BrokerProcess
 from tests.support.damage import corrupt_batch
@@ -101,6 +101,17 @@ def dead_letters_in_topic(broker: BrokerProcess) -> list[DeadLetter]:
             found += [DeadLetter.from_json(record.value) for record in records]
     reader.close()
     return found
+
+
+def test_a_consumer_that_comes_first_makes_the_topics(bench: Bench) -> None:
+    settings = load_settings(kafka_bootstrap_servers=bench.broker.address)
+    admin = KafkaAdminClient(bootstrap_servers=bench.broker.address)
+    admin.delete_topics(list(topic_configs(settings)))
+    bench.consumer()
+    wanted = set(topic_configs(settings))
+    eventually(lambda: set(admin.list_topics()), lambda there: wanted <= there, 30, bench.said)
+    admin.close()
+    assert differences(settings) == []
 
 
 def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:

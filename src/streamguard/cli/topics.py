@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
+from streamguard.kafka.topics import differences, mend
 
 BOOTSTRAP_TIMEOUT_MS = 5000
 
@@ -169,6 +170,25 @@ def delete_topic(
     with _admin(bootstrap_servers) as client:
         client.delete_topics([topic])
     typer.echo(f"Deleted {topic}.")
+
+
+@topics_app.command("check")
+def check_topics(
+    set_them: Annotated[bool, typer.Option("--mend", help="set what is not as the application needs it")] = False,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Compare the application's topics with what it needs. Exits 1 where one differs."""
+    settings = get_settings()
+    with _admin(bootstrap_servers) as client:
+        found = differences(settings, client)
+        if set_them:
+            mend(settings, found, client)
+            found = differences(settings, client)
+    for difference in found:
+        typer.echo(f"{difference}; {difference.advice}")
+    if found:
+        raise typer.Exit(1)
+    typer.echo("The topics are as the application needs them.")
 
 
 # Groups

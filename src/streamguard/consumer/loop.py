@@ -21,6 +21,7 @@ from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Deco
 from streamguard.consumer.store import Fenced, Store, Stored
 from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
+from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 log = logging.getLogger("streamguard.consumer")
@@ -98,6 +99,8 @@ class Consumer:
 
     def _connect(self) -> KafkaConsumer:
         settings = self._settings
+        # Also after an outage: whoever makes them first gives them their settings.
+        ensure_topics(settings)
         reader = KafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
             client_id="streamguard-consumer",

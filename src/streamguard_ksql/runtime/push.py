@@ -18,11 +18,12 @@ from confluent_kafka import Consumer
 
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
+from streamguard_ksql.plan import sources
 from streamguard_ksql.planning.planner import PlannedQuery
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.pull import result_keys
-from streamguard_ksql.runtime.query import streams_property
+from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
 from streamguard_ksql.topology import Topology
@@ -61,16 +62,18 @@ class PushQuery:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         topics = connection.topics.all()
-        wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
+        read = {node.source.topic for node in sources(planned.node)}
+        wanted = {topic: len(topics[topic].partitions) for topic in read if topic in topics}
         runtime = Runtime(
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
         self._topology = Topology(planned.node, runtime, self._deliver)
         group = names.query_group(connection.service_id, self.query_id)
-        earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
+        beginning = read if until_end else from_beginning(planned.node, config)
         client = clients.consumer(connection.servers, group)
         self._client: Consumer | None = client
-        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=earliest)
+        times_of = self._topology.times_of
+        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=beginning, times_of=times_of)
         self._ends = self._reader.ends()
 
     def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:
@@ -125,9 +128,3 @@ class PushQuery:
         client, self._client = self._client, None
         if client is not None:
             client.close()
-
-
-def _data_sources(planned: PlannedQuery) -> list[Any]:
-    from streamguard_ksql.plan import sources
-
-    return [n.source for n in sources(planned.node)]

@@ -16,6 +16,7 @@ from streamguard.cli.shared import database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
 from streamguard.rules.limits import RuleLimits
+from streamguard.stack import leftovers
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
@@ -204,7 +205,11 @@ def _show_processes(settings: Settings) -> bool:
     """Print the processes; whether all of them run."""
     supervisor = Supervisor(settings)
     if not supervisor.alive():
-        print("no process of the embedded stack runs; `streamguard up` starts it")
+        left = leftovers.find(settings)
+        for leftover in left:
+            print(f"{leftover} runs without a supervisor that answers; `streamguard down` ends it")
+        if not left:
+            print("no process of the embedded stack runs; `streamguard up` starts it")
         return False
     processes = supervisor.processes()
     for process in processes.values():

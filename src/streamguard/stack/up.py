@@ -19,7 +19,7 @@ from streamguard.kafka.topics import ensure_topics
 from streamguard.sqldeploy import deploy
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, ports, state
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
@@ -46,6 +46,8 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
     """
     supervisor = Supervisor(settings)
     running = supervisor.processes() if supervisor.alive() else None
+    if running is None:
+        leftovers.end(settings, report)
     # A generator that runs is left running: a second start takes nothing away.
     generator = options.generator or "generator" in (running or {})
     infrastructure = [] if options.docker else embedded_parts(settings)
@@ -56,20 +58,30 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
         report("docker compose up")
         compose.up(options.command)
     state.make(settings)
+    with locks.command(settings, report):
+        _launch_and_start(settings, options, parts, rules, report)
+    return parts
+
+
+def _launch_and_start(
+    settings: Settings, options: StartOptions, parts: list[Part], rules: list[Path], report: Report
+) -> None:
+    supervisor = Supervisor(settings)
+    # Asked again: another start may have launched it while this one waited.
+    running = supervisor.alive()
     conf.write(settings, parts)
-    if running is None:
-        supervisor.launch()
-    else:
+    if running:
         supervisor.reread()
+    else:
+        supervisor.launch()
     try:
         _start_infrastructure(settings, options, by_name(parts), supervisor, report)
         _apply(settings, rules, report)
         _start_application(settings, options, by_name(parts), supervisor, report)
     except Exception:
-        if running is None:
+        if not running:
             supervisor.shutdown()
         raise
-    return parts
 
 
 def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) -> None:

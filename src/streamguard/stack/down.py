@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamguard.config import Settings
+from streamguard.privacy.key import key_file
 from streamguard.stack import compose, leftovers, locks
 from streamguard.stack.errors import StackError
 from streamguard.stack.supervisor import Supervisor
@@ -32,7 +33,7 @@ def stop(settings: Settings, report: Callable[[str], None]) -> bool:
 
 
 def wipe(settings: Settings, report: Callable[[str], None]) -> None:
-    """Remove the data of both stacks, and nothing else below the state folder.
+    """Remove the data of both stacks and the key of its masks and tokens, and nothing else below the state folder.
 
     Raises StackError while anything uses the folder, and where a folder cannot be removed.
     """
@@ -55,11 +56,14 @@ def _refuse_in_use(settings: Settings, held: list[str]) -> None:
 
 
 def _remove(settings: Settings) -> None:
+    has_database = (settings.state_path / "postgres").exists()
     for folder in _data_folders(settings):
         shutil.rmtree(folder, ignore_errors=True)
     left = [folder.name for folder in _data_folders(settings) if folder.exists()]
     if left:
         raise StackError(f"{', '.join(left)} below {settings.state_path} could not be removed")
+    if has_database:
+        key_file(settings).unlink(missing_ok=True)
 
 
 def _data_folders(settings: Settings) -> list[Path]:

@@ -16,6 +16,8 @@ from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
+from streamguard.privacy import key
+from streamguard.privacy.mode import check_key, protection_of
 from streamguard.sqldeploy import deploy
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
@@ -77,6 +79,8 @@ def _launch_and_start(
     try:
         _start_infrastructure(settings, options, by_name(parts), supervisor, report)
         _apply(settings, rules, report)
+        if not options.docker:
+            key.keep(settings)
         _start_application(settings, options, by_name(parts), supervisor, report)
     except Exception:
         if not running:
@@ -85,8 +89,9 @@ def _launch_and_start(
 
 
 def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) -> None:
-    """Raises UserError for what would fail later: state folder, SQL files, ports."""
+    """Raises UserError for what would fail later: state folder, the key of personal data, SQL files, ports."""
     state.check(settings)
+    check_key(settings)
     for file in rules:
         read(file)
     if found := ports.conflicts(infrastructure):
@@ -134,6 +139,8 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     engine = make_engine(settings)
     try:
         report(f"database: {apply_schema(engine)}")
+        with engine.begin() as connection:
+            protection_of(connection, settings)
     except UserError:
         raise
     except Exception as error:

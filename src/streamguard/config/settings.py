@@ -68,6 +68,9 @@ class Settings(CheckedSettings):
     keep_raw: bool = True
     """Whether each transaction's record is kept beside its row, as JSON."""
 
+    status_limit_s: float = Field(30.0, gt=0)
+    """How long a thing may stand still before `streamguard status` says so, seconds."""
+
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     # None: as the database has it, which begins with keep.
     pii_account: PiiMode | None = None

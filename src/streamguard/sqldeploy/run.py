@@ -56,6 +56,11 @@ def deploy(
     return outcomes
 
 
+def missing(server: Server, files: Sequence[Path]) -> list[Item]:
+    """The statements of `files` that the server does not have. Raises DeployError."""
+    return [item for file in files for item in read(file) if _status(server, item) == NEW]
+
+
 def _status(server: Server, item: Item) -> str:
     try:
         is_query = isinstance(item.statement, InsertInto)

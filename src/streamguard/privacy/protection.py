@@ -23,6 +23,7 @@ from typing import Any
 import orjson
 
 from streamguard.models import FraudAlert, Transaction
+from streamguard.models.columns import loads, storable
 
 _PREFIXES = {"account": "acc", "card": "card", "ip": "ip", "device": "dev"}
 _NAMES = {
@@ -111,8 +112,8 @@ class Protection:
         nothing of it stays but its length and a keyed digest, by which it can be found in the log again.
         """
         try:
-            fields = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            fields = storable(loads(value))
+        except ValueError:
             return self._withheld(value, "not JSON")
         if not isinstance(fields, dict):
             return self._withheld(value, "not a JSON object")

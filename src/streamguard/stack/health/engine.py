@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from streamguard.config.resources import sql_file
-from streamguard.sqldeploy.run import missing
+from streamguard.sqldeploy.run import missing, variables_of
 from streamguard.stack.health.base import Context, Finding, check
 
 
@@ -40,7 +40,8 @@ def rule_missing(context: Context) -> Iterator[Finding]:
     """A statement of queries.sql is not on the server: it was terminated or dropped, or never deployed."""
     if context.engine is None:
         return
-    if names := [item.name for item in missing(context.engine, [sql_file("queries.sql")])]:
+    names = [item.name for item in missing(context.engine, [sql_file("queries.sql")], variables_of(context.settings))]
+    if names:
         yield Finding(
             f"the server does not have {', '.join(names)} of queries.sql: `streamguard deploy` sends what is missing"
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
+from streamguard.kafka.lags import group_lag
 from streamguard.kafka.topics import differences, mend
 
 BOOTSTRAP_TIMEOUT_MS = 5000
@@ -192,28 +192,6 @@ def check_topics(
 
 
 # Groups
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far a group is behind in one partition; `committed` is None where it never committed."""
-
-    partition: TopicPartition
-    committed: int | None
-    end: int
-
-    @property
-    def records(self) -> int | None:
-        return None if self.committed is None else max(0, self.end - self.committed)
-
-
-def group_lag(client: KafkaAdminClient, group: str) -> list[Lag]:
-    """The lag of `group` in every partition it has committed for."""
-    committed = client.list_group_offsets({group: None})[group]
-    ends = client.list_partition_offsets(dict.fromkeys(committed, OffsetSpec.LATEST)) if committed else {}
-    return [
-        Lag(p, committed[p].offset if committed[p].offset >= 0 else None, ends[p].offset) for p in sorted(committed)
-    ]
 
 
 @groups_app.command("list")

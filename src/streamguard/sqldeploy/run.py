@@ -85,6 +85,11 @@ def deploy(
     return outcomes
 
 
+def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """The statements of `files`, read as `deploy` does, that the server does not have. Raises DeployError."""
+    return [item for file in files for item in read(file, given) if _status(server, item) == NEW]
+
+
 def _status(server: Server, item: Item) -> str:
     try:
         is_query = isinstance(item.statement, InsertInto)

@@ -22,9 +22,10 @@ from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
 CONTEXT = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
 """Decimal arithmetic without loss for every DECIMAL that can be declared; Python's default keeps 28 digits only."""
 
-_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?)")
-_INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?[fFdD]?)")
+_INTEGER = re.compile(r"[+-]?\d{1,4000}")
+"""More digits than any number has; of more than 4,300 Python reads none."""
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def wrap_int(value: int) -> int:

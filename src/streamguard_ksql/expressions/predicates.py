@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from streamguard_ksql import ast
 from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.expressions.like import like, like_matcher
 from streamguard_ksql.expressions.numbers import (
     decimal_operation,
     exact,
@@ -247,20 +247,3 @@ def require_boolean(value: Any) -> bool:
     if value is None:
         raise EvaluationError("NULL where a boolean is needed")
     return bool(value)
-
-
-def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
-    """A LIKE pattern (% any text, _ any character) as a predicate."""
-    parts = []
-    characters = iter(pattern)
-    for c in characters:
-        if escape is not None and c == escape:
-            parts.append(re.escape(next(characters, "")))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(c) or re.escape(c))
-    compiled = re.compile("".join(parts), re.DOTALL)
-    return lambda text: compiled.fullmatch(text) is not None
-
-
-def like(text: str, pattern: str, escape: str | None) -> bool:
-    return like_matcher(pattern, escape)(text)

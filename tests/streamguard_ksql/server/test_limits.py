@@ -85,3 +85,27 @@ def test_a_limit_that_is_no_number_stops_the_start(tmp_path: Path, server: KsqlS
     other = KsqlServerProcess(tmp_path, server.bootstrap_servers, ("--set", setting))
     with pytest.raises(RuntimeError, match=f"{setting} is not a whole number above 0"):
         other.start()
+
+
+def test_rows_wait_for_their_client(server: KsqlServerProcess) -> None:
+    """A record makes a million rows; there are a few records, and the client takes some thousand rows."""
+    server.ksql(SOURCE.format(name="exploded"))
+    for n in range(20):
+        server.ksql(f"INSERT INTO exploded VALUES ('{n}', 'x');")
+    before = server.resident_mb()
+    sql = "SELECT id, EXPLODE(GENERATE_SERIES(1, 1000000)) AS n, text FROM exploded EMIT CHANGES;"
+    body = {"sql": sql, "properties": EARLIEST}
+    with server.post("/query-stream", body, "application/vnd.ksqlapi.delimited.v1", stream=True) as response:
+        lines = response.iter_lines()
+        header = json.loads(next(lines))
+        for n in range(1, 50_000):
+            assert json.loads(next(lines))[1] == n
+        assert server.resident_mb() - before < 200
+        server.post("/close-query", {"queryId": header["queryId"]})
+
+
+def test_a_limit_ends_a_query_in_the_middle_of_a_record(server: KsqlServerProcess) -> None:
+    server.ksql(SOURCE.format(name="cut"))
+    server.ksql("INSERT INTO cut VALUES ('a', 'x');")
+    sql = "SELECT EXPLODE(GENERATE_SERIES(1, 1000000)) AS n FROM cut EMIT CHANGES LIMIT 3;"
+    assert server.rows(sql) == [[1], [2], [3]]

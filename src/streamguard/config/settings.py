@@ -65,6 +65,9 @@ class Settings(CheckedSettings):
     record_max_bytes: int = Field(1_048_576, ge=1_024)
     """A record above this is a dead letter: no transaction needs a megabyte."""
 
+    max_ahead_s: int = Field(3_600, ge=0)
+    """How far the time of a transaction may be ahead of the clock, seconds. Beyond, it is a dead letter and no rule sees it."""
+
     keep_raw: bool = True
     """Whether each transaction's record is kept beside its row, as JSON."""
 

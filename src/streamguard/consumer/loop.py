@@ -66,7 +66,7 @@ class Consumer:
         self._store = store
         self._publisher = publisher
         self._stop = stop
-        self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes, protection)
+        self._decoder = Decoder(settings, protection)
         self._positions: dict[Partition, int] = {}
         self._seen_changes = -1
         self._listener = _Assignment()

@@ -24,6 +24,7 @@ import orjson
 
 from streamguard.config import Settings
 from streamguard.models import FraudAlert, Transaction
+from streamguard.models.columns import loads, storable
 
 _PREFIXES = {"account": "acc", "card": "card", "ip": "ip", "device": "dev"}
 _NAMES = {
@@ -103,8 +104,8 @@ class Protection:
         nothing of it stays but its length and a keyed digest, by which it can be found in the log again.
         """
         try:
-            fields = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            fields = storable(loads(value))
+        except ValueError:
             return self._withheld(value, "not JSON")
         if not isinstance(fields, dict):
             return self._withheld(value, "not a JSON object")

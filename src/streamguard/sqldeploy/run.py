@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from streamguard.config import Settings
 from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.script import DeployError, Item, read
 from streamguard.sqldeploy.state import Rejected, Server
@@ -27,15 +29,27 @@ class Outcome:
         return f"{self.status:<9}  {self.item.kind:<6}  {self.item.name}"
 
 
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The variables of the SQL files whose values are settings, for the consumer has them too."""
+    return {"max_ahead_ms": str(settings.max_ahead_s * 1_000)}
+
+
 def deploy(
-    server: Server, files: Sequence[Path], *, replace: bool = False, tell: Callable[[Outcome], None] = lambda _: None
+    server: Server,
+    files: Sequence[Path],
+    *,
+    given: Mapping[str, str] = MappingProxyType({}),
+    replace: bool = False,
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Bring `files` to the server. All are read before anything is sent, so a wrong file changes nothing.
+
+    `given` has values of variables in the place of those that the files DEFINE.
 
     With `replace`, what differs and all in these files that reads from it is taken down and made anew; without it,
     what differs stays as it runs. Raises DeployError with file, line and the server's message.
     """
-    items = [item for file in files for item in read(file)]
+    items = [item for file in files for item in read(file, given)]
     status_of = {id(item): _status(server, item) for item in items}
     affected = _affected(items, status_of) if replace else []
     for item in reversed(affected):

@@ -16,7 +16,7 @@ from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
-from streamguard.sqldeploy import deploy
+from streamguard.sqldeploy import deploy, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, ports, state
@@ -76,7 +76,7 @@ def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) ->
     """Raises UserError for what would fail later: state folder, SQL files, ports."""
     state.check(settings)
     for file in rules:
-        read(file)
+        read(file, variables_of(settings))
     if found := ports.conflicts(infrastructure):
         raise StackError("; ".join(found))
 
@@ -130,7 +130,7 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
         engine.dispose()
     with kafka_errors():
         ensure_topics(settings)
-    outcomes = deploy(Server(settings.ksqldb_url), rules)
+    outcomes = deploy(Server(settings.ksqldb_url), rules, given=variables_of(settings))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if counts["different"]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.casts import cast_function, implicit_cast
-from streamguard_ksql.codegen import Code, Environment
+from streamguard_ksql.codegen import Code, Environment, applied
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates
@@ -235,7 +235,7 @@ class Compiler(Predicates):
         body = self.body_of(resolved, codes)
         if resolved.variant.nulls == "pass":
             return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
-        return Code(self.env.guarded(arguments, lambda *a: self.env.call(body, *a)), resolved.returns)
+        return Code(self.env.guarded(arguments, lambda *a: applied(self.env, body, *a)), resolved.returns)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
         """The compiled arguments (None for lambdas) and the variant that the call means."""

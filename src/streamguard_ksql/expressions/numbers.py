@@ -11,7 +11,20 @@ from typing import Any
 
 from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.java import divide, remainder, wrap_int, wrap_long
-from streamguard_ksql.types import BIGINT, DOUBLE, INTEGER, STRING, Decimal, SqlType, as_decimal, is_numeric
+from streamguard_ksql.types import (
+    BIGINT,
+    BIGINT_MAX,
+    BIGINT_MIN,
+    DOUBLE,
+    INT_MAX,
+    INT_MIN,
+    INTEGER,
+    STRING,
+    Decimal,
+    SqlType,
+    as_decimal,
+    is_numeric,
+)
 
 CONTEXT = decimal.Context(prec=200, rounding=decimal.ROUND_HALF_UP)
 
@@ -54,11 +67,21 @@ def integer_operation(op: str, result: SqlType) -> Callable[[int, int], int]:
         case "%":
             return remainder
         case "+":
-            return lambda a, b: wrap(a + b)
+            return _add_int if result == INTEGER else _add_long
         case "-":
             return lambda a, b: wrap(a - b)
         case _:
             return lambda a, b: wrap(a * b)
+
+
+def _add_int(a: int, b: int) -> int:
+    total = a + b
+    return total if INT_MIN <= total <= INT_MAX else wrap_int(total)
+
+
+def _add_long(a: int, b: int) -> int:
+    total = a + b
+    return total if BIGINT_MIN <= total <= BIGINT_MAX else wrap_long(total)
 
 
 def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.Decimal]:

@@ -20,7 +20,7 @@ from streamguard_ksql.expressions.numbers import (
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder_doubles, wrap_int, wrap_long
 from streamguard_ksql.schema import quoted_type
-from streamguard_ksql.types import BOOLEAN, DOUBLE, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
+from streamguard_ksql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
 
 COMPARISON_NAMES = {
     "=": "EQUAL",
@@ -197,9 +197,16 @@ class Predicates:
         return Code(f"({operand.text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
 
     def _visit_between(self, node: ast.Between) -> Code:
+        """Both comparisons; the operand is evaluated once where its type is the same for both."""
         low = ast.Comparison(">=", node.operand, node.low)
         high = ast.Comparison("<=", node.operand, node.high)
-        return self.compile(ast.Logical("AND", low, high))
+        codes = [self.compile(part) for part in (node.operand, node.low, node.high)]
+        types = {code.type for code in codes}
+        if any(code.is_null for code in codes) or not (len(types) == 1 or types <= {INTEGER, BIGINT, DOUBLE}):
+            return self.compile(ast.Logical("AND", low, high))
+        self._comparable(low, codes[0], codes[1])
+        text = self.env.guarded(codes, lambda x, a, b: f"({a} <= {x} <= {b})", otherwise="False")
+        return Code(text, BOOLEAN, nullable=False)
 
     def _visit_inlist(self, node: ast.InList) -> Code:
         try:

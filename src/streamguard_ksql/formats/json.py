@@ -18,10 +18,10 @@ from typing import Any
 import orjson
 
 from streamguard_ksql.codegen import Environment, list_of
-from streamguard_ksql.errors import KsqlError, SerializationError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
-from streamguard_ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
+from streamguard_ksql.java import decimal_to_string, double_to_string, parse_double, parse_long, wrap_int, wrap_long
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import (
     BOOLEAN,
@@ -221,7 +221,7 @@ def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserial
 def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
     try:
         return convert(value)
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, *ROW_ERRORS) as error:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 
@@ -368,14 +368,16 @@ def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:
         if type(value) in (float, decimal.Decimal):
             return wrap(int(value))
         if type(value) is str:
-            return wrap(int(value.strip()))
+            return wrap(parse_long(value.strip()))
         raise ValueError(f"cannot read {name} from {_kind(value)}")
 
     return read
 
 
 def _double(value: Any) -> float:
-    if type(value) in (float, int, str, decimal.Decimal):
+    if type(value) is str:
+        return parse_double(value)
+    if type(value) in (float, int, decimal.Decimal):
         return float(value)
     raise ValueError(f"cannot read DOUBLE from {_kind(value)}")
 

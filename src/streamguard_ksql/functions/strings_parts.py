@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from collections.abc import Callable
 from typing import AnyStr
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import CallSite, scalar
 
@@ -43,9 +45,22 @@ def bind_substring(site: CallSite) -> Callable[..., str | bytes]:
     return _legacy_substring if legacy else substring
 
 
+_LONG_TEXT = 100
+_REMEMBERED = 1024
+
+
+@scalar("INSTR", "(str VARCHAR, substring VARCHAR) -> INT", category=STRING, bind=True)
+def bind_instr(site: CallSite) -> Callable[[str, str], int]:
+    """In a long literal, a list of codes for example, the places of the last texts are remembered."""
+    text = site.literals.get(0)
+    if not isinstance(text, str) or len(text) < _LONG_TEXT:
+        return Expression("{t}.find({s}) + 1", "t", "s")
+    find = functools.lru_cache(_REMEMBERED)(text.find)
+    return lambda _, searched: find(searched) + 1
+
+
 @scalar(
     "INSTR",
-    "(str VARCHAR, substring VARCHAR) -> INT",
     "(str VARCHAR, substring VARCHAR, position INT, occurrence INT) -> INT",
     "(str VARCHAR, substring VARCHAR, position INT) -> INT",
     category=STRING,

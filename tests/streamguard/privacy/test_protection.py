@@ -196,7 +196,7 @@ def test_an_alert_and_its_payment_have_one_account(account: str, mode: str) -> N
     except BadRecord:
         return
     kept = protection.alert(alert)
-    assert kept.account_id == protection.value("account", account)
+    assert kept.account_id == protection.value("account", alert.account_id)
     if account not in ("HIGH", "VELOCITY", "7"):
         assert kept.alert_id == f"HIGH_VELOCITY:{kept.account_id}:7"
 

@@ -177,6 +177,9 @@ def _needs_exact(sql_type: SqlType) -> bool:
             return False
 
 
+EXPONENT_LIMIT = 10_000
+
+
 def _loads(data: bytes) -> Any:
     try:
         return orjson.loads(data)
@@ -185,7 +188,15 @@ def _loads(data: bytes) -> Any:
 
 
 def _exact_loads(data: bytes) -> Any:
-    return _slow_loads(data, decimal.Decimal)
+    return _slow_loads(data, _exact_number)
+
+
+def _exact_number(text: str) -> decimal.Decimal:
+    """A number as it is written; ValueError for one whose digits, written out, would take all memory."""
+    number = decimal.Decimal(text)
+    if abs(number.adjusted()) > EXPONENT_LIMIT:
+        raise ValueError(f"{text[:40]} has an exponent beyond {EXPONENT_LIMIT}")
+    return number
 
 
 def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:

@@ -22,8 +22,14 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         "--data-dir", type=Path, required=True, help="the folder of topics, offsets, users and settings"
     )
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
-    parser.add_argument("--default-partitions", type=int, default=1, help="of topics created on first use")
-    parser.add_argument("--no-auto-create-topics", action="store_true", help="topics are created by CreateTopics only")
+    parser.add_argument(
+        "--default-partitions", type=int, default=1, help="of topics created without a number of them (default 1)"
+    )
+    parser.add_argument(
+        "--auto-create-topics",
+        action="store_true",
+        help="clients create topics by naming them; default: CreateTopics only",
+    )
     parser.add_argument(
         "--topic-default", action="append", default=[], metavar="NAME=VALUE", help="e.g. max.message.bytes=10485760"
     )
@@ -36,7 +42,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         defaults = parse_topic_defaults(given.topic_default)
         options = BrokerOptions(
             given.data_dir,
-            auto_create_topics=not given.no_auto_create_topics,
+            auto_create_topics=given.auto_create_topics,
             default_partitions=given.default_partitions,
             topic_defaults=defaults,
             sasl=given.sasl,

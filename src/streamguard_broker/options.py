@@ -14,7 +14,7 @@ class BrokerOptions:
     host: str = "127.0.0.1"
     port: int = 9092
     node_id: int = 1
-    auto_create_topics: bool = True
+    auto_create_topics: bool = False
     default_partitions: int = 1
     topic_defaults: dict[str, str] = field(default_factory=dict)
     sasl: bool = False

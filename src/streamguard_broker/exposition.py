@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator
 
 from streamguard_broker.broker import Broker
+from streamguard_broker.storage.log import PartitionLog
 
 _REQUEST_SECONDS = 5.0
 
@@ -18,7 +19,7 @@ def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, s
     yield f"# TYPE {name} {kind}"
     for labels, value in samples:
         inside = ",".join(f'{key}="{_escaped(content)}"' for key, content in labels.items())
-        yield f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}"
+        yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
 
 
 def _escaped(text: str) -> str:
@@ -47,6 +48,13 @@ def render(broker: Broker, open_connections: int) -> str:
         ("connections", "gauge", "Connections open.", [({}, open_connections)]),
         ("log_bytes", "gauge", "Bytes on disk, by topic.", _log_sizes(broker)),
         ("log_end_offset", "gauge", "End of each partition.", _ends(broker)),
+        ("log_start_offset", "gauge", "Start of each partition.", _starts(broker)),
+        (
+            "removed_offsets_total",
+            "counter",
+            "Offsets that retention or DeleteRecords removed since the topic was created.",
+            _removed(broker),
+        ),
         ("group_lag_records", "gauge", "Records a group has not committed, by partition.", _lags(broker)),
         ("group_members", "gauge", "Members of each group.", _members(broker)),
     ):
@@ -58,11 +66,25 @@ def _log_sizes(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [({"topic": t.name}, sum(p.size for p in t.partitions)) for t in broker.catalog.topics.values()]
 
 
+def _partitions(broker: Broker) -> Iterator[tuple[dict[str, str], PartitionLog]]:
+    for t in broker.catalog.topics.values():
+        for index, partition in enumerate(t.partitions):
+            yield {"topic": t.name, "partition": str(index)}, partition
+
+
 def _ends(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [(labels, partition.end_offset) for labels, partition in _partitions(broker)]
+
+
+def _starts(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [(labels, partition.start_offset) for labels, partition in _partitions(broker)]
+
+
+def _removed(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [
-        ({"topic": t.name, "partition": str(index)}, partition.end_offset)
-        for t in broker.catalog.topics.values()
-        for index, partition in enumerate(t.partitions)
+        ({**labels, "reason": reason}, count)
+        for labels, partition in _partitions(broker)
+        for reason, count in zip(("retention", "DeleteRecords"), partition.removed, strict=True)
     ]
 
 

@@ -18,6 +18,8 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 TEST_SECONDS = 90
 AUTO_CREATE = ("--auto-create-topics",)
 """Most tests produce to a new topic without creating it."""
+KAFKAS_RETENTION = "retention.ms=604800000"
+"""Kafka's default, where both are compared."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The address of a broker."""
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "ours":
-        with BrokerProcess(folder / "broker", arguments=AUTO_CREATE) as broker:
+        with BrokerProcess(folder / "broker", arguments=(*AUTO_CREATE, "--topic-default", KAFKAS_RETENTION)) as broker:
             yield broker.address
         return
     if not kafka_possible():

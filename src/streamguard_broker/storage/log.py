@@ -7,7 +7,8 @@ segment; from then on it can be read, as from a one-node Kafka. `begin_flush` sa
 In the partition's folder:
 
     <base offset>.log, .index   segments and their checkpoints (`storage.segment`)
-    log-start-offset            decimal; written before older segments are deleted
+    log-start-offset            decimal, and how many offsets were removed on request; written before older segments
+                                are deleted on request
     cleaned-up-to               decimal; everything before it is compacted. A hint: if it is lost, compaction repeats
 
 Invariants:
@@ -60,6 +61,17 @@ class Appended(NamedTuple):
     duplicate: bool
 
 
+class Removed(NamedTuple):
+    """How many offsets before the start offset were removed, since the partition was created.
+
+    by_retention  by `retention.ms` or `retention.bytes`
+    on_request    by DeleteRecords
+    """
+
+    by_retention: int
+    on_request: int
+
+
 class ReadResult(NamedTuple):
     """Bytes of batches, the first of which has the requested offset; the last may be incomplete, as in Kafka."""
 
@@ -95,13 +107,19 @@ class PartitionLog:
         self.segments, self.producers = recovered.segments, recovered.producers
         self.truncated_bytes = recovered.truncated_bytes
         self.active = self.segments[-1]
-        self.start_offset = max(self._stored_offset(_START_OFFSET_FILE), self.segments[0].base_offset)
-        self.clean_offset = min(self._stored_offset(_CLEAN_OFFSET_FILE), self.active.base_offset)
+        stored_start, self._removed_on_request = self._stored_start()
+        self.start_offset = max(stored_start, self.segments[0].base_offset)
+        self.clean_offset = min(self._stored_clean_offset(), self.active.base_offset)
         flushed_offset = self.segments[0].base_offset if recovered.unsynced else self.end_offset
         self._durability = Durability(fs, folder, self.segments, flushed_offset)
 
-    def _stored_offset(self, name: str) -> int:
-        data = self.fs.read_file(self.folder / name)
+    def _stored_start(self) -> tuple[int, int]:
+        """The start offset and how many offsets were removed on request: all, where the file has one number only."""
+        numbers = [int(n) for n in (self.fs.read_file(self.folder / _START_OFFSET_FILE) or b"").split() if n.isdigit()]
+        return (numbers[0], numbers[-1]) if numbers else (0, 0)
+
+    def _stored_clean_offset(self) -> int:
+        data = self.fs.read_file(self.folder / _CLEAN_OFFSET_FILE)
         return int(data) if data and data.isdigit() else 0
 
     # Offsets
@@ -126,6 +144,11 @@ class PartitionLog:
     def failure(self) -> str | None:
         """Why the partition is read-only; None if it is not."""
         return self._durability.failure
+
+    @property
+    def removed(self) -> Removed:
+        """Offsets before `start_offset`: a partition begins at 0, so the count needs no file of its own."""
+        return Removed(self.start_offset - self._removed_on_request, self._removed_on_request)
 
     @property
     def size(self) -> int:
@@ -250,9 +273,11 @@ class PartitionLog:
             return
         if offset > self.end_offset:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"The log end offset is {self.end_offset}.")
-        self.fs.replace_file(self.folder / _START_OFFSET_FILE, str(offset).encode())
-        self.start_offset = offset
+        removed, first = self._removed_on_request + offset - self.start_offset, self.start_offset
+        self.fs.replace_file(self.folder / _START_OFFSET_FILE, b"%d %d" % (offset, removed))
+        self._removed_on_request, self.start_offset = removed, offset
         self._delete_oldest(sum(segment.next_offset <= offset for segment in self.segments[:-1]))
+        log.info("%s: removed offsets %d to %d, on request", self.folder.name, first, offset - 1)
 
     def enforce_retention(self) -> int:
         """Delete segments past the time or size limit, never the active one; returns how many. Raises OSError."""
@@ -262,7 +287,14 @@ class PartitionLog:
         if is_expired(self.active, self.config, now_ms):
             self.roll()
         count = count_expired(self.segments, self.config, now_ms)
-        self._delete_oldest(count)
+        if count:
+            first, size = self.start_offset, sum(segment.size for segment in self.segments[:count])
+            self._delete_oldest(count)
+            log.info(
+                "%s: retention removed offsets %d to %d (%d bytes; retention.ms=%d, retention.bytes=%d)",
+                *(self.folder.name, first, self.start_offset - 1, size),
+                *(self.config.retention_ms, self.config.retention_bytes),
+            )
         return count
 
     def _delete_oldest(self, count: int) -> None:
@@ -270,7 +302,6 @@ class PartitionLog:
             oldest = self.segments.pop(0)
             self._durability.discard(oldest)
             oldest.delete()
-            log.info("%s: dropped segment %d (%d bytes)", self.folder.name, oldest.base_offset, oldest.size)
         self.start_offset = max(self.start_offset, self.segments[0].base_offset)
         self.producers.forget_aborted(self.start_offset)
 

@@ -24,6 +24,7 @@ from streamguard_broker.storage.log import PartitionLog
 log = logging.getLogger(__name__)
 
 MAX_NAME_LENGTH = 249
+MAX_PARTITIONS = 20_000
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 
@@ -57,7 +58,7 @@ class Catalog:
         defaults: dict[str, str],
         *,
         max_topics: int = 10_000,
-        max_partitions: int = 20_000,
+        max_partitions: int = MAX_PARTITIONS,
     ) -> None:
         """Open every partition in `folder`, recovering as needed. Raises OSError."""
         self._folder = folder

@@ -29,6 +29,9 @@ class BrokerOptions:
     stalled_frame_timeout_ms: int = 30_000
     fetch_max_bytes: int = 8 * 1024 * 1024
     max_connections: int = 1000
+    max_connections_per_ip: int = 2**31 - 1
+    reserved_files: int = 64
+    silent_timeout_ms: int = 10_000
     max_pipelined_requests: int = 32
     idle_timeout_ms: int = 10 * 60 * 1000
     rebalance_initial_delay_ms: int = 0
@@ -61,6 +64,7 @@ class BrokerOptions:
             "log.retention.bytes": topics.value("retention.bytes"),
             "log.retention.ms": topics.value("retention.ms"),
             "max.connections": str(self.max_connections),
+            "max.connections.per.ip": str(self.max_connections_per_ip),
             "log.segment.bytes": topics.value("segment.bytes"),
             "message.max.bytes": topics.value("max.message.bytes"),
             "num.partitions": str(self.default_partitions),

@@ -8,10 +8,12 @@ readable name, and its source is in `linecache`, so that a traceback shows the g
 from __future__ import annotations
 
 import linecache
+import re
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import CodeType
 from typing import Any
 
 from streamguard_ksql.errors import ROW_ERRORS, EvaluationError
@@ -106,6 +108,27 @@ class Environment:
             return code.text
         return self.call(_null_on_error, f"lambda: {code.text}")
 
+    # --- parts of large expressions -----------------------------------------------------------------------------------
+
+    def outlined(self, name: str, statements: Sequence[str]) -> str:
+        """A call of a new function of statements that read, besides its own names, those where the call is.
+
+        Python compiles no more than 200 parentheses within each other: what is nested deeper becomes such functions.
+        """
+        parameters = ", ".join(self._names_around(statements))
+        return f"{self.bind(self.define(name, parameters, statements), f'{name}_')}({parameters})"
+
+    def _names_around(self, statements: Sequence[str]) -> list[str]:
+        """The parameters of rows and lambdas (`v`, `p12`) that statements read."""
+        source = "def part():\n" + "".join(f"    {statement}\n" for statement in statements)
+        left: list[Any] = [compile(source, "<part>", "exec")]
+        found: set[str] = set()
+        while left:
+            code = left.pop()
+            found.update(name for name in code.co_names if _PARAMETER.fullmatch(name) and name not in self._names)
+            left += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        return sorted(found)
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     def function(self, name: str, parameters: str, result: str) -> Callable[..., Any]:
@@ -125,6 +148,7 @@ class Environment:
         return function
 
 
+_PARAMETER = re.compile(r"[a-z]\d*")
 _numbers = count(1)
 """Of all generated functions of the process: a traceback's file name is that of one function."""
 

@@ -34,6 +34,10 @@ class WrongEndpoint(KsqlError):
     code = 40002
 
 
+class LimitExceeded(KsqlError):
+    """A query that takes more time or memory than it may (see `limits`): it ends, and the message says why."""
+
+
 class EvaluationError(Exception):
     """A row whose expression has no value: the row's column becomes NULL and the processing log gets the reason."""
 

@@ -25,9 +25,10 @@ CONTEXT = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP, Emax=999_999
 SPACE = "".join(map(chr, range(33)))
 """What String.trim takes off: the blank and the control characters before it."""
 
-_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
-_INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
+_INTEGER = re.compile(r"[+-]?\d{1,4000}")
+"""More digits than any number has; of more than 4,300 Python reads none."""
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def wrap_int(value: int) -> int:
@@ -135,8 +136,7 @@ def _parse_integer(text: str, low: int, high: int) -> int:
 
 
 def parse_double(text: str) -> float:
-    """Double.parseDouble, blanks at both ends included, the hexadecimal form not; EvaluationError if the text is no number."""
-    text = text.strip(SPACE)
+    """Double.parseDouble without blanks and its hexadecimal form; EvaluationError if the text is no number."""
     if not _DOUBLE.fullmatch(text):
         raise EvaluationError(f'For input string: "{text}"' if text else "empty String")
     return float(text if text[-1] not in "fFdD" else text[:-1])

@@ -27,6 +27,11 @@ from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, Lamb
 from streamguard_ksql.schema import refuse_impossible
 from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
 
+NESTED = 20
+"""Levels of an expression whose code is within each other in one Python function."""
+COMPILED_LIMIT = 300_000
+"""Expressions that one compiler compiles: an operand that is used twice, in operands that are, doubles at each level."""
+
 
 class Compiler(Predicates):
     """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
@@ -35,6 +40,10 @@ class Compiler(Predicates):
         self.scope = scope
         self.env = environment or Environment()
         self._lambdas: list[Mapping[str, Code]] = []
+        self._bodies: dict[Any, tuple[list[str], Code]] = {}
+        self._heights: list[int] = []
+        """For each expression that is being compiled, how many levels of generated code its parts have."""
+        self._compiled = 0
 
     # --- entry points -------------------------------------------------------------------------------------------------
 
@@ -43,8 +52,28 @@ class Compiler(Predicates):
         visit = getattr(self, f"_visit_{type(expression).__name__.lower()}", None)
         if visit is None:
             raise KsqlError(f"Unsupported expression: {format_expression(expression)}")
-        code: Code = visit(expression)
+        self._compiled += 1
+        if self._compiled > COMPILED_LIMIT:
+            raise KsqlError(
+                f"The query has more than {COMPILED_LIMIT} parts where operands that are used several times are counted "
+                "as often: divide it into several."
+            )
+        self._heights.append(0)
+        try:
+            code: Code = visit(expression)
+        finally:
+            height = self._heights.pop() + 1
+        if height > NESTED and not code.constant:
+            lenient = None if code.lenient is None else self.env.outlined("part", [f"return {code.lenient}"])
+            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]), lenient=lenient)
+            height = 0
+        self._is_over(height)
         return code
+
+    def _is_over(self, height: int) -> None:
+        """Note that the expression that is being compiled has a part of so many levels."""
+        if self._heights:
+            self._heights[-1] = max(self._heights[-1], height)
 
     def type_of(self, expression: ast.Expression) -> SqlType | None:
         return self.compile(expression).type
@@ -267,6 +296,17 @@ class Compiler(Predicates):
         return arguments
 
     def _lambda_body(self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]) -> tuple[list[str], Code]:
+        """The parameters' names and the body; compiled once for the same types, or nesting would double the work."""
+        around = tuple(c.text for parameters in self._lambdas for c in parameters.values())
+        known = self._bodies.get((id(function), types, around))
+        if known is None:
+            known = self._bodies[(id(function), types, around)] = self._compile_lambda(function, types)
+        self._is_over(2)
+        return known
+
+    def _compile_lambda(
+        self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]
+    ) -> tuple[list[str], Code]:
         names = [self.env.fresh("p") for _ in function.params]
         self._lambdas.append({p: Code(n, t) for p, n, t in zip(function.params, names, types, strict=True)})
         try:

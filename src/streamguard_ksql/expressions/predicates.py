@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.expressions.like import like, like_matcher
 from streamguard_ksql.expressions.numbers import (
     decimal_operation,
     exact,
@@ -32,12 +33,10 @@ COMPARISON_NAMES = {
     "IS NOT DISTINCT FROM": "IS_NOT_DISTINCT_FROM",
 }
 PYTHON_COMPARISON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+CHAIN = 10
+"""Longer chains, and CASEs of more conditions, become statements."""
 EQUALITIES = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
 TEMPORAL = ("DATE", "TIME", "TIMESTAMP")
-
-
-_NO_LINE_END = r"[^\n\r\u0085\u2028\u2029]"
-"""What `.` is in Java's regular expressions."""
 
 
 class Predicates:
@@ -48,13 +47,35 @@ class Predicates:
     if TYPE_CHECKING:
 
         def compile(self, expression: ast.Expression) -> Code: ...
+        def _is_over(self, height: int) -> None: ...
         def converted(self, code: Code, target: SqlType | None) -> Code: ...
         def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]: ...
 
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def _visit_arithmetic(self, node: ast.Arithmetic) -> Code:
-        left, right = self.compile(node.left), self.compile(node.right)
+        """A short chain is one expression, a long one statements that go on with the value so far."""
+        *others, first = ast.spine(node, ast.Arithmetic)
+        code = self._arithmetic(first, self.compile(first.left))
+        if len(others) < CHAIN:
+            for level, link in enumerate(reversed(others), start=2):
+                code = self._arithmetic(link, code)
+                self._is_over(level)
+            return code
+        name = self.env.fresh("x")
+        statements, lenient = [], []
+        for link in reversed(others):
+            statements.append(f"{name} = {code.text}")
+            lenient.append(f"{name} = {code.column}")
+            code = self._arithmetic(link, replace(code, text=name, lenient=None if code.lenient is None else name))
+        text = self.env.outlined("chain", [*statements, f"return {code.text}"])
+        if code.lenient is None:
+            return replace(code, text=text)
+        return replace(code, text=text, lenient=self.env.outlined("chain", [*lenient, f"return {code.lenient}"]))
+
+    def _arithmetic(self, node: ast.Arithmetic, left: Code) -> Code:
+        """One operation, with the code of its left side."""
+        right = self.compile(node.right)
         try:
             result = result_type(node.op, left.type, right.type)
         except KsqlError as error:
@@ -175,8 +196,8 @@ class Predicates:
         return self.env.call(require_boolean, code.text) if code.nullable else code.text
 
     def _visit_logical(self, node: ast.Logical) -> Code:
-        left, right = self._boolean(node.left, node.op), self._boolean(node.right, node.op)
-        return Code(f"({left} {node.op.lower()} {right})", BOOLEAN, nullable=False)
+        texts = [self._boolean(operand, node.op) for operand in ast.operands(node, node.op)]
+        return Code(f"({f' {node.op.lower()} '.join(texts)})", BOOLEAN, nullable=False)
 
     def _visit_not(self, node: ast.Not) -> Code:
         return Code(f"(not {self._boolean(node.operand, 'NOT')})", BOOLEAN, nullable=False)
@@ -246,6 +267,12 @@ class Predicates:
             listed = ", ".join(str(t) for t in types)
             raise KsqlError(f"Invalid Case expression. Type for all 'THEN' clauses should be the same. Got: {listed}")
         text = codes[len(node.whens)].text if node.default else "None"
+        if len(node.whens) > CHAIN:
+            tests = [
+                f"if {self._when(node, when)}: return {c.text}" for when, c in zip(node.whens, codes, strict=False)
+            ]
+            return Code(self.env.outlined("case", [*tests, f"return {text}"]), types[0])
+        self._is_over(len(node.whens))
         for when, code in reversed(list(zip(node.whens, codes, strict=False))):
             text = f"({code.text} if {self._when(node, when)} else {text})"
         return Code(text, types[0])
@@ -270,20 +297,3 @@ def require_boolean(value: Any) -> bool:
 def null_text() -> None:
     """In place of a LIKE one of whose sides is NULL: an error of the row, as on the JVM."""
     raise EvaluationError("NULL where LIKE needs a text")
-
-
-def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
-    """A LIKE pattern (% any text, _ any character, neither of them the end of a line) as a predicate."""
-    parts = []
-    characters = iter(pattern)
-    for c in characters:
-        if escape is not None and c == escape:
-            parts.append(re.escape(next(characters, "")))
-        else:
-            parts.append({"%": f"{_NO_LINE_END}*", "_": _NO_LINE_END}.get(c) or re.escape(c))
-    compiled = re.compile("".join(parts))
-    return lambda text: compiled.fullmatch(text) is not None
-
-
-def like(text: str, pattern: str, escape: str | None) -> bool:
-    return like_matcher(pattern, escape)(text)

@@ -13,7 +13,7 @@ from streamguard_ksql.functions import json_text
 from streamguard_ksql.functions.registry import CallSite, scalar
 
 JSON = "JSON"
-_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|-\d+)\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
+_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(-?\d{1,18})\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 
 
 @lru_cache(maxsize=256)

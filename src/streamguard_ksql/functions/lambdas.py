@@ -7,6 +7,7 @@ from typing import Any
 
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.sizes import check_value
 from streamguard_ksql.java import hash_map_order
 
 LAMBDA = "LAMBDA"
@@ -62,6 +63,7 @@ def reduce_array(array: list[Any] | None, state: Any, function: Function) -> Any
         return state
     for item in array:
         state = function(state, item)
+        check_value("REDUCE", state)
     return state
 
 
@@ -73,4 +75,5 @@ def reduce_map(entries: dict[Any, Any] | None, state: Any, function: Function) -
         return state
     for key in hash_map_order(entries):
         state = function(state, key, entries[key])
+        check_value("REDUCE", state)
     return state

@@ -145,7 +145,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,
         "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 512 * 1024,
+        "queue.buffering.max.kbytes": 128 * 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
         **{name.replace("_", "."): value for name, value in settings.items()},

@@ -7,9 +7,9 @@
    A query without state keeps its positions as its consumer group's offsets instead.
 
 With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
-A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine, or a
-record after which no query can go on (a SUM beyond its DECIMAL), ends the query: its reason is in SHOW QUERIES, no record
-is left out, and a restart of the server runs it again from its last commit.
+A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine, a limit that is
+exceeded, or a record after which no query can go on (a SUM beyond its DECIMAL), ends the query: its reason is in SHOW
+QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaException
 
 from streamguard_ksql.engine import PersistentQuery
-from streamguard_ksql.errors import FatalRecordError, KsqlError
+from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.plan import Node, sources
@@ -176,6 +176,9 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
+            except LimitExceeded as error:
+                self._end(error)
+                return
             except (KafkaException, KsqlError) as error:
                 log.exception(
                     "query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s
@@ -189,7 +192,7 @@ class QueryRunner:
                 return
 
     def _end(self, error: Exception) -> None:
-        """End for a record or a fault of the engine that would only come again: the reason is in SHOW QUERIES."""
+        """End for what would only come again: the reason is in SHOW QUERIES."""
         log.exception("query %s has ended", self.query.query_id)
         self.failed_ms = time.time_ns() // 1_000_000
         self.failure = error.message if isinstance(error, FatalRecordError) else f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -42,8 +43,9 @@ def velocities(given: list[tuple[str, dict[str, Any]]]) -> dict[tuple[str, int],
 
 
 def deploy(engine: RunningEngine) -> None:
-    values = {"high_amount": str(LIMIT), "velocity_count": str(COUNT)}
-    text = substitute(RULES.read_text(), values)
+    text = RULES.read_text()
+    defined = dict(re.findall(r"^DEFINE (\w+) = '(.*)';$", text, re.MULTILINE))
+    text = substitute(text, {**defined, "high_amount": str(LIMIT), "velocity_count": str(COUNT)})
     engine.sql("\n".join(line for line in text.splitlines() if not line.startswith("DEFINE")))
 
 

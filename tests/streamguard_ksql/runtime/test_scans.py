@@ -127,7 +127,7 @@ def test_a_failed_read_costs_nobody_a_record(
 
     def failing(client: Consumer, timeout_s: float) -> fetch_module.Fetched:
         found = fetch_module.fetch(client, timeout_s)
-        if draw.random() < 0.05:
+        if len(found) and draw.random() < 0.05:
             # What was fetched is lost with it, as where one partition of several answers with an error.
             failures.append(len(found))
             raise KafkaException(KafkaError(KafkaError._FAIL))
@@ -136,7 +136,7 @@ def test_a_failed_read_costs_nobody_a_record(
     monkeypatch.setattr(scans_module, "fetch", failing)
     readers = [OneReader(servers, topics, scans, number) for number in range(4)]
     _read_all(readers)
-    assert sum(failures) > 0
+    assert failures
 
 
 def test_two_queries_fetch_and_decode_once(servers: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

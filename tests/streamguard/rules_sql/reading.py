@@ -128,12 +128,13 @@ def haversine_km(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 
 def card_payments(path: Path, limit: int) -> list[Pay]:
-    """The first rows of a month of the handbook's card data."""
+    """The first rows of a month of the handbook's card data, without those of no amount: no rule sees them."""
     with gzip.open(path, "rt") as lines:
         rows = [row for _, row in zip(range(limit), csv.DictReader(lines), strict=False)]
     return [
         Pay(row["transaction_id"], row["customer_id"], float(row["amount"]), _epoch_ms(row["timestamp"]))
         for row in rows
+        if float(row["amount"]) > 0
     ]
 
 

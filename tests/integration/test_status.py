@@ -123,6 +123,23 @@ def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
 
 
+def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
+    """Its topic takes no record, so it starts again and again; each time the reason is the same."""
+    url = stack.settings.ksqldb_url
+    statements = (
+        "CREATE STREAM odd (a VARCHAR KEY, b VARCHAR) WITH (KAFKA_TOPIC='odd', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    said = stack.run(BIN / "ksql", "-e", f"{statements} CREATE STREAM even AS SELECT * FROM odd;", url).stdout
+    [name] = re.findall(r"query with ID (\w+)", said)
+
+    def limit(size: int) -> Callable[[], object]:
+        return lambda: stack.streamguard("topics", "alter", "EVEN", "--config", f"max.message.bytes={size}")
+
+    with disturbed(stack, by=limit(1), undone_by=limit(1_000_000)):
+        stack.run(BIN / "ksql", "-e", "INSERT INTO odd (a, b) VALUES ('1', 'x');", url)
+        wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
+
+
 def test_dead_letters_are_a_note(stack: StackRun) -> None:
     with disturbed(stack, by=lambda: None, undone_by=lambda: None):
         producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_bootstrap_servers)

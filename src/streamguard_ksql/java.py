@@ -25,9 +25,10 @@ CONTEXT = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP, Emax=999_999
 SPACE = "".join(map(chr, range(33)))
 """What String.trim takes off: the blank and the control characters before it."""
 
-_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
-_INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
+_INTEGER = re.compile(r"[+-]?\d{1,4000}")
+"""More digits than any number has; of more than 4,300 Python reads none."""
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def wrap_int(value: int) -> int:

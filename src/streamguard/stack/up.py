@@ -18,7 +18,7 @@ from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
-from streamguard.sqldeploy import deploy, variables_of
+from streamguard.sqldeploy import deploy, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
@@ -148,7 +148,7 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     finally:
         engine.dispose()
     with kafka_errors():
-        ensure_topics(settings)
+        ensure_topics(settings, extra=topics_of(rules))
     outcomes = deploy(Server(settings.ksqldb_url), rules, given=variables_of(settings))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))

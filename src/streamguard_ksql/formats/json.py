@@ -105,6 +105,11 @@ def text_of_string(value: str) -> str:
         return json.dumps(value)
 
 
+def text_of_key(key: Any) -> str:
+    """The key of a map as a JSON string; NULL is `null`."""
+    return text_of_string("null" if key is None else str(key))
+
+
 def writer(sql_type: SqlType) -> Callable[[Any], str]:
     """The function that gives a value's JSON text; the value is not None."""
     match sql_type:
@@ -113,13 +118,7 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
             return lambda value: "[" + ",".join(map(item_text, value)) + "]"
         case Map(_, value_type):
             value_text = _nullable(writer(value_type))
-            return lambda value: (
-                "{"
-                + ",".join(
-                    f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()
-                )
-                + "}"
-            )
+            return lambda value: "{" + ",".join(f"{text_of_key(k)}:{value_text(v)}" for k, v in value.items()) + "}"
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
             return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
@@ -178,6 +177,9 @@ def _needs_exact(sql_type: SqlType) -> bool:
             return False
 
 
+EXPONENT_LIMIT = 10_000
+
+
 def _loads(data: bytes) -> Any:
     try:
         return orjson.loads(data)
@@ -186,7 +188,15 @@ def _loads(data: bytes) -> Any:
 
 
 def _exact_loads(data: bytes) -> Any:
-    return _slow_loads(data, decimal.Decimal)
+    return _slow_loads(data, _exact_number)
+
+
+def _exact_number(text: str) -> decimal.Decimal:
+    """A number as it is written; ValueError for one whose digits, written out, would take all memory."""
+    number = decimal.Decimal(text)
+    if abs(number.adjusted()) > EXPONENT_LIMIT:
+        raise ValueError(f"{text[:40]} has an exponent beyond {EXPONENT_LIMIT}")
+    return number
 
 
 def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:

@@ -8,10 +8,10 @@ from streamguard_ksql import java
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.sizes import check_text
+from streamguard_ksql.limits import TEXT_LIMIT
 
 STRING = "STRING"
-PADDING_LIMIT = 16 * 1024 * 1024
-"""Longer than this is no text that a record could carry, but enough to take all memory."""
 
 
 @scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")
@@ -108,6 +108,8 @@ def concat_bytes_with_separator(*inputs: bytes | None) -> bytes | None:
     description="The string with every occurrence of one text replaced by another.",
 )
 def replace(text: str, old: str, new: str) -> str:
+    if len(new) > len(old):
+        check_text("REPLACE", len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
@@ -115,8 +117,8 @@ def _padding(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
     """What is missing to the target length; None if no result is possible."""
     if target < 0 or not padding:
         return None
-    if target > PADDING_LIMIT:
-        raise EvaluationError(f"cannot pad to more than {PADDING_LIMIT}")
+    if target > TEXT_LIMIT:
+        raise EvaluationError(f"cannot pad to more than {TEXT_LIMIT}")
     missing = max(0, target - len(value))
     return (padding * (missing // len(padding) + 1))[:missing]
 

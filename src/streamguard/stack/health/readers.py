@@ -37,16 +37,6 @@ class _Place:
     quiet_s: float
 
 
-@check("Kafka is unavailable")
-def kafka_unavailable(context: Context) -> Iterator[Finding]:
-    """No broker answers."""
-    if context.kafka is None:
-        yield Finding(
-            f"Kafka at {context.settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS) is unavailable:"
-            f" {context.kafka_error}; producers, rules and consumer wait for it: see `streamguard logs broker`"
-        )
-
-
 @check("No consumer reads the topics")
 def no_consumer(context: Context) -> Iterator[Finding]:
     """The consumer group has no member: the process is frozen, or cannot reach the broker."""

@@ -64,7 +64,8 @@ class Compiler(Predicates):
         finally:
             height = self._heights.pop() + 1
         if height > NESTED and not code.constant:
-            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]))
+            lenient = None if code.lenient is None else self.env.outlined("part", [f"return {code.lenient}"])
+            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]), lenient=lenient)
             height = 0
         self._is_over(height)
         return code

@@ -63,11 +63,15 @@ class Predicates:
                 self._is_over(level)
             return code
         name = self.env.fresh("x")
-        statements = []
+        statements, lenient = [], []
         for link in reversed(others):
             statements.append(f"{name} = {code.text}")
-            code = self._arithmetic(link, replace(code, text=name))
-        return replace(code, text=self.env.outlined("chain", [*statements, f"return {code.text}"]))
+            lenient.append(f"{name} = {code.column}")
+            code = self._arithmetic(link, replace(code, text=name, lenient=None if code.lenient is None else name))
+        text = self.env.outlined("chain", [*statements, f"return {code.text}"])
+        if code.lenient is None:
+            return replace(code, text=text)
+        return replace(code, text=text, lenient=self.env.outlined("chain", [*lenient, f"return {code.lenient}"]))
 
     def _arithmetic(self, node: ast.Arithmetic, left: Code) -> Code:
         """One operation, with the code of its left side."""

@@ -21,7 +21,15 @@ from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
-from streamguard_ksql.java import decimal_to_string, double_to_string, parse_double, parse_long, wrap_int, wrap_long
+from streamguard_ksql.java import (
+    SPACE,
+    decimal_to_string,
+    double_to_string,
+    parse_double,
+    parse_long,
+    wrap_int,
+    wrap_long,
+)
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import (
     BOOLEAN,
@@ -375,7 +383,7 @@ def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:
 
 def _double(value: Any) -> float:
     if type(value) is str:
-        return parse_double(value)
+        return parse_double(value.strip(SPACE))
     if type(value) in (float, int, decimal.Decimal):
         return float(value)
     raise ValueError(f"cannot read DOUBLE from {_kind(value)}")

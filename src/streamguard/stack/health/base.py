@@ -18,8 +18,8 @@ from streamguard.sqldeploy.state import Rejected, Server
 from streamguard.stack.readiness import kafka_probe, ksqldb_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
-_ANSWER_MS = 5_000
-_STATEMENT_S = 10.0
+_ANSWER_S = 10.0
+"""A busy machine answers late; a frozen process never does."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def _context(settings: Settings) -> Iterator[Context]:
 
 
 def _connect_engine(context: Context) -> None:
-    if reason := ksqldb_probe(context.settings):
+    if reason := ksqldb_probe(context.settings, _ANSWER_S):
         context.engine_error = reason
         return
-    server = Server(context.settings.ksqldb_url, timeout_s=_STATEMENT_S)
+    server = Server(context.settings.ksqldb_url, timeout_s=_ANSWER_S)
     try:
         [entity] = server.execute("SHOW QUERIES;")
     except (UserError, Rejected) as error:
@@ -133,8 +133,8 @@ def _connect_kafka(context: Context, connections: ExitStack) -> None:
         context.kafka = KafkaAdminClient(
             bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
             client_id="streamguard-status",
-            bootstrap_timeout_ms=_ANSWER_MS,
-            request_timeout_ms=_ANSWER_MS,
+            bootstrap_timeout_ms=round(_ANSWER_S * 1000),
+            request_timeout_ms=round(_ANSWER_S * 1000),
         )
         connections.callback(context.kafka.close)
         context.kafka.list_topics()

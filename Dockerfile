@@ -24,6 +24,6 @@ USER 10001
 # .streamguard, .env and ksqldb/ are looked for here.
 WORKDIR /data
 VOLUME /data
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["streamguard", "status"]
+HEALTHCHECK --interval=30s --timeout=30s --start-period=60s CMD ["streamguard", "status"]
 ENTRYPOINT ["streamguard"]
 CMD ["up", "--foreground"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
@@ -123,13 +123,44 @@ def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
 
 
-def test_dead_letters_are_a_note(stack: StackRun) -> None:
-    with disturbed(stack, by=lambda: None, undone_by=lambda: None):
-        producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_bootstrap_servers)
-        producer.send("transactions", key=b"A", value=b"{")
-        producer.flush(timeout=30)
-        producer.close(timeout=20)
-        assert "PROBLEM" not in wait_for(stack, 0, r"note: dead letters: 1 of transactions")
+def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
+    """Its topic takes no record, so it starts again and again; each time the reason is the same."""
+    url = stack.settings.ksqldb_url
+    statements = (
+        "CREATE STREAM odd (a VARCHAR KEY, b VARCHAR) WITH (KAFKA_TOPIC='odd', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    said = stack.run(BIN / "ksql", "-e", f"{statements} CREATE STREAM even AS SELECT * FROM odd;", url).stdout
+    [name] = re.findall(r"query with ID (\w+)", said)
+
+    def limit(size: int) -> Callable[[], object]:
+        return lambda: stack.streamguard("topics", "alter", "EVEN", "--config", f"max.message.bytes={size}")
+
+    with disturbed(stack, by=limit(1), undone_by=limit(1_000_000)):
+        stack.run(BIN / "ksql", "-e", "INSERT INTO odd (a, b) VALUES ('1', 'x');", url)
+        wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
+
+
+def test_dead_letters_and_topics_are_notes(stack: StackRun) -> None:
+    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_bootstrap_servers)
+    producer.send("transactions", key=b"A", value=b"{").get(timeout=30)
+    [sent] = [producer.send("fraud_labels", b"{}", partition=0).get(timeout=30)]
+    producer.close(timeout=20)
+    admin = KafkaAdminClient(bootstrap_servers=stack.settings.kafka_bootstrap_servers)
+    admin.delete_records({TopicPartition("fraud_labels", 0): sent.offset + 1})
+    admin.close()
+    stack.streamguard("topics", "alter", "fraud_labels", "--config", "retention.ms=1000000")
+    said = wait_for(
+        stack,
+        0,
+        r"note: dead letters: 1 of transactions",
+        r"note: records removed from topics by retention or on request: 1 of fraud_labels",
+        r"note: topic fraud_labels has retention.ms=1000000, -1 is expected; if it is not meant, ",
+    )
+    assert "PROBLEM" not in said
+    stack.streamguard("topics", "delete", "fraud_labels", "--yes")
+    wait_for(stack, 1, "PROBLEM: the broker does not have the topics fraud_labels: `streamguard up` makes them")
+    stack.start("--no-generator")
+    wait_for(stack, 0)
 
 
 def test_a_process_that_ends_again_and_again(stack: StackRun) -> None:

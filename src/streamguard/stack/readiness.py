@@ -74,10 +74,10 @@ def kafka_probe(settings: Settings) -> str | None:
     return error_text
 
 
-def ksqldb_probe(settings: Settings) -> str | None:
+def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
     """Ready when /healthcheck says healthy."""
     try:
-        answer = requests.get(f"{settings.ksqldb_url}/healthcheck", timeout=2)
+        answer = requests.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
         return None if answer.json().get("isHealthy") else answer.text[:200]
     except (requests.RequestException, ValueError, AttributeError) as error:
         return type(error).__name__

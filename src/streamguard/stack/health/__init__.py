@@ -6,13 +6,14 @@ found. Its title is the heading of the runbook section that says what it means a
 * `processes`: the embedded stack's processes and its disk
 * `database`: Postgres, the outbox, dead letters
 * `engine`: the SQL engine's queries and the rules that should be there
+* `topics`: Kafka and the topics
 * `readers`: the consumer and the queries as readers of topics
 
 A check says what is true at this moment from what the parts keep themselves (offsets and their times, states, logs).
 Where that needs an earlier moment, the calls before are asked (`samples`).
 """
 
-from streamguard.stack.health import database, engine, processes, readers
+from streamguard.stack.health import database, engine, processes, readers, topics
 from streamguard.stack.health.base import CHECKS, Check, Context, Finding, findings
 
-__all__ = ["CHECKS", "Check", "Context", "Finding", "database", "engine", "findings", "processes", "readers"]
+__all__ = ["CHECKS", "Check", "Context", "Finding", "database", "engine", "findings", "processes", "readers", "topics"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -13,11 +14,12 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
-from streamguard.sqldeploy.state import Server
+from streamguard.sqldeploy.state import Rejected, Server
 from streamguard.stack.readiness import kafka_probe, ksqldb_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
-_ANSWER_MS = 5_000
+_ANSWER_S = 10.0
+"""A busy machine answers late; a frozen process never does."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Context:
     kafka_error: str = ""
     engine: Server | None = None
     engine_error: str = ""
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    """The persistent queries, as SHOW QUERIES lists them."""
 
     @property
     def limit_s(self) -> float:
@@ -79,7 +83,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         for one in CHECKS:
             try:
                 yield from one.run(context)
-            except (KafkaError, DBAPIError, UserError) as error:
+            except (KafkaError, DBAPIError, UserError, Rejected) as error:
                 reason = error_message(error) or type(error).__name__
                 yield Finding(f'"{one.title}" could not be checked ({reason}): repeat `streamguard status`')
 
@@ -93,10 +97,22 @@ def _context(settings: Settings) -> Iterator[Context]:
     with ExitStack() as connections:
         _connect_database(context, connections)
         _connect_kafka(context, connections)
-        context.engine_error = ksqldb_probe(settings) or ""
-        if not context.engine_error:
-            context.engine = Server(settings.ksqldb_url, timeout_s=_ANSWER_MS / 1000)
+        _connect_engine(context)
         yield context
+
+
+def _connect_engine(context: Context) -> None:
+    if reason := ksqldb_probe(context.settings, _ANSWER_S):
+        context.engine_error = reason
+        return
+    server = Server(context.settings.ksqldb_url, timeout_s=_ANSWER_S)
+    try:
+        [entity] = server.execute("SHOW QUERIES;")
+    except (UserError, Rejected) as error:
+        context.engine_error = f"SHOW QUERIES: {error}"
+        return
+    context.engine = server
+    context.queries = [query for query in entity["queries"] if query["queryType"] == "PERSISTENT"]
 
 
 def _connect_database(context: Context, connections: ExitStack) -> None:
@@ -117,8 +133,8 @@ def _connect_kafka(context: Context, connections: ExitStack) -> None:
         context.kafka = KafkaAdminClient(
             bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
             client_id="streamguard-status",
-            bootstrap_timeout_ms=_ANSWER_MS,
-            request_timeout_ms=_ANSWER_MS,
+            bootstrap_timeout_ms=round(_ANSWER_S * 1000),
+            request_timeout_ms=round(_ANSWER_S * 1000),
         )
         connections.callback(context.kafka.close)
         context.kafka.list_topics()

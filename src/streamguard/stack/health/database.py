@@ -11,7 +11,10 @@ from streamguard.stack.health.base import Context, Finding, check
 _OUTBOX = """
 SELECT count(*) AS records, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::FLOAT AS oldest_s FROM outbox
 """
-_DEAD_LETTERS = "SELECT source_topic, count(*) AS records FROM dead_letters GROUP BY 1 ORDER BY 1"
+_DEAD_LETTERS = """
+SELECT source_topic, count(*) AS records, count(*) FILTER (WHERE reason LIKE 'the record batch is corrupt%') AS lost
+FROM dead_letters GROUP BY 1 ORDER BY 1
+"""
 
 
 def has_tables(context: Context) -> bool:
@@ -56,6 +59,10 @@ def dead_letters(context: Context) -> Iterator[Finding]:
     """Records that could not be used; nothing stands still for them."""
     if context.database is None or not has_tables(context):
         return
-    counts = [f"{row.records:,} of {row.source_topic}" for row in context.database.execute(text(_DEAD_LETTERS))]
+    rows = list(context.database.execute(text(_DEAD_LETTERS)))
+    counts = [
+        f"{row.records:,} of {row.source_topic}" + (f" ({row.lost:,} lost in corrupt batches)" if row.lost else "")
+        for row in rows
+    ]
     if counts:
         yield Finding(f"dead letters: {', '.join(counts)}; the runbook has the query for their reasons", serious=False)

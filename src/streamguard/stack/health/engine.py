@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from streamguard.config.resources import sql_file
 from streamguard.sqldeploy.run import missing, variables_of
@@ -23,16 +22,16 @@ def unavailable(context: Context) -> Iterator[Finding]:
 @check("A query has failed")
 def failed(context: Context) -> Iterator[Finding]:
     """A persistent query is in another state than RUNNING."""
-    for query in persistent_queries(context):
-        if query["state"] == "RUNNING":
-            continue
-        name, why = query["id"], _reason(context, query["id"])
-        todo = (
-            f"`RESUME {name};` continues it"
-            if query["state"] == "PAUSED"
-            else "restart the server, or replace the query"
-        )
-        yield Finding(f"the query {name} is {str(query['state']).lower()}{why}: its rule sees no transaction; {todo}")
+    for query in context.queries:
+        name, state = query["id"], str(query["state"])
+        if state == "PAUSED":
+            yield Finding(f"the query {name} is paused: its rule sees no transaction; `RESUME {name};` continues it")
+        elif state != "RUNNING":
+            reasons = ": ".join([state, *_reasons(context, name)[-1:]])
+            yield Finding(
+                f"the query {name} has failed ({reasons}): its rule sees no transaction; `streamguard logs ksqldb` says"
+                " whether it starts again by itself, a restart of the server starts it in any case"
+            )
 
 
 @check("A rule is missing")
@@ -47,16 +46,8 @@ def rule_missing(context: Context) -> Iterator[Finding]:
         )
 
 
-def persistent_queries(context: Context) -> list[dict[str, Any]]:
-    """The lines of SHOW QUERIES; empty where the engine does not answer."""
-    if context.engine is None:
-        return []
-    [entity] = context.engine.execute("SHOW QUERIES;")
-    return [query for query in entity["queries"] if query["queryType"] == "PERSISTENT"]
-
-
-def _reason(context: Context, query_id: str) -> str:
-    """Why a query is not running, where the server knows: from its description, or the warnings of SHOW QUERIES."""
+def _reasons(context: Context, query_id: str) -> list[str]:
+    """Why a query is not running, where the server says so: in its description, or in the warnings of SHOW QUERIES."""
     assert context.engine is not None
     [described] = context.engine.execute(f"EXPLAIN {query_id};")
     errors = [str(error["errorMessage"]) for error in described["queryDescription"].get("queryErrors") or ()]
@@ -64,4 +55,4 @@ def _reason(context: Context, query_id: str) -> str:
     errors += [
         str(one["message"]) for one in shown.get("warnings") or () if f"Query {query_id} " in str(one["message"])
     ]
-    return f" ({errors[-1].splitlines()[0]})" if errors else ""
+    return [error.splitlines()[0] for error in errors if error]

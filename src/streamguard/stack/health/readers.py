@@ -17,7 +17,6 @@ from sqlalchemy import text
 from streamguard.kafka.lags import Lag, group_lag, has_record, lags
 from streamguard.stack.health.base import Context, Finding, check
 from streamguard.stack.health.database import has_tables
-from streamguard.stack.health.engine import persistent_queries
 from streamguard.stack.health.samples import Positions, Samples
 
 _OBSERVED_S = 3.0
@@ -36,16 +35,6 @@ class _Place:
 
     next_offset: int
     quiet_s: float
-
-
-@check("Kafka is unavailable")
-def kafka_unavailable(context: Context) -> Iterator[Finding]:
-    """No broker answers."""
-    if context.kafka is None:
-        yield Finding(
-            f"Kafka at {context.settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS) is unavailable:"
-            f" {context.kafka_error}; producers, rules and consumer wait for it: see `streamguard logs broker`"
-        )
 
 
 @check("No consumer reads the topics")
@@ -135,7 +124,7 @@ def _consumer_lags(kafka: KafkaAdminClient, places: Mapping[TopicPartition, _Pla
 
 def _queries(context: Context, kafka: KafkaAdminClient) -> dict[str, list[Lag]]:
     """The lag of each running query, by its name. Its group ends with its id, on ksqlDB too."""
-    ids = [query["id"] for query in persistent_queries(context) if query["state"] == "RUNNING"]
+    ids = [query["id"] for query in context.queries if query["state"] == "RUNNING"]
     groups = [str(group["group_id"]) for group in kafka.list_groups()] if ids else []
     return {
         f"the query {name}": group_lag(kafka, group)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 from confluent_kafka import KafkaException
 
@@ -20,6 +21,7 @@ from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
 from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.limits import Limits
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.plan import Node
@@ -37,6 +39,7 @@ from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.topic_lines import print_topic
 from streamguard_ksql.runtime.upgrades import check_upgrade
+from streamguard_ksql.runtime.watch import Watch, Watched
 from streamguard_ksql.runtime.watcher import Watcher
 from streamguard_ksql.schema import Column
 
@@ -57,6 +60,8 @@ class KafkaRuntime:
         self.cluster_id = self._wait_for_log()
         self.engine = Engine(self._topics, dict(config or {}))
         self._runners: dict[str, QueryRunner] = {}
+        self._pushes: WeakSet[PushQuery] = WeakSet()
+        self._pushes_lock = threading.Lock()
         self._closed = False
         log_topic = names.processing_log_topic(service_id)
         self._topics.create(log_topic, 1, {})
@@ -68,6 +73,12 @@ class KafkaRuntime:
         self._replay()
         self._watcher = Watcher(self._topics, lambda: list(self._runners.values()))
         self._watcher.start()
+        self._watch = Watch(self._works, Limits.of(self.engine.config), lambda suspects: None)
+        self._watch.start()
+
+    def _works(self) -> list[Watched]:
+        with self._pushes_lock:
+            return [*list(self._runners.values()), *self._pushes]
 
     def _wait_for_log(self) -> str:
         """The cluster's id, once Kafka answers; KafkaUnavailable after a minute."""
@@ -187,7 +198,7 @@ class KafkaRuntime:
         runner = self._runners.pop(query_id, None)
         if runner is None:
             return
-        runner.stop()
+        runner.stop(clients.LAST_ANSWER_S)
         self._topics.delete(runner.changelog.topic)
         self._topics.delete_group(runner.group)
 
@@ -214,7 +225,7 @@ class KafkaRuntime:
         config = {**self.engine.config, **properties}
         with self.lock:
             planned = plan_query(query, self.engine.catalog, config, persistent=False)
-        return PushQuery(
+        found = PushQuery(
             planned,
             query.limit,
             Connection(self.servers, self.service_id, self._topics),
@@ -222,6 +233,9 @@ class KafkaRuntime:
             self._report,
             until_end=query.emit is None,
         )
+        with self._pushes_lock:
+            self._pushes.add(found)
+        return found
 
     def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
         config = {**self.engine.config, **properties}
@@ -293,6 +307,7 @@ class KafkaRuntime:
             return
         self._closed = True
         self._watcher.stop()
+        self._watch.stop()
         runners = list(self._runners.values())
         for runner in runners:
             runner.ask_to_stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.ksqldb import EARLIEST, KsqlServerProcess, running_server
+from tests.support.ksqldb import EARLIEST, KsqlServerProcess, eventually, running_server
 
 pytestmark = pytest.mark.integration
 SLOW = "(a|aa)+$"
@@ -109,3 +109,37 @@ def test_a_limit_ends_a_query_in_the_middle_of_a_record(server: KsqlServerProces
     server.ksql("INSERT INTO cut VALUES ('a', 'x');")
     sql = "SELECT EXPLODE(GENERATE_SERIES(1, 1000000)) AS n FROM cut EMIT CHANGES LIMIT 3;"
     assert server.rows(sql) == [[1], [2], [3]]
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[KsqlServerProcess]:
+    """A server that may have 300 MB."""
+    with running_server(tmp_path, "--set", f"ksql.server.memory.limit.bytes={300 * 1024 * 1024}") as found:
+        yield found
+
+
+GROWING = {
+    "state": "CREATE TABLE grows AS SELECT n, COLLECT_LIST(LPAD('x', 2000, 'x')) AS l FROM numbers GROUP BY n;",
+    "values": "CREATE STREAM grows AS SELECT id, "
+    "TRANSFORM(GENERATE_SERIES(1, 1000000), x => GENERATE_SERIES(x, x + 1000)) AS l FROM given;",
+}
+
+
+@pytest.mark.parametrize("what", GROWING)
+def test_the_query_that_takes_the_servers_memory_ends_alone(small_server: KsqlServerProcess, what: str) -> None:
+    """By its state, batch after batch; or by values within one batch."""
+    server = small_server
+    server.ksql(SOURCE.format(name="given"))
+    server.ksql("CREATE STREAM small AS SELECT id, UCASE(text) AS t FROM given;", streamsProperties=EARLIEST)
+    server.ksql(
+        "CREATE STREAM numbers AS SELECT id, EXPLODE(GENERATE_SERIES(1, 300000)) AS n FROM given;",
+        streamsProperties=EARLIEST,
+    )
+    [grows] = server.ksql(GROWING[what], streamsProperties=EARLIEST)
+    server.ksql("INSERT INTO given VALUES ('a', 'x');")
+    query_id = grows["commandStatus"]["queryId"]
+    why = eventually(lambda: reason(server, query_id), 120)
+    assert ("The server takes" in why and "ksql.server.memory.limit.bytes" in why) or "Its state takes" in why
+    assert server.resident_mb() < 1000
+    assert [states for other, states in queries(server).items() if other != query_id] == [{"RUNNING": 1}] * 2
+    assert server.rows("SELECT t FROM small EMIT CHANGES LIMIT 1;") == [["X"]]

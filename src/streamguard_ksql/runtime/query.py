@@ -103,6 +103,11 @@ class QueryRunner:
     def start(self) -> None:
         self._thread.start()
 
+    def refuse(self, reason: str) -> None:
+        """Show as failed, instead of a start."""
+        self.failure, self.failed_ms = reason, time.time_ns() // 1_000_000
+        self._set_state()
+
     def stop(self, timeout_s: float = 30) -> None:
         """Commit and end; returns when the thread is gone. One that has not gone in time is interrupted in its batch, and
         what it had not committed is read again."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -38,6 +39,7 @@ from streamguard_ksql.runtime.query import QueryRunner, streams_property
 from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.topic_lines import print_topic
+from streamguard_ksql.runtime.trials import Trials
 from streamguard_ksql.runtime.upgrades import check_upgrade
 from streamguard_ksql.runtime.watch import Watch, Watched
 from streamguard_ksql.runtime.watcher import Watcher
@@ -45,6 +47,7 @@ from streamguard_ksql.schema import Column
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
+STATE_DIR = "ksql.streams.state.dir"
 
 
 class KafkaRuntime:
@@ -70,15 +73,21 @@ class KafkaRuntime:
         self._scans = Scans(bootstrap_servers)
         self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
         self.engine.catalog.add(processing_log.source(log_topic))
+        folder = self.engine.config.get(STATE_DIR)
+        self._trials = Trials(None if folder is None else Path(folder))
         self._replay()
         self._watcher = Watcher(self._topics, lambda: list(self._runners.values()))
         self._watcher.start()
-        self._watch = Watch(self._works, Limits.of(self.engine.config), lambda suspects: None)
+        self._watch = Watch(self._works, Limits.of(self.engine.config), self._note)
         self._watch.start()
 
     def _works(self) -> list[Watched]:
         with self._pushes_lock:
             return [*list(self._runners.values()), *self._pushes]
+
+    def _note(self, suspects: Mapping[str, str]) -> None:
+        threads = {str(r.pulse.thread.ident): r.query_id for r in list(self._runners.values())}
+        self._trials.note({q: why for q, why in suspects.items() if q in self._runners}, threads)
 
     def _wait_for_log(self) -> str:
         """The cluster's id, once Kafka answers; KafkaUnavailable after a minute."""
@@ -185,6 +194,7 @@ class KafkaRuntime:
             running = self._runners.pop(query.query_id, None)
             if running is not None:
                 running.stop()
+            self._trials.forget(query.query_id)
             self._start(query)
 
     def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
@@ -192,12 +202,17 @@ class KafkaRuntime:
         if paused:
             runner.pause()
         self._runners[query.query_id] = runner
-        runner.start()
+        refusal = self._trials.refusal(query.query_id)
+        if refusal is None:
+            runner.start()
+        else:
+            runner.refuse(refusal)
 
     def _end(self, query_id: str) -> None:
         runner = self._runners.pop(query_id, None)
         if runner is None:
             return
+        self._trials.forget(query_id)
         runner.stop(clients.LAST_ANSWER_S)
         self._topics.delete(runner.changelog.topic)
         self._topics.delete_group(runner.group)
@@ -214,7 +229,14 @@ class KafkaRuntime:
     def _set_paused(self, statement: ast.Pause | ast.Resume) -> None:
         for query_id in list(self._runners) if statement.query_id is None else [statement.query_id]:
             runner = self._runners[query_id]
-            runner.pause() if isinstance(statement, ast.Pause) else runner.resume()
+            if isinstance(statement, ast.Pause):
+                runner.pause()
+            elif runner.failure is None:
+                runner.resume()
+            else:
+                runner.stop()
+                self._trials.forget(query_id)
+                self._start(runner.query)
 
     def insert(self, record: OutputRecord) -> None:
         self._inserter.insert(record)
@@ -308,6 +330,7 @@ class KafkaRuntime:
         self._closed = True
         self._watcher.stop()
         self._watch.stop()
+        self._trials.close()
         runners = list(self._runners.values())
         for runner in runners:
             runner.ask_to_stop()

@@ -28,6 +28,8 @@ from streamguard_ksql.topology import Topology
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 0.5
+SUSPECT_S = 5.0
+"""CPU time of a batch without progress after which it may be what ends the process, in one way or another."""
 STATE_LOOKS = 4
 """Looks from one estimate of the queries' states to the next."""
 RECOVERY_LOOKS = 10
@@ -76,7 +78,9 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
+        """End; the last look is over then."""
         self._stop.set()
+        self._thread.join()
 
     def _main(self) -> None:
         while not self._stop.wait(INTERVAL_S):
@@ -118,7 +122,7 @@ class Watch:
                 f"A batch of records took more than {limit_s * 1000:.0f} ms of CPU time without progress. Make its "
                 f"expressions cheaper, or raise {limits.BATCH_CPU}.",
             )
-        return f"a batch of records took {taken_s:.0f} s of CPU time" if taken_s > limit_s / 4 else ""
+        return f"a batch of records took {taken_s:.0f} s of CPU time" if taken_s > min(SUSPECT_S, limit_s / 4) else ""
 
     def _check_query(self, work: Watched) -> None:
         topology = work.topology

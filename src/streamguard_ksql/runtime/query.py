@@ -108,14 +108,14 @@ class QueryRunner:
         self.failure, self.failed_ms = reason, time.time_ns() // 1_000_000
         self._set_state()
 
-    def stop(self, timeout_s: float = 30) -> None:
-        """Commit and end; returns when the thread is gone. One that has not gone in time is interrupted in its batch, and
-        what it had not committed is read again."""
+    def stop(self, timeout_s: float = 30, batch_s: float = 10) -> None:
+        """Commit and end; returns when the thread is gone, or has not gone in time. A batch that takes longer than
+        `batch_s` is interrupted, and what was not committed is read again."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+            self._thread.join(min(timeout_s, batch_s))
             self.pulse.interrupt()
-            self._thread.join(INTERRUPT_S)
+            self._thread.join(max(INTERRUPT_S, timeout_s - batch_s))
 
     def exceed(self, reason: LimitExceeded) -> None:
         """End with a reason, which SHOW QUERIES gives; in the middle of a batch if need be."""

@@ -47,6 +47,8 @@ from streamguard_ksql.schema import Column
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
+LAST_BATCH_S = 2.0
+"""How long the batch of a query that is terminated may still take."""
 STATE_DIR = "ksql.streams.state.dir"
 
 
@@ -213,7 +215,7 @@ class KafkaRuntime:
         if runner is None:
             return
         self._trials.forget(query_id)
-        runner.stop(clients.LAST_ANSWER_S)
+        runner.stop(batch_s=LAST_BATCH_S)
         self._topics.delete(runner.changelog.topic)
         self._topics.delete_group(runner.group)
 

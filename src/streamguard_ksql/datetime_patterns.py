@@ -29,7 +29,7 @@ from streamguard_ksql.errors import EvaluationError
 
 DATE_LETTERS = frozenset("GuyYDMLQqwWEecdF")
 TIME_LETTERS = frozenset("ahKkHmsSAnN")
-ZONE_LETTERS = frozenset("VzOXxZ")
+ZONE_LETTERS = frozenset("VvzOXxZ")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,14 @@ Anything else is a fault of the engine and ends the query with its reason: it is
 """
 
 
+class FatalRecordError(Exception):
+    """A record after which a query cannot go on, as ksqlDB's cannot: it ends, with this as its reason in SHOW QUERIES."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 class SerializationError(Exception):
     """A record that a format cannot read or write."""
 

@@ -136,8 +136,7 @@ def _parse_integer(text: str, low: int, high: int) -> int:
 
 
 def parse_double(text: str) -> float:
-    """Double.parseDouble, blanks at both ends included, the hexadecimal form not; EvaluationError if the text is no number."""
-    text = text.strip(SPACE)
+    """Double.parseDouble without blanks and its hexadecimal form; EvaluationError if the text is no number."""
     if not _DOUBLE.fullmatch(text):
         raise EvaluationError(f'For input string: "{text}"' if text else "empty String")
     return float(text if text[-1] not in "fFdD" else text[:-1])

@@ -10,7 +10,9 @@ import typer
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 from streamguard.config.resources import sql_file
-from streamguard.sqldeploy import DeployError, variables_of
+from streamguard.kafka.clients import kafka_errors
+from streamguard.kafka.topics import ensure_topics
+from streamguard.sqldeploy import DeployError, topics_of, variables_of
 from streamguard.sqldeploy import deploy as run
 from streamguard.sqldeploy.state import Server
 
@@ -33,6 +35,8 @@ def deploy(
     settings = get_settings()
     paths = [sql_file(file) for file in files or [Path("queries.sql")]]
     given = variables_of(settings) | _definitions(define or [])
+    with kafka_errors():
+        ensure_topics(settings, extra=topics_of(paths))
     server = Server(settings.ksqldb_url)
     outcomes = run(server, paths, given=given, replace=replace, tell=lambda outcome: print(outcome, flush=True))
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]

@@ -29,6 +29,17 @@ class ConsumedRecord(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class LostRecord:
+    """An offset whose record cannot be read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadRecord:
     """A record that cannot be used, whole, with the reason."""
 

@@ -249,6 +249,21 @@ class ConsumerOffsetRow(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class PersonalDataRow(Base):
+    """How each kind of personal data is stored, and the fingerprint of the key; a single row."""
+
+    __tablename__ = "personal_data"
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    account: Mapped[str]
+    card: Mapped[str]
+    ip: Mapped[str]
+    device: Mapped[str]
+    fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    key_fingerprint: Mapped[str | None]
+    set_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class RetentionCutRow(Base):
     """What one run of `streamguard retention` has cut of one kind."""
 

@@ -7,7 +7,7 @@
 4. `run.deploy` sends what is new, one statement after the other; what differs is replaced only when asked to.
 """
 
-from streamguard.sqldeploy.run import Outcome, deploy, variables_of
+from streamguard.sqldeploy.run import Outcome, deploy, topics_of, variables_of
 from streamguard.sqldeploy.script import DeployError
 
-__all__ = ["DeployError", "Outcome", "deploy", "variables_of"]
+__all__ = ["DeployError", "Outcome", "deploy", "topics_of", "variables_of"]

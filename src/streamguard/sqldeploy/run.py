@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from streamguard.config import Settings
+from streamguard.kafka.topics import FOREVER, Topic
 from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.script import DeployError, Item, read
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard_ksql.ast import CreateAsSelect, InsertInto, Source
+from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source
 
 UNCHANGED, NEW, DIFFERENT, REPLACED = "unchanged", "new", "different", "replaced"
 
@@ -32,6 +33,20 @@ class Outcome:
 def variables_of(settings: Settings) -> dict[str, str]:
     """The variables of the SQL files whose values are settings, for the consumer has them too."""
     return {"max_ahead_ms": str(settings.max_ahead_s * 1_000)}
+
+
+def topics_of(files: Sequence[Path]) -> list[Topic]:
+    """The topics of the sources that the files make with PARTITIONS: the server would make them with the broker's retention.
+
+    Raises DeployError for a file that cannot be read.
+    """
+    found = []
+    for item in (item for file in files for item in read(file)):
+        properties = getattr(item.statement, "properties", {})
+        if isinstance(item.statement, CreateSource) and "PARTITIONS" in properties:
+            configs = FOREVER if item.kind == "stream" else {"cleanup.policy": "compact"}
+            found.append(Topic(str(properties["KAFKA_TOPIC"]), int(properties["PARTITIONS"]), configs))
+    return found
 
 
 def deploy(
@@ -68,6 +83,11 @@ def deploy(
         tell(outcome)
         outcomes.append(outcome)
     return outcomes
+
+
+def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """The statements of `files`, read as `deploy` does, that the server does not have. Raises DeployError."""
+    return [item for file in files for item in read(file, given) if _status(server, item) == NEW]
 
 
 def _status(server: Server, item: Item) -> str:

@@ -1,8 +1,9 @@
 """From a syntax tree to Python: each expression of a query is compiled once and runs without walking the tree.
 
 `Compiler(scope).compile(expression)` gives `Code`: Python text over the row `v`, with its SQL type. `function()` of
-several of them makes one Python function. NULL rules, as ksqlDB has them: arithmetic, functions and access to parts
-of NULL give NULL; a comparison with NULL is false.
+several of them makes one Python function. NULL rules, as ksqlDB has them: functions and access to parts
+of NULL give NULL; a comparison with NULL is false; a text plus NULL has `null` in it; arithmetic, LIKE and conditions fail
+for NULL, and with them all that is around them (COALESCE too), so that the column is NULL and WHERE false.
 
 Source: the operators, data types and type coercion pages of the ksqlDB manual; refusals as recorded from its server.
 """
@@ -63,7 +64,8 @@ class Compiler(Predicates):
         finally:
             height = self._heights.pop() + 1
         if height > NESTED and not code.constant:
-            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]))
+            lenient = None if code.lenient is None else self.env.outlined("part", [f"return {code.lenient}"])
+            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]), lenient=lenient)
             height = 0
         self._is_over(height)
         return code
@@ -78,7 +80,7 @@ class Compiler(Predicates):
 
     def function(self, expression: ast.Expression, name: str = "expression") -> Callable[[Sequence[Any]], Any]:
         """The expression as a Python function of a row."""
-        return self.env.function(name, self.scope.row, self.compile(expression).text)
+        return self.env.function(name, self.scope.row, self.compile(expression).column)
 
     # --- leaves -------------------------------------------------------------------------------------------------------
 
@@ -179,8 +181,8 @@ class Compiler(Predicates):
         operand = self.compile(node.operand)
         cast = cast_function(operand.type, node.type, self.scope.config)
         if cast is None:
-            return Code(operand.text, node.type, operand.nullable)
-        return Code(self.env.guarded([operand], lambda x: self.env.call(cast, x)), node.type)
+            return replace(operand, type=node.type, constant=False)
+        return self.env.guarded_code([operand], lambda x: self.env.call(cast, x), node.type)
 
     def converted(self, code: Code, target: SqlType | None) -> Code:
         """The code with its value brought to `target`, where ksqlDB does that by itself."""
@@ -188,11 +190,11 @@ class Compiler(Predicates):
             return code
         cast = implicit_cast(code.type, target)
         if cast is None:
-            return Code(code.text, target, code.nullable, code.constant, code.value)
+            return replace(code, type=target)
         if code.constant:
             value = cast(code.value)
             return Code(self.env.bind(value), target, value is None, True, value)
-        return Code(self.env.guarded([code], lambda x: self.env.call(cast, x)), target)
+        return self.env.guarded_code([code], lambda x: self.env.call(cast, x), target)
 
     def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]:
         """Elements of a list brought to their common type (see `coercion`), and that type."""
@@ -235,7 +237,7 @@ class Compiler(Predicates):
         body = self.body_of(resolved, codes)
         if resolved.variant.nulls == "pass":
             return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
-        return Code(self.env.guarded(arguments, lambda *a: applied(self.env, body, *a)), resolved.returns)
+        return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
         """The compiled arguments (None for lambdas) and the variant that the call means."""

@@ -85,7 +85,8 @@ def _add_long(a: int, b: int) -> int:
 
 
 def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.Decimal]:
-    """Arithmetic on decimals (integers are taken as such), rounded half up to the result's scale."""
+    """Arithmetic on decimals (integers are taken as such). It never rounds: a quotient that the result's type cannot have
+    exactly (1 / 3) is an error of the row."""
     quantum = decimal.Decimal(1).scaleb(-result.scale)
     operation = {
         "+": CONTEXT.add,
@@ -98,7 +99,11 @@ def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.
     def run(a: Any, b: Any) -> decimal.Decimal:
         if op in "/%" and b == 0:
             raise EvaluationError("Division by zero")
-        return operation(decimal.Decimal(a), decimal.Decimal(b)).quantize(quantum, context=CONTEXT)
+        exact_value = operation(decimal.Decimal(a), decimal.Decimal(b))
+        value = exact_value.quantize(quantum, context=CONTEXT)
+        if value != exact_value:
+            raise EvaluationError(f"Rounding necessary: {a} / {b} has no exact value in {result}")
+        return value
 
     return run
 

@@ -63,11 +63,15 @@ class Predicates:
                 self._is_over(level)
             return code
         name = self.env.fresh("x")
-        statements = []
+        statements, lenient = [], []
         for link in reversed(others):
             statements.append(f"{name} = {code.text}")
-            code = self._arithmetic(link, replace(code, text=name))
-        return replace(code, text=self.env.outlined("chain", [*statements, f"return {code.text}"]))
+            lenient.append(f"{name} = {code.column}")
+            code = self._arithmetic(link, replace(code, text=name, lenient=None if code.lenient is None else name))
+        text = self.env.outlined("chain", [*statements, f"return {code.text}"])
+        if code.lenient is None:
+            return replace(code, text=text)
+        return replace(code, text=text, lenient=self.env.outlined("chain", [*lenient, f"return {code.lenient}"]))
 
     def _arithmetic(self, node: ast.Arithmetic, left: Code) -> Code:
         """One operation, with the code of its left side."""
@@ -76,13 +80,19 @@ class Predicates:
             result = result_type(node.op, left.type, right.type)
         except KsqlError as error:
             raise KsqlError(f"{error.message} in {format_expression(node)}") from None
+        if result == STRING:
+            return Code(f"({self._text_of(left)} + {self._text_of(right)})", STRING, nullable=False)
         operation = self._operation(node.op, result)
         if result == DOUBLE:
             left, right = self.converted(left, DOUBLE), self.converted(right, DOUBLE)
-        return Code(self.env.guarded([left, right], operation), result)
+        return self.env.guarded_code([left, right], operation, result, strict=True)
+
+    def _text_of(self, code: Code) -> str:
+        """An operand of a concatenation: NULL is the text `null`, as it is for Java's `+`."""
+        return self.env.guarded([code], lambda text: text, otherwise="'null'")
 
     def _operation(self, op: str, result: SqlType) -> Callable[[str, str], str]:
-        if result == STRING or (result == DOUBLE and op in "+-*"):
+        if result == DOUBLE and op in "+-*":
             return lambda a, b: f"({a} {op} {b})"
         if result == DOUBLE:
             function: Callable[..., Any] = divide_doubles if op == "/" else remainder_doubles
@@ -100,8 +110,8 @@ class Predicates:
             )
         wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
         if wrap is None or node.sign != "-" or operand.constant:
-            return Code(self.env.guarded([operand], lambda x: f"({node.sign}{x})"), operand.type)
-        return Code(self.env.guarded([operand], lambda x: self.env.call(wrap, f"-{x}")), operand.type)
+            return self.env.guarded_code([operand], lambda x: f"({node.sign}{x})", operand.type, strict=True)
+        return self.env.guarded_code([operand], lambda x: self.env.call(wrap, f"-{x}"), operand.type, strict=True)
 
     # --- comparison ---------------------------------------------------------------------------------------------------
 
@@ -234,13 +244,14 @@ class Predicates:
             raise KsqlError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
         if node.escape is not None and len(node.escape) != 1:
             raise KsqlError(f"Expected exactly 1 character for escape but got: {node.escape}")
+        missing = self.env.call(null_text)
         if pattern.constant and pattern.value is not None:
             match = like_matcher(pattern.value, node.escape)
-            text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise="False")
+            text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise=missing)
         else:
             escape = repr(node.escape)
             text = self.env.guarded(
-                [operand, pattern], lambda x, p: self.env.call(like, x, p, escape), otherwise="False"
+                [operand, pattern], lambda x, p: self.env.call(like, x, p, escape), otherwise=missing
             )
         return Code(text, BOOLEAN, nullable=False)
 
@@ -273,11 +284,16 @@ class Predicates:
         if condition.type != BOOLEAN:
             shown = format_expression(when.condition)
             raise KsqlError(f"WHEN operand type should be boolean. Type for '{shown}' is {condition.type or 'null'}")
-        return condition.text
+        return self.env.call(require_boolean, condition.text) if condition.nullable else condition.text
 
 
 def require_boolean(value: Any) -> bool:
-    """The operand of AND, OR and NOT: a NULL there is an error of the row, as on the JVM."""
+    """A condition of AND, OR, NOT and WHEN: a NULL there is an error of the row, as on the JVM."""
     if value is None:
         raise EvaluationError("NULL where a boolean is needed")
     return bool(value)
+
+
+def null_text() -> None:
+    """In place of a LIKE one of whose sides is NULL: an error of the row, as on the JVM."""
+    raise EvaluationError("NULL where LIKE needs a text")

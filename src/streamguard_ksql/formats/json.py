@@ -21,7 +21,15 @@ from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
-from streamguard_ksql.java import decimal_to_string, double_to_string, parse_double, parse_long, wrap_int, wrap_long
+from streamguard_ksql.java import (
+    SPACE,
+    decimal_to_string,
+    double_to_string,
+    parse_double,
+    parse_long,
+    wrap_int,
+    wrap_long,
+)
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import (
     BOOLEAN,
@@ -105,6 +113,11 @@ def text_of_string(value: str) -> str:
         return json.dumps(value)
 
 
+def text_of_key(key: Any) -> str:
+    """The key of a map as a JSON string; NULL is `null`."""
+    return text_of_string("null" if key is None else str(key))
+
+
 def writer(sql_type: SqlType) -> Callable[[Any], str]:
     """The function that gives a value's JSON text; the value is not None."""
     match sql_type:
@@ -113,13 +126,7 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
             return lambda value: "[" + ",".join(map(item_text, value)) + "]"
         case Map(_, value_type):
             value_text = _nullable(writer(value_type))
-            return lambda value: (
-                "{"
-                + ",".join(
-                    f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()
-                )
-                + "}"
-            )
+            return lambda value: "{" + ",".join(f"{text_of_key(k)}:{value_text(v)}" for k, v in value.items()) + "}"
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
             return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
@@ -376,7 +383,7 @@ def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:
 
 def _double(value: Any) -> float:
     if type(value) is str:
-        return parse_double(value)
+        return parse_double(value.strip(SPACE))
     if type(value) in (float, int, decimal.Decimal):
         return float(value)
     raise ValueError(f"cannot read DOUBLE from {_kind(value)}")

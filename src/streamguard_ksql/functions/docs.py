@@ -39,6 +39,8 @@ _DIFFERENCES = """\
   One of more than 10,000 characters, or whose counted repetitions (`{n}`) make more than 50,000 parts, is refused.
 - `SUBSTRING`, `INSTR` and the padding functions count characters beyond the basic plane (emoji) once, where Java counts
   them twice; `LEN` counts as Java does.
+- Names of time zones (`z`, `v` in date patterns) are those of Java 11, on which ksqlDB 0.29 runs; which offset a zone has at a
+  date is taken from this machine's time zone database.
 - Week numbers (`w`, `W`, `Y`, `e` in date patterns) are those of the locale en_US.
 - `GENERATE_SERIES`, `CUBE_EXPLODE` and `REDUCE` give at most 1,000,000 elements, `LPAD`, `RPAD`, `REPLACE`,
   `REGEXP_REPLACE` and `REDUCE` at most 16 MiB: beyond, the result is NULL with an entry in the processing log, where
@@ -51,7 +53,8 @@ _RECORDED = """\
 ## Recorded queries
 
 `tests/recordings/queries.json` has 312 queries and refusals with the results of a running ksqlDB 0.29.0. Those in which
-the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact."""
+the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact.
+`tests/recordings/scripts` has scripts that people published, with the same server's results; the engine's are equal."""
 
 
 def render(failing: dict[str, Any] | None = None) -> str:

@@ -26,7 +26,7 @@ class RowFunction:
     def __init__(self, expressions: Sequence[ast.Expression], source: Node, runtime: Runtime, step: str) -> None:
         scope = Scope(source.schema.value, runtime.config)
         compiler = Compiler(scope, Environment())
-        texts = [compiler.compile(e).text for e in expressions]
+        texts = [compiler.compile(e).column for e in expressions]
         name = step.lower()
         self.fast: Callable[[Row], list[Any]] = compiler.env.function(name, scope.row, list_of(texts))
         self.fast_tuple: Callable[[Row], tuple[Any, ...]] = compiler.env.function(

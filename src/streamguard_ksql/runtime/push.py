@@ -18,12 +18,13 @@ from confluent_kafka import Consumer
 from streamguard_ksql.errors import LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
+from streamguard_ksql.plan import sources
 from streamguard_ksql.planning.planner import PlannedQuery
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.pull import result_keys
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
-from streamguard_ksql.runtime.query import streams_property
+from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
 from streamguard_ksql.topology import Topology
@@ -73,15 +74,18 @@ class PushQuery:
         self._changed = threading.Condition()
         """Held to read or change what is above."""
         topics = connection.topics.all()
-        wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
+        read = {node.source.topic for node in sources(planned.node)}
+        wanted = {topic: len(topics[topic].partitions) for topic in read if topic in topics}
         runtime = Runtime(
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
-        self.topology: Topology | None = Topology(planned.node, runtime, self._deliver)
+        topology = Topology(planned.node, runtime, self._deliver)
+        self.topology: Topology | None = topology
         group = names.query_group(connection.service_id, self.query_id)
-        earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
+        beginning = read if until_end else from_beginning(planned.node, config)
         self._client: Consumer = clients.consumer(connection.servers, group)
-        self._reader = Reader(self._client, connection.topics, wanted, {}, from_beginning=earliest)
+        times_of = topology.times_of
+        self._reader = Reader(self._client, connection.topics, wanted, {}, from_beginning=beginning, times_of=times_of)
         self._ends = self._reader.ends()
         self._thread = threading.Thread(target=self._main, name=f"push-{self.query_id}", daemon=True)
         self.pulse = Pulse(self._thread)
@@ -173,9 +177,3 @@ class PushQuery:
             self._changed.wait_for(lambda: len(self._rows) < ROWS_KEPT or self._is_over())
             if self._is_over():
                 raise _Stopped
-
-
-def _data_sources(planned: PlannedQuery) -> list[Any]:
-    from streamguard_ksql.plan import sources
-
-    return [n.source for n in sources(planned.node)]

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from streamguard_ksql.expressions.like import like_matcher
 
+ANY = r"[^\n\r\u0085\u2028\u2029]"
+"""Any character but the end of a line, as in ksqlDB."""
+
 
 @given(
     st.text(alphabet="ab%_\n\\", max_size=8), st.text(alphabet="ab\n%", max_size=10), st.sampled_from([None, "\\", "a"])
@@ -17,8 +20,10 @@ def test_like_is_what_the_regular_expression_says(pattern: str, text: str, escap
     expected = ""
     characters = iter(pattern)
     for c in characters:
-        expected += re.escape(next(characters, "")) if c == escape else {"%": ".*", "_": "."}.get(c) or re.escape(c)
-    assert like_matcher(pattern, escape)(text) is bool(re.fullmatch(expected, text, re.DOTALL))
+        expected += (
+            re.escape(next(characters, "")) if c == escape else {"%": f"{ANY}*", "_": ANY}.get(c) or re.escape(c)
+        )
+    assert like_matcher(pattern, escape)(text) is bool(re.fullmatch(expected, text))
 
 
 def test_many_percent_signs_over_a_long_text() -> None:

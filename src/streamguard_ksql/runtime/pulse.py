@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from streamguard_ksql.errors import LimitExceeded
+from streamguard_ksql.topology import Topology
 
 
 class Interrupted(BaseException):
@@ -54,3 +57,28 @@ class Pulse:
         """End the query with a reason."""
         self.exceeded = self.exceeded or reason
         self.interrupt()
+
+
+class Statement:
+    """A statement that computes on the thread of its request, as something that can be watched and ended."""
+
+    def __init__(self, query_id: str) -> None:
+        self.query_id = query_id
+        self.topology: Topology | None = None
+        self.pulse = Pulse(threading.current_thread())
+
+    def exceed(self, reason: LimitExceeded) -> None:
+        self.pulse.exceed(reason)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around what it computes; raises the reason where it was ended."""
+        self.pulse.begin()
+        try:
+            yield
+        except Interrupted:
+            raise self.pulse.exceeded or LimitExceeded("The statement was interrupted.") from None
+        finally:
+            self.pulse.end()
+            # One that was about to be interrupted, and has come to its end, must not take the next statement with it.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), None)

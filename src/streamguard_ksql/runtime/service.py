@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.runtime.commands import Command, CommandLog
 from streamguard_ksql.runtime.inserter import Inserter
 from streamguard_ksql.runtime.processing_log import ProcessingLog
+from streamguard_ksql.runtime.pulse import Statement
 from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
 from streamguard_ksql.runtime.sandbox import SandboxTopics
@@ -65,8 +67,9 @@ class KafkaRuntime:
         self.cluster_id = self._wait_for_log()
         self.engine = Engine(self._topics, dict(config or {}))
         self._runners: dict[str, QueryRunner] = {}
-        self._pushes: WeakSet[PushQuery] = WeakSet()
-        self._pushes_lock = threading.Lock()
+        self._passing: WeakSet[Any] = WeakSet()
+        """What computes for one client: push queries and statements."""
+        self._passing_lock = threading.Lock()
         self._closed = False
         log_topic = names.processing_log_topic(service_id)
         self._topics.create(log_topic, 1, {})
@@ -84,8 +87,8 @@ class KafkaRuntime:
         self._watch.start()
 
     def _works(self) -> list[Watched]:
-        with self._pushes_lock:
-            return [*list(self._runners.values()), *self._pushes]
+        with self._passing_lock:
+            return [*list(self._runners.values()), *list(self._passing)]
 
     def _note(self, suspects: Mapping[str, str]) -> None:
         threads = {str(r.pulse.thread.ident): r.query_id for r in list(self._runners.values())}
@@ -257,9 +260,17 @@ class KafkaRuntime:
             self._report,
             until_end=query.emit is None,
         )
-        with self._pushes_lock:
-            self._pushes.add(found)
+        with self._passing_lock:
+            self._passing.add(found)
         return found
+
+    @contextmanager
+    def bounded(self, name: str) -> Iterator[None]:
+        statement = Statement(name)
+        with self._passing_lock:
+            self._passing.add(statement)
+        with statement.running():
+            yield
 
     def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
         config = {**self.engine.config, **properties}
@@ -269,11 +280,12 @@ class KafkaRuntime:
             runner = self._materialising(source)
         if not runner.ready.wait(clients.TIMEOUT_S):
             raise KsqlError(f"The table {source.name} is being restored: try again in a moment.")
+        query_id = f"query_{int(time.time() * 1000)}"
         with runner.lock:
             if runner.topology is None:
                 raise KsqlError(f"The query that fills {source.name} is being restarted: try again in a moment.")
-            rows = pull.answer(planned, query, runner.topology, self._report)
-        query_id = f"query_{int(time.time() * 1000)}"
+            with self.bounded(query_id):
+                rows = pull.answer(planned, query, runner.topology, self._report)
         return PullResult(query_id, planned.columns, pull.result_keys(planned), rows)
 
     def _materialising(self, source: DataSource) -> QueryRunner:

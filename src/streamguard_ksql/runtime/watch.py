@@ -40,7 +40,7 @@ SMALLEST_SHARE = 0.02
 
 
 class Watched(Protocol):
-    """A persistent or a push query."""
+    """A persistent, a push or a pull query, or the values of an INSERT."""
 
     query_id: str
     pulse: Pulse
@@ -119,7 +119,7 @@ class Watch:
         if taken_s > limit_s:
             self._end(
                 work,
-                f"A batch of records took more than {limit_s * 1000:.0f} ms of CPU time without progress. Make its "
+                f"A batch of records took more than {limit_s * 1000:.0f} ms of CPU time without progress. Make the "
                 f"expressions cheaper, or raise {limits.BATCH_CPU}.",
             )
         return f"a batch of records took {taken_s:.0f} s of CPU time" if taken_s > min(SUSPECT_S, limit_s / 4) else ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -143,3 +145,25 @@ def test_the_query_that_takes_the_servers_memory_ends_alone(small_server: KsqlSe
     assert server.resident_mb() < 1000
     assert [states for other, states in queries(server).items() if other != query_id] == [{"RUNNING": 1}] * 2
     assert server.rows("SELECT t FROM small EMIT CHANGES LIMIT 1;") == [["X"]]
+
+
+ENDLESS = "REDUCE(GENERATE_SERIES(1, 1000000), 0, (s, i) => REDUCE(GENERATE_SERIES(1, 1000000), s, (t, j) => t + j))"
+
+
+def test_statements_that_never_end_are_ended_and_hold_nothing_up(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--set", "ksql.query.batch.cpu.limit.ms=1500") as server:
+        server.ksql("CREATE STREAM s (id STRING KEY, n INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
+        server.ksql("CREATE TABLE t AS SELECT id, COUNT(*) AS c FROM s GROUP BY id;", streamsProperties=EARLIEST)
+        server.ksql("INSERT INTO s VALUES ('a', 1);")
+        eventually(lambda: server.rows("SELECT c FROM t WHERE id = 'a';") == [[1]])
+        sql = f"INSERT INTO s VALUES ('a', {ENDLESS});"
+        refused: list[Any] = []
+        inserting = threading.Thread(target=lambda: refused.append(server.post("/ksql", {"ksql": sql})))
+        inserting.start()
+        while inserting.is_alive():
+            assert len(server.ksql("SHOW QUERIES;")[0]["queries"]) == 1
+        assert "more than 1500 ms of CPU time" in refused[0].json()["message"]
+        pull = server.post("/query", {"ksql": f"SELECT {ENDLESS} FROM t WHERE id = 'a';"})
+        assert "more than 1500 ms of CPU time" in pull.text
+        server.ksql("INSERT INTO s VALUES ('a', 1);")
+        eventually(lambda: server.rows("SELECT c FROM t WHERE id = 'a';") == [[2]])

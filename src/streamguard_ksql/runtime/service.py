@@ -236,10 +236,9 @@ class KafkaRuntime:
             runner = self._runners[query_id]
             if isinstance(statement, ast.Pause):
                 runner.pause()
-            elif runner.failure is None:
+            elif self._trials.refusal(query_id) is None:
                 runner.resume()
             else:
-                runner.stop()
                 self._trials.forget(query_id)
                 self._start(runner.query)
 

@@ -41,6 +41,8 @@ class Runtime:
     config: Mapping[str, Any] = field(default_factory=dict)
     stores: Stores = field(default_factory=Stores)
     partitions: int = 1
+    steps: int = 0
+    """Counts the parts of a batch that has many: who watches the query sees that it makes progress."""
 
     def row_error(self, step: str, message: str, row: Any) -> None:
         """Report a row that an expression had no value for."""

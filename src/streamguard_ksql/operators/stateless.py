@@ -160,6 +160,7 @@ class FlatMap(Operator):
             while rows := [r.with_value([*r.value, *row]) for row in islice(values, ROWS_AT_ONCE)]:
                 spread += rows
                 if len(spread) >= ROWS_AT_ONCE:
+                    self.runtime.steps += 1
                     self.emit(partition, spread)
                     spread = []
         if spread:

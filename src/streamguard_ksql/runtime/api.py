@@ -7,6 +7,7 @@ the user's are KsqlError (and its subclasses, with ksqlDB's error codes).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -117,6 +118,9 @@ class Runtime(Protocol):
 
     def push_query(self, query: ast.Query, properties: Properties, text: str) -> RowStream:
         """Start a push query, or (no EMIT) a pull query over a stream."""
+
+    def bounded(self, name: str) -> AbstractContextManager[None]:
+        """Around something that computes on the calling thread: it ends with a LimitExceeded where it takes too much."""
 
     def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
         """Answer a pull query over a materialised table."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
+from streamguard_ksql.errors import LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.plan import sources
@@ -22,6 +23,7 @@ from streamguard_ksql.planning.planner import PlannedQuery
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.pull import result_keys
+from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
@@ -77,14 +79,16 @@ class PushQuery:
         runtime = Runtime(
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
-        self._topology = Topology(planned.node, runtime, self._deliver)
+        topology = Topology(planned.node, runtime, self._deliver)
+        self.topology: Topology | None = topology
         group = names.query_group(connection.service_id, self.query_id)
         beginning = read if until_end else from_beginning(planned.node, config)
         self._client: Consumer = clients.consumer(connection.servers, group)
-        times_of = self._topology.times_of
+        times_of = topology.times_of
         self._reader = Reader(self._client, connection.topics, wanted, {}, from_beginning=beginning, times_of=times_of)
         self._ends = self._reader.ends()
         self._thread = threading.Thread(target=self._main, name=f"push-{self.query_id}", daemon=True)
+        self.pulse = Pulse(self._thread)
         self._thread.start()
 
     # --- the client's side --------------------------------------------------------------------------------------------
@@ -114,6 +118,14 @@ class PushQuery:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(clients.LAST_ANSWER_S)
+        self.pulse.interrupt()
+
+    def exceed(self, reason: LimitExceeded) -> None:
+        """End with a reason, which the client gets after the rows that are there."""
+        with self._changed:
+            self._error = reason
+            self._changed.notify_all()
+        self.pulse.exceed(reason)
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -123,9 +135,13 @@ class PushQuery:
                 self._step()
         except _Stopped:
             pass
+        except Interrupted:
+            self._error = self._error or self.pulse.exceeded
         except Exception as error:
             self._error = error
         finally:
+            self.pulse.reset()
+            self.topology = None
             with self._changed:
                 self._changed.notify_all()
             self._client.close()
@@ -133,8 +149,12 @@ class PushQuery:
     def _step(self) -> None:
         if self.limit == self._given:
             self._end("Limit Reached")
-        for partition, records in self._reader.poll(POLL_S):
-            self._topology.feed(partition, records)
+        batches = self._reader.poll(POLL_S)
+        assert self.topology is not None
+        self.pulse.begin()
+        for partition, records in batches:
+            self.topology.feed(partition, records)
+        self.pulse.end()
         if self._until_end and self._reader.has_passed(self._ends):
             self._end("Query Completed")
 
@@ -154,6 +174,6 @@ class PushQuery:
             if self._given == self.limit:
                 self._ended = "Limit Reached"
                 raise _Stopped
-            self._changed.wait_for(lambda: len(self._rows) < ROWS_KEPT or self._closed)
-            if self._closed:
+            self._changed.wait_for(lambda: len(self._rows) < ROWS_KEPT or self._is_over())
+            if self._is_over():
                 raise _Stopped

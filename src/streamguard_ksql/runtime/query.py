@@ -31,6 +31,7 @@ from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
+from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.topology import Topology
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
 POLL_S = 0.1
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+INTERRUPT_S = 2.0
+"""How long an interrupted query may take to close its clients."""
 
 
 class Report(Protocol):
@@ -91,6 +94,8 @@ class QueryRunner:
         self._stop = threading.Event()
         self._paused = threading.Event()
         self._thread = threading.Thread(target=self._main, name=f"query-{query.query_id}", daemon=True)
+        self.query_id = query.query_id
+        self.pulse = Pulse(self._thread)
         guarantee = str(streams_property(query.config, "processing.guarantee", "at_least_once"))
         self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
         self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
@@ -106,12 +111,23 @@ class QueryRunner:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout_s: float = 30) -> None:
-        """Commit and end; returns when the thread is gone, or has not gone in time: then it ends with the process, and
-        what it had not committed is read again."""
+    def refuse(self, reason: str) -> None:
+        """Show as failed, instead of a start."""
+        self.failure, self.failed_ms = reason, time.time_ns() // 1_000_000
+        self._set_state()
+
+    def stop(self, timeout_s: float = 30, batch_s: float = 10) -> None:
+        """Commit and end; returns when the thread is gone, or has not gone in time. A batch that takes longer than
+        `batch_s` is interrupted, and what was not committed is read again."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+            self._thread.join(min(timeout_s, batch_s))
+            self.pulse.interrupt()
+            self._thread.join(max(INTERRUPT_S, timeout_s - batch_s))
+
+    def exceed(self, reason: LimitExceeded) -> None:
+        """End with a reason, which SHOW QUERIES gives; in the middle of a batch if need be."""
+        self.pulse.exceed(reason)
 
     def ask_to_stop(self) -> None:
         """As `stop`, but without waiting."""
@@ -171,6 +187,13 @@ class QueryRunner:
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def _main(self) -> None:
+        try:
+            self._work()
+        except Interrupted:
+            if self.pulse.exceeded is not None:
+                self._end(self.pulse.exceeded)
+
+    def _work(self) -> None:
         retry_s = FIRST_RETRY_S
         while not self._stop.is_set():
             started = time.monotonic()
@@ -198,6 +221,7 @@ class QueryRunner:
         self.failure = error.message if isinstance(error, FatalRecordError) else f"{type(error).__name__}: {error}"
         self._report_failure("Query has ended", error)
         self._report.flush()
+        error.__traceback__ = None  # its frames have the state, which may be all memory
 
     def _report_failure(self, what: str, error: Exception) -> None:
         self.errors += 1
@@ -208,6 +232,7 @@ class QueryRunner:
     def _once(self) -> None:
         """From open to close; raises what went wrong."""
         self._replaced.clear()
+        self.pulse.reset()
         partitions = self._partitions()
         transactional_id = self.group if self.exactly_once else None
         producer = clients.producer(self.servers, transactional_id=transactional_id)
@@ -303,6 +328,8 @@ class QueryRunner:
         last_commit = time.monotonic()
         dirty = False
         while not self._stop.is_set() and not self._replaced.is_set():
+            if self.pulse.exceeded is not None:
+                raise self.pulse.exceeded
             if self._paused.is_set():
                 self._stop.wait(POLL_S)
             else:
@@ -322,12 +349,14 @@ class QueryRunner:
         if self.exactly_once and not self._in_transaction:
             self._sender.client.begin_transaction()
             self._in_transaction = True
+        self.pulse.begin()
         with self.lock:
             assert self.topology is not None
             for partition, records in batches:
                 self.topology.feed(partition, records)
                 self.consumed += len(records)
                 self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
+        self.pulse.end()
         self.last_message_ms = batches[-1][1][-1].time
         return True
 

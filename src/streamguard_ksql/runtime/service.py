@@ -11,8 +11,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from confluent_kafka import KafkaException
 
@@ -20,6 +23,7 @@ from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
 from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.limits import Limits
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.plan import Node
@@ -31,17 +35,23 @@ from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.runtime.commands import Command, CommandLog
 from streamguard_ksql.runtime.inserter import Inserter
 from streamguard_ksql.runtime.processing_log import ProcessingLog
+from streamguard_ksql.runtime.pulse import Statement
 from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
 from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.topic_lines import print_topic
+from streamguard_ksql.runtime.trials import Trials
 from streamguard_ksql.runtime.upgrades import check_upgrade
+from streamguard_ksql.runtime.watch import Watch, Watched
 from streamguard_ksql.runtime.watcher import Watcher
 from streamguard_ksql.schema import Column
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
+LAST_BATCH_S = 2.0
+"""How long the batch of a query that is terminated may still take."""
+STATE_DIR = "ksql.streams.state.dir"
 
 
 class KafkaRuntime:
@@ -57,6 +67,9 @@ class KafkaRuntime:
         self.cluster_id = self._wait_for_log()
         self.engine = Engine(self._topics, dict(config or {}))
         self._runners: dict[str, QueryRunner] = {}
+        self._passing: WeakSet[Any] = WeakSet()
+        """What computes for one client: push queries and statements."""
+        self._passing_lock = threading.Lock()
         self._closed = False
         log_topic = names.processing_log_topic(service_id)
         self._topics.create(log_topic, 1, {})
@@ -65,9 +78,21 @@ class KafkaRuntime:
         self._scans = Scans(bootstrap_servers)
         self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
         self.engine.catalog.add(processing_log.source(log_topic))
+        folder = self.engine.config.get(STATE_DIR)
+        self._trials = Trials(None if folder is None else Path(folder))
         self._replay()
         self._watcher = Watcher(self._topics, lambda: list(self._runners.values()))
         self._watcher.start()
+        self._watch = Watch(self._works, Limits.of(self.engine.config), self._note)
+        self._watch.start()
+
+    def _works(self) -> list[Watched]:
+        with self._passing_lock:
+            return [*list(self._runners.values()), *list(self._passing)]
+
+    def _note(self, suspects: Mapping[str, str]) -> None:
+        threads = {str(r.pulse.thread.ident): r.query_id for r in list(self._runners.values())}
+        self._trials.note({q: why for q, why in suspects.items() if q in self._runners}, threads)
 
     def _wait_for_log(self) -> str:
         """The cluster's id, once Kafka answers; KafkaUnavailable after a minute."""
@@ -174,6 +199,7 @@ class KafkaRuntime:
             running = self._runners.pop(query.query_id, None)
             if running is not None:
                 running.stop()
+            self._trials.forget(query.query_id)
             self._start(query)
 
     def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
@@ -181,13 +207,18 @@ class KafkaRuntime:
         if paused:
             runner.pause()
         self._runners[query.query_id] = runner
-        runner.start()
+        refusal = self._trials.refusal(query.query_id)
+        if refusal is None:
+            runner.start()
+        else:
+            runner.refuse(refusal)
 
     def _end(self, query_id: str) -> None:
         runner = self._runners.pop(query_id, None)
         if runner is None:
             return
-        runner.stop()
+        self._trials.forget(query_id)
+        runner.stop(batch_s=LAST_BATCH_S)
         self._topics.delete(runner.changelog.topic)
         self._topics.delete_group(runner.group)
 
@@ -203,7 +234,13 @@ class KafkaRuntime:
     def _set_paused(self, statement: ast.Pause | ast.Resume) -> None:
         for query_id in list(self._runners) if statement.query_id is None else [statement.query_id]:
             runner = self._runners[query_id]
-            runner.pause() if isinstance(statement, ast.Pause) else runner.resume()
+            if isinstance(statement, ast.Pause):
+                runner.pause()
+            elif self._trials.refusal(query_id) is None:
+                runner.resume()
+            else:
+                self._trials.forget(query_id)
+                self._start(runner.query)
 
     def insert(self, record: OutputRecord) -> None:
         self._inserter.insert(record)
@@ -214,7 +251,7 @@ class KafkaRuntime:
         config = {**self.engine.config, **properties}
         with self.lock:
             planned = plan_query(query, self.engine.catalog, config, persistent=False)
-        return PushQuery(
+        found = PushQuery(
             planned,
             query.limit,
             Connection(self.servers, self.service_id, self._topics),
@@ -222,6 +259,17 @@ class KafkaRuntime:
             self._report,
             until_end=query.emit is None,
         )
+        with self._passing_lock:
+            self._passing.add(found)
+        return found
+
+    @contextmanager
+    def bounded(self, name: str) -> Iterator[None]:
+        statement = Statement(name)
+        with self._passing_lock:
+            self._passing.add(statement)
+        with statement.running():
+            yield
 
     def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
         config = {**self.engine.config, **properties}
@@ -231,11 +279,12 @@ class KafkaRuntime:
             runner = self._materialising(source)
         if not runner.ready.wait(clients.TIMEOUT_S):
             raise KsqlError(f"The table {source.name} is being restored: try again in a moment.")
+        query_id = f"query_{int(time.time() * 1000)}"
         with runner.lock:
             if runner.topology is None:
                 raise KsqlError(f"The query that fills {source.name} is being restarted: try again in a moment.")
-            rows = pull.answer(planned, query, runner.topology, self._report)
-        query_id = f"query_{int(time.time() * 1000)}"
+            with self.bounded(query_id):
+                rows = pull.answer(planned, query, runner.topology, self._report)
         return PullResult(query_id, planned.columns, pull.result_keys(planned), rows)
 
     def _materialising(self, source: DataSource) -> QueryRunner:
@@ -293,6 +342,8 @@ class KafkaRuntime:
             return
         self._closed = True
         self._watcher.stop()
+        self._watch.stop()
+        self._trials.close()
         runners = list(self._runners.values())
         for runner in runners:
             runner.ask_to_stop()

@@ -19,6 +19,7 @@ from hypercorn.config import Config
 
 from streamguard_ksql.limits import Limits
 from streamguard_ksql.runtime.service import KafkaRuntime
+from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.state import Server
@@ -53,6 +54,7 @@ def run(
     load_statements()
     settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
+    freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})
     try:
         server = Server(runtime, f"{host}:{listener.getsockname()[1]}")

@@ -96,7 +96,8 @@ def _(statement: ast.InsertValues) -> str:
 def _insert(statement: ast.InsertValues, context: Context) -> list[Entity]:
     runtime = context.runtime
     with runtime.lock:
-        config = {**runtime.engine.config, **context.properties}
-        record = insert_values_record(statement, runtime.engine.catalog, config, context.server.clock_ms)
+        config, catalog = {**runtime.engine.config, **context.properties}, runtime.engine.catalog.copy()
+    with runtime.bounded("INSERT VALUES"):
+        record = insert_values_record(statement, catalog, config, context.server.clock_ms)
     runtime.insert(record)
     return []

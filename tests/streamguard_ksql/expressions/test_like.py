@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from streamguard_ksql.expressions.like import like_matcher
 
-
 ANY = r"[^\n\r\u0085\u2028\u2029]"
-"""What `.` is in Java's regular expressions."""
+"""Any character but the end of a line, as in ksqlDB."""
 
 
 @given(
@@ -21,7 +20,9 @@ def test_like_is_what_the_regular_expression_says(pattern: str, text: str, escap
     expected = ""
     characters = iter(pattern)
     for c in characters:
-        expected += re.escape(next(characters, "")) if c == escape else {"%": f"{ANY}*", "_": ANY}.get(c) or re.escape(c)
+        expected += (
+            re.escape(next(characters, "")) if c == escape else {"%": f"{ANY}*", "_": ANY}.get(c) or re.escape(c)
+        )
     assert like_matcher(pattern, escape)(text) is bool(re.fullmatch(expected, text))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from tests.support.ksqldb import EARLIEST, KsqlServerProcess, running_server
+from tests.support.ksqldb import EARLIEST, KsqlServerProcess, eventually, running_server
 
 pytestmark = pytest.mark.integration
 SLOW = "(a|aa)+$"
@@ -109,3 +111,59 @@ def test_a_limit_ends_a_query_in_the_middle_of_a_record(server: KsqlServerProces
     server.ksql("INSERT INTO cut VALUES ('a', 'x');")
     sql = "SELECT EXPLODE(GENERATE_SERIES(1, 1000000)) AS n FROM cut EMIT CHANGES LIMIT 3;"
     assert server.rows(sql) == [[1], [2], [3]]
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[KsqlServerProcess]:
+    """A server that may have 300 MB."""
+    with running_server(tmp_path, "--set", f"ksql.server.memory.limit.bytes={300 * 1024 * 1024}") as found:
+        yield found
+
+
+GROWING = {
+    "state": "CREATE TABLE grows AS SELECT n, COLLECT_LIST(LPAD('x', 2000, 'x')) AS l FROM numbers GROUP BY n;",
+    "values": "CREATE STREAM grows AS SELECT id, "
+    "TRANSFORM(GENERATE_SERIES(1, 1000000), x => GENERATE_SERIES(x, x + 1000)) AS l FROM given;",
+}
+
+
+@pytest.mark.parametrize("what", GROWING)
+def test_the_query_that_takes_the_servers_memory_ends_alone(small_server: KsqlServerProcess, what: str) -> None:
+    """By its state, batch after batch; or by values within one batch."""
+    server = small_server
+    server.ksql(SOURCE.format(name="given"))
+    server.ksql("CREATE STREAM small AS SELECT id, UCASE(text) AS t FROM given;", streamsProperties=EARLIEST)
+    server.ksql(
+        "CREATE STREAM numbers AS SELECT id, EXPLODE(GENERATE_SERIES(1, 300000)) AS n FROM given;",
+        streamsProperties=EARLIEST,
+    )
+    [grows] = server.ksql(GROWING[what], streamsProperties=EARLIEST)
+    server.ksql("INSERT INTO given VALUES ('a', 'x');")
+    query_id = grows["commandStatus"]["queryId"]
+    why = eventually(lambda: reason(server, query_id), 120)
+    assert ("The server takes" in why and "ksql.server.memory.limit.bytes" in why) or "Its state takes" in why
+    assert server.resident_mb() < 1000
+    assert [states for other, states in queries(server).items() if other != query_id] == [{"RUNNING": 1}] * 2
+    assert server.rows("SELECT t FROM small EMIT CHANGES LIMIT 1;") == [["X"]]
+
+
+ENDLESS = "REDUCE(GENERATE_SERIES(1, 1000000), 0, (s, i) => REDUCE(GENERATE_SERIES(1, 1000000), s, (t, j) => t + j))"
+
+
+def test_statements_that_never_end_are_ended_and_hold_nothing_up(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--set", "ksql.query.batch.cpu.limit.ms=1500") as server:
+        server.ksql("CREATE STREAM s (id STRING KEY, n INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
+        server.ksql("CREATE TABLE t AS SELECT id, COUNT(*) AS c FROM s GROUP BY id;", streamsProperties=EARLIEST)
+        server.ksql("INSERT INTO s VALUES ('a', 1);")
+        eventually(lambda: server.rows("SELECT c FROM t WHERE id = 'a';") == [[1]])
+        sql = f"INSERT INTO s VALUES ('a', {ENDLESS});"
+        refused: list[Any] = []
+        inserting = threading.Thread(target=lambda: refused.append(server.post("/ksql", {"ksql": sql})))
+        inserting.start()
+        while inserting.is_alive():
+            assert len(server.ksql("SHOW QUERIES;")[0]["queries"]) == 1
+        assert "more than 1500 ms of CPU time" in refused[0].json()["message"]
+        pull = server.post("/query", {"ksql": f"SELECT {ENDLESS} FROM t WHERE id = 'a';"})
+        assert "more than 1500 ms of CPU time" in pull.text
+        server.ksql("INSERT INTO s VALUES ('a', 1);")
+        eventually(lambda: server.rows("SELECT c FROM t WHERE id = 'a';") == [[2]])

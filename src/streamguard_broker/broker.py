@@ -35,7 +35,10 @@ from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.compactor import Compactor
 from streamguard_broker.storage.filesystem import FileSystem
 from streamguard_broker.storage.flusher import Flusher
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.removal import RemovalWork
 from streamguard_broker.storage.statelog import StateLog
+from streamguard_broker.storage.writer import LogWriter
 from streamguard_broker.transactions.coordinator import TransactionCoordinator
 
 log = logging.getLogger(__name__)
@@ -112,19 +115,20 @@ class Broker:
         state = folder / "state"
         self.fs.make_directory(state)
         self.cluster_id = self._identity(folder / "identity.json")
+        self.flusher = Flusher(self.metrics.synced)
+        self.writer = LogWriter(self.flusher.written)
         self.producer_ids = ProducerIds(folder / "producer-ids", self.fs)
         self.users = Users(folder / USERS_FILE, self.fs)
-        self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults)
-        self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock))
+        self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults, self.writer.schedule)
+        self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock, self.writer.schedule))
         self.groups = GroupCoordinator(
             self.offsets,
             self.clock,
             initial_delay_ms=self.options.rebalance_initial_delay_ms,
             offsets_retention_ms=self.options.offsets_retention_ms,
         )
-        self.flusher = Flusher(self.metrics.synced)
         self.transactions = TransactionCoordinator(
-            StateLog(state / "transactions", self.fs, self.clock),
+            StateLog(state / "transactions", self.fs, self.clock, self.writer.schedule),
             self.catalog,
             self.offsets,
             self.flusher,
@@ -147,21 +151,37 @@ class Broker:
             if partition.flushed_offset < partition.end_offset:
                 self.flusher.flush_in_background(partition)
 
-    def enforce_retention(self) -> None:
+    async def trim_state(self) -> None:
+        """Remove what rewrites of the coordinators' state have replaced."""
+        for state in (self.offsets.state, self.transactions.state):
+            work = state.begin_removal()
+            if work is not None:
+                with contextlib.suppress(OSError):  # it is logged
+                    await self.remove(state.log, work)
+
+    async def remove(self, partition: PartitionLog, work: RemovalWork) -> None:
+        """Carry out a removal, in turn with the writes. Raises OSError."""
+        await self.writer.run(work.run)
+        partition.end_delete(work)
+
+    async def enforce_retention(self) -> None:
         """Drop old segments, expired producers and abandoned groups' offsets."""
-        for partition in self.catalog.logs():
-            with contextlib.suppress(OSError):
-                partition.enforce_retention()
+        for partition in list(self.catalog.logs()):
+            work = None if partition.closed else partition.begin_retention()
+            if work is not None:
+                with contextlib.suppress(OSError):  # it is logged
+                    await self.remove(partition, work)
             partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
         self.groups.expire_offsets()
         self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
 
     async def compact(self) -> None:
         """One compaction pass over every partition."""
-        await self.compactor.run(list(self.catalog.logs()))
+        await self.compactor.run(list(self.catalog.logs()), self.writer)
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""
+        await self.writer.close()
         await self.flusher.close()
         try:
             self.catalog.close()

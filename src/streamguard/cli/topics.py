@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
+from streamguard.kafka.lags import group_lag
+from streamguard.kafka.topics import differences, mend
 
 BOOTSTRAP_TIMEOUT_MS = 5000
 
@@ -183,29 +184,26 @@ def delete_topic(
     typer.echo(f"Deleted {topic}.")
 
 
+@topics_app.command("check")
+def check_topics(
+    set_them: Annotated[bool, typer.Option("--mend", help="set what is not as the application needs it")] = False,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Compare the application's topics with what it needs. Exits 1 where one differs."""
+    settings = get_settings()
+    with _admin(bootstrap_servers) as client:
+        found = differences(settings, client)
+        if set_them:
+            mend(settings, found, client)
+            found = differences(settings, client)
+    for difference in found:
+        typer.echo(f"{difference}; {difference.advice}")
+    if found:
+        raise typer.Exit(1)
+    typer.echo("The topics are as the application needs them.")
+
+
 # Groups
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far a group is behind in one partition; `committed` is None where it never committed."""
-
-    partition: TopicPartition
-    committed: int | None
-    end: int
-
-    @property
-    def records(self) -> int | None:
-        return None if self.committed is None else max(0, self.end - self.committed)
-
-
-def group_lag(client: KafkaAdminClient, group: str) -> list[Lag]:
-    """The lag of `group` in every partition it has committed for."""
-    committed = client.list_group_offsets({group: None})[group]
-    ends = client.list_partition_offsets(dict.fromkeys(committed, OffsetSpec.LATEST)) if committed else {}
-    return [
-        Lag(p, committed[p].offset if committed[p].offset >= 0 else None, ends[p].offset) for p in sorted(committed)
-    ]
 
 
 @groups_app.command("list")

@@ -36,7 +36,8 @@ def _lines(
 ) -> Iterator[str]:
     client = clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False)
     try:
-        reader = Reader(client, topics, {statement.topic: partitions}, {}, from_beginning=from_beginning)
+        beginning = {statement.topic} if from_beginning else ()
+        reader = Reader(client, topics, {statement.topic: partitions}, {}, from_beginning=beginning)
         given, seen, announced = 0, 0, False
         while statement.limit is None or given < statement.limit:
             records = [r for _, batch in reader.poll(0.2) for r in batch]

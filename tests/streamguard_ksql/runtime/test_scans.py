@@ -85,7 +85,7 @@ class OneReader(threading.Thread):
     def _read_for_a_while(self) -> None:
         client = clients.consumer(self.servers, f"reader-{id(self)}")
         known: Positions = {TOPIC: self._positions()}
-        reader = Reader(client, self.topics, {TOPIC: PARTITIONS}, known, from_beginning=True, scans=self.scans)
+        reader = Reader(client, self.topics, {TOPIC: PARTITIONS}, known, from_beginning={TOPIC}, scans=self.scans)
         try:
             for _ in range(self.draw.choice([5, 40, 10_000])):
                 for partition, records in reader.poll(0.1):
@@ -177,7 +177,7 @@ def test_a_query_from_the_beginning_catches_up_alone(
     ahead.start_at = {p: ahead.ends[(TOPIC, p)] for p in range(PARTITIONS)}
     behind.start_at = dict.fromkeys(range(PARTITIONS), 0)
     client = clients.consumer(servers, "ahead")
-    reader = Reader(client, topics, {TOPIC: PARTITIONS}, {TOPIC: ahead.start_at}, from_beginning=True, scans=scans)
+    reader = Reader(client, topics, {TOPIC: PARTITIONS}, {TOPIC: ahead.start_at}, from_beginning={TOPIC}, scans=scans)
     assert reader.poll(0.01) == []
     behind.start()
     while behind.is_alive():

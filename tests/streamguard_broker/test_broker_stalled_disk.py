@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
 from streamguard_broker.api.group_offsets import commit
 from streamguard_broker.broker import Broker
+from streamguard_broker.catalog import Change
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.formats import Committed
 from streamguard_broker.options import BrokerOptions
@@ -254,5 +255,72 @@ def test_retention_and_its_files_wait_alone(tmp_path: Path) -> None:
         await removing
         assert {path.name[:20] for path in log.folder.glob("*.log")} == {f"{s.base_offset:020d}" for s in log.segments}
         await broker.close()
+
+    asyncio.run(scenario())
+
+
+async def _change(broker: Broker, change: str) -> None:
+    catalog = broker.catalog
+    if change == "delete":
+        await broker.delete_topic(TOPIC)
+    else:
+        begin: dict[str, Callable[[], Change[Any]]] = {
+            "create": lambda: catalog.begin_create("new", 2),
+            "add partitions": lambda: catalog.begin_add_partitions(TOPIC, 3),
+            "alter": lambda: catalog.begin_set_configs(TOPIC, {"retention.ms": "5"}),
+        }
+        await broker.change_topics(begin[change])
+
+
+@pytest.mark.parametrize(
+    ("change", "after"),
+    [
+        ("create", {TOPIC: (1, "-1"), "new": (2, "-1")}),
+        ("add partitions", {TOPIC: (3, "-1")}),
+        ("alter", {TOPIC: (1, "5")}),
+        ("delete", {}),
+    ],
+)
+def test_a_change_of_topics_waits_alone_and_is_seen_when_it_is_durable(
+    tmp_path: Path, change: str, after: dict[str, tuple[int, str]]
+) -> None:
+    def topics(broker: Broker) -> dict[str, tuple[int, str]]:
+        known = broker.catalog.topics.items()
+        return {name: (len(topic.partitions), topic.config.value("retention.ms")) for name, topic in known}
+
+    async def scenario() -> None:
+        disk = GatedDisk("sync")
+        broker = Broker(BrokerOptions(tmp_path), disk)
+        broker.catalog.create(TOPIC, 1)
+        assert await produce(broker, b"there") == (0, 0)
+        with disk.stalled():
+            changing = asyncio.create_task(_change(broker, change))
+            await disk.reached()
+            assert topics(broker) == {TOPIC: (1, "-1")}
+            assert await fetch(broker, TOPIC) == [(0, b"there")]
+        await changing
+        assert topics(broker) == after
+        await broker.close()
+        again = Broker(BrokerOptions(tmp_path))
+        assert topics(again) == after
+        assert len(list((tmp_path / "logs").iterdir())) == sum(count for count, _ in after.values())
+
+    asyncio.run(scenario())
+
+
+def test_producer_ids_are_given_while_the_disk_stalls(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk = GatedDisk("sync")
+        broker = Broker(BrokerOptions(tmp_path), disk)
+        with disk.stalled():
+            given = [broker.producer_ids.next() for _ in range(600)]
+            tidying = asyncio.create_task(broker.tidy_state())
+            await disk.reached()
+            given += [broker.producer_ids.next() for _ in range(400)]
+        await tidying
+        given += [broker.producer_ids.next() for _ in range(1000)]
+        await broker.close()
+        again = Broker(BrokerOptions(tmp_path))
+        assert len({*given, again.producer_ids.next()}) == 2001
 
     asyncio.run(scenario())

@@ -11,19 +11,24 @@ DIR/state/          committed offsets and groups; transactions
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import errno
 import fcntl
 import logging
 import os
+import threading
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
 from streamguard_broker.budget import MemoryBudget
-from streamguard_broker.catalog import Catalog
+from streamguard_broker.catalog import Catalog, Change
 from streamguard_broker.clock import Clock, SystemClock
 from streamguard_broker.errors import BrokerError, ErrorCode, KafkaError
 from streamguard_broker.fetch_sessions import FetchSessions
@@ -35,12 +40,15 @@ from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.compactor import Compactor
 from streamguard_broker.storage.filesystem import FileSystem
 from streamguard_broker.storage.flusher import Flusher
+from streamguard_broker.storage.log import PartitionLog
+from streamguard_broker.storage.removal import RemovalWork
 from streamguard_broker.storage.statelog import StateLog
 from streamguard_broker.storage.writer import LogWriter
 from streamguard_broker.transactions.coordinator import TransactionCoordinator
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _ID_BLOCK = 1000
 
 
@@ -48,19 +56,33 @@ class ProducerIds:
     """Assigns producer ids, each once: a block of ids is reserved on disk before the first of them is used."""
 
     def __init__(self, path: Path, fs: FileSystem) -> None:
+        """Raises OSError."""
         self._path = path
         self._fs = fs
+        self._lock = threading.Lock()
         data = fs.read_file(path)
         self._next = self._reserved = int(data) if data else 0
+        self.reserve()
+
+    @property
+    def few(self) -> bool:
+        """Whether it is time to reserve more."""
+        return self._reserved - self._next < _ID_BLOCK // 2
+
+    def reserve(self) -> None:
+        """Reserve a block more. May be called on any thread. Raises OSError."""
+        with self._lock:
+            reserved = self._reserved + _ID_BLOCK
+            self._fs.replace_file(self._path, str(reserved).encode())
+            self._reserved = reserved
 
     def next(self) -> int:
         """A fresh id. Raises KafkaError KAFKA_STORAGE_ERROR."""
         if self._next >= self._reserved:
             try:
-                self._fs.replace_file(self._path, str(self._next + _ID_BLOCK).encode())
+                self.reserve()
             except OSError as error:
                 raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
-            self._reserved = self._next + _ID_BLOCK
         self._next += 1
         return self._next - 1
 
@@ -95,6 +117,7 @@ class Broker:
         self.budget = MemoryBudget(options.queued_max_request_bytes, options.queued_max_response_bytes)
         self.node_id = options.node_id
         self.advertised = (options.host, options.port)
+        self._changing_topics = asyncio.Lock()
         folder = options.data_dir
         try:
             self.fs.make_directory(folder)
@@ -149,18 +172,51 @@ class Broker:
             if partition.flushed_offset < partition.end_offset:
                 self.flusher.flush_in_background(partition)
 
-    def enforce_retention(self) -> None:
+    async def change_topics(self, begin: Callable[[], Change[T]]) -> T:
+        """Make a change of the topics durable and visible, one at a time. Raises KafkaError."""
+        async with self._changing_topics:
+            change = begin()
+            await self.writer.run(change.run)
+            return change.apply()
+
+    async def delete_topic(self, name: str) -> None:
+        """Remove a topic, its committed offsets and, once nothing is written or synced there, its files."""
+        topic = await self.change_topics(partial(self.catalog.begin_delete, name))
+        self.offsets.delete_topic(name)
+        for partition in topic.partitions:
+            await self.writer.wait_until_idle(partition)
+            await self.flusher.wait_until_idle(partition)
+            await self.writer.run(partition.delete)
+
+    async def tidy_state(self) -> None:
+        """Remove what rewrites of the coordinators' state have replaced, and reserve producer ids."""
+        if self.producer_ids.few:
+            await self.writer.run(self.producer_ids.reserve)
+        for state in (self.offsets.state, self.transactions.state):
+            work = state.begin_removal()
+            if work is not None:
+                with contextlib.suppress(OSError):  # it is logged
+                    await self.remove(state.log, work)
+
+    async def remove(self, partition: PartitionLog, work: RemovalWork) -> None:
+        """Carry out a removal, in turn with the writes. Raises OSError."""
+        await self.writer.run(work.run)
+        partition.end_delete(work)
+
+    async def enforce_retention(self) -> None:
         """Drop old segments, expired producers and abandoned groups' offsets."""
-        for partition in self.catalog.logs():
-            with contextlib.suppress(OSError):
-                partition.enforce_retention()
+        for partition in list(self.catalog.logs()):
+            work = None if partition.closed else partition.begin_retention()
+            if work is not None:
+                with contextlib.suppress(OSError):  # it is logged
+                    await self.remove(partition, work)
             partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
         self.groups.expire_offsets()
         self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
 
     async def compact(self) -> None:
         """One compaction pass over every partition."""
-        await self.compactor.run(list(self.catalog.logs()))
+        await self.compactor.run(list(self.catalog.logs()), self.writer)
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""

@@ -1,4 +1,4 @@
-"""The memory limit of requests being read and of responses that clients have not read, over all connections.
+"""The memory limit of requests that are not yet answered and of responses that clients have not read.
 
 A large request is admitted with its full size before its bytes are read; one that does not fit stays unread. Responses
 in send buffers make later fetch responses smaller, down to a floor that lets every client progress.
@@ -32,6 +32,8 @@ class MemoryBudget:
 
     def release(self, size: int) -> None:
         """Release what was admitted, and call those that wait."""
+        if not size:
+            return
         self.request_bytes -= size
         waiting, self._waiting = self._waiting, deque()
         for retry in waiting:

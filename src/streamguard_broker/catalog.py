@@ -2,6 +2,10 @@
 
 A topic exists once `topics.json` names it and is gone once it does not; folders that no topic owns are removed at the
 start, so a crash during a creation or deletion leaves nothing behind.
+
+A change is three steps, of which the middle one may run on any thread: `begin_...` checks it, `Change.run` makes it
+durable, `Change.apply` makes it visible. The broker makes one change at a time (`Broker.change_topics`); `create` and its
+like take all steps at once.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import orjson
 
@@ -23,8 +29,10 @@ from streamguard_broker.storage.log import PartitionLog
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 MAX_NAME_LENGTH = 249
 MAX_PARTITIONS = 20_000
+_Entry = dict[str, Any]
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 
@@ -36,6 +44,19 @@ class Topic:
     id: uuid.UUID
     config: TopicConfig
     partitions: list[PartitionLog]
+
+
+@dataclass
+class Change(Generic[T]):
+    """A change of the topics. `run` raises KafkaError, with nothing changed; `apply` returns the result."""
+
+    run: Callable[[], None]
+    apply: Callable[[], T]
+
+    def now(self) -> T:
+        """Take both steps on this thread. Raises KafkaError."""
+        self.run()
+        return self.apply()
 
 
 def check_topic_name(name: str) -> None:
@@ -84,28 +105,36 @@ class Catalog:
                 log.info("removing %s: no topic owns it", name)
                 self._fs.remove_tree(self._logs_folder / name)
         for entry in entries:
-            self._open(entry["name"], uuid.UUID(entry["id"]), entry["partitions"], entry["configs"])
+            self._add(self._open(entry["name"], uuid.UUID(entry["id"]), entry["partitions"], entry["configs"]))
 
     def _open(self, name: str, topic_id: uuid.UUID, partitions: int, configs: dict[str, str]) -> Topic:
-        config = TopicConfig(configs, self.defaults)
-        topic = Topic(name, topic_id, config, [])
-        for partition in range(partitions):
-            topic.partitions.append(self._open_log(topic, partition))
-        self.topics[name] = topic
-        self.by_id[topic_id] = topic
+        """The topic with its partitions opened; not yet known. Raises OSError."""
+        topic = Topic(name, topic_id, TopicConfig(configs, self.defaults), [])
+        try:
+            for partition in range(partitions):
+                topic.partitions.append(self._open_log(topic, partition))
+        except OSError:
+            for partition_log in topic.partitions:
+                partition_log.delete()
+            raise
         return topic
+
+    def _add(self, topic: Topic) -> None:
+        self.topics[topic.name] = topic
+        self.by_id[topic.id] = topic
 
     def _open_log(self, topic: Topic, partition: int) -> PartitionLog:
         folder = self._logs_folder / f"{topic.name}-{partition}"
         return PartitionLog(folder, self._fs, self._clock, topic.config.log_config(), self._schedule)
 
-    def _save(self) -> None:
-        entries = [
-            {"name": t.name, "id": str(t.id), "partitions": len(t.partitions), "configs": t.config.own}
-            for t in self.topics.values()
-        ]
+    def _entries(self) -> dict[str, _Entry]:
+        """What `topics.json` has of each topic."""
+        return {t.name: _entry(t.name, t.id, len(t.partitions), t.config.own) for t in self.topics.values()}
+
+    def _save(self, entries: dict[str, _Entry]) -> None:
+        content = orjson.dumps(list(entries.values()), option=orjson.OPT_INDENT_2)
         try:
-            self._fs.replace_file(self._folder / "topics.json", orjson.dumps(entries, option=orjson.OPT_INDENT_2))
+            self._fs.replace_file(self._folder / "topics.json", content)
         except OSError as error:
             raise self._storage_error(error) from error
 
@@ -150,82 +179,117 @@ class Catalog:
             raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"The limit is {self._max_partitions} partitions.")
 
     def create(self, name: str, partitions: int, configs: dict[str, str | None] | None = None) -> Topic:
-        """Create a topic, durably. Raises KafkaError."""
+        """Create a topic, durably, on this thread. Raises KafkaError."""
+        return self.begin_create(name, partitions, configs).now()
+
+    def begin_create(self, name: str, partitions: int, configs: dict[str, str | None] | None = None) -> Change[Topic]:
+        """Create a topic. Raises KafkaError."""
         configs = configs or {}
         self.check_new(name, partitions, configs)
         own = {key: value for key, value in configs.items() if value is not None}
-        try:
-            topic = self._open(name, uuid.uuid4(), partitions, own)
-            self._save()
-        except OSError as error:
-            self._forget(name)
-            raise self._storage_error(error) from error
-        except KafkaError:
-            self._forget(name)
-            raise
-        log.info("created topic %s with %d partitions", name, partitions)
-        return topic
+        topic_id = uuid.uuid4()
+        entries = self._entries() | {name: _entry(name, topic_id, partitions, own)}
+        made: list[Topic] = []
 
-    def _forget(self, name: str) -> None:
-        topic = self.topics.pop(name, None)
-        if topic is not None:
-            self.by_id.pop(topic.id, None)
-            for partition in topic.partitions:
+        def run() -> None:
+            try:
+                topic = self._open(name, topic_id, partitions, own)
+            except OSError as error:
+                raise self._storage_error(error) from error
+            self._save_or_delete(entries, topic.partitions)
+            made.append(topic)
+
+        def apply() -> Topic:
+            self._add(made[0])
+            log.info("created topic %s with %d partitions", name, partitions)
+            return made[0]
+
+        return Change(run, apply)
+
+    def _save_or_delete(self, entries: dict[str, _Entry], opened: list[PartitionLog]) -> None:
+        try:
+            self._save(entries)
+        except KafkaError:
+            for partition in opened:
                 partition.delete()
+            raise
 
     def delete(self, name: str) -> None:
-        """Remove a topic and its data. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION."""
-        topic = self.topics.pop(name, None)
-        if topic is None:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
-        try:
-            self._save()
-        except KafkaError:
-            self.topics[name] = topic
-            raise
-        del self.by_id[topic.id]
-        for partition in topic.partitions:
+        """Remove a topic and its data, on this thread. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION."""
+        for partition in self.begin_delete(name).now().partitions:
             partition.delete()
-        log.info("deleted topic %s", name)
+
+    def begin_delete(self, name: str) -> Change[Topic]:
+        """Remove a topic; its partitions are the caller's to delete, once nothing is written or synced there."""
+        topic = self._known(name)
+        entries = self._entries()
+        del entries[name]
+
+        def apply() -> Topic:
+            del self.topics[name], self.by_id[topic.id]
+            for partition in topic.partitions:
+                partition.closed = True
+            log.info("deleted topic %s", name)
+            return topic
+
+        return Change(partial(self._save, entries), apply)
 
     def add_partitions(self, name: str, count: int) -> None:
+        """Grow a topic to `count` partitions, on this thread. Raises KafkaError."""
+        self.begin_add_partitions(name, count).now()
+
+    def begin_add_partitions(self, name: str, count: int) -> Change[None]:
         """Grow a topic to `count` partitions. Raises KafkaError."""
-        topic = self.topics.get(name)
-        if topic is None:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
+        topic = self._known(name)
         have = len(topic.partitions)
         if count <= have:
             raise KafkaError(
                 ErrorCode.INVALID_PARTITIONS, f"Topic '{name}' has {have} partitions, which is not below {count}."
             )
         self._check_partition_total(count - have)
-        try:
-            for partition in range(have, count):
-                topic.partitions.append(self._open_log(topic, partition))
-            self._save()
-        except (OSError, KafkaError) as error:
-            for extra in topic.partitions[have:]:
-                extra.delete()
-            del topic.partitions[have:]
-            raise self._storage_error(error) if isinstance(error, OSError) else error from error
+        entries = self._entries() | {name: _entry(name, topic.id, count, topic.config.own)}
+        opened: list[PartitionLog] = []
+
+        def run() -> None:
+            try:
+                opened.extend(self._open_log(topic, partition) for partition in range(have, count))
+            except OSError as error:
+                for partition in opened:
+                    partition.delete()
+                raise self._storage_error(error) from error
+            self._save_or_delete(entries, opened)
+
+        return Change(run, lambda: topic.partitions.extend(opened))
 
     def set_configs(self, name: str, own: dict[str, str]) -> None:
+        """Replace a topic's own settings and apply them, on this thread. Raises KafkaError."""
+        self.begin_set_configs(name, own).now()
+
+    def begin_set_configs(self, name: str, own: dict[str, str]) -> Change[None]:
         """Replace a topic's own settings and apply them. Raises KafkaError."""
+        topic = self._known(name)
+        for key, value in own.items():
+            check_topic_config(key, value)
+        entries = self._entries() | {name: _entry(name, topic.id, len(topic.partitions), own)}
+
+        def apply() -> None:
+            topic.config = TopicConfig(own, self.defaults)
+            for partition in topic.partitions:
+                partition.config = topic.config.log_config()
+
+        return Change(partial(self._save, entries), apply)
+
+    def _known(self, name: str) -> Topic:
         topic = self.topics.get(name)
         if topic is None:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"Topic '{name}' does not exist.")
-        for key, value in own.items():
-            check_topic_config(key, value)
-        before, topic.config = topic.config, TopicConfig(own, self.defaults)
-        try:
-            self._save()
-        except KafkaError:
-            topic.config = before
-            raise
-        for partition in topic.partitions:
-            partition.config = topic.config.log_config()
+        return topic
 
     def close(self) -> None:
         """Sync and close every partition."""
         for partition in self.logs():
             partition.close()
+
+
+def _entry(name: str, topic_id: uuid.UUID, partitions: int, configs: dict[str, str]) -> _Entry:
+    return {"name": name, "id": str(topic_id), "partitions": partitions, "configs": configs}

@@ -32,10 +32,12 @@ _MAX_FRAME_BEFORE_AUTHENTICATION = 64 * 1024
 class _Slot:
     """An outstanding response: its buffers once `ready`; none for a request without response."""
 
-    __slots__ = ("buffers", "pipelined", "ready", "task")
+    __slots__ = ("admitted", "buffers", "pipelined", "ready", "task")
 
-    def __init__(self, *, pipelined: bool) -> None:
+    def __init__(self, *, pipelined: bool, admitted: int) -> None:
+        """`admitted`: bytes of a large request, whose batches are kept until they are written."""
         self.pipelined = pipelined
+        self.admitted = admitted
         self.buffers: list[bytes | bytearray] = []
         self.ready = False
         self.task: asyncio.Future[Any] | None = None
@@ -83,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         for slot in self._slots:
             if slot.task is not None:
                 slot.task.cancel()
+            self._release(slot)
         self._slots.clear()
         self._report_backlog()
         self._frames.close()
@@ -183,8 +186,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, data: memoryview) -> None:
         started = perf_counter()
-        request = read_request(data, self._broker, self.caller, authenticated=not self._unauthenticated)
-        slot = _Slot(pipelined=request.handler.pipelined)
+        admitted = self._frames.take_admission()
+        try:
+            request = read_request(data, self._broker, self.caller, authenticated=not self._unauthenticated)
+        except RequestError:
+            self._broker.budget.release(admitted)
+            raise
+        slot = _Slot(pipelined=request.handler.pipelined, admitted=admitted)
         self._slots.append(slot)
         answer = call_handler(request)
         self._heard = True
@@ -213,6 +221,11 @@ class Connection(asyncio.BufferedProtocol):
         slot.ready = True
         slot.task = None
         self._drain()
+        self._release(slot)
+
+    def _release(self, slot: _Slot) -> None:
+        admitted, slot.admitted = slot.admitted, 0
+        self._broker.budget.release(admitted)
 
     def _drain(self) -> None:
         transport = self._transport

@@ -77,7 +77,7 @@ class FrameReader:
     def close(self) -> None:
         """Release what the budget has admitted."""
         self._large = None
-        self._release()
+        self._budget.release(self.take_admission())
 
     def _compact(self) -> None:
         """Make room: in a new buffer, because handlers may still have views of the old one."""
@@ -107,10 +107,9 @@ class FrameReader:
         view = memoryview(self._large)
         self._large = None
         self._start = self._end = 0
-        self._release()
         return view
 
-    def _release(self) -> None:
-        if self._admitted:
-            size, self._admitted = self._admitted, 0
-            self._budget.release(size)
+    def take_admission(self) -> int:
+        """How many bytes the budget admitted for the frame just taken; they are the caller's to release."""
+        size, self._admitted = self._admitted, 0
+        return size

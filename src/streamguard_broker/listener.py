@@ -39,13 +39,16 @@ class Listener:
     def open(self, host: str, port: int) -> int:
         """Listen on every address of `host`; returns the port (the real one for port 0). Raises OSError."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        loop = asyncio.get_running_loop()
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            listening = socket.create_server(address, family=family, backlog=_BACKLOG)
-            listening.setblocking(False)
-            self._sockets.append(listening)
-            loop.add_reader(listening, self._accept, listening)
-        return int(self._sockets[0].getsockname()[1])
+        addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
+        return self.serve([socket.create_server(a, family=family, backlog=_BACKLOG) for family, a in addresses])
+
+    def serve(self, listening: list[socket.socket]) -> int:
+        """Accept from sockets that listen; returns the port of the first."""
+        self._sockets = listening
+        for one in listening:
+            one.setblocking(False)
+            asyncio.get_running_loop().add_reader(one, self._accept, one)
+        return int(listening[0].getsockname()[1])
 
     def close(self) -> None:
         """Accept nothing more."""

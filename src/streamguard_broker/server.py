@@ -76,6 +76,7 @@ class Server:
         self._tasks = [
             asyncio.create_task(self._every(_TICK_SECONDS, self._broker.groups.tick)),
             asyncio.create_task(self._every(options.flush_interval_ms / 1000, self._broker.flush_idle)),
+            asyncio.create_task(self._every(1.0, self._broker.tidy_state)),
             asyncio.create_task(
                 self._every(options.retention_check_interval_ms / 1000, self._broker.enforce_retention)
             ),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
+from streamguard_broker.api.group_offsets import commit
 from streamguard_broker.broker import Broker
 from streamguard_broker.errors import BrokerError, ErrorCode, KafkaError
 from streamguard_broker.groups.formats import Committed
@@ -65,12 +66,15 @@ def test_writes_are_rejected_and_reads_continue(tmp_path: Path) -> None:
             lambda: broker.catalog.delete(TOPIC),
             lambda: broker.catalog.add_partitions(TOPIC, 3),
             lambda: broker.catalog.set_configs(TOPIC, {"retention.ms": "1"}),
-            lambda: broker.offsets.commit("g", {(TOPIC, 0): Committed(1, -1, "", 0)}),
         ):
             disk._half_taken = False
             with pytest.raises(KafkaError) as refused:
                 change()
             assert refused.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+        with pytest.raises(KafkaError) as refused:
+            await commit(broker, "g", {(TOPIC, 0): Committed(1, -1, "", 0)})
+        assert refused.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+        assert broker.offsets.fetch("g").committed == {}
         assert list(broker.catalog.topics) == [TOPIC]
         assert len(broker.catalog.topics[TOPIC].partitions) == 1
         assert len(log.read(0, 1000).data) == size

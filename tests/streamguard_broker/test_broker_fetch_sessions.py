@@ -98,6 +98,7 @@ def test_an_incremental_response_has_what_changed(tmp_path: Path) -> None:
         assert parts == {}
         batch = build_batch([(None, b"v")], 1)
         topic.partitions[1].append(batch, read_header(batch))
+        await broker.writer.wait_until_idle(topic.partitions[1])
         _, parts = reported(await exchange(broker, request(first.session_id, 2, {})))
         assert parts == {1: (1, len(batch))}
         _, parts = reported(await exchange(broker, request(first.session_id, 3, {1: 1})))

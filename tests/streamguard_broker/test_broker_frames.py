@@ -20,7 +20,9 @@ def framed(body: bytes) -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-def receive(reader: FrameReader, data: bytes, chunk: int, frames: list[bytes]) -> None:
+def receive(
+    reader: FrameReader, data: bytes, chunk: int, frames: list[bytes], budget: MemoryBudget | None = None
+) -> None:
     """Give `data` to the reader, at most `chunk` bytes at a time, and take all complete frames after each."""
     position = 0
     while position < len(data):
@@ -33,6 +35,10 @@ def receive(reader: FrameReader, data: bytes, chunk: int, frames: list[bytes]) -
         position += count
         while (frame := reader.next_frame(LIMIT)) is not None:
             frames.append(bytes(frame))
+            admitted = reader.take_admission()
+            assert admitted in (0, len(frame)), "the budget has admitted it until it is answered"
+            if budget is not None:
+                budget.release(admitted)
 
 
 @hypothesis.given(sizes=st.lists(SIZES, max_size=5), chunk=st.sampled_from([7, 5000, 65_536, 10_000_000]))
@@ -42,7 +48,7 @@ def test_frames_are_as_sent(sizes: list[int], chunk: int) -> None:
     sent = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
     budget, frames = MemoryBudget(LIMIT, LIMIT), list[bytes]()
     reader = FrameReader(budget, lambda: None)
-    receive(reader, b"".join(map(framed, sent)), chunk, frames)
+    receive(reader, b"".join(map(framed, sent)), chunk, frames, budget)
     assert frames == sent
     assert not reader.partial and not reader.waiting and budget.request_bytes == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import urllib.request
 from dataclasses import replace
@@ -42,7 +43,7 @@ def test_a_topic_without_settings_keeps_records_of_any_age(tmp_path: Path) -> No
     topic = broker.catalog.create("payments", 1)
     put(topic.partitions[0], 3, YEARS_AGO_MS)
     clock.now_ms += 3650 * DAY_MS
-    broker.enforce_retention()
+    asyncio.run(broker.enforce_retention())
     assert (topic.partitions[0].start_offset, topic.partitions[0].end_offset) == (0, 3)
 
 

@@ -12,6 +12,7 @@ Version notes
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kafka.protocol.admin import (
@@ -115,7 +116,7 @@ def _topic_entry(topic: Topic, key: ConfigKey, *, synonyms: bool) -> Any:
 
 
 @handles(AlterConfigsRequest, 0, 2)
-def alter_configs(call: Call, request: Any) -> Any:
+async def alter_configs(call: Call, request: Any) -> Any:
     """Replace all of a topic's own settings."""
     results = []
     for resource in request.resources:
@@ -127,7 +128,7 @@ def alter_configs(call: Call, request: Any) -> Any:
                 check_topic_config(config.name, config.value)
                 own[config.name] = config.value
             if not request.validate_only:
-                call.broker.catalog.set_configs(topic.name, own)
+                await _set(call, topic, own)
         except KafkaError as error:
             code, message = error.code, error.message
         results.append(
@@ -141,6 +142,10 @@ def alter_configs(call: Call, request: Any) -> Any:
     return AlterConfigsResponse(throttle_time_ms=0, responses=results)
 
 
+async def _set(call: Call, topic: Topic, own: dict[str, str]) -> None:
+    await call.broker.change_topics(partial(call.broker.catalog.begin_set_configs, topic.name, own))
+
+
 def _alterable(call: Call, resource: Any) -> Topic:
     if resource.resource_type != _TOPIC:
         raise KafkaError(
@@ -150,7 +155,7 @@ def _alterable(call: Call, resource: Any) -> Topic:
 
 
 @handles(IncrementalAlterConfigsRequest, 0, 1)
-def incremental_alter_configs(call: Call, request: Any) -> Any:
+async def incremental_alter_configs(call: Call, request: Any) -> Any:
     """Set, delete, append to or subtract from single settings (KIP-339)."""
     results = []
     for resource in request.resources:
@@ -161,7 +166,7 @@ def incremental_alter_configs(call: Call, request: Any) -> Any:
             for config in resource.configs:
                 _apply(topic, own, config)
             if not request.validate_only:
-                call.broker.catalog.set_configs(topic.name, own)
+                await _set(call, topic, own)
         except KafkaError as error:
             code, message = error.code, error.message
         results.append(

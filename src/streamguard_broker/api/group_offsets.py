@@ -27,6 +27,7 @@ from kafka.protocol.consumer import (
     OffsetFetchResponse,
 )
 
+from streamguard_broker.broker import Broker
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.formats import Committed, TopicPartition
 from streamguard_broker.groups.states import GroupState
@@ -85,8 +86,7 @@ async def offset_commit(call: Call, request: Any) -> Any:
     if accepted:
         try:
             broker.groups.group(request.group_id)
-            broker.offsets.commit(request.group_id, accepted)
-            await broker.flusher.flush(broker.offsets.log)
+            await commit(broker, request.group_id, accepted)
         except KafkaError:
             failure = ErrorCode.COORDINATOR_NOT_AVAILABLE
     topic_class = OffsetCommitResponse.OffsetCommitResponseTopic
@@ -104,6 +104,17 @@ async def offset_commit(call: Call, request: Any) -> Any:
             for topic, codes in topics
         ],
     )
+
+
+async def commit(broker: Broker, group: str, offsets: dict[TopicPartition, Committed]) -> None:
+    """Store offsets: others see them once they are on disk. Raises KafkaError KAFKA_STORAGE_ERROR, nothing changed."""
+    queued = broker.offsets.begin_commit(group, offsets)
+    stored = False
+    try:
+        await broker.flusher.flush(broker.offsets.log)
+        stored = True
+    finally:
+        broker.offsets.end_commit(queued, stored=stored)
 
 
 def _commit_error(call: Call, request: Any) -> ErrorCode:

@@ -13,6 +13,7 @@ Version notes
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from kafka.protocol.metadata import (
@@ -38,10 +39,15 @@ def metadata(call: Call, request: Any) -> Any:
     broker = call.broker
     everything = request.topics is None or (call.version == 0 and not request.topics)
     if everything:
-        topics = [_topic(call, topic) for topic in list(broker.catalog.topics.values())]
-    else:
-        may_create = broker.options.auto_create_topics and (call.version < 4 or request.allow_auto_topic_creation)
-        topics = [_asked_for(call, wanted, may_create) for wanted in request.topics]
+        return _response(call, request, [_topic(call, topic) for topic in broker.catalog.topics.values()])
+    may_create = broker.options.auto_create_topics and (call.version < 4 or request.allow_auto_topic_creation)
+    if may_create and any(wanted.name and broker.catalog.get(wanted.name) is None for wanted in request.topics):
+        return _create_missing(call, request)
+    return _response(call, request, [_asked_for(call, wanted) for wanted in request.topics])
+
+
+def _response(call: Call, request: Any, topics: list[Any]) -> Any:
+    broker = call.broker
     host, port = broker.advertised
     if call.version >= 8 and request.include_topic_authorized_operations:
         for topic in topics:
@@ -57,7 +63,24 @@ def metadata(call: Call, request: Any) -> Any:
     )
 
 
-def _asked_for(call: Call, wanted: Any, may_create: bool) -> Any:
+async def _create_missing(call: Call, request: Any) -> Any:
+    """Create the topics that are named and missing, and answer."""
+    broker = call.broker
+    topics = []
+    for wanted in request.topics:
+        code = ErrorCode.TOPIC_ALREADY_EXISTS
+        if wanted.name and broker.catalog.get(wanted.name) is None:
+            begin = partial(broker.catalog.begin_create, wanted.name, broker.options.default_partitions)
+            try:
+                await broker.change_topics(begin)
+            except KafkaError as error:
+                code = error.code
+        exists = code is ErrorCode.TOPIC_ALREADY_EXISTS
+        topics.append(_asked_for(call, wanted) if exists else _failed(code, wanted.name, _NO_ID))
+    return _response(call, request, topics)
+
+
+def _asked_for(call: Call, wanted: Any) -> Any:
     broker = call.broker
     by_id = call.version >= 10 and not wanted.name
     topic = broker.catalog.by_id.get(wanted.topic_id) if by_id else broker.catalog.get(wanted.name)
@@ -65,16 +88,11 @@ def _asked_for(call: Call, wanted: Any, may_create: bool) -> Any:
         return _topic(call, topic)
     if by_id:
         return _failed(ErrorCode.UNKNOWN_TOPIC_ID, None, wanted.topic_id)
-    if not may_create:
-        try:
-            broker.catalog.check_new(wanted.name, 1, {})
-        except KafkaError as error:
-            return _failed(error.code, wanted.name, _NO_ID)
-        return _failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, wanted.name, _NO_ID)
     try:
-        return _topic(call, broker.catalog.create(wanted.name, broker.options.default_partitions))
+        broker.catalog.check_new(wanted.name, 1, {})
     except KafkaError as error:
         return _failed(error.code, wanted.name, _NO_ID)
+    return _failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, wanted.name, _NO_ID)
 
 
 def _failed(code: ErrorCode, name: str | None, topic_id: uuid.UUID) -> Any:

@@ -121,7 +121,7 @@ async def delete_records(call: Call, request: Any) -> Any:
             try:
                 log = partition_log(call, topic.name, asked.partition_index)
                 await call.broker.flusher.flush(log)
-                low = _delete_before(log, asked.offset)
+                low = await _delete_before(call, log, asked.offset)
             except KafkaError as error:
                 code = error.code
             partitions.append(
@@ -133,11 +133,13 @@ async def delete_records(call: Call, request: Any) -> Any:
     return DeleteRecordsResponse(throttle_time_ms=0, topics=topics)
 
 
-def _delete_before(log: PartitionLog, offset: int) -> int:
+async def _delete_before(call: Call, log: PartitionLog, offset: int) -> int:
     if offset < -1:
         raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+    work = log.begin_delete(log.end_offset if offset == -1 else offset)
     try:
-        log.delete_before(log.end_offset if offset == -1 else offset)
+        if work is not None:
+            await call.broker.remove(log, work)
     except OSError as error:
         raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
     return log.start_offset

@@ -14,6 +14,7 @@ Version notes
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from kafka.protocol.admin import (
@@ -34,7 +35,7 @@ _NO_ID = uuid.UUID(int=0)
 
 
 @handles(CreateTopicsRequest, 2, 7)
-def create_topics(call: Call, request: Any) -> Any:
+async def create_topics(call: Call, request: Any) -> Any:
     """Create topics, each on its own: an error of one does not affect the others."""
     names = [wanted.name for wanted in request.topics]
     results = []
@@ -42,7 +43,7 @@ def create_topics(call: Call, request: Any) -> Any:
         try:
             if names.count(wanted.name) > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-            results.append(_create(call, wanted, validate_only=request.validate_only))
+            results.append(await _create(call, wanted, validate_only=request.validate_only))
         except KafkaError as error:
             results.append(
                 CreateTopicsResponse.CreatableTopicResult(
@@ -58,12 +59,14 @@ def create_topics(call: Call, request: Any) -> Any:
     return CreateTopicsResponse(throttle_time_ms=0, topics=results)
 
 
-def _create(call: Call, wanted: Any, *, validate_only: bool) -> Any:
+async def _create(call: Call, wanted: Any, *, validate_only: bool) -> Any:
     catalog = call.broker.catalog
     partitions = _partition_count(call, wanted)
     configs = {config.name: config.value for config in wanted.configs}
     catalog.check_new(wanted.name, partitions, configs)
-    topic = None if validate_only else catalog.create(wanted.name, partitions, configs)
+    topic = None
+    if not validate_only:
+        topic = await call.broker.change_topics(partial(catalog.begin_create, wanted.name, partitions, configs))
     return CreateTopicsResponse.CreatableTopicResult(
         name=wanted.name,
         topic_id=topic.id if topic else _NO_ID,
@@ -133,20 +136,16 @@ async def delete_topics(call: Call, request: Any) -> Any:
 
 
 async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
-    broker = call.broker
-    topic = broker.catalog.by_id.get(topic_id) if name is None else broker.catalog.get(name)
+    catalog = call.broker.catalog
+    topic = catalog.by_id.get(topic_id) if name is None else catalog.get(name)
     if topic is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID if name is None else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    for log in topic.partitions:
-        await broker.writer.wait_until_idle(log)
-        await broker.flusher.wait_until_idle(log)
-    broker.catalog.delete(topic.name)
-    broker.offsets.delete_topic(topic.name)
+    await call.broker.delete_topic(topic.name)
     return topic.name
 
 
 @handles(CreatePartitionsRequest, 0, 3)
-def create_partitions(call: Call, request: Any) -> Any:
+async def create_partitions(call: Call, request: Any) -> Any:
     """Add partitions to topics."""
     results = []
     for wanted in request.topics:
@@ -159,7 +158,8 @@ def create_partitions(call: Call, request: Any) -> Any:
                 if wanted.count <= len(topic.partitions):
                     raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"Topic has {len(topic.partitions)} partitions.")
             else:
-                call.broker.catalog.add_partitions(wanted.name, wanted.count)
+                catalog = call.broker.catalog
+                await call.broker.change_topics(partial(catalog.begin_add_partitions, wanted.name, wanted.count))
         except KafkaError as error:
             code, message = error.code, error.message
         results.append(

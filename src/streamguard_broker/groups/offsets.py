@@ -42,16 +42,25 @@ class GroupOffsets:
         return any(partition in offsets for offsets in self.pending.values())
 
 
+@dataclass(eq=False)
+class Commit:
+    """Offsets of a group that are queued to be stored, and are not visible yet."""
+
+    group: str
+    offsets: dict[TopicPartition, Committed]
+
+
 class OffsetStore:
     """All groups' offsets. Changes are durable once `log` is flushed."""
 
     def __init__(self, state: StateLog) -> None:
         """Replays the state log; `stored_groups` then has the last generation of each group, encoded."""
-        self._state = state
+        self.state = state
         self.log = state.log
         self.groups: dict[str, GroupOffsets] = {}
         self.stored_groups: dict[str, bytes] = {}
         self._epochs: dict[int, int] = {}
+        self._commits: list[Commit] = []
         for header, batch in state.replay():
             if header.is_control:
                 self._finish(header.producer_id, commit=is_commit_marker(batch))
@@ -62,17 +71,25 @@ class OffsetStore:
 
     # Offsets
 
-    def commit(self, group: str, offsets: dict[TopicPartition, Committed]) -> None:
-        """Store offsets. Raises KafkaError KAFKA_STORAGE_ERROR, with nothing changed."""
-        self._state.append([offset_pair(group, tp, value) for tp, value in offsets.items()])
-        self._group(group).committed.update(offsets)
+    def begin_commit(self, group: str, offsets: dict[TopicPartition, Committed]) -> Commit:
+        """Queue offsets; `end_commit` makes them visible, once `log` is flushed. Raises KafkaError KAFKA_STORAGE_ERROR."""
+        self.state.append([offset_pair(group, tp, value) for tp, value in offsets.items()])
+        commit = Commit(group, dict(offsets))
+        self._commits.append(commit)
         self._rewrite_if_due()
+        return commit
+
+    def end_commit(self, commit: Commit, *, stored: bool) -> None:
+        """The offsets of `commit` are on disk, but for those deleted meanwhile, or could not be stored."""
+        self._commits.remove(commit)
+        if stored and commit.offsets:
+            self._group(commit.group).committed.update(commit.offsets)
 
     def commit_in_transaction(
         self, group: str, producer_id: int, producer_epoch: int, offsets: dict[TopicPartition, Committed]
     ) -> None:
         """Store offsets that take effect once the producer's transaction commits."""
-        self._state.append(
+        self.state.append(
             [offset_pair(group, tp, value) for tp, value in offsets.items()],
             attributes=TRANSACTIONAL,
             producer_id=producer_id,
@@ -88,7 +105,7 @@ class OffsetStore:
         marker = control_batch(
             commit=commit, producer_id=producer_id, producer_epoch=producer_epoch, timestamp_ms=now_ms
         )
-        self._state.append_batch(marker)
+        self.state.append_batch(marker)
         self._finish(producer_id, commit=commit)
 
     def _finish(self, producer_id: int, *, commit: bool) -> None:
@@ -104,23 +121,29 @@ class OffsetStore:
 
     def delete(self, group: str, partitions: list[TopicPartition]) -> None:
         """Delete these offsets."""
+        for commit in self._commits:
+            if commit.group == group and any(commit.offsets.pop(tp, None) for tp in partitions):
+                self.state.append([(offset_key(group, tp), None) for tp in partitions])
         known = self.groups.get(group)
         found = [tp for tp in partitions if known is not None and tp in known.committed]
         if known is None or not found:
             return
-        self._state.append([(offset_key(group, tp), None) for tp in found])
+        self.state.append([(offset_key(group, tp), None) for tp in found])
         for partition in found:
             del known.committed[partition]
 
     def delete_group(self, group: str) -> None:
         """Delete the group and all its offsets."""
-        self.delete(group, list(self.fetch(group).committed))
+        queued = [tp for commit in self._commits if commit.group == group for tp in commit.offsets]
+        self.delete(group, [*self.fetch(group).committed, *queued])
         self.groups.pop(group, None)
         if self.stored_groups.pop(group, None) is not None:
-            self._state.append([(group_key(group), None)])
+            self.state.append([(group_key(group), None)])
 
     def delete_topic(self, topic: str) -> None:
         """Delete every group's offsets of a deleted topic."""
+        for commit in self._commits:
+            self.delete(commit.group, [tp for tp in commit.offsets if tp[0] == topic])
         for group, offsets in self.groups.items():
             self.delete(group, [tp for tp in offsets.committed if tp[0] == topic])
 
@@ -129,7 +152,7 @@ class OffsetStore:
     def store_group(self, group: Group, now_ms: int) -> None:
         """Store a complete generation, so that its members continue in it after a restart."""
         value = encode_group(group, now_ms)
-        self._state.append([(group_key(group.group_id), value)])
+        self.state.append([(group_key(group.group_id), value)])
         self.stored_groups[group.group_id] = value
         self._rewrite_if_due()
 
@@ -153,13 +176,16 @@ class OffsetStore:
             self._group(key.group).pending.setdefault(producer, {})[key.partition] = decode_offset(value)
 
     def _rewrite_if_due(self) -> None:
-        if self._state.wants_rewrite:
-            self._state.rewrite(self._pairs(), list(self._pending_batches()))
+        if self.state.wants_rewrite:
+            self.state.rewrite(self._pairs(), list(self._pending_batches()))
 
     def _pairs(self) -> Iterator[Pair]:
         for group, offsets in self.groups.items():
             for partition, value in offsets.committed.items():
                 yield offset_pair(group, partition, value)
+        for commit in self._commits:
+            for partition, value in commit.offsets.items():
+                yield offset_pair(commit.group, partition, value)
         for group, stored in self.stored_groups.items():
             yield group_key(group), stored
 

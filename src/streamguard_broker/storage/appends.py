@@ -8,6 +8,7 @@ meanwhile, because a partition has no gaps. Readers, and the producers' state of
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,8 +59,8 @@ class WriteWork:
                     self.opened.append(segment)
                 if piece.batches:
                     position = segment.write(piece.batches, position)
-        except OSError as error:
-            self.error = error
+        except Exception as error:  # whatever it is: what is not written must not be acknowledged
+            self.error = error if isinstance(error, OSError) else OSError(errno.EIO, repr(error))
             self._undo()
 
     def _undo(self) -> None:

@@ -1,7 +1,7 @@
 """When partitions are compacted, and how the result replaces the old segments.
 
-A pass is three steps, of which the middle one may run on any thread: `Compactor.begin` chooses the segments,
-`CompactionWork.run` writes smaller ones beside them, `Compactor.end` puts those in place.
+A pass is a few steps, of which those on files may run on any thread: `Compactor.begin` chooses the segments,
+`CompactionWork.run` writes smaller ones beside them, the steps of `Compactor.steps` put those in place one by one.
 
 The replacement of one segment, safe at any crash: its old checkpoint is made durable, because the producers' state in it
 may be all that is left of removed batches; the new file is renamed over the old one, whose checkpoint is invalid then
@@ -11,15 +11,18 @@ may be all that is left of removed batches; the new file is renamed over the old
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from weakref import WeakSet
 
 from streamguard_broker.storage.compaction import Aborted, Plan, UnreadableBatch, make_plan, rewrite
 from streamguard_broker.storage.log import PartitionLog
 from streamguard_broker.storage.segment import Segment
+from streamguard_broker.storage.writer import LogWriter
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +71,17 @@ class Compactor:
         self._excluded: WeakSet[PartitionLog] = WeakSet()
         """Partitions in a pass, and those whose pass did not succeed: they would fail again until a restart."""
 
-    async def run(self, partitions: Iterable[PartitionLog]) -> None:
-        """One pass over every partition that has enough to gain, on a thread."""
+    async def run(self, partitions: Iterable[PartitionLog], writer: LogWriter) -> None:
+        """One pass over every partition that has enough to gain; files are put in place in turn with the writes."""
         for partition in partitions:
             work = self.begin(partition)
             if work is None:
                 continue
             await asyncio.get_running_loop().run_in_executor(None, work.run)
             try:
-                self.end(work)
+                with contextlib.closing(self.steps(work)) as steps:
+                    for step in steps:
+                        await writer.run(step)
             except OSError as error:
                 log.error("%s: compaction failed: %s", partition.folder.name, error)
 
@@ -100,7 +105,16 @@ class Compactor:
         return CompactionWork(partition, segments, start, aborted, now_ms - config.delete_retention_ms)
 
     def end(self, work: CompactionWork) -> None:
-        """Put the rewritten segments in place. Raises OSError; those already in place stay so."""
+        """Put the rewritten segments in place, on this thread. Raises OSError; those already in place stay so."""
+        with contextlib.closing(self.steps(work)) as steps:
+            for step in steps:
+                step()
+
+    def steps(self, work: CompactionWork) -> Generator[Callable[[], None], None, None]:
+        """Steps on files that put the rewritten segments in place, to be taken in turn, on any thread.
+
+        Raises OSError if the work failed. Segments that were removed meanwhile stay removed.
+        """
         partition = work.partition
         if work.plan is None and work.error is None:
             name = partition.folder.name
@@ -111,31 +125,44 @@ class Compactor:
             if work.error is not None:
                 raise work.error
             for old, path in work.rewritten:
-                if not partition.closed and old in partition.segments:
-                    _replace(partition, old, path)
-                else:
-                    partition.fs.remove(path)
+                if partition.closed or old not in partition.segments:
+                    yield partial(partition.fs.remove, path)
+                    continue
+                replacement = _Replacement(partition, old, path)
+                yield replacement.run
+                if old in partition.segments and not partition.closed:
+                    unneeded = partition.replace_segment(old, replacement.compacted)
+                    if unneeded is not None:
+                        yield unneeded.remove_files
             if work.plan is not None and not partition.closed:
-                partition.set_clean_offset(work.plan.end)
+                yield partial(partition.store_clean_offset, work.plan.end)
         finally:
             for segment in work.segments:
                 segment.release()
 
 
-def _replace(partition: PartitionLog, old: Segment, path: Path) -> None:
-    fs, folder = partition.fs, partition.folder
-    producers = old.stored_state()
-    fs.rename(path, old.path)
-    fs.sync_directory(folder)
-    compacted = Segment(fs, folder, old.base_offset, old.created_ms)
-    for _, header in compacted.scan(0, fs.size(compacted.fd)):
-        compacted.note(header)
-    compacted.next_offset = old.next_offset
-    compacted.synced_size = compacted.size
-    if producers is not None:
-        fs.replace_file(compacted.checkpoint_path, compacted.checkpoint(producers))
-        compacted.checkpointed_size = compacted.size
-    compacted.release_file()
-    partition.replace_segment(old, compacted)
-    sizes = (old.size, compacted.size)
-    log.info("%s: compacted segment %d from %d to %d bytes", folder.name, old.base_offset, *sizes)
+class _Replacement:
+    """Puts one rewritten segment in the place of `old`. `compacted` is there after `run`."""
+
+    def __init__(self, partition: PartitionLog, old: Segment, path: Path) -> None:
+        self._partition, self._old, self._path = partition, old, path
+        self.compacted: Segment
+
+    def run(self) -> None:
+        """Raises OSError."""
+        fs, folder, old = self._partition.fs, self._partition.folder, self._old
+        producers = old.stored_state()
+        fs.rename(self._path, old.path)
+        fs.sync_directory(folder)
+        compacted = Segment(fs, folder, old.base_offset, old.created_ms)
+        for _, header in compacted.scan(0, fs.size(compacted.fd)):
+            compacted.note(header)
+        compacted.next_offset = old.next_offset
+        compacted.synced_size = compacted.size
+        if producers is not None:
+            fs.replace_file(compacted.checkpoint_path, compacted.checkpoint(producers))
+            compacted.checkpointed_size = compacted.size
+        compacted.release_file()
+        self.compacted = compacted
+        sizes = (old.size, compacted.size)
+        log.info("%s: compacted segment %d from %d to %d bytes", folder.name, old.base_offset, *sizes)

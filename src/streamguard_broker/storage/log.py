@@ -19,7 +19,8 @@ Invariants:
 - start_offset <= stable_offset <= end_offset <= next_offset, and flushed_offset <= end_offset. No read returns a batch that ends
   before `start_offset`; with `committed` none that begins at or after `stable_offset`.
 - A batch of an idempotent producer is stored once, however often it is sent, over restarts too.
-- A failed write changes nothing: what was queued is dropped, and nobody has been told that it is stored. After a failed sync nothing more is written until a restart (`failure`).
+- A failed write changes nothing: what was queued is dropped, and nobody has been told that it is stored. After a failed
+  sync nothing more is written until a restart (`failure`).
 - After any crash the partition has a prefix of the batches written, complete and in order, at least to
   `flushed_offset`; the start offset does not move back.
 
@@ -45,6 +46,7 @@ from streamguard_broker.storage.log_config import LogConfig
 from streamguard_broker.storage.lookup import TimestampAndOffset, find_max_timestamp, find_timestamp, read_span
 from streamguard_broker.storage.producers import AbortedTransaction
 from streamguard_broker.storage.recovery import recover
+from streamguard_broker.storage.removal import RemovalWork
 from streamguard_broker.storage.retention import count_expired, is_expired
 from streamguard_broker.storage.segment import Segment
 
@@ -123,6 +125,7 @@ class PartitionLog:
         self.active = self.segments[-1]
         stored_start, self._removed_on_request = self._stored_start()
         self.start_offset = max(stored_start, self.segments[0].base_offset)
+        self._requested_start = self.start_offset
         self.clean_offset = min(self._stored_clean_offset(), self.active.base_offset)
         flushed_offset = self.segments[0].base_offset if recovered.unsynced else self.end_offset
         self._durability = Durability(fs, folder, self.segments, flushed_offset)
@@ -321,45 +324,81 @@ class PartitionLog:
     # Retention
 
     def delete_before(self, offset: int) -> None:
-        """Move the start offset up to `offset` and delete segments that end before it.
+        """Move the start offset up to `offset` and delete segments that end before it, on this thread.
 
         Raises OSError, and KafkaError OFFSET_OUT_OF_RANGE after the end.
         """
+        work = self.begin_delete(offset)
+        if work is not None:
+            work.run()
+            self.end_delete(work)
+
+    def begin_delete(self, offset: int) -> RemovalWork | None:
+        """What to do to move the start offset up to `offset`; None if it is there.
+
+        Raises KafkaError OFFSET_OUT_OF_RANGE after the end.
+        """
         if offset <= self.start_offset:
-            return
+            return None
         if offset > self.end_offset:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"The log end offset is {self.end_offset}.")
-        removed, first = self._removed_on_request + offset - self.start_offset, self.start_offset
-        self.fs.replace_file(self.folder / _START_OFFSET_FILE, b"%d %d" % (offset, removed))
-        self._removed_on_request, self.start_offset = removed, offset
-        self._delete_oldest(sum(segment.next_offset <= offset for segment in self.segments[:-1]))
-        log.info("%s: removed offsets %d to %d, on request", self.folder.name, first, offset - 1)
+        self._requested_start = offset = max(offset, self._requested_start)
+        removed = self._removed_on_request + offset - self.start_offset
+        victims = self._take_oldest(sum(segment.next_offset <= offset for segment in self.segments[:-1]))
+        content = b"%d %d" % (offset, removed)
+        return RemovalWork(self.fs, victims, offset, self.folder / _START_OFFSET_FILE, content)
+
+    def end_delete(self, work: RemovalWork) -> None:
+        """Record the result of a removal. Raises OSError: a failed one leaves files, which the next start finds again."""
+        if work.error is not None:
+            log.error("%s: records could not be removed: %s", self.folder.name, work.error)
+            raise work.error
+        if work.start_offset is not None and work.start_offset > self.start_offset:
+            log.info(
+                "%s: removed offsets %d to %d, on request", self.folder.name, self.start_offset, work.start_offset - 1
+            )
+            self._removed_on_request += work.start_offset - self.start_offset
+            self._move_start(work.start_offset)
 
     def enforce_retention(self) -> int:
-        """Delete segments past the time or size limit, never the active one; returns how many. Raises OSError."""
-        if not self.config.delete:
+        """Delete segments past the time or size limit, on this thread; returns how many. Raises OSError."""
+        work = self.begin_retention()
+        if work is None:
             return 0
+        work.run()
+        self.end_delete(work)
+        return len(work.segments)
+
+    def begin_retention(self) -> RemovalWork | None:
+        """Segments past the time or size limit, never the active one; None if there are none."""
+        if not self.config.delete:
+            return None
         now_ms = self.clock.wall_ms()
         if is_expired(self.active, self.config, now_ms):
             self.roll()
         count = count_expired(self.segments, self.config, now_ms)
-        if count:
-            first, size = self.start_offset, sum(segment.size for segment in self.segments[:count])
-            self._delete_oldest(count)
-            log.info(
-                "%s: retention removed offsets %d to %d (%d bytes; retention.ms=%d, retention.bytes=%d)",
-                *(self.folder.name, first, self.start_offset - 1, size),
-                *(self.config.retention_ms, self.config.retention_bytes),
-            )
-        return count
+        if not count:
+            return None
+        first, victims = self.start_offset, self._take_oldest(count)
+        self._move_start(max(self.start_offset, self.segments[0].base_offset))
+        log.info(
+            "%s: retention removed offsets %d to %d (%d bytes; retention.ms=%d, retention.bytes=%d)",
+            *(self.folder.name, first, self.start_offset - 1, sum(segment.size for segment in victims)),
+            *(self.config.retention_ms, self.config.retention_bytes),
+        )
+        return RemovalWork(self.fs, victims)
 
-    def _delete_oldest(self, count: int) -> None:
-        for _ in range(count):
-            oldest = self.segments.pop(0)
-            self._durability.discard(oldest)
-            oldest.delete()
-        self.start_offset = max(self.start_offset, self.segments[0].base_offset)
-        self.producers.forget_aborted(self.start_offset)
+    def _take_oldest(self, count: int) -> list[Segment]:
+        """Read the oldest segments no more; their files are the caller's to remove."""
+        victims, self.segments[:count] = self.segments[:count], []
+        for segment in victims:
+            self._durability.discard(segment)
+            segment.release_file()
+        return victims
+
+    def _move_start(self, offset: int) -> None:
+        self.start_offset = offset
+        self.producers.forget_aborted(offset)
 
     # Compaction (see storage.compactor)
 
@@ -368,16 +407,20 @@ class PartitionLog:
         full = self.segments[:-1]
         return [s for s in full if s.next_offset <= self.stable_offset and s not in self._durability.sealed]
 
-    def replace_segment(self, old: Segment, compacted: Segment) -> None:
-        """Use `compacted`, which has the name of `old`, from now on; an empty one is deleted, unless it is the first."""
+    def replace_segment(self, old: Segment, compacted: Segment) -> Segment | None:
+        """Use `compacted`, which has the name of `old`, from now on.
+
+        Returns it if it is empty and not the first: nobody needs its files.
+        """
         self.segments[self.segments.index(old)] = compacted
         old.release_file()
-        if not compacted.size and compacted is not self.segments[0]:
-            self.segments.remove(compacted)
-            compacted.delete()
+        if compacted.size or compacted is self.segments[0]:
+            return None
+        self.segments.remove(compacted)
+        return compacted
 
-    def set_clean_offset(self, offset: int) -> None:
-        """Everything before `offset` is compacted. Raises OSError."""
+    def store_clean_offset(self, offset: int) -> None:
+        """Everything before `offset` is compacted. Raises OSError. May be called on any thread."""
         self.clean_offset = offset
         self.fs.replace_file(self.folder / _CLEAN_OFFSET_FILE, str(offset).encode(), durable=False)
 

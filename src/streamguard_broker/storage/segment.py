@@ -205,5 +205,9 @@ class Segment:
     def delete(self) -> None:
         """Close and remove the files."""
         self.release_file()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Remove the files, which may still be open. May be called on any thread."""
         self.fs.remove(self.checkpoint_path)
         self.fs.remove(self.path)

@@ -1,7 +1,7 @@
 """Internal state in a PartitionLog: key-value records whose latest values are the state of a coordinator.
 
-Kept small by rewriting: once it has grown well past what the state needs, the whole state is appended to a new
-segment, synced, and everything before it deleted. A crash at any point leaves either the old records or both.
+Kept small by rewriting: once it has grown well past what the state needs, the whole state is appended to a new segment
+and, when that is synced, everything before it deleted. A crash at any point leaves either the old records or both.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from streamguard_broker.clock import Clock
-from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.storage.batch import BatchHeader, read_header
 from streamguard_broker.storage.filesystem import FileSystem
 from streamguard_broker.storage.log import PartitionLog
 from streamguard_broker.storage.log_config import LogConfig
 from streamguard_broker.storage.records import build_batch
+from streamguard_broker.storage.removal import RemovalWork
 
 Pair = tuple[bytes | None, bytes | None]
 
@@ -34,6 +34,7 @@ class StateLog:
         config = LogConfig(segment_bytes=16 * 1024 * 1024, delete=False)
         self.log = PartitionLog(folder, fs, clock, config, schedule)
         self._rewrite_above = REWRITE_ABOVE_BYTES
+        self._rewritten: tuple[int, int, int] | None = None
 
     def replay(self) -> Iterator[tuple[BatchHeader, bytes]]:
         """Every batch, oldest first, as (header, whole batch)."""
@@ -61,21 +62,15 @@ class StateLog:
 
     @property
     def wants_rewrite(self) -> bool:
-        return self.log.size > self._rewrite_above
+        return self._rewritten is None and self.log.size > self._rewrite_above
 
     def rewrite(self, state: Iterable[Pair], then: Iterable[bytearray] = ()) -> None:
-        """Replace all records by `state`, followed by the batches `then`.
+        """Append `state` again, followed by the batches `then`; `begin_removal` tells what they replace.
 
         Raises KafkaError KAFKA_STORAGE_ERROR, with the old records still in place.
         """
-        try:
-            self._rewrite(state, then)
-        except OSError as error:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error.strerror)) from error
-
-    def _rewrite(self, state: Iterable[Pair], then: Iterable[bytearray]) -> None:
         self.log.roll()
-        start = self.log.end_offset
+        start = self.log.next_offset
         chunk: list[Pair] = []
         for pair in state:
             chunk.append(pair)
@@ -86,6 +81,20 @@ class StateLog:
             self.append(chunk)
         for batch in then:
             self.append_batch(batch)
-        self.log.flush()
-        self.log.delete_before(start)
-        self._rewrite_above = max(REWRITE_ABOVE_BYTES, 2 * self.log.size)
+        self._rewritten = (start, self.log.next_offset, self.log.failed_writes)
+
+    def begin_removal(self) -> RemovalWork | None:
+        """What the last rewrite has replaced, once that is synced; see `PartitionLog.begin_delete`."""
+        if self._rewritten is None:
+            return None
+        start, end, failed_writes = self._rewritten
+        if failed_writes != self.log.failed_writes:  # it was dropped, in whole or in part
+            self._rewritten = None
+            return None
+        if self.log.flushed_offset < end:
+            return None
+        self._rewritten = None
+        self._rewrite_above = max(
+            REWRITE_ABOVE_BYTES, 2 * sum(s.size for s in self.log.segments if s.base_offset >= start)
+        )
+        return self.log.begin_delete(start)

@@ -45,7 +45,7 @@ class TransactionCoordinator:
         next_producer_id: Callable[[], int],
     ) -> None:
         """Replays the state log. Call `recover` before serving."""
-        self._state = state
+        self.state = state
         self.log = state.log
         self._catalog = catalog
         self._offsets = offsets
@@ -243,9 +243,9 @@ class TransactionCoordinator:
         return self._locks.setdefault(transactional_id, asyncio.Lock())
 
     def _append(self, transaction: Transaction) -> None:
-        self._state.append([_pair(transaction)])
-        if self._state.wants_rewrite:
-            self._state.rewrite(self._pairs())
+        self.state.append([_pair(transaction)])
+        if self.state.wants_rewrite:
+            self.state.rewrite(self._pairs())
 
     async def _store(self, transaction: Transaction) -> None:
         self._append(transaction)
@@ -262,7 +262,7 @@ class TransactionCoordinator:
             if idle and transaction.updated_ms < before_ms:
                 del self.transactions[transaction.transactional_id]
                 self._locks.pop(transaction.transactional_id, None)
-                self._state.append([(transaction.transactional_id.encode(), None)])
+                self.state.append([(transaction.transactional_id.encode(), None)])
 
 
 def _pair(transaction: Transaction) -> Pair:

@@ -10,8 +10,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
@@ -33,6 +33,7 @@ QUIET: dict[str, Any] = {
     # transactional producer then waits without end for the coordinator that it has forgotten.
     "metadata.recovery.strategy": "none",
 }
+Found = TypeVar("Found")
 Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
 Positions = dict[str, dict[int, int]]
@@ -52,6 +53,11 @@ LEADERLESS = (
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._NOENT,  # "No leaders found"
+)
+UNCOORDINATED = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
 )
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
@@ -342,32 +348,17 @@ class KafkaTopics:
         starts, ends = self.offsets([TopicPartition(topic, partition)])
         return starts[(topic, partition)], ends[(topic, partition)]
 
-    def group_positions(self, group: str) -> Positions:
-        """The offsets of a consumer group. By the admin client: a consumer first waits a second for its coordinator."""
-        request = ConsumerGroupTopicPartitions(group)
-        future = self.admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)[group]
-        try:
-            found = future.result()
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise KafkaUnavailable(f"Kafka does not give the offsets of {group}: {error.args[0].str()}") from error
-        positions: Positions = {}
-        for tp in found.topic_partitions or ():
-            if tp.error is None and tp.offset >= 0:
-                positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
-        return positions
-
     def store_group_positions(self, group: str, positions: Positions) -> None:
         """Set the offsets of a consumer group; KafkaUnavailable if Kafka does not store them."""
         wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
-        future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
-        try:
-            errors = [tp.error for tp in future.result().topic_partitions or () if tp.error is not None]
-        except KafkaException as error:
-            errors = [error.args[0]]
-        if errors:
-            raise KafkaUnavailable(f"Kafka does not store the offsets of {group}: {errors[0].str()}")
+
+        def store() -> None:
+            future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
+            for tp in future.result().topic_partitions or ():
+                if tp.error is not None:
+                    raise KafkaException(tp.error)
+
+        _once_coordinated(store, f"Kafka does not store the offsets of {group}")
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group; one that is not there is no error."""
@@ -375,6 +366,32 @@ class KafkaTopics:
             self.admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
         except KafkaException as error:
             log.info("group %s: %s", group, error.args[0].str())
+
+
+def committed(client: Consumer, partitions: Mapping[str, int]) -> Positions:
+    """The offsets of a consumer's group in topics of so many partitions; KafkaUnavailable if Kafka does not give them.
+
+    By the consumer: the admin client of librdkafka 2.16 crashes on the first answer of a coordinator that is still loading.
+    """
+    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
+    found = _once_coordinated(lambda: client.committed(wanted, TIMEOUT_S), "Kafka does not give a query's offsets")
+    positions: Positions = {}
+    for tp in found:
+        if tp.offset >= 0:
+            positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
+    return positions
+
+
+def _once_coordinated(request: Callable[[], Found], failed: str) -> Found:
+    """What a request to a group's coordinator gives, repeated while there is none yet, as on a Kafka that is new."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return request()
+        except KafkaException as error:
+            if error.args[0].code() not in UNCOORDINATED or time.monotonic() > deadline:
+                raise KafkaUnavailable(f"{failed}: {error.args[0].str()}") from error
+            time.sleep(0.05)
 
 
 def as_partitions(positions: Positions) -> list[TopicPartition]:

@@ -237,7 +237,7 @@ class QueryRunner:
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
+        known = self._restore(topology, sender) if self.stateful else clients.committed(consumer, partitions)
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
         reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest, scans=self._scans)
         self._sender = sender

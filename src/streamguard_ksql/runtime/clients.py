@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
@@ -95,11 +95,13 @@ def admin_client(servers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
 
 
-def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
+def consumer(servers: str, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
     """A consumer whose positions are its owner's: auto-commit is disabled.
 
     It reports the end of a partition: the only way to know that what is left there are control
-    records and aborted ones.
+    records and aborted ones. A batch whose CRC does not match is an error (see `corrupt`), and so is a position that does
+    not exist: it is never another one in silence.
+    `settings`: librdkafka's, with underscores for dots.
     """
     return Consumer(
         {
@@ -108,9 +110,10 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",
             "isolation.level": "read_committed" if read_committed else "read_uncommitted",
             "allow.auto.create.topics": False,
+            "check.crcs": True,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
             "receive.message.max.bytes": 2 * LARGEST_RECORD_BYTES,
             "queued.max.messages.kbytes": 8 * 1024,
@@ -118,9 +121,14 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "topic.metadata.refresh.interval.ms": 60_000,
             "on_commit": _committed,
             **QUIET,
+            **_dotted(settings),
         },
         logger=client_log,
     )
+
+
+def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "."): value for name, value in settings.items()}
 
 
 def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
@@ -146,7 +154,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
         "queue.buffering.max.kbytes": 512 * 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
-        **{name.replace("_", "."): value for name, value in settings.items()},
+        **_dotted(settings),
     }
     if transactional_id is not None:
         config |= {
@@ -250,32 +258,6 @@ def input_record(message: Message) -> InputRecord:
     )
 
 
-def read_range(servers: str, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
-    """The records of a partition from offset `start` to before `end`, in order; there may be fewer than these offsets.
-
-    By a consumer of its own: one that has other partitions to read next would first sit out its long poll on this one.
-    """
-    if start >= end:
-        return
-    client = consumer(servers, f"{topic}-reader")
-    try:
-        client.assign([TopicPartition(topic, partition, start)])
-        while True:
-            for message in take(client, BATCH, 0.1):
-                error = message.error()
-                if error is None:
-                    if message.offset() < end:
-                        yield message
-                    if message.offset() >= end - 1:
-                        return
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return
-                elif error.code() not in PASSING:
-                    raise KafkaException(error)
-    finally:
-        client.close()
-
-
 def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
     """What a consumer has, errors and ends of partitions too, waiting at most so long for the first."""
     first = client.poll(timeout_s)
@@ -286,6 +268,7 @@ class KafkaTopics:
     """The topics of a Kafka, for the engine's statements."""
 
     def __init__(self, servers: str) -> None:
+        self.servers = servers
         self.admin = admin_client(servers)
 
     def all(self) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer
-
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.planning.planner import PlannedQuery
@@ -59,6 +57,7 @@ class PushQuery:
         self._given = 0
         self._ended: str | None = None
         self._closed = threading.Event()
+        self._released = False
         self._lock = threading.Lock()
         topics = connection.topics.all()
         wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
@@ -68,9 +67,14 @@ class PushQuery:
         self._topology = Topology(planned.node, runtime, self._deliver)
         group = names.query_group(connection.service_id, self.query_id)
         earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
-        client = clients.consumer(connection.servers, group)
-        self._client: Consumer | None = client
-        self._reader = Reader(client, connection.topics, wanted, {}, from_beginning=earliest)
+        self._reader = Reader(
+            lambda: clients.consumer(connection.servers, group),
+            connection.topics,
+            wanted,
+            {},
+            from_beginning=earliest,
+            lost=lambda batch: report(batch.error(self.query_id)),
+        )
         self._ends = self._reader.ends()
 
     def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:
@@ -122,9 +126,9 @@ class PushQuery:
             self._release()
 
     def _release(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        if not self._released:
+            self._released = True
+            self._reader.close()
 
 
 def _data_sources(planned: PlannedQuery) -> list[Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -23,12 +24,13 @@ from confluent_kafka import Consumer, KafkaException
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import KsqlError
-from streamguard_ksql.operators.base import ProcessingError, Runtime
+from streamguard_ksql.operators.base import ProcessingError, Runtime, Skip
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
+from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.topology import Topology
@@ -73,6 +75,7 @@ class QueryRunner:
         self.lock = threading.RLock()
         self.topology: Topology | None = None
         self.state = "RUNNING"
+        self.skipped: Counter[str] = Counter()
         self.consumed = self.consumed_bytes = self.produced = self.errors = 0
         self.last_message_ms: int | None = None
         self.failure: str | None = None
@@ -88,7 +91,7 @@ class QueryRunner:
         self._reader: Reader | None = None
         self._topics = topics
         self._scans = scans
-        self._reported = False
+        self._reported = self._passed_lost = False
         self._replaced = threading.Event()
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
@@ -140,6 +143,7 @@ class QueryRunner:
             self.failure,
             self.failed_ms,
             self._offsets(),
+            dict(self.skipped),
         )
 
     def _offsets(self) -> dict[str, list[PartitionOffsets]]:
@@ -167,6 +171,9 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
+            except CorruptBatch as error:
+                self._end(error)
+                return
             except (KafkaException, KsqlError) as error:
                 log.exception(
                     "query %s failed; it starts again from its last commit in %.1f s", self.query.query_id, retry_s
@@ -180,7 +187,7 @@ class QueryRunner:
                 return
 
     def _end(self, error: Exception) -> None:
-        """End for a fault of the engine, which would only come again: the reason is in SHOW QUERIES."""
+        """End for a fault that would only come again: the reason is in SHOW QUERIES."""
         log.exception("query %s has ended", self.query.query_id)
         self.failed_ms = time.time_ns() // 1_000_000
         self.failure = f"{type(error).__name__}: {error}"
@@ -199,7 +206,7 @@ class QueryRunner:
         partitions = self._partitions()
         transactional_id = self.group if self.exactly_once else None
         producer = clients.producer(self.servers, transactional_id=transactional_id)
-        consumer = clients.consumer(self.servers, self.group)
+        consumer = self._connect()
         sender = Sender(producer, self._stop)
         try:
             if self.exactly_once:
@@ -209,13 +216,14 @@ class QueryRunner:
             self._run(reader, sender)
             sender.flush()
         finally:
-            if self._reader is not None:
-                self._reader.close()
+            (self._reader or consumer).close()
             self._reader = None
             with self.lock:
                 self.topology = None
-            consumer.close()
             clients.close_producer(producer, transactional=self.exactly_once)
+
+    def _connect(self) -> Consumer:
+        return clients.consumer(self.servers, self.group)
 
     def _partitions(self) -> dict[str, int]:
         known = self._topics.all()
@@ -234,12 +242,22 @@ class QueryRunner:
             self._row_error,
             self.query.config,
             partitions=max(partitions.values()),
+            skipped=self.skipped,
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology, sender) if self.stateful else clients.committed(consumer, partitions)
         earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
-        reader = Reader(consumer, self._topics, partitions, known, from_beginning=earliest, scans=self._scans)
+        reader = Reader(
+            self._connect,
+            self._topics,
+            partitions,
+            known,
+            from_beginning=earliest,
+            scans=self._scans,
+            lost=self._lost,
+            client=consumer,
+        )
         self._sender = sender
         self._in_transaction = False
         with self.lock:
@@ -294,7 +312,8 @@ class QueryRunner:
         """Read and process what there is; whether there was anything."""
         batches = reader.poll(POLL_S)
         if not batches:
-            return False
+            passed, self._passed_lost = self._passed_lost, False
+            return passed
         if self.exactly_once and not self._in_transaction:
             self._sender.client.begin_transaction()
             self._in_transaction = True
@@ -351,6 +370,12 @@ class QueryRunner:
                 reader.client.commit(offsets=as_partitions(reader.positions), asynchronous=True)
         except (KafkaException, KafkaUnavailable) as error:
             log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
+
+    def _lost(self, batch: LostBatch) -> None:
+        """Go on behind a corrupt batch: it is counted and reported, and the position behind it is committed."""
+        self.skipped[Skip.CORRUPT] += len(batch)
+        self._passed_lost = True
+        self._row_error(batch.error(self.query.query_id))
 
     def _row_error(self, error: ProcessingError) -> None:
         self.errors += 1

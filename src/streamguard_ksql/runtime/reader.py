@@ -8,13 +8,14 @@ records is waited for only while its topic has more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions, as_partitions
+from streamguard_ksql.runtime.corrupt import LostBatch, abandon
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.shared_scan import Member
@@ -24,19 +25,28 @@ IDLE_POLLS = 20
 
 
 class Reader:
-    """The input of one query. `positions` is always the next offset that the query has not yet been given."""
+    """The input of one query. `positions` is always the next offset that the query has not yet been given.
+
+    `client` is its consumer, which it closes, by default the first that `connect` makes; another has to replace one that
+    met a corrupt batch. `lost` is called for each corrupt batch that the query has to do without.
+    """
 
     def __init__(
         self,
-        client: Consumer,
+        connect: Callable[[], Consumer],
         topics: KafkaTopics,
         partitions: Mapping[str, int],
         known: Positions,
         *,
         from_beginning: bool,
         scans: Scans | None = None,
+        lost: Callable[[LostBatch], None],
+        client: Consumer | None = None,
     ) -> None:
-        self.client = client
+        self.client = client or connect()
+        self._connect = connect
+        self._servers = topics.servers
+        self._lost = lost
         self.positions: Positions = {topic: {} for topic in partitions}
         self._buffers: dict[tuple[str, int], deque[InputRecord]] = {}
         self._reached: dict[tuple[str, int], int] = {}
@@ -58,13 +68,21 @@ class Reader:
         self._alone = False
 
     def close(self) -> None:
-        """Leave what is read together; the client is its owner's."""
+        """Leave what is read together, and close the client."""
         if self._scan is not None and self._member is not None:
             self._scan.leave(self._member)
+        self.client.close()
 
     def poll(self, timeout_s: float) -> list[tuple[int, Sequence[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
         fetched = self._fetch(timeout_s)
+        for lost in fetched.lost:
+            if lost.end > self.positions[lost.topic][lost.partition]:
+                self._lost(lost)
+        if fetched.lost and self._alone:
+            abandon(self.client)
+            self.client = self._connect()
+            self._alone = False
         if self._many:
             for batch in fetched.batches:
                 self._buffers[batch[0][:2]].extend(batch)
@@ -97,9 +115,17 @@ class Reader:
                 self._member = None
                 return Fetched([], [])
         if not self._alone:
-            self.client.assign(as_partitions(self.positions))
+            self.client.assign(as_partitions(self._to_fetch()))
             self._alone = True
-        return fetch(self.client, timeout_s)
+        return fetch(self.client, self._servers, timeout_s)
+
+    def _to_fetch(self) -> Positions:
+        """The next offset to fetch in each partition: behind what is in its buffer, or what was read to no avail."""
+        wanted: Positions = {topic: {} for topic in self.positions}
+        for (topic, partition), buffer in self._buffers.items():
+            at = buffer[-1].offset + 1 if buffer else self.positions[topic][partition]
+            wanted[topic][partition] = max(at, self._reached.get((topic, partition), 0))
+        return wanted
 
     def _reach(self, ends: Sequence[tuple[str, int, int]]) -> None:
         """Note which partitions have been read to an offset at which there was nothing more."""
@@ -108,7 +134,7 @@ class Reader:
             self._pass_gap((topic, partition))
 
     def _pass_gap(self, key: tuple[str, int]) -> None:
-        """Move the position over offsets without records: control records, aborted and compacted ones."""
+        """Move the position over offsets without records: control records, aborted, compacted and corrupt ones."""
         if not self._buffers[key]:
             topic, partition = key
             self.positions[topic][partition] = max(self.positions[topic][partition], self._reached.get(key, 0))

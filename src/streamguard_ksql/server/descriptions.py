@@ -9,6 +9,7 @@ from typing import Any
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.operators.base import Skip
 from streamguard_ksql.plan import Node, explain, sources
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.schema import Column
@@ -86,9 +87,17 @@ class Describer:
         }
 
     def failures(self, queries: Iterable[PersistentQuery]) -> list[Entity]:
-        """A warning for each query that has ended for a fault of the engine."""
-        reasons = [(q.query_id, self.stats(q.query_id).failure) for q in queries]
-        return [{"message": f"Query {query_id} has ended: {why}"} for query_id, why in reasons if why is not None]
+        """A warning for each query that has ended, or that had to do without records that Kafka has lost."""
+        found = []
+        for query in queries:
+            stats = self.stats(query.query_id)
+            if stats.failure is not None:
+                found.append(f"Query {query.query_id} has ended: {stats.failure}")
+            if lost := stats.skipped.get(Skip.CORRUPT):
+                records = "1 record" if lost == 1 else f"{lost} records"
+                where = "of corrupt batches; the processing log names them."
+                found.append(f"Query {query.query_id} has left out {records} {where}")
+        return [{"message": message} for message in found]
 
     def query(self, query: PersistentQuery) -> Entity:
         """A queryDescription of a persistent query."""

@@ -10,7 +10,7 @@ FROM python:3.13-slim AS build
 WORKDIR /source
 COPY requirements.lock .
 RUN python -m venv /opt/streamguard \
-    && /opt/streamguard/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+    && /opt/streamguard/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
 COPY . .
 RUN /opt/streamguard/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/streamguard/bin/pip install --no-cache-dir --no-deps /dist/*.whl

@@ -15,7 +15,8 @@ INSERT INTO schema_version (version, name) VALUES
     (1, 'baseline'),
     (2, 'alert_versions'),
     (3, 'lists'),
-    (4, 'outbox');
+    (4, 'outbox'),
+    (5, 'personal_data');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -248,6 +249,21 @@ CREATE TABLE consumer_offsets (
 );
 COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
 COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the transactions cut';
+
+-- How personal data is stored: one row, kept by the first start, and the same for every later one.
+
+CREATE TABLE personal_data (
+    only_row        BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
+    account         TEXT NOT NULL CHECK (account IN ('keep', 'mask', 'token')),
+    card            TEXT NOT NULL CHECK (card IN ('keep', 'mask', 'token')),
+    ip              TEXT NOT NULL CHECK (ip IN ('keep', 'mask', 'token')),
+    device          TEXT NOT NULL CHECK (device IN ('keep', 'mask', 'token')),
+    fields          JSONB NOT NULL DEFAULT '{}',
+    key_fingerprint TEXT,
+    set_at          TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE personal_data IS 'how each kind of personal data is stored here; the key itself is not in the database';
+COMMENT ON COLUMN personal_data.fields IS 'names of fields, beyond the usual ones, to the kind of value that they hold';
 
 -- What was cut by age: `streamguard retention`.
 CREATE TABLE retention_cuts (

@@ -31,17 +31,19 @@ ensure_venv() {
     return 0
   fi
   if ! .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
-    python=$(find_python)
+    python=$(find_python) || return
     echo "Making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    "$python" -m venv --clear .venv || return
   fi
   echo "Installing StreamGuard into .venv (once)"
   if [ -n "${NEWEST:-}" ]; then
-    pip_install --upgrade --upgrade-strategy eager --editable "$what"
+    pip_install --upgrade --upgrade-strategy eager --editable "$what" || return
   else
-    pip_install --require-hashes --requirement "$lock"
+    # The lock file is complete. With dependencies pip would look at newer versions of them, too, and refuse those.
+    # Each by itself: `set -e` has no effect in a function that is part of a condition, and a failed installation has no stamp.
+    pip_install --no-deps --require-hashes --requirement "$lock" || return
     # setuptools, which builds it, is one of the packages just installed.
-    pip_install --no-deps --no-build-isolation --editable .
+    pip_install --no-deps --no-build-isolation --editable . || return
   fi
   echo "$what $wanted" >> "$stamp"
   # What serves the tests serves the application.

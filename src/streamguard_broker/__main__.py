@@ -11,6 +11,15 @@ from streamguard_broker.errors import BrokerError, KafkaError
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.server import parse_listen, run
 
+_LIMITS = {
+    "max_connections": "connections in all",
+    "max_connections_per_ip": "connections of one address",
+    "reserved_files": "open files that no connection may take: segments need them",
+    "idle_timeout_ms": "after which an idle connection is closed",
+    "silent_timeout_ms": "after which one without a valid request or login is closed, when a limit is near",
+}
+"""Options that are named as the fields of BrokerOptions."""
+
 
 def main(arguments: list[str] | None = None, program: str = "python -m streamguard_broker") -> int:
     """The exit code: 0 after a clean stop, 1 with one sentence on stderr if the broker cannot start.
@@ -22,8 +31,14 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         "--data-dir", type=Path, required=True, help="the folder of topics, offsets, users and settings"
     )
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
-    parser.add_argument("--default-partitions", type=int, default=1, help="of topics created on first use")
-    parser.add_argument("--no-auto-create-topics", action="store_true", help="topics are created by CreateTopics only")
+    parser.add_argument(
+        "--default-partitions", type=int, default=1, help="of topics created without a number of them (default 1)"
+    )
+    parser.add_argument(
+        "--auto-create-topics",
+        action="store_true",
+        help="clients create topics by naming them; default: CreateTopics only",
+    )
     parser.add_argument(
         "--topic-default", action="append", default=[], metavar="NAME=VALUE", help="e.g. max.message.bytes=10485760"
     )
@@ -31,24 +46,37 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
     parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then uses TLS")
     parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
+    for name, text in _LIMITS.items():
+        default = getattr(BrokerOptions, name)
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=_positive, default=default, help=f"{text} (default {default})", metavar="N")
     given = parser.parse_args(arguments)
     try:
         defaults = parse_topic_defaults(given.topic_default)
         options = BrokerOptions(
             given.data_dir,
-            auto_create_topics=not given.no_auto_create_topics,
+            auto_create_topics=given.auto_create_topics,
             default_partitions=given.default_partitions,
             topic_defaults=defaults,
             sasl=given.sasl,
             tls_certificate=given.tls_certificate,
             tls_key=given.tls_key,
             metrics_listen=parse_listen(given.metrics) if given.metrics else None,
+            **{name: getattr(given, name) for name in _LIMITS},
         )
         run(given.data_dir, given.listen, options)
     except BrokerError as error:
         print(f"streamguard broker: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _positive(text: str) -> int:
+    """Raises ValueError, which argparse reports."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def parse_topic_defaults(pairs: list[str]) -> dict[str, str]:

@@ -36,6 +36,7 @@ from streamguard_broker.storage.compactor import Compactor
 from streamguard_broker.storage.filesystem import FileSystem
 from streamguard_broker.storage.flusher import Flusher
 from streamguard_broker.storage.statelog import StateLog
+from streamguard_broker.storage.writer import LogWriter
 from streamguard_broker.transactions.coordinator import TransactionCoordinator
 
 log = logging.getLogger(__name__)
@@ -112,19 +113,20 @@ class Broker:
         state = folder / "state"
         self.fs.make_directory(state)
         self.cluster_id = self._identity(folder / "identity.json")
+        self.flusher = Flusher(self.metrics.synced)
+        self.writer = LogWriter(self.flusher.written)
         self.producer_ids = ProducerIds(folder / "producer-ids", self.fs)
         self.users = Users(folder / USERS_FILE, self.fs)
-        self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults)
-        self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock))
+        self.catalog = Catalog(folder, self.fs, self.clock, self.options.topic_defaults, self.writer.schedule)
+        self.offsets = OffsetStore(StateLog(state / "consumer_offsets", self.fs, self.clock, self.writer.schedule))
         self.groups = GroupCoordinator(
             self.offsets,
             self.clock,
             initial_delay_ms=self.options.rebalance_initial_delay_ms,
             offsets_retention_ms=self.options.offsets_retention_ms,
         )
-        self.flusher = Flusher(self.metrics.synced)
         self.transactions = TransactionCoordinator(
-            StateLog(state / "transactions", self.fs, self.clock),
+            StateLog(state / "transactions", self.fs, self.clock, self.writer.schedule),
             self.catalog,
             self.offsets,
             self.flusher,
@@ -162,6 +164,7 @@ class Broker:
 
     async def close(self) -> None:
         """Sync and close everything: the next start finds nothing to recover."""
+        await self.writer.close()
         await self.flusher.close()
         try:
             self.catalog.close()

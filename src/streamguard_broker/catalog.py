@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from streamguard_broker.storage.log import PartitionLog
 log = logging.getLogger(__name__)
 
 MAX_NAME_LENGTH = 249
+MAX_PARTITIONS = 20_000
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 
@@ -55,15 +56,17 @@ class Catalog:
         fs: FileSystem,
         clock: Clock,
         defaults: dict[str, str],
+        schedule: Callable[[PartitionLog], None] | None = None,
         *,
         max_topics: int = 10_000,
-        max_partitions: int = 20_000,
+        max_partitions: int = MAX_PARTITIONS,
     ) -> None:
-        """Open every partition in `folder`, recovering as needed. Raises OSError."""
+        """Open every partition in `folder`, recovering as needed; `schedule` as in PartitionLog. Raises OSError."""
         self._folder = folder
         self._fs = fs
         self._clock = clock
         self.defaults = defaults
+        self._schedule = schedule
         self._max_topics = max_topics
         self._max_partitions = max_partitions
         self.topics: dict[str, Topic] = {}
@@ -94,7 +97,7 @@ class Catalog:
 
     def _open_log(self, topic: Topic, partition: int) -> PartitionLog:
         folder = self._logs_folder / f"{topic.name}-{partition}"
-        return PartitionLog(folder, self._fs, self._clock, topic.config.log_config())
+        return PartitionLog(folder, self._fs, self._clock, topic.config.log_config(), self._schedule)
 
     def _save(self) -> None:
         entries = [

@@ -2,6 +2,9 @@
 
 Meanings: https://kafka.apache.org/documentation/#topicconfigs. A key with `used=False` is accepted, stored and shown,
 because tools set it, but has no effect on one node; docs/not-implemented.md lists them.
+
+Defaults are Kafka's, but for `retention.ms`: Kafka removes records after seven days, this broker keeps them. Event times
+are often years old, and what retention removes before a rule or the consumer has read it is lost.
 """
 
 from __future__ import annotations
@@ -115,7 +118,7 @@ TOPIC_CONFIGS: dict[str, ConfigKey] = {
         ConfigKey("preallocate", "false", ConfigType.BOOLEAN, used=False),
         ConfigKey("remote.storage.enable", "false", ConfigType.BOOLEAN, used=False),
         ConfigKey("retention.bytes", "-1", ConfigType.LONG, minimum=-1),
-        ConfigKey("retention.ms", str(7 * _DAY_MS), ConfigType.LONG, minimum=-1),
+        ConfigKey("retention.ms", "-1", ConfigType.LONG, minimum=-1),
         ConfigKey("segment.bytes", str(64 * 1024 * 1024), ConfigType.INT, minimum=14),
         ConfigKey("segment.index.bytes", "10485760", ConfigType.INT, minimum=4, used=False),
         ConfigKey("segment.jitter.ms", "0", ConfigType.LONG, minimum=0, used=False),

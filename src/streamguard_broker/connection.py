@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
@@ -45,12 +45,17 @@ class Connection(asyncio.BufferedProtocol):
     """The protocol object that asyncio makes for each accepted socket.
 
     caller          the client
+    host            its address
+    opened_ms       monotonic time when it was accepted
     last_active_ms  monotonic time when bytes were last received, or the client read from a full socket
+    connected       the transport has been made: after the TLS handshake
+    opening         the task that makes it, until then
     """
 
-    def __init__(self, broker: Broker, connections: set[Connection]) -> None:
+    def __init__(self, broker: Broker, host: str, port: int, on_close: Callable[[Connection], None]) -> None:
+        """`on_close` is called once the connection is lost."""
         self._broker = broker
-        self._connections = connections
+        self._on_close = on_close
         self._options = broker.options
         self._frames = FrameReader(broker.budget, self._process)
         self._slots: deque[_Slot] = deque()
@@ -58,25 +63,22 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._write_paused = False
         self._read_paused = False
-        self.caller = Caller("", 0)
-        self.last_active_ms = broker.clock.monotonic_ms()
+        self._heard = False
+        self.caller = Caller(host, port)
+        self.host = host
+        self.connected = False
+        self.opening: asyncio.Task[None] | None = None
+        self.opened_ms = self.last_active_ms = broker.clock.monotonic_ms()
 
     # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        peer = transport.get_extra_info("peername") or ("", 0)
-        self.caller = Caller(str(peer[0]), int(peer[1]))
-        if len(self._connections) >= self._options.max_connections:
-            log.warning("rejected %s:%d: %d connections are open", *peer[:2], len(self._connections))
-            transport.abort()
-            return
-        self._connections.add(self)
-        self._broker.metrics.connections += 1
+        self.connected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
+        self._on_close(self)
         self._transport = None
         for slot in self._slots:
             if slot.task is not None:
@@ -109,6 +111,20 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection after what is already written."""
         if self._transport is not None:
             self._transport.close()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once, in its TLS handshake too."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing valid has been received yet: no request or, where it is required, no login."""
+        return self._unauthenticated if self._options.sasl else not self._heard
 
     def close_if_stalled(self, now_ms: int) -> None:
         """End it if it was idle for too long, does not read its responses, or stopped in the middle of a frame."""
@@ -117,11 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         stalled = self._frames.partial and idle_ms > self._options.stalled_frame_timeout_ms
         if idle or stalled:
             log.info("closing %s:%d: idle for %d ms", self.caller.host, self.caller.port, idle_ms)
-            self._abort()
-
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+            self.abort()
 
     # Requests
 
@@ -143,10 +155,10 @@ class Connection(asyncio.BufferedProtocol):
                 self._handle(data)
         except RequestError as error:
             log.warning("closing %s:%d: %s", self.caller.host, self.caller.port, error)
-            self._abort()
+            self.abort()
         except Exception:
             log.exception("closing %s:%d: a handler failed", self.caller.host, self.caller.port)
-            self._abort()
+            self.abort()
         self._pause_or_resume_reading()
 
     def _busy(self) -> bool:
@@ -175,6 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         slot = _Slot(pipelined=request.handler.pipelined)
         self._slots.append(slot)
         answer = call_handler(request)
+        self._heard = True
         if asyncio.iscoroutine(answer):
             slot.task = asyncio.get_running_loop().create_task(self._complete(slot, request, answer, started))
         else:
@@ -188,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(slot, encode_response(request, await answer))
         except Exception:
             log.exception("%s v%d failed", handler.name, request.call.version)
-            self._abort()
+            self.abort()
             return
         self._broker.metrics.request(handler.name, perf_counter() - started)
         self._process()

@@ -6,11 +6,15 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
+from streamguard_broker.admission import Admission
 from streamguard_broker.broker import Broker
+from streamguard_broker.connection import Connection
+from streamguard_broker.storage.log import PartitionLog
 
 _REQUEST_SECONDS = 5.0
+_MAX_REQUESTS = 16
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Iterator[str]:
@@ -18,7 +22,7 @@ def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, s
     yield f"# TYPE {name} {kind}"
     for labels, value in samples:
         inside = ",".join(f'{key}="{_escaped(content)}"' for key, content in labels.items())
-        yield f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}"
+        yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
 
 
 def _escaped(text: str) -> str:
@@ -29,7 +33,7 @@ def _by(label: str, counts: dict[str, int] | dict[str, float]) -> list[tuple[dic
     return [({label: name}, count) for name, count in sorted(counts.items())]
 
 
-def render(broker: Broker, open_connections: int) -> str:
+def render(broker: Broker, admission: Admission[Connection]) -> str:
     """All metrics as text."""
     m = broker.metrics
     prefix = "streamguard_broker"
@@ -44,9 +48,28 @@ def render(broker: Broker, open_connections: int) -> str:
         ("sync_total", "counter", "Syncs to disk.", [({}, m.syncs)]),
         ("sync_seconds_total", "counter", "Time in syncs.", [({}, m.sync_seconds)]),
         ("connections_total", "counter", "Connections accepted.", [({}, m.connections)]),
-        ("connections", "gauge", "Connections open.", [({}, open_connections)]),
+        ("connections", "gauge", "Connections open.", [({}, len(admission))]),
+        (
+            "connections_rejected_total",
+            "counter",
+            "Connections rejected, by limit.",
+            _by("limit", admission.rejected),
+        ),
+        (
+            "connections_closed_silent_total",
+            "counter",
+            "Connections closed near a limit, because they had sent nothing valid.",
+            [({}, admission.closed_silent)],
+        ),
         ("log_bytes", "gauge", "Bytes on disk, by topic.", _log_sizes(broker)),
         ("log_end_offset", "gauge", "End of each partition.", _ends(broker)),
+        ("log_start_offset", "gauge", "Start of each partition.", _starts(broker)),
+        (
+            "removed_offsets_total",
+            "counter",
+            "Offsets that retention or DeleteRecords removed since the topic was created.",
+            _removed(broker),
+        ),
         ("group_lag_records", "gauge", "Records a group has not committed, by partition.", _lags(broker)),
         ("group_members", "gauge", "Members of each group.", _members(broker)),
     ):
@@ -58,11 +81,25 @@ def _log_sizes(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [({"topic": t.name}, sum(p.size for p in t.partitions)) for t in broker.catalog.topics.values()]
 
 
+def _partitions(broker: Broker) -> Iterator[tuple[dict[str, str], PartitionLog]]:
+    for t in broker.catalog.topics.values():
+        for index, partition in enumerate(t.partitions):
+            yield {"topic": t.name, "partition": str(index)}, partition
+
+
 def _ends(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [(labels, partition.end_offset) for labels, partition in _partitions(broker)]
+
+
+def _starts(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [(labels, partition.start_offset) for labels, partition in _partitions(broker)]
+
+
+def _removed(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [
-        ({"topic": t.name, "partition": str(index)}, partition.end_offset)
-        for t in broker.catalog.topics.values()
-        for index, partition in enumerate(t.partitions)
+        ({**labels, "reason": reason}, count)
+        for labels, partition in _partitions(broker)
+        for reason, count in zip(("retention", "DeleteRecords"), partition.removed, strict=True)
     ]
 
 
@@ -84,24 +121,26 @@ def _members(broker: Broker) -> list[tuple[dict[str, str], float]]:
 class MetricsServer:
     """GET /metrics; everything else is 404. One request for each connection."""
 
-    def __init__(self, broker: Broker, connections: Collection[object]) -> None:
+    def __init__(self, broker: Broker, admission: Admission[Connection]) -> None:
         self._broker = broker
-        self._connections = connections
+        self._admission = admission
         self._server: asyncio.Server | None = None
+        self._requests = 0
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=8192)
+        self._server = await asyncio.start_server(self._serve, host, port, limit=8192, backlog=_MAX_REQUESTS)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer, or close at once while too many are in progress: their files are the broker's."""
+        if self._requests >= _MAX_REQUESTS:
+            writer.close()
+            return
+        self._requests += 1
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_SECONDS)
             found = head.startswith((b"GET /metrics ", b"GET /metrics?"))
-            body = (
-                render(self._broker, len(self._connections)).encode()
-                if found
-                else b"Not found; metrics are at /metrics\n"
-            )
+            body = render(self._broker, self._admission).encode() if found else b"Not found; metrics are at /metrics\n"
             status = "200 OK" if found else "404 Not Found"
             kind = "text/plain; version=0.0.4; charset=utf-8"
             writer.write(
@@ -113,6 +152,7 @@ class MetricsServer:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError, ConnectionError):
             pass
         finally:
+            self._requests -= 1
             writer.close()
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamguard_broker.configs import TopicConfig
+
 
 @dataclass(frozen=True)
 class BrokerOptions:
@@ -14,7 +16,7 @@ class BrokerOptions:
     host: str = "127.0.0.1"
     port: int = 9092
     node_id: int = 1
-    auto_create_topics: bool = True
+    auto_create_topics: bool = False
     default_partitions: int = 1
     topic_defaults: dict[str, str] = field(default_factory=dict)
     sasl: bool = False
@@ -27,6 +29,9 @@ class BrokerOptions:
     stalled_frame_timeout_ms: int = 30_000
     fetch_max_bytes: int = 8 * 1024 * 1024
     max_connections: int = 1000
+    max_connections_per_ip: int = 2**31 - 1
+    reserved_files: int = 64
+    silent_timeout_ms: int = 10_000
     max_pipelined_requests: int = 32
     idle_timeout_ms: int = 10 * 60 * 1000
     rebalance_initial_delay_ms: int = 0
@@ -42,6 +47,7 @@ class BrokerOptions:
 
     def as_kafka_configs(self) -> dict[str, str]:
         """These options under the names that Kafka gives them, for DescribeConfigs of the broker."""
+        topics = TopicConfig({}, self.topic_defaults)
         return {
             "authorizer.class.name": "",
             "auto.create.topics.enable": str(self.auto_create_topics).lower(),
@@ -53,12 +59,14 @@ class BrokerOptions:
             "fetch.max.bytes": str(self.fetch_max_bytes),
             "group.initial.rebalance.delay.ms": str(self.rebalance_initial_delay_ms),
             "listeners": f"{self.protocol}://{self.host}:{self.port}",
-            "log.cleanup.policy": self.topic_defaults.get("cleanup.policy", "delete"),
+            "log.cleanup.policy": topics.value("cleanup.policy"),
             "log.dirs": str(self.data_dir),
-            "log.retention.ms": self.topic_defaults.get("retention.ms", "604800000"),
+            "log.retention.bytes": topics.value("retention.bytes"),
+            "log.retention.ms": topics.value("retention.ms"),
             "max.connections": str(self.max_connections),
-            "log.segment.bytes": self.topic_defaults.get("segment.bytes", "67108864"),
-            "message.max.bytes": self.topic_defaults.get("max.message.bytes", "1048588"),
+            "max.connections.per.ip": str(self.max_connections_per_ip),
+            "log.segment.bytes": topics.value("segment.bytes"),
+            "message.max.bytes": topics.value("max.message.bytes"),
             "num.partitions": str(self.default_partitions),
             "offsets.retention.minutes": str(self.offsets_retention_ms // 60_000),
             "offsets.topic.replication.factor": "1",

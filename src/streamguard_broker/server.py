@@ -19,10 +19,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from streamguard_broker.admission import Admission
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.errors import BrokerError
 from streamguard_broker.exposition import MetricsServer
+from streamguard_broker.listener import Listener
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.security.listener import check_listener, is_loopback, tls_context
 
@@ -46,20 +48,18 @@ class Server:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._admission: Admission[Connection] = Admission(broker.options, broker.clock)
+        self._listener: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._metrics = MetricsServer(broker, self._connections)
+        self._metrics = MetricsServer(broker, self._admission)
 
     async def start(self) -> int:
         """Listen; returns the port (the real one for port 0). Raises BrokerError."""
         options = self._broker.options
         check_listener(options, users=bool(self._broker.users.credentials))
-        tls = tls_context(options)
+        self._listener = Listener(self._broker, self._admission, tls_context(options))
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self._broker, self._connections), options.host, options.port, backlog=512, ssl=tls
-            )
+            port = self._listener.open(options.host, options.port)
         except socket.gaierror as error:
             raise BrokerError(f"The listen address {options.host} is unknown: {error.strerror}.") from error
         except OSError as error:
@@ -72,7 +72,6 @@ class Server:
             ) from error
         if options.metrics_listen is not None:
             await self._start_metrics(*options.metrics_listen)
-        port = int(self._server.sockets[0].getsockname()[1])
         self._broker.advertised = (options.host, port)
         self._tasks = [
             asyncio.create_task(self._every(_TICK_SECONDS, self._broker.groups.tick)),
@@ -82,6 +81,7 @@ class Server:
             ),
             asyncio.create_task(self._every(options.compaction_interval_ms / 1000, self._broker.compact)),
             asyncio.create_task(self._every(1.0, self._broker.transactions.abort_expired)),
+            asyncio.create_task(self._every(1.0, self._admission.close_silent)),
             asyncio.create_task(self._every(10.0, self._close_idle)),
         ]
         return port
@@ -106,20 +106,20 @@ class Server:
 
     def _close_idle(self) -> None:
         now_ms = self._broker.clock.monotonic_ms()
-        for connection in list(self._connections):
+        for connection in self._admission:
             connection.close_if_stalled(now_ms)
 
     async def stop(self) -> None:
         """Stop accepting requests, close the connections, sync and close the partitions."""
         self._metrics.close()
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         for task in self._tasks:
             task.cancel()
-        for connection in list(self._connections):
+        for connection in self._admission:
             connection.close()
         deadline = time.monotonic() + _STOP_SECONDS
-        while self._connections and time.monotonic() < deadline:
+        while len(self._admission) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._broker.close()
 

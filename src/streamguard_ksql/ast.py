@@ -7,7 +7,7 @@ Identifiers are as ksqlDB has them: upper case unless they were quoted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from streamguard_ksql.types import SqlType
 
@@ -92,13 +92,56 @@ class Cast(Expression):
     type: SqlType
 
 
-@dataclass(frozen=True)
-class Arithmetic(Expression):
-    """`left op right` with op one of + - * / %. STRING + STRING concatenates."""
+@dataclass(frozen=True, eq=False)
+class Chain(Expression):
+    """`left op right`. `a + b + c` is (a + b) + c, of any length: what visits these nodes follows `left` in a loop."""
 
     op: str
     left: Expression
     right: Expression
+
+    def __eq__(self, other: object) -> bool:
+        a: object = self
+        b = other
+        while isinstance(a, Chain):
+            if not isinstance(b, Chain) or type(a) is not type(b) or a.op != b.op or a.right != b.right:
+                return False
+            a, b = a.left, b.left
+        return a == b
+
+    def __hash__(self) -> int:
+        *parts, first = spine(self, Chain)
+        return hash((type(first), first.left, first.op, first.right, *((type(p), p.op, p.right) for p in parts)))
+
+
+C = TypeVar("C", bound=Chain)
+
+
+def spine(node: C, kind: type[C]) -> list[C]:
+    """The node and those of the same kind that its left side begins with, outermost first."""
+    found = [node]
+    while isinstance(left := found[-1].left, kind):
+        found.append(left)
+    return found
+
+
+def same_chain(node: Chain, left: Expression) -> bool:
+    """Whether a node goes on with the chain on its left: arithmetic of any kind, or the same one of AND and OR."""
+    return type(node) is type(left) and (isinstance(node, Arithmetic) or node.op == getattr(left, "op", None))
+
+
+def operands(node: Expression, op: str) -> list[Expression]:
+    """`a`, `b` and `c` of `a AND b AND c`, for the operator given; of anything else the node itself."""
+    found = []
+    while isinstance(node, Logical) and node.op == op:
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic(Chain):
+    """`left op right` with op one of + - * / %. STRING + STRING concatenates."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +161,9 @@ class Comparison(Expression):
     right: Expression
 
 
-@dataclass(frozen=True)
-class Logical(Expression):
+@dataclass(frozen=True, eq=False)
+class Logical(Chain):
     """`left AND right`, `left OR right`."""
-
-    op: str
-    left: Expression
-    right: Expression
 
 
 @dataclass(frozen=True)

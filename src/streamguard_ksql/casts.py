@@ -78,7 +78,7 @@ def _parse_literal(text: str, target: SqlType) -> Any:
 def _whole_number(text: str, target: SqlType) -> int:
     """`4.000` is a whole number too."""
     number = java.parse_decimal(text.strip())
-    if number != number.to_integral_value():
+    if number.adjusted() > 20 or number != number.to_integral_value():
         raise EvaluationError(f"{text} is not a whole number")
     return (java.parse_int if target.base == "INTEGER" else java.parse_long)(str(int(number)))
 

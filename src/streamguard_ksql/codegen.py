@@ -8,25 +8,37 @@ readable name, and its source is in `linecache`, so that a traceback shows the g
 from __future__ import annotations
 
 import linecache
+import re
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import CodeType
 from typing import Any
 
-from streamguard_ksql.errors import ROW_ERRORS
+from streamguard_ksql.errors import ROW_ERRORS, EvaluationError
 from streamguard_ksql.types import SqlType
 
 
 @dataclass(frozen=True)
 class Code:
-    """An expression in Python. `type` is None for an untyped NULL. `constant` marks literals; their value is `value`."""
+    """An expression in Python. `type` is None for an untyped NULL. `constant` marks literals; their value is `value`.
+
+    `text` raises where ksqlDB's expression fails, also for an operand that is NULL: what is around it fails too then.
+    `lenient` is the same with None in place of failing for NULL: for the top of a column, which is NULL either way.
+    """
 
     text: str
     type: SqlType | None
     nullable: bool = True
     constant: bool = False
     value: Any = None
+    lenient: str | None = None
+
+    @property
+    def column(self) -> str:
+        """The text where nothing is around the expression."""
+        return self.text if self.lenient is None else self.lenient
 
     @property
     def is_null(self) -> bool:
@@ -80,11 +92,42 @@ class Environment:
         body = result(*texts)
         return f"({otherwise} if {' or '.join(tests)} else {body})" if tests else body
 
+    def guarded_code(
+        self, operands: Sequence[Code], result: Callable[..., str], sql_type: SqlType | None, *, strict: bool = False
+    ) -> Code:
+        """`guarded` as Code. `strict`: an operand that is NULL is an error, as it is for Java's arithmetic."""
+        text = self.guarded(operands, result, self.call(null_operand) if strict else "None")
+        if not strict and all(o.lenient is None for o in operands):
+            return Code(text, sql_type)
+        lenient = self.guarded([o if o.lenient is None else Code(o.lenient, o.type) for o in operands], result)
+        return Code(text, sql_type, nullable=not strict, lenient=lenient)
+
     def null_on_error(self, code: Code) -> str:
         """The code's text, with NULL where its evaluation fails: an element that fails does not fail its array."""
         if code.constant or _is_simple(code.text):
             return code.text
         return self.call(_null_on_error, f"lambda: {code.text}")
+
+    # --- parts of large expressions -----------------------------------------------------------------------------------
+
+    def outlined(self, name: str, statements: Sequence[str]) -> str:
+        """A call of a new function of statements that read, besides its own names, those where the call is.
+
+        Python compiles no more than 200 parentheses within each other: what is nested deeper becomes such functions.
+        """
+        parameters = ", ".join(self._names_around(statements))
+        return f"{self.bind(self.define(name, parameters, statements), f'{name}_')}({parameters})"
+
+    def _names_around(self, statements: Sequence[str]) -> list[str]:
+        """The parameters of rows and lambdas (`v`, `p12`) that statements read."""
+        source = "def part():\n" + "".join(f"    {statement}\n" for statement in statements)
+        left: list[Any] = [compile(source, "<part>", "exec")]
+        found: set[str] = set()
+        while left:
+            code = left.pop()
+            found.update(name for name in code.co_names if _PARAMETER.fullmatch(name) and name not in self._names)
+            left += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        return sorted(found)
 
     # --- functions ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +148,7 @@ class Environment:
         return function
 
 
+_PARAMETER = re.compile(r"[a-z]\d*")
 _numbers = count(1)
 """Of all generated functions of the process: a traceback's file name is that of one function."""
 
@@ -112,6 +156,11 @@ _numbers = count(1)
 def list_of(texts: Sequence[str]) -> str:
     """A list display with a line for each element, so that a traceback points at the element."""
     return "[" + "".join(f"\n        {text}," for text in texts) + "\n    ]"
+
+
+def null_operand() -> None:
+    """In place of an operation one of whose operands is NULL."""
+    raise EvaluationError("NULL where a number is needed")
 
 
 def _null_on_error(evaluate: Callable[[], Any]) -> Any:

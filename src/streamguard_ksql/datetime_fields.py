@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
+from streamguard_ksql import zone_names
 from streamguard_ksql.datetimes import (
     DAY_MS,
     civil_from_days,
@@ -178,7 +180,20 @@ def _two_digit_year(fields: Fields, text: str) -> None:
 
 
 def _zone_id(fields: Fields, text: str) -> None:
-    fields.zone = zone(text)
+    """An id in any letter case, or an offset."""
+    fixed = _FIXED_ZONE.fullmatch(text.upper())
+    fields.zone = zone(fixed.group() if fixed else zone_names.find_by_id(text))
+
+
+def _zone_name(full: bool) -> Read:
+    def read(fields: Fields, text: str) -> None:
+        found = zone_names.find_by_name(text, full=full)
+        if found is None:
+            _zone_id(fields, text)
+        else:
+            fields.zone = zone(found)
+
+    return read
 
 
 def _offset(fields: Fields, text: str) -> None:
@@ -199,7 +214,9 @@ def _short(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _YEAR = r"-?\d{4}|[+-]\d{5,10}"
-_ZONE_ID = r"[A-Za-z][A-Za-z0-9~/._+-]+|[+-]\d{2}:?\d{2}|Z"
+_FIXED = r"(?:UTC|GMT|UT)?[+-]\d{2}:\d{2}(?::\d{2})?"
+_FIXED_ZONE = re.compile(f"{_FIXED}|Z")
+_ZONE_ID = rf"{_FIXED}|(?!(?:UTC|GMT|UT)[+-])[A-Za-z][A-Za-z0-9/_-]*(?:\+\d+)?"
 _OFFSETS = {
     1: r"[+-]\d{2}(?:\d{2})?",
     2: r"[+-]\d{4}",
@@ -207,15 +224,30 @@ _OFFSETS = {
     4: r"[+-]\d{4}(?:\d{2})?",
     5: r"[+-]\d{2}:\d{2}(?::\d{2})?",
 }
-_MAX_COUNT = {"d": 2, "h": 2, "H": 2, "k": 2, "K": 2, "m": 2, "s": 2, "w": 2, "W": 1, "F": 1, "a": 1, "D": 3, "S": 9}
+_MAX_COUNT = {
+    "d": 2,
+    "h": 2,
+    "H": 2,
+    "k": 2,
+    "K": 2,
+    "m": 2,
+    "s": 2,
+    "w": 2,
+    "W": 1,
+    "F": 1,
+    "a": 1,
+    "D": 3,
+    "S": 9,
+    "z": 4,
+}
 
 
 def _check_count(letter: str, count: int) -> None:
     limit = _MAX_COUNT.get(letter, 5 if letter in "MLQqEecGXxZ" else 19)
     if count > limit:
         raise EvaluationError(f"Too many pattern letters: {letter}")
-    if (letter == "V" and count != 2) or (letter == "O" and count not in (1, 4)):
-        raise EvaluationError(f"Pattern letter count must be 2 for V, 1 or 4 for O: {letter * count}")
+    if (letter == "V" and count != 2) or (letter in "Ov" and count not in (1, 4)):
+        raise EvaluationError(f"Pattern letter count must be 2 for V, 1 or 4 for O and v: {letter * count}")
 
 
 def _named(letter: str, names: tuple[str, ...], count: int, first: int) -> tuple[str, Read]:
@@ -241,7 +273,7 @@ def reader(letter: str, count: int) -> tuple[str, Read]:
         return ("Anno Domini|Before Christ" if count == 4 else "AD|BC"), lambda f, t: f.values.update(G=t[0] in "aA")
     if letter == "S":
         return rf"\d{{{count}}}", _fraction
-    if letter in "VzOXxZ":
+    if letter in "VvzOXxZ":
         return _zone_reader(letter, count)
     if letter in "dhHkKmsDwQqecWF":
         return _digits(count), _number({"q": "Q", "c": "e"}.get(letter, letter))
@@ -255,8 +287,11 @@ def _digits(count: int) -> str:
 
 
 def _zone_reader(letter: str, count: int) -> tuple[str, Read]:
-    if letter in "Vz":
+    if letter == "V":
         return _ZONE_ID, _zone_id
+    if letter in "zv":
+        names = "".join(f"{re.escape(name)}|" for name in zone_names.full_names()) if count == 4 else ""
+        return f"{names}{_ZONE_ID}", _zone_name(count == 4)
     if letter == "O" or (letter == "Z" and count == 4):
         return r"GMT(?:[+-]\d{1,2}(?::\d{2})?)?", _localized_offset
     if letter == "Z":
@@ -309,7 +344,7 @@ def writer(letter: str, count: int) -> Write:
         return lambda m: _era(m.year > 0, count)
     if letter == "S":
         return lambda m: f"{m.ms:03}000000"[:count]
-    if letter in "VzOXxZ":
+    if letter in "VvzOXxZ":
         return _zone_writer(letter, count)
     number = _NUMBERS[letter]
     if letter in "uyY":
@@ -337,8 +372,8 @@ def _signed(year: int, count: int) -> str:
 def _zone_writer(letter: str, count: int) -> Write:
     if letter == "V":
         return lambda m: zone_name(m.zone)
-    if letter == "z":
-        return lambda m: _zone_text(m)
+    if letter in "zv":
+        return lambda m: _zone_text(m, full=count == 4, general=letter == "v")
     if letter == "O" or (letter == "Z" and count == 4):
         return lambda m: _gmt(m.offset_s, count == 4)
     if letter == "Z":
@@ -360,13 +395,34 @@ def _total_seconds(delta: timedelta | None) -> int:
     return int(delta.total_seconds()) if delta else 0
 
 
-def _zone_text(moment: Moment) -> str:
-    """The short name of a zone (`PST`), which may differ between summer and winter."""
-    if getattr(moment.zone, "key", None) is None:
-        return zone_name(moment.zone)
-    year = min(max(moment.year, 1), 9999)
-    local = datetime(year, moment.month, min(moment.day, 28), moment.hour, moment.minute, tzinfo=moment.zone)
-    return local.tzname() or zone_name(moment.zone)
+def _zone_text(moment: Moment, *, full: bool, general: bool) -> str:
+    """The name of a zone: `PST`, `PDT` in summer, `PT` in general."""
+    key = zone_name(moment.zone)
+    names = zone_names.names_of(key)
+    if names is None:
+        return key
+    if general:
+        return names.long_general if full else names.general
+    if _is_summer(moment):
+        return names.long_summer if full else names.summer
+    return names.long_winter if full else names.winter
+
+
+def _is_summer(moment: Moment) -> bool:
+    """Whether the clock is ahead of the zone's standard time."""
+    if moment.zone is timezone.utc or not 1 < moment.year < 9999:
+        return False
+    local = datetime(moment.year, moment.month, moment.day, moment.hour, moment.minute, tzinfo=moment.zone)
+    if local.utcoffset() != timedelta(seconds=moment.offset_s):
+        local = local.replace(fold=1)
+    ahead = local.dst() or timedelta(0)
+    return ahead > timedelta(0) or (not ahead and _has_winter_time(moment.zone, moment.year))
+
+
+@lru_cache(maxsize=1024)
+def _has_winter_time(of: tzinfo, year: int) -> bool:
+    """Whether the zone calls its time in summer standard, and turns the clock back in winter: Java has it the other way."""
+    return any((datetime(year, month, 15, tzinfo=of).dst() or timedelta(0)) < timedelta(0) for month in range(1, 13))
 
 
 def _offset_or_z(offset_s: int, count: int) -> str:

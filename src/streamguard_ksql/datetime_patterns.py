@@ -20,13 +20,16 @@ from datetime import timezone, tzinfo
 from functools import lru_cache
 from itertools import groupby
 
+import regex
+
+from streamguard_ksql.bounded_regex import BoundedPattern
 from streamguard_ksql.datetime_fields import Fields, Moment, reader, writer
 from streamguard_ksql.datetimes import DAY_MS, local_to_utc, offset_at
 from streamguard_ksql.errors import EvaluationError
 
 DATE_LETTERS = frozenset("GuyYDMLQqwWEecdF")
 TIME_LETTERS = frozenset("ahKkHmsSAnN")
-ZONE_LETTERS = frozenset("VzOXxZ")
+ZONE_LETTERS = frozenset("VvzOXxZ")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class DateTimePattern:
         tokens = list(_tokens(pattern))
         self.letters = frozenset(token.text for token in tokens if token.kind == "field")
         self._fields: list[Callable[[Fields, str], None]] = []
-        self._expression = re.compile(self._reader(tokens), re.IGNORECASE)
+        self._expression = BoundedPattern(self._reader(tokens), regex.IGNORECASE, shown=pattern)
         self._writers = self._writer(tokens)
 
     @property

@@ -57,12 +57,16 @@ def month_length(year: int, month: int) -> int:
 
 _OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
 _PREFIXED = re.compile(r"(?:UTC|GMT|UT)([+-].+)?")
+_OFFSETS_ALONE = frozenset({"EST", "MST", "HST", "ROC", "Factory", "localtime", "posixrules"})
+"""Files of the time zone database that are no zones to Java: abbreviations are names (see `zone_names`), not ids."""
 
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo:
     """The zone of a Java ZoneId (`Europe/Oslo`, `UTC`, `Z`, `+02:00`, `GMT+2`); EvaluationError if there is none."""
     prefixed = _PREFIXED.fullmatch(name)
+    if name == "GMT":
+        return ZoneInfo(name)  # as UTC, but under its own name
     if name == "Z" or (prefixed and not prefixed.group(1)):
         return timezone.utc
     offset = _OFFSET.fullmatch(prefixed.group(1) if prefixed else name)
@@ -71,6 +75,8 @@ def zone(name: str) -> tzinfo:
         total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
         return fixed_zone(-total if sign == "-" else total)
     try:
+        if name in _OFFSETS_ALONE:
+            raise ValueError(name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise EvaluationError(f"Unknown time-zone ID: {name}") from None

@@ -34,6 +34,10 @@ class WrongEndpoint(KsqlError):
     code = 40002
 
 
+class LimitExceeded(KsqlError):
+    """A query that takes more time or memory than it may (see `limits`): it ends, and the message says why."""
+
+
 class EvaluationError(Exception):
     """A row whose expression has no value: the row's column becomes NULL and the processing log gets the reason."""
 
@@ -43,6 +47,14 @@ ROW_ERRORS = (EvaluationError, ArithmeticError, RecursionError)
 
 Anything else is a fault of the engine and ends the query with its reason: it is never a NULL or a row left out.
 """
+
+
+class FatalRecordError(Exception):
+    """A record after which a query cannot go on, as ksqlDB's cannot: it ends, with this as its reason in SHOW QUERIES."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class SerializationError(Exception):

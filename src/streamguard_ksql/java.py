@@ -22,9 +22,13 @@ from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
 CONTEXT = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
 """Decimal arithmetic without loss for every DECIMAL that can be declared; Python's default keeps 28 digits only."""
 
-_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?)")
-_INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+SPACE = "".join(map(chr, range(33)))
+"""What String.trim takes off: the blank and the control characters before it."""
+
+_DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
+_INTEGER = re.compile(r"[+-]?\d{1,4000}")
+"""More digits than any number has; of more than 4,300 Python reads none."""
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def wrap_int(value: int) -> int:
@@ -132,7 +136,7 @@ def _parse_integer(text: str, low: int, high: int) -> int:
 
 
 def parse_double(text: str) -> float:
-    """Double.parseDouble without its hexadecimal form; EvaluationError if the text is no number."""
+    """Double.parseDouble without blanks and its hexadecimal form; EvaluationError if the text is no number."""
     if not _DOUBLE.fullmatch(text):
         raise EvaluationError(f'For input string: "{text}"' if text else "empty String")
     return float(text if text[-1] not in "fFdD" else text[:-1])

@@ -16,7 +16,7 @@ from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.operators import aggregate, joins, stateless
 from streamguard_ksql.operators.base import Operator, Receive, Runtime
 from streamguard_ksql.operators.keys import inner_key
-from streamguard_ksql.operators.record import InputRecord, Record
+from streamguard_ksql.operators.record import Batch, InputRecord, Record
 from streamguard_ksql.operators.sinks import Materializer, Sink
 from streamguard_ksql.operators.sources import StreamSource, TableSource
 from streamguard_ksql.operators.state import Store
@@ -59,6 +59,12 @@ class Topology:
     def topics(self) -> list[str]:
         """The topics that the query reads."""
         return list(self.sources)
+
+    @property
+    def times_of(self) -> dict[str, Callable[[Batch], list[int]]]:
+        """For topics whose records have their times in a column: what reads the times of a batch."""
+        readers = {topic: sources[0].reader for topic, sources in self.sources.items()}
+        return {topic: reader.times for topic, reader in readers.items() if reader.time is not None}
 
     def feed(self, partition: int, messages: Sequence[InputRecord]) -> None:
         """Process a batch of one topic's partition, in order."""

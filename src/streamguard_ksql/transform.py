@@ -18,6 +18,9 @@ def rewrite(node: N, change: Rewriter, bound: frozenset[str] = frozenset()) -> N
     `bound` has the names that enclosing lambdas bind. What `change` returns is not looked at again; where it returns
     None the children are visited.
     """
+    if isinstance(node, ast.Chain):
+        chain: N = _rewrite_chain(node, change, bound)  # type: ignore[assignment]
+        return chain
     if isinstance(node, ast.Expression):
         changed = change(node, bound)
         if changed is not None:
@@ -25,6 +28,21 @@ def rewrite(node: N, change: Rewriter, bound: frozenset[str] = frozenset()) -> N
         if isinstance(node, ast.LambdaFunction):
             bound = bound | frozenset(node.params)
     result: N = _rebuild(node, change, bound)
+    return result
+
+
+def _rewrite_chain(node: ast.Expression, change: Rewriter, bound: frozenset[str]) -> ast.Expression:
+    passed = []
+    result = None
+    while isinstance(node, ast.Chain) and (result := change(node, bound)) is None:
+        passed.append(node)
+        node = node.left
+    if result is None:
+        result = rewrite(node, change, bound)
+    for link in reversed(passed):
+        right = rewrite(link.right, change, bound)
+        unchanged = result is link.left and right is link.right
+        result = link if unchanged else replace(link, left=result, right=right)
     return result
 
 
@@ -54,16 +72,15 @@ def _is_tree(value: Any) -> bool:
 
 def expressions(node: Any) -> Iterator[ast.Expression]:
     """Every expression in a tree, outer ones first."""
-    if isinstance(node, ast.Expression):
-        yield node
-    if isinstance(node, tuple):
-        for item in node:
-            yield from expressions(item)
-    elif is_dataclass(node) and not isinstance(node, type):
-        for f in fields(node):
-            value = getattr(node, f.name)
-            if _is_tree(value):
-                yield from expressions(value)
+    left = [node]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Expression):
+            yield node
+        if isinstance(node, tuple):
+            left += reversed(node)
+        elif is_dataclass(node) and not isinstance(node, type):
+            left += [value for f in reversed(fields(node)) if _is_tree(value := getattr(node, f.name))]
 
 
 def column_refs(node: Any) -> Iterator[ast.ColumnRef]:

@@ -13,9 +13,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamguard.config import load_settings
-from streamguard.kafka.topics import ensure_topics
+from streamguard.kafka.topics import differences, ensure_topics, topic_configs
 from streamguard.models import DeadLetter
 from tests.support.broker import BrokerProcess
+from tests.support.damage import corrupt_batch
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import Program, eventually
 from tests.support.records import T0_MS, transaction_value
@@ -102,6 +103,17 @@ def dead_letters_in_topic(broker: BrokerProcess) -> list[DeadLetter]:
     return found
 
 
+def test_a_consumer_that_comes_first_makes_the_topics(bench: Bench) -> None:
+    settings = load_settings(kafka_bootstrap_servers=bench.broker.address)
+    admin = KafkaAdminClient(bootstrap_servers=bench.broker.address)
+    admin.delete_topics(list(topic_configs(settings)))
+    bench.consumer()
+    wanted = set(topic_configs(settings))
+    eventually(lambda: set(admin.list_topics()), lambda there: wanted <= there, 30, bench.said)
+    admin.close()
+    assert differences(settings) == []
+
+
 def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:
     good = transaction_value("ok", "A", 5, T0_MS)
     poison = [
@@ -109,8 +121,9 @@ def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:
         b'{"transaction_id": "x"}',
         orjson.dumps({**good, "amount": -5}),
         orjson.dumps({**good, "currency": "XXQ"}),
-        orjson.dumps({**good, "transaction_id": 7}),
-        orjson.dumps({**good, "merchant_name": "a\x00b"}),
+        orjson.dumps({**good, "transaction_id": ""}),
+        orjson.dumps({**good, "latitude": 91}),
+        orjson.dumps({**good, "event_time": 10**15}),
         None,
         b'{"transaction_id": "' + b"x" * 5_242_880 + b'"}',
     ]
@@ -180,6 +193,32 @@ def test_cut_connections_and_a_stopped_broker_are_waited_out(bench: Bench) -> No
     bench.wait_read(4_000)
     assert bench.postgres.query("SELECT count(*) FROM transactions") == [(4_000,)]
     bench.in_is_out()
+
+
+def test_corrupt_batches_are_dead_letters_and_what_follows_is_stored(bench: Bench) -> None:
+    """In front of the consumer, in the middle, and while it runs; each lost offset counts."""
+    lost: set[tuple[int, int]] = set()
+
+    def spoil(partition: int, offset: int) -> None:
+        offsets = corrupt_batch(bench.broker.data_dir, "transactions", partition, offset)
+        lost.update((partition, number) for number in offsets)
+
+    for start in range(0, 600, 100):
+        bench.payments(100, start=start)
+    spoil(0, 0)
+    spoil(1, 60)
+    bench.consumer()
+    bench.wait_read(600)
+    bench.broker.stop()
+    spoil(2, 199)
+    bench.broker.start()
+    bench.payments(300, seed=8, start=600)
+    bench.wait_read(900)
+    dead = bench.postgres.query("SELECT source_partition, source_offset, reason FROM dead_letters")
+    assert {(partition, offset) for partition, offset, _ in dead} | {(2, n) for p, n in lost if p == 2} == lost
+    assert all("the record batch is corrupt" in str(reason) for _, _, reason in dead)
+    bench.in_is_out()
+    assert bench.read() == 900
 
 
 def test_records_that_the_log_deleted_unread_are_told(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from streamguard.config import get_settings, load_settings
 from streamguard.consumer.records import Decoder
 from streamguard.consumer.store import Store
 from streamguard.database import apply_schema, make_engine
+from streamguard.models.fields import MAX_TIME_MS
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
 from tests.support.postgres import EmbeddedPostgres
@@ -56,5 +57,5 @@ def desk(postgres: EmbeddedPostgres) -> Iterator[Desk]:
     settings = load_settings(database_url=postgres.url(), consumer_group="test")
     engine = make_engine(settings)
     apply_schema(engine)
-    yield Desk(settings, engine, Store(engine, settings), postgres, Decoder("fraud_alerts", 1_048_576))
+    yield Desk(settings, engine, Store(engine, settings), postgres, Decoder(settings, clock_ms=lambda: MAX_TIME_MS))
     engine.dispose()

@@ -16,6 +16,10 @@ from tests.support.broker import BrokerProcess
 from tests.support.kafka import KafkaProcess, kafka_possible
 
 TEST_SECONDS = 90
+AUTO_CREATE = ("--auto-create-topics",)
+"""Most tests produce to a new topic without creating it."""
+KAFKAS_RETENTION = "retention.ms=604800000"
+"""Kafka's default, where both are compared."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +43,14 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     """A new broker that the test may stop, kill and start."""
-    with BrokerProcess(tmp_path / "broker") as running:
+    with BrokerProcess(tmp_path / "broker", arguments=AUTO_CREATE) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     """One broker for all tests that neither stop nor fill it."""
-    with BrokerProcess(tmp_path_factory.mktemp("shared") / "broker") as running:
+    with BrokerProcess(tmp_path_factory.mktemp("shared") / "broker", arguments=AUTO_CREATE) as running:
         yield running
 
 
@@ -74,7 +78,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The address of a broker."""
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "ours":
-        with BrokerProcess(folder / "broker") as broker:
+        with BrokerProcess(folder / "broker", arguments=(*AUTO_CREATE, "--topic-default", KAFKAS_RETENTION)) as broker:
             yield broker.address
         return
     if not kafka_possible():

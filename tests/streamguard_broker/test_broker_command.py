@@ -28,7 +28,7 @@ def test_both_have_the_same_options() -> None:
     ]
     options = [set(re.findall(r"--[a-z-]+", text)) for text in outputs]
     assert options[0] == options[1]
-    assert len(options[0]) == 10
+    assert len(options[0]) == 15
     assert outputs[0].startswith("usage: streamguard broker ")
 
 
@@ -36,7 +36,7 @@ def test_every_option_is_passed_on(tmp_path: Path, certificate: Path) -> None:
     Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "s3cret")
     metrics = f"127.0.0.1:{free_port()}"
     arguments = (
-        "--no-auto-create-topics", "--default-partitions", "5", "--topic-default", "retention.ms=12345",
+        "--auto-create-topics", "--default-partitions", "5", "--topic-default", "retention.ms=12345",
         "--sasl", "--tls-certificate", str(certificate), "--tls-key", str(certificate.with_name("key.pem")),
         "--metrics", metrics,
     )  # fmt: skip
@@ -48,7 +48,8 @@ def test_every_option_is_passed_on(tmp_path: Path, certificate: Path) -> None:
                 "sasl.password": "s3cret", "allow.auto.create.topics": True,
             }
         )  # fmt: skip
-        assert admin.list_topics("unmade", timeout=10).topics["unmade"].error is not None
+        admin.list_topics("named", timeout=10)
+        assert len(admin.list_topics("named", timeout=10).topics["named"].partitions) == 5
         admin.create_topics([NewTopic("made", -1, -1)])["made"].result(10)
         assert len(admin.list_topics("made", timeout=10).topics["made"].partitions) == 5
         resource = ConfigResource(ConfigResource.Type.TOPIC, "made")

@@ -54,7 +54,7 @@ async def send_mutated(broker: Broker, handler: Handler, count: int, seed: int) 
         request.with_header(correlation_id=number, client_id="fuzz")
         frame = mutate(rng, bytes(request.encode(header=True, framed=True)))
         pipe = Pipe()
-        connection = Connection(broker, set())
+        connection = Connection(broker, "127.0.0.1", 0, lambda _: None)
         connection.connection_made(pipe)
         connection.get_buffer(-1)[: len(frame)] = frame
         connection.buffer_updated(len(frame))

@@ -14,7 +14,9 @@ from tests.support.broker import BrokerProcess, free_port
 
 def test_what_went_in_and_out_is_counted(tmp_path: Path) -> None:
     port = free_port()
-    with BrokerProcess(tmp_path / "broker", arguments=("--metrics", f"127.0.0.1:{port}")) as broker:
+    with BrokerProcess(
+        tmp_path / "broker", arguments=("--auto-create-topics", "--metrics", f"127.0.0.1:{port}")
+    ) as broker:
         producer = KafkaProducer(bootstrap_servers=broker.address, acks="all")
         for _ in range(5):
             producer.send("counted", b"x" * 100).get(10)

@@ -142,7 +142,7 @@ def steady(values: list[float]) -> bool:
 
 
 def start(tmp_path: Path) -> BrokerProcess:
-    return BrokerProcess(tmp_path / "broker", arguments=("--topic-default", "segment.ms=5000"))
+    return BrokerProcess(tmp_path / "broker", arguments=("--auto-create-topics", "--topic-default", "segment.ms=5000"))
 
 
 def test_a_short_mixed_load(tmp_path: Path) -> None:

@@ -45,3 +45,21 @@ def test_filters(tmp_path: Path, filters: dict[str, Any], code: ErrorCode, ids: 
     response = asyncio.run(scenario())
     assert response.error_code == code
     assert [state.transactional_id for state in response.transaction_states] == ids
+
+
+def test_a_pattern_that_backtracks_without_end_blocks_nobody(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Any, Any]:
+        broker = Broker(BrokerOptions(tmp_path))
+        await broker.transactions.init_producer("a" * 60 + "!", 1000)
+        slow = asyncio.create_task(list_transactions(broker, transactional_id_pattern="(a|aa)+"))
+        await asyncio.sleep(0)
+        meanwhile = await list_transactions(broker)
+        assert not slow.done(), "the pattern is still matched"
+        answers = await slow, meanwhile
+        await broker.close()
+        return answers
+
+    slow, meanwhile = asyncio.run(scenario())
+    assert slow.error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
+    assert slow.transaction_states == []
+    assert len(meanwhile.transaction_states) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamguard_ksql import datetime_patterns as patterns
-from streamguard_ksql import datetimes
+from streamguard_ksql import datetimes, zone_names
 from streamguard_ksql.errors import EvaluationError
 
 EPOCH = date(1970, 1, 1)
@@ -72,6 +72,113 @@ def test_what_is_no_timestamp(text: str) -> None:
 def test_what_is_no_zone(name: str) -> None:
     with pytest.raises(EvaluationError):
         datetimes.zone(name)
+
+
+@pytest.mark.parametrize("name", ["EST", "MST", "HST", "ROC", "PDT", "CEST"])
+def test_a_zones_name_is_not_its_id(name: str) -> None:
+    with pytest.raises(EvaluationError, match=f"Unknown time-zone ID: {name}"):
+        datetimes.zone(name)
+
+
+NOON = "2023-07-15 12:00 "
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "utc"),
+    [
+        ("2023-07-15 12:00 CEST", "z", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 CET", "z", "2023-07-15T10:00"),
+        ("2023-01-15 12:00 CEST", "z", "2023-01-15T11:00"),
+        ("2023-07-15 12:00 PDT", "z", "2023-07-15T19:00"),
+        ("2023-07-15 12:00 pdt", "zzz", "2023-07-15T19:00"),
+        ("2023-07-15 12:00 PST", "z", "2023-07-15T19:00"),
+        ("2023-01-15 12:00 PDT", "z", "2023-01-15T20:00"),
+        ("2023-07-15 12:00 PT", "z", "2023-07-15T19:00"),
+        ("2023-07-15 12:00 PT", "v", "2023-07-15T19:00"),
+        ("2023-07-15 12:00 EST", "z", "2023-07-15T16:00"),
+        ("2023-01-15 12:00 EST", "z", "2023-01-15T17:00"),
+        ("2023-07-15 12:00 HST", "z", "2023-07-15T22:00"),
+        ("2023-07-15 12:00 JST", "z", "2023-07-15T03:00"),
+        ("2023-07-15 12:00 BST", "z", "2023-07-15T01:00"),
+        ("2023-07-15 12:00 IST", "z", "2023-07-15T12:00"),
+        ("2023-07-15 12:00 MSK", "z", "2023-07-15T09:00"),
+        ("2023-07-15 12:00 UTC", "z", "2023-07-15T12:00"),
+        ("2023-07-15 12:00 GMT", "z", "2023-07-15T12:00"),
+        ("2023-07-15 12:00 Z", "z", "2023-07-15T12:00"),
+        ("2023-07-15 12:00 +02:00", "z", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 EST5EDT", "z", "2023-07-15T16:00"),
+        ("2023-07-15 12:00 europe/oslo", "z", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 Central European Summer Time", "zzzz", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 central european time", "zzzz", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 Pacific Time", "vvvv", "2023-07-15T19:00"),
+        ("2023-07-15 12:00 India Standard Time", "zzzz", "2023-07-15T06:30"),
+        ("2023-07-15 12:00 Europe/Oslo", "zzzz", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 America/New_York", "VV", "2023-07-15T16:00"),
+        ("2023-07-15 12:00 america/port-au-prince", "VV", "2023-07-15T16:00"),
+        ("2023-07-15 12:00 Etc/GMT+5", "VV", "2023-07-15T17:00"),
+        ("2023-07-15 12:00 GMT+02:00", "VV", "2023-07-15T10:00"),
+        ("2023-07-15 12:00 utc", "VV", "2023-07-15T12:00"),
+        ("2023-11-05 01:30 PST", "z", "2023-11-05T08:30"),
+    ],
+)
+def test_zones_in_texts_as_java_11_reads_them(text: str, pattern: str, utc: str) -> None:
+    """Recorded from java.time; a name stands for a region, at the offset of the date."""
+    moment_ms = patterns.parse_timestamp(text, f"yyyy-MM-dd HH:mm {pattern}")
+    assert datetimes.timestamp_to_string(moment_ms)[:16] == utc
+
+
+@pytest.mark.parametrize("text", ["EST", "CEST", "PT", "GMT+2", "+0200", "+02", "JST", "XYZ", "Europe/Nowhere"])
+def test_what_vv_does_not_read(text: str) -> None:
+    with pytest.raises(EvaluationError):
+        patterns.parse_timestamp(NOON + text, "yyyy-MM-dd HH:mm VV")
+
+
+@pytest.mark.parametrize("text", ["GMT+2", "+0200", "XYZ", "CEST2"])
+def test_what_z_does_not_read(text: str) -> None:
+    with pytest.raises(EvaluationError):
+        patterns.parse_timestamp(NOON + text, "yyyy-MM-dd HH:mm z")
+
+
+def test_a_name_of_a_zone_amid_a_text() -> None:
+    """The form of Java's Date.toString."""
+    moment_ms = patterns.parse_timestamp("Sat Jul 15 12:00:00 CEST 2023", "EEE MMM dd HH:mm:ss z yyyy")
+    assert datetimes.timestamp_to_string(moment_ms) == "2023-07-15T10:00:00.000"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "short", "full", "general"),
+    [
+        ("Europe/Oslo", "2023-07-15T10:00", "CEST", "Central European Summer Time", "CET"),
+        ("Europe/Oslo", "2023-10-30T10:00", "CET", "Central European Standard Time", "CET"),
+        ("Europe/Oslo", "2023-10-29T00:30", "CEST", "Central European Summer Time", "CET"),
+        ("Europe/Oslo", "2023-10-29T01:30", "CET", "Central European Standard Time", "CET"),
+        ("America/Los_Angeles", "2023-07-31T10:00", "PDT", "Pacific Daylight Time", "PT"),
+        ("Asia/Kolkata", "2023-07-15T10:00", "IST", "India Standard Time", "IT"),
+        ("America/Argentina/Buenos_Aires", "2023-07-15T10:00", "ART", "Argentina Standard Time", "ART"),
+        ("Europe/Dublin", "2023-07-15T10:00", "IST", "Irish Standard Time", "IT"),
+        ("Europe/Dublin", "2023-01-15T10:00", "GMT", "Greenwich Mean Time", "IT"),
+        ("GMT", "2023-01-15T10:00", "GMT", "Greenwich Mean Time", "GMT"),
+        ("UTC", "2023-01-15T10:00", "UTC", "Coordinated Universal Time", "UTC"),
+        ("+02:00", "2023-01-15T10:00", "+02:00", "+02:00", "+02:00"),
+    ],
+)
+def test_zones_as_java_11_writes_them(zone: str, moment: str, short: str, full: str, general: str) -> None:
+    moment_ms = datetimes.parse_timestamp(moment)
+    written = [patterns.format_timestamp(moment_ms, p, datetimes.zone(zone)) for p in ("z", "zzz", "zzzz", "v")]
+    assert written == [short, short, full, general]
+
+
+@pytest.mark.parametrize("pattern", ["zzzzz", "V", "VVV", "vv"])
+def test_zones_in_patterns_that_java_refuses(pattern: str) -> None:
+    with pytest.raises(EvaluationError, match=r"[Pp]attern letter"):
+        patterns.compile_pattern(pattern)
+
+
+def test_every_name_of_a_zone_leads_to_a_zone() -> None:
+    for full in (False, True):
+        for name in zone_names.full_names() if full else ["cest", "pdt", "jst", "aest", "msk", "hkt", "brt"]:
+            found = zone_names.find_by_name(name.upper(), full=full)
+            assert found is not None and datetimes.zone(found)
 
 
 def test_gaps_and_overlaps() -> None:

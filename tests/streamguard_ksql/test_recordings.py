@@ -18,6 +18,7 @@ OUR_RULES = load(RECORDINGS / "streamguard.json")
 QUERIES = load(RECORDINGS / "queries.json")
 FAILING_QUERIES = set(recording("queries.failing.json"))
 """The recorded queries in which the engine differs from ksqlDB."""
+SCRIPTS = [case for path in find_files([RECORDINGS / "scripts"]) for case in load(path)]
 
 FAILING = PROJECT_ROOT / "docs" / "ksql-compatibility.failing.json"
 KNOWN = {entry["case"] for entry in json.loads(FAILING.read_text("utf-8"))["failing"]}
@@ -61,6 +62,12 @@ def test_recorded_query(case: Case) -> None:
         return
     with pytest.raises(Difference):
         run_case(case)
+
+
+@pytest.mark.parametrize("crashed", [False, True], ids=["undisturbed", "killed after each input"])
+@pytest.mark.parametrize("case", SCRIPTS, ids=lambda case: case.name)
+def test_published_scripts(case: Case, crashed: bool) -> None:
+    run_case(case, Harness.crash if crashed else None)
 
 
 def test_the_failing_queries_are_recorded_queries() -> None:

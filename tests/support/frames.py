@@ -68,7 +68,7 @@ def fill(message: Any, version: int) -> Any:
 async def exchange(broker: Broker, frame: bytes) -> bytes:
     """One request frame in, one response frame out."""
     pipe = Pipe()
-    connection = Connection(broker, set())
+    connection = Connection(broker, "127.0.0.1", 0, lambda _: None)
     connection.connection_made(pipe)
     buffer = connection.get_buffer(-1)
     buffer[: len(frame)] = frame

@@ -16,7 +16,7 @@ from streamguard.config import Settings
 from streamguard.database.rows import select_as
 from streamguard.kafka.topic_reader import TopicReader
 from streamguard.models import BadRecord, Transaction
-from streamguard.privacy.protection import Protection
+from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,13 @@ def claim_of(connection: Connection, alert_id: str) -> Claim:
     return claims[0]
 
 
-def transactions_of(settings: Settings, claim: Claim) -> list[Transaction]:
-    """The claim's transactions, from the topic, in its order; the first of each id. Raises TopicNotRead."""
+def transactions_of(settings: Settings, claim: Claim, protection: Protection = NO_PROTECTION) -> list[Transaction]:
+    """The claim's transactions, from the topic, in its order; the first of each id. Raises TopicNotRead.
+
+    `protection` is that of the database that the claim comes from.
+    """
     found: dict[str, Transaction] = {}
     account = claim.account_id.encode()
-    protection = Protection.of(settings)
     for record in TopicReader(settings.kafka_bootstrap_servers, settings.transactions_topic):
         if protection.key(record.key) != account:
             continue

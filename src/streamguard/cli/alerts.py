@@ -12,7 +12,7 @@ from streamguard.alerts.verify import claim_of, differences, transactions_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.kafka.clients import kafka_errors
-from streamguard.privacy.protection import Protection
+from streamguard.privacy.mode import protection_of
 
 app = new_app("List, show, confirm and dismiss alerts.")
 
@@ -27,8 +27,8 @@ def list_command(
     account: Annotated[str | None, typer.Option("--account", help="Of this account only.")] = None,
 ) -> None:
     """The newest alerts first."""
-    stored = None if account is None else Protection.of(get_settings()).listed("account", account)
     with database() as connection:
+        stored = None if account is None else protection_of(connection, get_settings()).listed("account", account)
         alerts = list_alerts(connection, limit=limit, status=status, account=stored)
     for alert in alerts:
         print(_line(alert))
@@ -77,8 +77,9 @@ def verify(alert_id: str) -> None:
     """Re-read the topic and recompute the alert from its transactions; exits 1 if the results differ."""
     with database() as connection:
         claim = claim_of(connection, alert_id)
+        protection = protection_of(connection, get_settings())
     with kafka_errors():
-        transactions = transactions_of(get_settings(), claim)
+        transactions = transactions_of(get_settings(), claim, protection)
     for transaction in transactions:
         print(f"  {transaction.transaction_id}  {transaction.amount:>12,.2f} {transaction.currency}")
     if found := differences(claim, transactions):

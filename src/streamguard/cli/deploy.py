@@ -10,6 +10,9 @@ import typer
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 from streamguard.config.resources import sql_file
+from streamguard.kafka.clients import kafka_errors
+from streamguard.kafka.topics import ensure_topics
+from streamguard.sqldeploy import DeployError, topics_of, variables_of
 from streamguard.sqldeploy import deploy as run
 from streamguard.sqldeploy.state import Server
 
@@ -22,14 +25,33 @@ def deploy(
         list[Path] | None,
         typer.Argument(help="SQL files; ksqldb/queries.sql if none. One that is not here is taken from the package."),
     ] = None,
+    define: Annotated[
+        list[str] | None,
+        typer.Option("--define", metavar="NAME=VALUE", help="A value in the place of the one that the file DEFINEs."),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace what differs, and what reads from it.")] = False,
 ) -> None:
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
     paths = [sql_file(file) for file in files or [Path("queries.sql")]]
-    outcomes = run(Server(settings.ksqldb_url), paths, replace=replace, tell=lambda outcome: print(outcome, flush=True))
+    given = variables_of(settings) | _definitions(define or [])
+    with kafka_errors():
+        ensure_topics(settings, extra=topics_of(paths))
+    server = Server(settings.ksqldb_url)
+    outcomes = run(server, paths, given=given, replace=replace, tell=lambda outcome: print(outcome, flush=True))
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]
     if different:
         names = ", ".join(item.name for item in different)
         typer.echo(f"{names}: another version runs and was left as it is; --replace replaces it.", err=True)
         raise typer.Exit(1)
+
+
+def _definitions(options: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` as names in lower case to values; raises DeployError."""
+    found = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not name.isidentifier() or not equals:
+            raise DeployError(f"--define {option}: NAME=VALUE is expected")
+        found[name.lower()] = value
+    return found

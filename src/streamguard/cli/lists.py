@@ -13,7 +13,7 @@ from streamguard.alerts import blacklist_topic
 from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, add_entry, entries_of, remove_entry
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
-from streamguard.privacy.protection import Protection
+from streamguard.privacy.mode import protection_of
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; a decision quotes it.")]
 Days = Annotated[float | None, typer.Option("--days", min=0, help="For so long; without an end if not given.")]
@@ -28,9 +28,11 @@ def _commands(name: str, help_text: str) -> typer.Typer:
     def add(kind: Kind, value: str, reason: Reason, days: Days = None, by: Who = None) -> None:
         """List a value, or change the reason and the end of one that is listed."""
         expires = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
-        stored = Protection.of(get_settings()).listed(kind.value, value)
         with database() as connection:
-            add_entry(connection, name, Entry(kind.value, stored, reason, expires), who=by or getpass.getuser())
+            protection = protection_of(connection, get_settings())
+            stored = protection.listed(kind.value, value)
+            entry = Entry(kind.value, stored, protection.reason(reason, kind.value, value), expires)
+            add_entry(connection, name, entry, who=by or getpass.getuser())
         if name == BLACKLIST:
             _publish([blacklist_topic.record_of(Entry(kind.value, value, reason, expires))])
         until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
@@ -39,8 +41,8 @@ def _commands(name: str, help_text: str) -> typer.Typer:
     @app.command()
     def remove(kind: Kind, value: str, by: Who = None) -> None:
         """Take a value off the list; exits 1 if it was not on it."""
-        stored = Protection.of(get_settings()).listed(kind.value, value)
         with database() as connection:
+            stored = protection_of(connection, get_settings()).listed(kind.value, value)
             found = remove_entry(connection, name, kind.value, stored, who=by or getpass.getuser())
         if not found:
             typer.echo(f"{kind.value} {stored} is not on the {name}", err=True)
@@ -83,7 +85,7 @@ def sync() -> None:
     """Write the whole blacklist to its topic, for the SQL rule that joins with it."""
     with database() as connection:
         entries = entries_of(connection, BLACKLIST)
-    protection = Protection.of(get_settings())
+        protection = protection_of(connection, get_settings())
     # The SQL rule compares with transactions as they are sent; what the table keeps as a token or mask would never match.
     clear = [entry for entry in entries if not protection.protects(entry.kind)]
     _publish([blacklist_topic.record_of(entry) for entry in clear])

@@ -6,25 +6,27 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy import text
 
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
+from streamguard.stack.health import findings
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 from streamguard.stack.up import StartOptions, first_alerts, start
 
 up_app = new_app("Start StreamGuard and wait until it is ready.")
 down_app = new_app("Stop StreamGuard.")
-status_app = new_app("What runs, and how much it has stored.")
+status_app = new_app("What runs, what it has stored, and what stands still.")
 logs_app = new_app("The logs of the processes.")
 
 FIRST_ALERTS_WITHIN_S = 8.5
@@ -183,37 +185,40 @@ def down(
 
 @status_app.command()
 def status() -> None:
-    """Processes, addresses and counts. Exits 1 if nothing runs or something should and does not."""
+    """Processes, addresses, counts, and what stands still. Exits 1 if anything does, or does not run."""
     settings = get_settings()
-    healthy = _show_processes(settings)
+    _show_processes(settings)
     print(
         f"\nKafka {settings.kafka_bootstrap_servers}   ksqlDB {settings.ksqldb_url}"
         f"   database port {settings.database.port}"
     )
+    with suppress(DatabaseUnavailable):
+        _show_counts()
+    serious = False
+    for finding in findings(settings):
+        serious = serious or finding.serious
+        print(f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}", flush=True)
+    if serious:
+        raise typer.Exit(1)
+
+
+def _show_counts() -> None:
     with database() as connection:
         [counts] = select_as(connection, Counts, text(_COUNTS))
     print(
         f"{counts.transactions:,} transactions, {counts.alerts:,} alerts, {counts.dead_letters:,} dead letters;"
         f" {counts.records_read:,} records read"
     )
-    if not healthy:
-        raise typer.Exit(1)
 
 
-def _show_processes(settings: Settings) -> bool:
-    """Print the processes; whether all of them run."""
+def _show_processes(settings: Settings) -> None:
     supervisor = Supervisor(settings)
-    if not supervisor.alive():
-        print("no process of the embedded stack runs; `streamguard up` starts it")
-        return False
-    processes = supervisor.processes()
-    for process in processes.values():
+    for process in supervisor.processes().values() if supervisor.alive() else ():
         up_for = (
             f"for {process.up_s // 3600}:{process.up_s // 60 % 60:02}:{process.up_s % 60:02}" if process.pid else ""
         )
         line = f"{process.name:<10} {process.state.lower():<9} {process.pid or '':<8} {up_for} {process.error}"
         print(line.rstrip())
-    return all(process.state == "RUNNING" for process in processes.values())
 
 
 @logs_app.command()

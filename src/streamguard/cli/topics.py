@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
+from streamguard.kafka.lags import group_lag
+from streamguard.kafka.topics import differences, mend
 
 BOOTSTRAP_TIMEOUT_MS = 5000
 
@@ -82,15 +83,21 @@ def _settings_of(pairs: list[str] | None) -> dict[str, str]:
 
 @topics_app.command("list")
 def list_topics(bootstrap_servers: Bootstrap = None, internal: bool = False) -> None:
-    """All topics with partitions and bytes."""
+    """All topics with partitions, bytes, and how many records retention or DeleteRecords removed."""
     with _admin(bootstrap_servers) as client:
         sizes = _sizes(client)
-        rows = [
-            [topic["name"], len(topic["partitions"]), sizes.get(topic["name"], 0)]
-            for topic in sorted(client.describe_topics(), key=lambda t: str(t["name"]))
+        topics = {
+            str(topic["name"]): [TopicPartition(topic["name"], p["partition_index"]) for p in topic["partitions"]]
+            for topic in client.describe_topics()
             if internal or not (topic["is_internal"] or str(topic["name"]).startswith("__"))
+        }
+        partitions = [partition for group in topics.values() for partition in group]
+        first = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST)) if partitions else {}
+        rows = [
+            [name, len(group), sizes.get(name, 0), sum(first[p].offset for p in group)]
+            for name, group in sorted(topics.items())
         ]
-    print_table(["topic", "partitions", "bytes"], rows)
+    print_table(["topic", "partitions", "bytes", "removed"], rows)
 
 
 def _sizes(client: KafkaAdminClient) -> dict[str, int]:
@@ -106,7 +113,10 @@ def _sizes(client: KafkaAdminClient) -> dict[str, int]:
 
 @topics_app.command("describe")
 def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> None:
-    """Partitions with their offsets, and the settings that differ from the defaults."""
+    """Partitions with their offsets, and the settings.
+
+    A partition begins at offset 0: what is before `first` was removed by retention or DeleteRecords.
+    """
     with _admin(bootstrap_servers) as client:
         found = client.describe_topics([topic])[0]
         if found["error_code"]:
@@ -119,6 +129,9 @@ def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> Non
         [p.partition, first[p].offset, last[p].offset, last[p].offset - first[p].offset] for p in sorted(partitions)
     ]
     print_table(["partition", "first", "end", "records"], rows)
+    removed = sum(first[p].offset for p in partitions)
+    if removed:
+        typer.echo(f"{removed} records before the first offsets were removed by retention or DeleteRecords.")
     for name, config in sorted(configs.items()):
         typer.echo(f"{name}={config['value']}")
 
@@ -171,29 +184,26 @@ def delete_topic(
     typer.echo(f"Deleted {topic}.")
 
 
+@topics_app.command("check")
+def check_topics(
+    set_them: Annotated[bool, typer.Option("--mend", help="set what is not as the application needs it")] = False,
+    bootstrap_servers: Bootstrap = None,
+) -> None:
+    """Compare the application's topics with what it needs. Exits 1 where one differs."""
+    settings = get_settings()
+    with _admin(bootstrap_servers) as client:
+        found = differences(settings, client)
+        if set_them:
+            mend(settings, found, client)
+            found = differences(settings, client)
+    for difference in found:
+        typer.echo(f"{difference}; {difference.advice}")
+    if found:
+        raise typer.Exit(1)
+    typer.echo("The topics are as the application needs them.")
+
+
 # Groups
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far a group is behind in one partition; `committed` is None where it never committed."""
-
-    partition: TopicPartition
-    committed: int | None
-    end: int
-
-    @property
-    def records(self) -> int | None:
-        return None if self.committed is None else max(0, self.end - self.committed)
-
-
-def group_lag(client: KafkaAdminClient, group: str) -> list[Lag]:
-    """The lag of `group` in every partition it has committed for."""
-    committed = client.list_group_offsets({group: None})[group]
-    ends = client.list_partition_offsets(dict.fromkeys(committed, OffsetSpec.LATEST)) if committed else {}
-    return [
-        Lag(p, committed[p].offset if committed[p].offset >= 0 else None, ends[p].offset) for p in sorted(committed)
-    ]
 
 
 @groups_app.command("list")

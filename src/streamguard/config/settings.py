@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from streamguard.config.names import CheckedSettings
@@ -65,17 +65,24 @@ class Settings(CheckedSettings):
     record_max_bytes: int = Field(1_048_576, ge=1_024)
     """A record above this is a dead letter: no transaction needs a megabyte."""
 
+    max_ahead_s: int = Field(3_600, ge=0)
+    """How far the time of a transaction may be ahead of the clock, seconds. Beyond, it is a dead letter and no rule sees it."""
+
     keep_raw: bool = True
     """Whether each transaction's record is kept beside its row, as JSON."""
 
+    status_limit_s: float = Field(30.0, gt=0)
+    """How long a thing may stand still before `streamguard status` says so, seconds."""
+
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
-    pii_account: PiiMode = "keep"
-    pii_card: PiiMode = "keep"
-    pii_ip: PiiMode = "keep"
-    pii_device: PiiMode = "keep"
+    # None: as the database has it, which begins with keep.
+    pii_account: PiiMode | None = None
+    pii_card: PiiMode | None = None
+    pii_ip: PiiMode | None = None
+    pii_device: PiiMode | None = None
     pii_fields: dict[str, PiiKind] = Field(default_factory=dict)
     """Further names of fields, such as {"payer_iban": "account"}."""
-    pii_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    pii_key: SecretStr = SecretStr("")
     """The key of masks and tokens. It allows to test guesses; without it old rows cannot be matched to new ones."""
 
     # The generator stream that `streamguard up` runs.
@@ -97,9 +104,8 @@ class Settings(CheckedSettings):
 
     @field_validator("pii_key")
     @classmethod
-    def _key_where_needed(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        modes = [info.data.get(name) for name in ("pii_account", "pii_card", "pii_ip", "pii_device")]
-        if any(mode in ("mask", "token") for mode in modes) and len(value.get_secret_value()) < 16:
+    def _long_key(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16:
             raise ValueError("masks and tokens need a secret of at least 16 characters, such as `openssl rand -hex 32`")
         return value
 

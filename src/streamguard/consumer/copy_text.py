@@ -13,11 +13,14 @@ from typing import Any
 
 import orjson
 
+from streamguard.models.columns import loads, storable
+
 _SPECIAL = re.compile(r"[\\\t\n\r\x01]")
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x01": "\\x01"}
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 
+_ODD = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 _TINY = re.compile(rb"[eE]-\d{3}")
 _LONG = 16_000
 """Bytes. Above this there is room for a number with more decimal places than NUMERIC has (16,383)."""
@@ -44,13 +47,13 @@ def escaped(text: str) -> str:
 def json_field(value: bytes) -> str:
     """A record's JSON as a field of a JSONB column, without decoding it where it need not be.
 
-    orjson has accepted it before; Postgres's JSONB accepts a little less
-    (https://www.postgresql.org/docs/current/datatype-json.html): no NUL in texts, no number that NUMERIC cannot hold. A
-    record must not be rejected for the sake of its copy.
+    It was read before; Postgres's JSONB accepts a little less (https://www.postgresql.org/docs/current/datatype-json.html):
+    no NUL and no half pair of surrogates in texts, no number that NUMERIC cannot hold, no NaN, no byte-order mark. A record
+    must not be rejected for the sake of its copy.
     """
-    doubtful = len(value) > _LONG or b"\\u0000" in value
+    doubtful = len(value) > _LONG or value[:1] != b"{" or b"\\u0000" in value or _ODD.search(value)
     if doubtful or ((b"e-" in value or b"E-" in value) and _TINY.search(value)):
-        value = orjson.dumps(_without_nul(orjson.loads(value)))
+        value = orjson.dumps(storable(loads(value)))
     text = value.decode()
     if "\\" in text:
         text = text.replace("\\", "\\\\")
@@ -58,17 +61,6 @@ def json_field(value: bytes) -> str:
         # Between the tokens only: inside a JSON text they are escapes.
         text = text.replace("\n", " ").replace("\t", " ").replace("\r", " ")
     return text
-
-
-def _without_nul(value: Any) -> Any:
-    """NUL becomes U+FFFD, the replacement character."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {name.replace("\x00", "\ufffd"): _without_nul(item) for name, item in value.items()}
-    return value
 
 
 def months_of(times_ms: Iterable[int]) -> list[date]:

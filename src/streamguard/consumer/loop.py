@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 
 from streamguard.config import Settings
 from streamguard.consumer.publisher import Publisher
-from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, Span
+from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, LostRecord, Span
 from streamguard.consumer.store import Fenced, Store, Stored
 from streamguard.database import error_message, is_outage, sqlstate
+from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
+from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 log = logging.getLogger("streamguard.consumer")
@@ -66,7 +68,7 @@ class Consumer:
         self._store = store
         self._publisher = publisher
         self._stop = stop
-        self._decoder = Decoder(settings.alerts_topic, settings.record_max_bytes, protection)
+        self._decoder = Decoder(settings, protection)
         self._positions: dict[Partition, int] = {}
         self._seen_changes = -1
         self._listener = _Assignment()
@@ -85,6 +87,9 @@ class Consumer:
                 continue
             try:
                 self._read(reader)
+            except CorruptRecordError as error:
+                # The reader is of no more use: polled again at the same place, its client never returns.
+                self._leave_behind(reader, error)
             except KafkaError as error:
                 self._pause(f"reading failed ({_short(error)}); reconnecting")
             finally:
@@ -94,6 +99,8 @@ class Consumer:
 
     def _connect(self) -> KafkaConsumer:
         settings = self._settings
+        # Also after an outage: whoever makes them first gives them their settings.
+        ensure_topics(settings)
         reader = KafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
             client_id="streamguard-consumer",
@@ -205,6 +212,37 @@ class Consumer:
             return
         self.store_records(self._positions, records)
 
+    def _leave_behind(self, reader: KafkaConsumer, error: CorruptRecordError) -> None:
+        """Make a dead letter of each offset of the corrupt batches in front of the reader: the next one is behind them."""
+        try:
+            self._seek(reader)
+            positions = {TopicPartition(*partition): offset for partition, offset in self._positions.items()}
+            batches = corrupt_batches(self._settings.kafka_bootstrap_servers, positions)
+            for lost in batches:
+                log.error("%s", lost)
+                for first in range(lost.first, lost.next_offset, self._settings.batch_max_records):
+                    self._write(self._lost(lost, first))
+            # The next reader polls once before it seeks: from where the group is.
+            reader.commit(self._group_offsets())
+            if not batches:
+                self._pause(f"reading failed ({_short(error)}); reconnecting")
+        except Fenced as fenced:
+            log.info("%s; reconnecting", fenced)
+        except KafkaError as unavailable:
+            self._pause(f"reading failed ({_short(unavailable)}); reconnecting")
+        except Exception as failed:
+            if not is_outage(failed):
+                raise
+            self._pause(f"the database is unavailable ({error_message(failed)})")
+
+    def _lost(self, lost: CorruptBatch, first: int) -> Batch:
+        """A batch of the offsets from `first` on that are lost, at most as many as a batch has."""
+        partition = (lost.topic, lost.partition)
+        behind = min(lost.next_offset, first + self._settings.batch_max_records)
+        records = [LostRecord(*partition, offset) for offset in range(first, behind)]
+        span = Span(self._positions[partition], behind, len(records))
+        return Batch({partition: span}, dead=[DeadRecord(record, lost.reason) for record in records])
+
     def store_records(self, positions: dict[Partition, int], records: dict[Partition, list[Any]]) -> None:
         """Store records that continue from `positions`; what the database rejects becomes a dead letter, record by record.
 
@@ -278,10 +316,12 @@ class Consumer:
         self._meter.report(now)
 
     def _commit(self, reader: KafkaConsumer) -> None:
-        """Commit to the broker too, for tools that show lag. Nothing of ours ever reads it."""
-        offsets = {TopicPartition(t, p): OffsetAndMetadata(o, "", -1) for (t, p), o in self._positions.items()}
-        if offsets:
-            reader.commit_async(offsets=offsets, callback=lambda *_: None)
+        """Commit to the broker too, for tools that show lag; the offsets that count are those of the database."""
+        if self._positions:
+            reader.commit_async(offsets=self._group_offsets(), callback=lambda *_: None)
+
+    def _group_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {TopicPartition(t, p): OffsetAndMetadata(o, "", -1) for (t, p), o in self._positions.items()}
 
     def _outage(self, reader: KafkaConsumer, error: BaseException) -> None:
         """Wait, staying a member of the group: pause, keep polling, and seek again later."""

@@ -12,7 +12,8 @@ from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
 from streamguard.database import apply_schema, error_message, is_outage, make_engine
 from streamguard.privacy.lists import protect_lists
-from streamguard.privacy.protection import Protection
+from streamguard.privacy.mode import settle
+from streamguard.privacy.protection import NO_PROTECTION
 
 log = logging.getLogger("streamguard.consumer")
 
@@ -23,18 +24,19 @@ CONSUMER_NAME = "streamguard-consumer"
 def consume(settings: Settings) -> None:
     """Run one member of the consumer group until SIGTERM or SIGINT.
 
-    Applies the schema first, retrying until the database is available. Raises NewerSchema.
+    Applies the schema first, retrying until the database is available. Raises NewerSchema, OtherProtection.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
-    protection = Protection.of(settings)
+    protection = NO_PROTECTION
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     engine = make_engine(settings, CONSUMER_NAME)
     while not stop.is_set():
         try:
             log.info("database: %s", apply_schema(engine))
+            protection = settle(engine, settings)
             protect_lists(engine, protection)
             break
         except Exception as error:

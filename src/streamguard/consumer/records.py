@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
+from streamguard.config import Settings
 from streamguard.models import BadRecord, FraudAlert, Transaction
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
@@ -23,6 +26,17 @@ class ConsumedRecord(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LostRecord:
+    """An offset whose record cannot be read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = None
+    value: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +73,26 @@ class Batch:
         return bool(self.spans)
 
 
+def wall_clock_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 class Decoder:
     """Turns records into batches. One topic carries alerts, all else are transactions; a record has a largest size.
 
-    Its transactions and alerts are protected already; the record beside each is as it came.
+    A transaction's time may be ahead of the clock by `max_ahead_s`; the WHERE of the SQL rules has the same limit. Its
+    transactions and alerts are protected already; the record beside each is as it came.
     """
 
-    def __init__(self, alerts_topic: str, max_bytes: int, protection: Protection = NO_PROTECTION) -> None:
-        self._alerts_topic = alerts_topic
-        self._max_bytes = max_bytes
+    def __init__(
+        self, settings: Settings, protection: Protection = NO_PROTECTION, clock_ms: Callable[[], int] = wall_clock_ms
+    ) -> None:
+        self._alerts_topic = settings.alerts_topic
+        self._max_bytes = settings.record_max_bytes
+        self._max_ahead_s = settings.max_ahead_s
         self._protection = protection
+        self._clock_ms = clock_ms
 
     def add(self, batch: Batch, expected: int, records: Iterable[ConsumedRecord]) -> None:
         """Decode the records of one partition, whose stored offset is `expected`, into `batch`."""
@@ -90,7 +114,17 @@ class Decoder:
                 batch.alerts.append((record, self._protection.alert(alert) if self._protection.active else alert))
             else:
                 transaction = Transaction.from_record(value, record.key)
+                self._check_time(transaction.event_time)
                 kept = self._protection.transaction(transaction) if self._protection.active else transaction
                 batch.transactions.append((record, kept))
         except BadRecord as error:
             batch.dead.append(DeadRecord(record, error.bare if self._protection.active else str(error)))
+
+    def _check_time(self, event_time: int) -> None:
+        """Raise BadRecord for a time too far ahead: it would close the windows of its partition for all that follow."""
+        now_ms = self._clock_ms()
+        if event_time <= now_ms + self._max_ahead_s * 1_000:
+            return
+        ahead = timedelta(seconds=(event_time - now_ms) // 1_000)
+        reason = f"event_time: at most {timedelta(seconds=self._max_ahead_s)} ahead of the clock is expected"
+        raise BadRecord(f"{reason} (got {event_time}, {ahead} ahead)", reason)

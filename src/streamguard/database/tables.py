@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType, NoneType
-from typing import Any, ClassVar, get_args
+from types import MappingProxyType
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic.fields import FieldInfo
@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from streamguard.models import Transaction
-from streamguard.models.fields import INSTANT
+from streamguard.models.fields import INSTANT, parts
 
 _NOW = text("clock_timestamp()")
 _INSTANT = TIMESTAMP(timezone=True)
@@ -56,17 +56,11 @@ class Base(DeclarativeBase):
     }
 
 
-def _parts(annotation: Any) -> set[Any]:
-    """An annotation taken apart: its types and the markers in `Annotated`, without `None`."""
-    parts = get_args(annotation)
-    return set().union(*map(_parts, parts)) if parts else {annotation} - {NoneType}
-
-
 def _column(name: str, field: FieldInfo) -> Column[Any]:
     """The column of a field of `Transaction`: its type by the annotation, an instant where it is marked as one."""
-    parts = _parts(field.annotation) | {marker for marker in field.metadata if isinstance(marker, str)}
-    [kind] = [kind for kind in (str, int, float, Decimal) if kind in parts]
-    column_type = _INSTANT if INSTANT in parts else Base.type_annotation_map[kind]
+    found = parts(field.annotation) | {marker for marker in field.metadata if isinstance(marker, str)}
+    [kind] = [kind for kind in (str, int, float, Decimal) if kind in found]
+    column_type = _INSTANT if INSTANT in found else Base.type_annotation_map[kind]
     return Column(name, column_type, primary_key=name == "transaction_id", nullable=not field.is_required())
 
 
@@ -253,6 +247,21 @@ class ConsumerOffsetRow(Base):
     next_offset: Mapped[int]
     records_read: Mapped[int] = mapped_column(server_default=text("0"))
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class PersonalDataRow(Base):
+    """How each kind of personal data is stored, and the fingerprint of the key; a single row."""
+
+    __tablename__ = "personal_data"
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    account: Mapped[str]
+    card: Mapped[str]
+    ip: Mapped[str]
+    device: Mapped[str]
+    fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    key_fingerprint: Mapped[str | None]
+    set_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class RetentionCutRow(Base):

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import CorruptRecordError
 
 from streamguard.config.errors import UserError
+from streamguard.kafka.corrupt import skip_corrupt
 
 NO_PROGRESS_S = 30.0
 _POLL_MS = 500
@@ -22,8 +24,8 @@ class TopicReader:
     """The committed records of one topic as it is now: `for record in reader`. What is written meanwhile is left out.
 
     `start` is the first offset to read of each partition; partitions that are not in it are read from their beginning, and
-    so is a partition that ends before its `start` (the topic was made anew). After the iteration `ends` holds the offsets
-    behind the last record.
+    so is a partition that ends before its `start` (the topic was made anew). Corrupt batches are logged and left out. After
+    the iteration `ends` holds the offsets behind the last record.
     """
 
     def __init__(self, bootstrap_servers: str, topic: str, start: Mapping[int, int] | None = None) -> None:
@@ -63,7 +65,12 @@ class TopicReader:
         # The position counts too: markers of transactions and aborted records are offsets without a record.
         progress, progressed_at = sum(map(consumer.position, ends)), time.monotonic()
         while any(consumer.position(partition) < end for partition, end in ends.items()):
-            for partition, records in consumer.poll(timeout_ms=_POLL_MS).items():
+            try:
+                polled = consumer.poll(timeout_ms=_POLL_MS)
+            except CorruptRecordError as error:
+                skip_corrupt(self._servers, consumer, error)
+                continue
+            for partition, records in polled.items():
                 yield from (record for record in records if record.offset < ends[partition])
             position = sum(map(consumer.position, ends))
             if position != progress:

@@ -6,16 +6,21 @@ timestamp can hold): what passes here can be stored, so a bad record is rejected
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Annotated, Any
+from decimal import ROUND_HALF_EVEN, Decimal
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from streamguard.models.iso import COUNTRIES, CURRENCIES
 
 CENT = Decimal("0.01")
-MAX_AMOUNT = Decimal(10) ** 13
-"""Amounts are below this, in units of the currency: the limit of NUMERIC(15, 2)."""
+MAX_AMOUNT = Decimal(10) ** 12
+"""The amount of a transaction is below this, in units of its currency."""
+MAX_SUM = Decimal(10) ** 13
+"""The amount of an alert, a sum perhaps, is below this: the limit of NUMERIC(15, 2)."""
+MAX_ID_LENGTH = 255
+"""In UTF-16 units, as SQL's LEN counts."""
 MAX_TIME_MS = 253_402_300_800_000
 """Epoch milliseconds of the year 10000: the first instant we refuse."""
 
@@ -40,14 +45,11 @@ def _json_name(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _to_cents(number: Decimal) -> Decimal:
-    """Round to two places. Raises ValueError for what NUMERIC(15, 2) cannot hold."""
-    if abs(number) >= MAX_AMOUNT:
-        raise ValueError(f"below {MAX_AMOUNT} is expected")
-    try:
-        return number.quantize(CENT, rounding=ROUND_HALF_EVEN)
-    except InvalidOperation:  # pragma: no cover - unreachable below MAX_AMOUNT, kept for a changed decimal context
-        raise ValueError("two decimal places are expected") from None
+def _to_cents(number: Decimal, limit: Decimal) -> Decimal:
+    """Round to two places. Raises ValueError from `limit` on."""
+    if abs(number) >= limit:
+        raise ValueError(f"below {limit} is expected")
+    return number.quantize(CENT, rounding=ROUND_HALF_EVEN)
 
 
 def exact_amount(value: Any) -> Decimal:
@@ -55,7 +57,7 @@ def exact_amount(value: Any) -> Decimal:
     number = _number(value)
     if number <= 0:
         raise ValueError("an amount above 0 is expected")
-    cents = _to_cents(number)
+    cents = _to_cents(number, MAX_AMOUNT)
     if cents != number:
         raise ValueError("at most two decimal places are expected")
     return cents
@@ -63,7 +65,7 @@ def exact_amount(value: Any) -> Decimal:
 
 def summed_amount(value: Any) -> Decimal | None:
     """An alert's amount: may be absent, and is rounded, for ksqlDB adds DOUBLEs (0.1 + 0.2 = 0.30000000000000004)."""
-    return None if value is None else _to_cents(_number(value))
+    return None if value is None else _to_cents(_number(value), MAX_SUM)
 
 
 def _known_currency(code: str) -> str:
@@ -78,6 +80,12 @@ def _known_country(code: str) -> str:
     return code
 
 
+def _short_enough(identifier: str) -> str:
+    if 2 * len(identifier) > MAX_ID_LENGTH and len(identifier.encode("utf-16-le")) // 2 > MAX_ID_LENGTH:
+        raise ValueError(f"at most {MAX_ID_LENGTH} characters are expected")
+    return identifier
+
+
 # Postgres cannot store NUL in text.
 _NO_NUL = r"^[^\x00]*$"
 
@@ -89,10 +97,10 @@ SummedAmount = Annotated[
     PlainValidator(summed_amount),
     PlainSerializer(lambda v: None if v is None else float(v), return_type=float | None, when_used="json"),
 ]
-Identifier = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
+Identifier = Annotated[str, Field(min_length=1, pattern=_NO_NUL), AfterValidator(_short_enough)]
 AlertId = Annotated[str, Field(min_length=1, max_length=320, pattern=_NO_NUL)]
 """Made of a rule's name, an identifier and a time: long enough for the longest, short enough for an index of Postgres."""
-Text = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
+Text = Annotated[str, Field(pattern=_NO_NUL)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
 Country = Annotated[str, AfterValidator(_known_country)]
 INSTANT = "epoch milliseconds"
@@ -100,3 +108,9 @@ INSTANT = "epoch milliseconds"
 EpochMs = Annotated[int, Field(ge=0, lt=MAX_TIME_MS), INSTANT]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
+def parts(annotation: Any) -> set[Any]:
+    """An annotation taken apart: its types and the markers in `Annotated`, without `None`."""
+    inner = get_args(annotation)
+    return set().union(*map(parts, inner)) if inner else {annotation} - {NoneType}

@@ -3,9 +3,10 @@
 The life of a record on its way in:
 
 1. The consumer hands value and key, as bytes, to `Transaction.from_record` or `FraudAlert.from_record`.
-2. The value is decoded and checked against the model, names without regard to letter case, as ksqlDB reads columns. The
-   key has to be the account: by it ksqlDB groups, and a record without one is in no window.
-3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`.
+2. The value is decoded and checked against the model, names and values as ksqlDB reads columns (`columns`), so that a
+   record is taken if and only if the SQL rules see it. The key has to be the account: by it ksqlDB groups.
+3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`. The same limits are
+   the WHERE of every SQL rule (docs/sql-rules.md).
 4. A `DeadLetter` carries that reason, the record's topic, partition and offset, and its raw bytes.
 
 On the way out a `Decision` is what the rules or an analyst decided.
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamguard.models.columns import READERS, loads, text_of
 from streamguard.models.fields import (
     AlertId,
     Amount,
@@ -31,6 +34,7 @@ from streamguard.models.fields import (
     Longitude,
     SummedAmount,
     Text,
+    parts,
 )
 
 
@@ -43,6 +47,16 @@ class BadRecord(ValueError):
     def __init__(self, reason: str, bare: str | None = None) -> None:
         super().__init__(reason)
         self.bare = reason if bare is None else bare
+
+
+_Readers = Mapping[str, Callable[[Any], Any]]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _readers(model: type[BaseModel]) -> _Readers:
+    """How each field of a model is read from what does not fit it as it is."""
+    kinds = {name: parts(field.annotation) for name, field in model.model_fields.items()}
+    return {name: next(READERS[kind] for kind in READERS if kind in found) for name, found in kinds.items()}
 
 
 class Transaction(BaseModel):
@@ -77,16 +91,10 @@ class Transaction(BaseModel):
 
         ksqlDB counts by the record's key and the database by the field, so a record in which the two differ is bad.
         """
-        fields = _decode(value)
-        _unify_names(fields, _TRANSACTION_FIELDS)
-        _check_key(fields, key)
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            raise _bad(error) from None
+        return _read(cls, value, key, _TRANSACTION_FIELDS)
 
 
-_TRANSACTION_FIELDS = frozenset(Transaction.model_fields)
+_TRANSACTION_FIELDS = _readers(Transaction)
 
 
 class FraudAlert(BaseModel):
@@ -110,16 +118,10 @@ class FraudAlert(BaseModel):
     @classmethod
     def from_record(cls, value: bytes | None, key: bytes | None) -> FraudAlert:
         """Decode one record of `fraud_alerts`, whose key is the account; raises BadRecord."""
-        fields = _decode(value)
-        _unify_names(fields, _ALERT_FIELDS)
-        _check_key(fields, key)
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            raise _bad(error) from None
+        return _read(cls, value, key, _ALERT_FIELDS)
 
 
-_ALERT_FIELDS = frozenset(FraudAlert.model_fields)
+_ALERT_FIELDS = _readers(FraudAlert)
 
 
 class Decision(BaseModel):
@@ -229,19 +231,36 @@ def _decode(value: bytes | None) -> dict[str, Any]:
     if value is None:
         raise BadRecord("the value is null")
     try:
-        fields = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
+        fields = loads(value)
+    except ValueError as error:
         raise BadRecord(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadRecord(f"not a JSON object but {_shown(fields)}", "not a JSON object")
     return fields
 
 
-def _unify_names(fields: dict[str, Any], names: frozenset[str]) -> None:
+def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _Readers) -> Model:
+    """A record as a model; raises BadRecord."""
+    fields = _decode(value)
+    _unify_names(fields, readers)
+    _check_key(fields, key)
+    try:
+        return model.model_validate(fields)
+    except ValidationError:
+        pass
+    for name in fields.keys() & readers.keys():
+        fields[name] = readers[name](fields[name])
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise _bad(error) from None
+
+
+def _unify_names(fields: dict[str, Any], names: _Readers) -> None:
     """Give the fields of a model their names, whatever their letter case; raises BadRecord for one that is there twice."""
-    if fields.keys() <= names:
+    if fields.keys() <= names.keys():
         return
-    for written in sorted(fields.keys() - names):
+    for written in sorted(fields.keys() - names.keys()):
         name = written.lower()
         if name not in names:
             continue
@@ -263,6 +282,6 @@ def _check_key(fields: dict[str, Any], key: bytes | None) -> None:
     stated = fields.get("account_id")
     if stated is None:
         fields["account_id"] = account
-    elif stated != account:
+    elif stated != account and text_of(stated) != text_of(account):
         reason = "the key has to be the account id"
         raise BadRecord(f"{reason}: it is {_shown(account)}, account_id is {_shown(stated)}", reason)

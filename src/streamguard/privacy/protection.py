@@ -22,8 +22,8 @@ from typing import Any
 
 import orjson
 
-from streamguard.config import Settings
 from streamguard.models import FraudAlert, Transaction
+from streamguard.models.columns import loads, storable
 
 _PREFIXES = {"account": "acc", "card": "card", "ip": "ip", "device": "dev"}
 _NAMES = {
@@ -36,7 +36,13 @@ _NAMES = {
 KINDS: dict[str, str] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 """Name of a field, in lower case without `_` and `-`, to the kind of value that it holds."""
 
-_PROTECTED = re.compile(r"(acc|card|ip|dev)_[0-9a-f]{24}|.*\*~[0-9a-f]{16}|\*+[^*~]*~[0-9a-f]{16}")
+MODES_BY_FORM = {"token": r"(acc|card|ip|dev)_[0-9a-f]{24}", "mask": r".*\*~[0-9a-f]{16}|\*+[^*~]*~[0-9a-f]{16}"}
+"""The modes that change a value, each with the form (a regular expression) that its values have."""
+
+_PROTECTED = re.compile("|".join(MODES_BY_FORM.values()))
+_FREE_TEXTS = ("merchant_name", "city")
+"""Texts of a transaction in which its own personal values may recur."""
+
 _TEXT_ENCODING_ERRORS = "surrogatepass"
 
 
@@ -57,12 +63,6 @@ class Protection:
         self.value = lru_cache(maxsize=100_000)(self._value)
         """(kind, clear) -> what is stored for it. Remembered: HMAC is most of the cost."""
 
-    @classmethod
-    def of(cls, settings: Settings) -> Protection:
-        """What the settings ask for."""
-        modes = {kind: getattr(settings, f"pii_{kind}") for kind in _PREFIXES}
-        return cls(modes, settings.pii_key.get_secret_value(), settings.pii_fields)
-
     def protects(self, kind: str) -> bool:
         """Whether values of this kind are stored otherwise than they come."""
         return kind in self._modes
@@ -80,13 +80,22 @@ class Protection:
         return f"{_PREFIXES[kind]}_{digest[:24]}" if mode == "token" else f"{_masked(kind, clear)}~{digest[:16]}"
 
     def transaction(self, transaction: Transaction) -> Transaction:
-        """The transaction as it is stored."""
+        """The transaction as it is stored, its own personal values replaced in its free texts too."""
         changes = {"account_id": self.value("account", transaction.account_id)}
         if transaction.device_id is not None:
             changes["device_id"] = self.value("device", transaction.device_id)
         if transaction.ip_address is not None:
             changes["ip_address"] = self.value("ip", transaction.ip_address)
+        clear = {old: new for name, new in changes.items() if (old := getattr(transaction, name)) != new}
+        for name in _FREE_TEXTS:
+            text = getattr(transaction, name)
+            if text is not None and clear:
+                changes[name] = _within(text, clear)
         return transaction.model_copy(update=changes)
+
+    def reason(self, text: str, kind: str, value: str) -> str:
+        """A reason that a person types for an entry of a list, without the clear value of the entry."""
+        return _within(text, {value: self.listed(kind, value)})
 
     def alert(self, alert: FraudAlert) -> FraudAlert:
         """The alert as it is stored. Its id may speak of the account: `HIGH_VELOCITY:<account>:<window start>`."""
@@ -103,8 +112,8 @@ class Protection:
         nothing of it stays but its length and a keyed digest, by which it can be found in the log again.
         """
         try:
-            fields = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            fields = storable(loads(value))
+        except ValueError:
             return self._withheld(value, "not JSON")
         if not isinstance(fields, dict):
             return self._withheld(value, "not a JSON object")

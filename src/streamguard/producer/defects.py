@@ -82,7 +82,7 @@ _SPOILT: tuple[Callable[[dict[str, Any]], bytes | None], ...] = (
     _without("amount"),
     _without("transaction_id"),
     _with("amount", -12.5),
-    _with("amount", "12.50"),
+    _with("amount", "12,50"),
     _with("amount", 1.005),
     _with("currency", "ZZZ"),
     _with("event_time", "yesterday"),

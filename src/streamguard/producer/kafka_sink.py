@@ -22,7 +22,7 @@ from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
 from streamguard.kafka.producers import close_producer
-from streamguard.kafka.topics import MAX_RECORD_BYTES, ensure_topics
+from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
 from streamguard.producer.record import Record
 from streamguard.producer.signals import Stop, Stopped
@@ -102,7 +102,7 @@ class KafkaSink:
                 self._nap()
                 continue
             try:
-                ensure_topics(settings, extra=extra_topics)
+                ensure_topics(settings, extra=[Topic(name, settings.topic_partitions) for name in extra_topics])
             except KafkaError as error:
                 close_producer(producer)
                 if error.retriable and time.monotonic() < deadline_s:
@@ -155,7 +155,7 @@ class KafkaSink:
         """Create a topic that was not announced (a replayed chargeback), as long as that takes."""
         while True:
             try:
-                ensure_topics(self._settings, extra=(name,))
+                ensure_topics(self._settings, extra=[Topic(name, self._settings.topic_partitions)])
             except KafkaError as error:
                 if not error.retriable:
                     raise NotAcknowledged(f"topic {name} cannot be made: {error}; {self._tally()}") from None

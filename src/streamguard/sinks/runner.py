@@ -7,9 +7,10 @@ import threading
 from collections.abc import Sequence
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 
 from streamguard.config import Settings
+from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sinks.base import Sink, SinkRecord
 
@@ -64,7 +65,11 @@ def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading
         while not stop.is_set():
             if to_end and all(consumer.position(partition) >= end for partition, end in ends.items()):
                 break
-            polled = consumer.poll(timeout_ms=POLL_MS)
+            try:
+                polled = consumer.poll(timeout_ms=POLL_MS)
+            except CorruptRecordError as error:
+                skip_corrupt(settings.kafka_bootstrap_servers, consumer, error)
+                continue
             records = [
                 SinkRecord(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)
                 for found in polled.values()

@@ -1,12 +1,13 @@
 """`streamguard deploy`: deploy SQL files to a ksqlDB server over REST, as often as needed.
 
-1. `script.read` splits a file into statements, substitutes the DEFINEs and parses the results.
+1. `script.read` splits a file into statements, substitutes the DEFINEs and parses the results; `variables_of` has those
+   that are settings.
 2. `state.Server` asks the server which sources and queries it has.
 3. `compare.same` compares a statement with what the server runs: unchanged, new or different.
 4. `run.deploy` sends what is new, one statement after the other; what differs is replaced only when asked to.
 """
 
-from streamguard.sqldeploy.run import Outcome, deploy
+from streamguard.sqldeploy.run import Outcome, deploy, topics_of, variables_of
 from streamguard.sqldeploy.script import DeployError
 
-__all__ = ["DeployError", "Outcome", "deploy"]
+__all__ = ["DeployError", "Outcome", "deploy", "topics_of", "variables_of"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from streamguard.config import Settings
+from streamguard.kafka.topics import FOREVER, Topic
 from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.script import DeployError, Item, read
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard_ksql.ast import CreateAsSelect, InsertInto, Source
+from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source
 
 UNCHANGED, NEW, DIFFERENT, REPLACED = "unchanged", "new", "different", "replaced"
 
@@ -27,15 +30,41 @@ class Outcome:
         return f"{self.status:<9}  {self.item.kind:<6}  {self.item.name}"
 
 
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The variables of the SQL files whose values are settings, for the consumer has them too."""
+    return {"max_ahead_ms": str(settings.max_ahead_s * 1_000)}
+
+
+def topics_of(files: Sequence[Path]) -> list[Topic]:
+    """The topics of the sources that the files make with PARTITIONS: the server would make them with the broker's retention.
+
+    Raises DeployError for a file that cannot be read.
+    """
+    found = []
+    for item in (item for file in files for item in read(file)):
+        properties = getattr(item.statement, "properties", {})
+        if isinstance(item.statement, CreateSource) and "PARTITIONS" in properties:
+            configs = FOREVER if item.kind == "stream" else {"cleanup.policy": "compact"}
+            found.append(Topic(str(properties["KAFKA_TOPIC"]), int(properties["PARTITIONS"]), configs))
+    return found
+
+
 def deploy(
-    server: Server, files: Sequence[Path], *, replace: bool = False, tell: Callable[[Outcome], None] = lambda _: None
+    server: Server,
+    files: Sequence[Path],
+    *,
+    given: Mapping[str, str] = MappingProxyType({}),
+    replace: bool = False,
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Bring `files` to the server. All are read before anything is sent, so a wrong file changes nothing.
+
+    `given` has values of variables in the place of those that the files DEFINE.
 
     With `replace`, what differs and all in these files that reads from it is taken down and made anew; without it,
     what differs stays as it runs. Raises DeployError with file, line and the server's message.
     """
-    items = [item for file in files for item in read(file)]
+    items = [item for file in files for item in read(file, given)]
     status_of = {id(item): _status(server, item) for item in items}
     affected = _affected(items, status_of) if replace else []
     for item in reversed(affected):
@@ -54,6 +83,11 @@ def deploy(
         tell(outcome)
         outcomes.append(outcome)
     return outcomes
+
+
+def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """The statements of `files`, read as `deploy` does, that the server does not have. Raises DeployError."""
+    return [item for file in files for item in read(file, given) if _status(server, item) == NEW]
 
 
 def _status(server: Server, item: Item) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from streamguard.config import UserError
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, Define, InsertInto, Statement, Undefine
@@ -48,8 +50,11 @@ class Item:
         return self.statement.name
 
 
-def read(file: Path) -> list[Item]:
-    """The statements of a file in order. Raises DeployError, also for statements that could not be run twice."""
+def read(file: Path, given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """The statements of a file in order. Raises DeployError, also for statements that could not be run twice.
+
+    `given` has values of variables, by names in lower case, that are in the place of those that the file DEFINEs.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -69,7 +74,8 @@ def read(file: Path) -> list[Item]:
         except KsqlError as error:
             raise DeployError(f"{file}: {error.message}") from None
         if isinstance(statement, Define):
-            variables[statement.name.lower()] = statement.value
+            name = statement.name.lower()
+            variables[name] = given.get(name, statement.value)
         elif isinstance(statement, Undefine):
             variables.pop(statement.name.lower(), None)
         else:

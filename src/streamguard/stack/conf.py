@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from streamguard.config import Settings
+from streamguard.stack import launcher, locks
 from streamguard.stack.parts import Part
 
 _HEAD = """\
@@ -18,7 +20,7 @@ _HEAD = """\
 logfile={logs}/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={state}/supervisord.pid
+pidfile={pid_file}
 childlogdir={logs}
 {user}
 [unix_http_server]
@@ -56,6 +58,11 @@ def conf_file(settings: Settings) -> Path:
     return settings.state_path / "supervisord.conf"
 
 
+def pid_file(settings: Settings) -> Path:
+    """The file with supervisord's process id."""
+    return settings.state_path / "supervisord.pid"
+
+
 def socket_file(settings: Settings) -> Path:
     """The control socket; beside the state, unless that path is too long for a Unix socket (about 100 bytes)."""
     beside = settings.state_path / "supervisor.sock"
@@ -68,10 +75,9 @@ def socket_file(settings: Settings) -> Path:
 
 def render(settings: Settings, parts: Iterable[Part]) -> str:
     """The whole configuration as text."""
-    state = settings.state_path
-    logs = state / "logs"
+    logs = settings.state_path / "logs"
     head = _HEAD.format(
-        state=_plain(str(state)),
+        pid_file=_plain(str(pid_file(settings))),
         logs=_plain(str(logs)),
         socket=_plain(str(socket_file(settings))),
         user="user=root\n" if os.geteuid() == 0 else "",
@@ -79,7 +85,7 @@ def render(settings: Settings, parts: Iterable[Part]) -> str:
     return head + "".join(
         _PROGRAM.format(
             name=part.name,
-            command=_plain(shlex.join(part.command)),
+            command=_plain(shlex.join(_launched(settings, part))),
             directory=_plain(str(Path.cwd())),
             environment=_environment(settings, part),
             priority=part.priority,
@@ -90,9 +96,17 @@ def render(settings: Settings, parts: Iterable[Part]) -> str:
     )
 
 
+def _launched(settings: Settings, part: Part) -> list[str]:
+    """The part's command, started so that it ends with supervisord and its lock says that it runs."""
+    lock = locks.lock_file(settings, part.name)
+    start = [sys.executable, "-I", "-S", launcher.__file__, str(lock), str(pid_file(settings)), part.stop_signal]
+    return [*start, *part.command]
+
+
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
     """Write the configuration, readable by its owner alone: it contains the database's password."""
-    (settings.state_path / "logs").mkdir(parents=True, exist_ok=True)
+    for folder in (settings.state_path / "logs", locks.folder(settings)):
+        folder.mkdir(parents=True, exist_ok=True)
     file = conf_file(settings)
     file.touch(mode=0o600)
     file.chmod(0o600)

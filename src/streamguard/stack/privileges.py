@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from streamguard.config import UserError
+from streamguard.stack import launcher
 
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
@@ -71,6 +72,7 @@ def dropper(paths: Iterable[Path]) -> Callable[[], None]:
     capability = _usable_capability(shut) if shut else None
 
     def drop() -> None:
+        parent, death_signal = os.getppid(), launcher.death_signal()
         if capability is not None:
             # All capabilities stay for the few lines until _carry_across_exec has given up every other one.
             _prctl(_PR_SET_SECUREBITS, _prctl(_PR_GET_SECUREBITS) | _SECBIT_NO_SETUID_FIXUP)
@@ -79,6 +81,11 @@ def dropper(paths: Iterable[Path]) -> Callable[[], None]:
         os.setuid(uid)
         if capability is not None:
             _carry_across_exec(capability)
+        if death_signal:
+            # A change of user clears it. The parent may have ended meanwhile.
+            launcher.end_with_parent(death_signal)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), death_signal)
 
     return drop
 

@@ -30,14 +30,20 @@ class Process:
     """Why the last start failed, if it did."""
 
 
+_ANSWER_S = 30.0
+"""Longer than the stop of a process may take (`stopwaitsecs`)."""
+_STATE_S = 5.0
+"""For a question that is answered at once; a frozen supervisor does not."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=30)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -45,9 +51,10 @@ class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
+        self.timeout_s = _ANSWER_S
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self.timeout_s)
         # Where the base class looks for what it has to close.
         self._connection = host, connection
         return connection
@@ -59,9 +66,11 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._socket = socket_file(settings)
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(str(self._socket)))
+        self._transport = _UnixTransport(str(self._socket))
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport)
 
     def _call(self, method: str, *arguments: Any) -> Any:
+        self._transport.timeout_s = _STATE_S if method == "getState" else _ANSWER_S
         try:
             return getattr(self._proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:

@@ -16,10 +16,12 @@ from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
-from streamguard.sqldeploy import deploy
+from streamguard.privacy import key
+from streamguard.privacy.mode import check_key, protection_of
+from streamguard.sqldeploy import deploy, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, ports, state
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
@@ -46,6 +48,8 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
     """
     supervisor = Supervisor(settings)
     running = supervisor.processes() if supervisor.alive() else None
+    if running is None:
+        leftovers.end(settings, report)
     # A generator that runs is left running: a second start takes nothing away.
     generator = options.generator or "generator" in (running or {})
     infrastructure = [] if options.docker else embedded_parts(settings)
@@ -56,27 +60,40 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
         report("docker compose up")
         compose.up(options.command)
     state.make(settings)
-    conf.write(settings, parts)
-    if running is None:
-        supervisor.launch()
-    else:
-        supervisor.reread()
-    try:
-        _start_infrastructure(settings, options, by_name(parts), supervisor, report)
-        _apply(settings, rules, report)
-        _start_application(settings, options, by_name(parts), supervisor, report)
-    except Exception:
-        if running is None:
-            supervisor.shutdown()
-        raise
+    with locks.command(settings, report):
+        _launch_and_start(settings, options, parts, rules, report)
     return parts
 
 
+def _launch_and_start(
+    settings: Settings, options: StartOptions, parts: list[Part], rules: list[Path], report: Report
+) -> None:
+    supervisor = Supervisor(settings)
+    # Asked again: another start may have launched it while this one waited.
+    running = supervisor.alive()
+    conf.write(settings, parts)
+    if running:
+        supervisor.reread()
+    else:
+        supervisor.launch()
+    try:
+        _start_infrastructure(settings, options, by_name(parts), supervisor, report)
+        _apply(settings, rules, report)
+        if not options.docker:
+            key.keep(settings)
+        _start_application(settings, options, by_name(parts), supervisor, report)
+    except Exception:
+        if not running:
+            supervisor.shutdown()
+        raise
+
+
 def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) -> None:
-    """Raises UserError for what would fail later: state folder, SQL files, ports."""
+    """Raises UserError for what would fail later: state folder, the key of personal data, SQL files, ports."""
     state.check(settings)
+    check_key(settings)
     for file in rules:
-        read(file)
+        read(file, variables_of(settings))
     if found := ports.conflicts(infrastructure):
         raise StackError("; ".join(found))
 
@@ -122,6 +139,8 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     engine = make_engine(settings)
     try:
         report(f"database: {apply_schema(engine)}")
+        with engine.begin() as connection:
+            protection_of(connection, settings)
     except UserError:
         raise
     except Exception as error:
@@ -129,8 +148,8 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     finally:
         engine.dispose()
     with kafka_errors():
-        ensure_topics(settings)
-    outcomes = deploy(Server(settings.ksqldb_url), rules)
+        ensure_topics(settings, extra=topics_of(rules))
+    outcomes = deploy(Server(settings.ksqldb_url), rules, given=variables_of(settings))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if counts["different"]:

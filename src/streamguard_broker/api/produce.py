@@ -1,8 +1,9 @@
 """Produce (0): from the frame to the partition, decoded by hand, since most bytes arrive here.
 
 Behaviour
-- The batch of every partition is appended when the request is read, in the order of requests; the response to
-  `acks=all` waits for one sync of each partition, which all waiting requests share. `acks=1` does not wait.
+- The batch of every partition is queued when the request is read, in the order of requests; the thread of the disk
+  writes it. The response to `acks=1` waits for that, and the end of a request with `acks=0` does too, so that no client
+  fills the memory; `acks=all` waits for one sync of each partition, which all waiting requests share.
 - One batch of message format v2 for each partition. Batches are stored as received; only base offset and leader epoch
   are set, with LogAppendTime the timestamp too.
 - `timeout_ms` is ignored: there are no replicas to wait for.
@@ -18,6 +19,7 @@ Version notes
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +50,13 @@ class _Result:
     append_time_ms: int = -1
     start_offset: int = -1
     log: PartitionLog | None = None
+    record_count: int = 0
+    size: int = 0
 
 
 _TopicKey = str | uuid.UUID
 _Results = list[tuple[_TopicKey, list[_Result]]]
+_Waits = list[tuple[_TopicKey, _Result, asyncio.Future[None] | None]]
 
 
 @handles(ProduceRequest, 3, 13, advertised_min=0, raw=True, pipelined=True)
@@ -64,11 +69,15 @@ def produce(call: Call, body: memoryview) -> Any:
     results: _Results = []
     for _ in range(reader.array_length()):
         results.append(_read_topic(call, reader, acks, transactional_id))
-    if acks == 0:
-        return None
-    if acks == 1:
-        return _encode(call.version, results)
-    return _durable(call, results)
+    broker = call.broker
+    done = broker.flusher.request if acks == -1 else broker.writer.written
+    waits = [
+        (name, result, done(result.log))
+        for name, partitions in results
+        for result in partitions
+        if result.log is not None
+    ]
+    return _answer(call, acks, results, waits)
 
 
 def _read_topic(call: Call, reader: Reader, acks: int, transactional_id: str | None) -> tuple[_TopicKey, list[_Result]]:
@@ -124,7 +133,7 @@ def _append(
     result.start_offset = log.start_offset
     result.log = log
     if not appended.duplicate:
-        broker.metrics.produced(topic.name, header.record_count, header.size)
+        result.record_count, result.size = header.record_count, header.size
 
 
 def _keyed(records: memoryview, header: BatchHeader) -> bool:
@@ -137,17 +146,19 @@ def _keyed(records: memoryview, header: BatchHeader) -> bool:
         raise KafkaError(ErrorCode.INVALID_RECORD, "The batch is shorter than its record count.") from None
 
 
-async def _durable(call: Call, results: _Results) -> Any:
-    """Wait for the sync that covers every append of this request."""
-    flusher = call.broker.flusher
-    waits = [(result, flusher.request(result.log)) for _, partitions in results for result in partitions if result.log]
-    for result, wait in waits:
+async def _answer(call: Call, acks: int, results: _Results, waits: _Waits) -> Any:
+    """Wait for the write or the sync that covers each append of this request. Nothing is sent for `acks=0`."""
+    for key, result, wait in waits:
         try:
             if wait is not None:
                 await wait
         except KafkaError as error:
             result.code, result.message, result.base_offset = error.code, error.message, -1
-    return _encode(call.version, results)
+            continue
+        topic = call.broker.catalog.by_id.get(key) if isinstance(key, uuid.UUID) else call.broker.catalog.get(key)
+        if topic is not None and result.record_count:
+            call.broker.metrics.produced(topic.name, result.record_count, result.size)
+    return None if acks == 0 else _encode(call.version, results)
 
 
 def _encode(version: int, results: _Results) -> list[bytes | bytearray]:

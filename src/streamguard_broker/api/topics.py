@@ -138,6 +138,7 @@ async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
     if topic is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID if name is None else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     for log in topic.partitions:
+        await broker.writer.wait_until_idle(log)
         await broker.flusher.wait_until_idle(log)
     broker.catalog.delete(topic.name)
     broker.offsets.delete_topic(topic.name)

@@ -4,14 +4,19 @@ Behaviour
 - DescribeProducers has the idempotent producers that a partition remembers, for a day after their last batch.
 
 Version notes
-- ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152), a regular expression.
+- ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152), a regular expression, matched on a
+  thread for `_PATTERN_SECONDS` at most: one that backtracks for longer is INVALID_REGULAR_EXPRESSION.
 """
 
 from __future__ import annotations
 
-import re
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
+import regex
 from kafka.protocol.admin import (
     DescribeProducersRequest,
     DescribeProducersResponse,
@@ -24,6 +29,11 @@ from kafka.protocol.admin import (
 from streamguard_broker.errors import ErrorCode
 from streamguard_broker.registry import Call, handles
 from streamguard_broker.transactions.states import Transaction, TransactionState
+
+log = logging.getLogger(__name__)
+
+_PATTERN_SECONDS = 1.0
+_PATTERN_THREAD = ThreadPoolExecutor(1, thread_name_prefix="pattern")
 
 
 @handles(DescribeTransactionsRequest, 0, 0)
@@ -66,16 +76,19 @@ def _described(transactional_id: str, transaction: Transaction | None) -> Any:
 
 
 @handles(ListTransactionsRequest, 0, 2)
-def list_transactions(call: Call, request: Any) -> Any:
+async def list_transactions(call: Call, request: Any) -> Any:
     """Transactional ids, filtered by state, producer id, duration (version 1) and pattern (version 2)."""
     known = {state.value for state in TransactionState}
-    text = request.transactional_id_pattern if call.version >= 2 else None
-    code, listed = ErrorCode.NONE, []
-    try:
-        pattern = re.compile(text) if text else None
-        listed = [t for t in call.broker.transactions.transactions.values() if _matches(call, request, pattern, t)]
-    except re.error:
-        code = ErrorCode.INVALID_REGULAR_EXPRESSION
+    pattern = request.transactional_id_pattern if call.version >= 2 else None
+    code = ErrorCode.NONE
+    listed = [t for t in call.broker.transactions.transactions.values() if _matches(call, request, t)]
+    if pattern:
+        try:
+            ids = await _in_thread(pattern, [t.transactional_id for t in listed])
+            listed = [t for t in listed if t.transactional_id in ids]
+        except (regex.error, TimeoutError) as error:
+            log.warning("ListTransactions of %s: the pattern %.100r failed: %s", call.caller.host, pattern, error)
+            code, listed = ErrorCode.INVALID_REGULAR_EXPRESSION, []
     return ListTransactionsResponse(
         throttle_time_ms=0,
         error_code=code,
@@ -89,15 +102,33 @@ def list_transactions(call: Call, request: Any) -> Any:
     )
 
 
-def _matches(call: Call, request: Any, pattern: re.Pattern[str] | None, transaction: Transaction) -> bool:
-    """Whether a transaction passes all filters of the request."""
+async def _in_thread(pattern: str, ids: list[str]) -> set[str]:
+    """Those of `ids` that match, found on a thread of its own. Raises regex.error, and TimeoutError for a slow one."""
+    return await asyncio.get_running_loop().run_in_executor(_PATTERN_THREAD, _matching, pattern, ids)
+
+
+def _matching(pattern: str, ids: list[str]) -> set[str]:
+    compiled = regex.compile(pattern)
+    deadline = monotonic() + _PATTERN_SECONDS
+    found = set()
+    for name in ids:
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError("regex timed out")
+        # `concurrent`: other threads go on while it matches.
+        if compiled.fullmatch(name, timeout=remaining, concurrent=True):
+            found.add(name)
+    return found
+
+
+def _matches(call: Call, request: Any, transaction: Transaction) -> bool:
+    """Whether a transaction passes the other filters of the request."""
     min_age_ms = request.duration_filter if call.version >= 1 else -1
     age_ms = call.broker.clock.wall_ms() - transaction.started_ms if transaction.started_ms >= 0 else -1
     return (
         (min_age_ms < 0 or age_ms >= min_age_ms)
         and (not request.state_filters or transaction.state.value in request.state_filters)
         and (not request.producer_id_filters or transaction.producer_id in request.producer_id_filters)
-        and (pattern is None or pattern.fullmatch(transaction.transactional_id) is not None)
     )
 
 

@@ -1,7 +1,8 @@
 """Group commit: all requests that wait for one partition share one sync.
 
 Each partition has at most one sync in progress; requests that arrive meanwhile wait for the next, which covers them
-all. Syncs of different partitions run in parallel on a few threads; the event loop never waits for a disk.
+all. It covers what is written: a request for more waits for `storage.writer` first. Syncs of different partitions run in
+parallel on a few threads; the event loop never waits for a disk.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ class Flusher:
 
         The future ends in KafkaError KAFKA_STORAGE_ERROR if it cannot be.
         """
-        if log.flushed_offset >= log.end_offset and log.failure is None:
+        if log.flushed_offset >= log.next_offset and log.failure is None:
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(log, []).append((log.end_offset, future))
+        self._waiters.setdefault(log, []).append((log.next_offset, future))
         if log not in self._running:
             self._start(log)
         return future
@@ -47,6 +48,15 @@ class Flusher:
         future = self.request(log)
         if future is not None:
             await future
+
+    def written(self, log: PartitionLog, failure: KafkaError | None) -> None:
+        """Something was written, or could not be: sync what requests wait for, or tell them."""
+        if failure is not None:
+            for offset, future in self._waiters.get(log, ()):
+                if offset > log.end_offset and not future.done():
+                    future.set_exception(failure)
+        if log in self._waiters and log not in self._running:
+            self._start(log)
 
     def flush_in_background(self, log: PartitionLog) -> None:
         """Begin a sync if the partition needs one and none is in progress; no request waits for it."""

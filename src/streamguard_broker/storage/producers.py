@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from streamguard_broker.errors import ErrorCode, KafkaError
-from streamguard_broker.storage.batch import BatchHeader, increment_sequence
+from streamguard_broker.storage.batch import NO_PRODUCER_ID, BatchHeader, increment_sequence
 
 REMEMBERED_BATCHES = 5
 NO_EPOCH = -1
@@ -101,6 +101,15 @@ class ProducerStates:
             entry.transaction_start = base_offset
             self.open_transactions[header.producer_id] = base_offset
 
+    def record(self, header: BatchHeader, *, commit: bool) -> None:
+        """Record an appended batch, of data or a marker, with its offsets assigned."""
+        if header.producer_id == NO_PRODUCER_ID:
+            return
+        if header.is_control:
+            self.complete(header, header.base_offset, commit=commit)
+        else:
+            self.update(header, header.base_offset)
+
     def complete(self, header: BatchHeader, marker_offset: int, *, commit: bool) -> None:
         """Record a transaction marker: ends the producer's transaction, keeps its span if it is aborted."""
         entry = self._entry(header.producer_id, header.producer_epoch)
@@ -108,6 +117,17 @@ class ProducerStates:
         entry.transaction_start = None
         if start is not None and not commit:
             self.aborted.append(AbortedTransaction(header.producer_id, start, marker_offset))
+
+    def copy_entry(self, producer_id: int, source: ProducerStates) -> None:
+        """Take over what `source` knows of a producer, unless it is known here."""
+        entry = source.entries.get(producer_id)
+        if entry is None or producer_id in self.entries:
+            return
+        copy = self.entries[producer_id] = ProducerEntry(entry.epoch)
+        copy.batches.extend(entry.batches)
+        copy.last_timestamp, copy.transaction_start = entry.last_timestamp, entry.transaction_start
+        if entry.transaction_start is not None:
+            self.open_transactions[producer_id] = entry.transaction_start
 
     def _entry(self, producer_id: int, epoch: int) -> ProducerEntry:
         entry = self.entries.get(producer_id)

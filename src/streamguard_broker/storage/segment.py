@@ -14,7 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from streamguard_broker.storage.filesystem import Buffer, FileSystem, write_all
 from streamguard_broker.storage.index import SparseIndex
 
 _SCAN_CHUNK = 64 * 1024
+_JOINED_BYTES = 256 * 1024
 _RECOVERY_CHUNK = 1024 * 1024
 
 
@@ -61,14 +62,14 @@ class Segment:
 
     # Writing
 
-    def append(self, batch: Buffer, header: BatchHeader) -> None:
-        """Write a batch at the end. Raises OSError, with the file as it was before."""
-        try:
-            write_all(self.fs, self.fd, batch, self.size)
-        except OSError:
-            self.fs.truncate(self.fd, self.size)
-            raise
-        self.note(header)
+    def write(self, batches: Sequence[Buffer], position: int) -> int:
+        """Write batches one after the other from `position`; returns where they end. Raises OSError."""
+        if sum(map(len, batches)) <= _JOINED_BYTES:
+            batches = [b"".join(batches)]
+        for batch in batches:
+            write_all(self.fs, self.fd, batch, position)
+            position += len(batch)
+        return position
 
     def note(self, header: BatchHeader) -> None:
         """Add a batch that is at position `size` of the file to size, offsets and index."""

@@ -6,7 +6,7 @@ segment, synced, and everything before it deleted. A crash at any point leaves e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from streamguard_broker.clock import Clock
@@ -26,10 +26,13 @@ _REWRITE_CHUNK = 1000
 class StateLog:
     """A PartitionLog of plain batches; `replay` it once at the start."""
 
-    def __init__(self, folder: Path, fs: FileSystem, clock: Clock) -> None:
-        """Raises OSError."""
+    def __init__(
+        self, folder: Path, fs: FileSystem, clock: Clock, schedule: Callable[[PartitionLog], None] | None = None
+    ) -> None:
+        """`schedule` as in PartitionLog. Raises OSError."""
         self._clock = clock
-        self.log = PartitionLog(folder, fs, clock, LogConfig(segment_bytes=16 * 1024 * 1024, delete=False))
+        config = LogConfig(segment_bytes=16 * 1024 * 1024, delete=False)
+        self.log = PartitionLog(folder, fs, clock, config, schedule)
         self._rewrite_above = REWRITE_ABOVE_BYTES
 
     def replay(self) -> Iterator[tuple[BatchHeader, bytes]]:

@@ -214,7 +214,7 @@ class TransactionCoordinator:
         touched = []
         for topic, index in sorted(transaction.partitions):
             partition = self._catalog.partition(topic, index)
-            if partition is not None and transaction.producer_id in partition.producers.open_transactions:
+            if partition is not None and partition.has_open_transaction(transaction.producer_id):
                 self._append_marker(partition, transaction.producer_id, transaction.epoch, commit=commit)
                 touched.append(partition)
         if transaction.groups:

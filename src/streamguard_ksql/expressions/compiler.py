@@ -1,8 +1,9 @@
 """From a syntax tree to Python: each expression of a query is compiled once and runs without walking the tree.
 
 `Compiler(scope).compile(expression)` gives `Code`: Python text over the row `v`, with its SQL type. `function()` of
-several of them makes one Python function. NULL rules, as ksqlDB has them: arithmetic, functions and access to parts
-of NULL give NULL; a comparison with NULL is false.
+several of them makes one Python function. NULL rules, as ksqlDB has them: functions and access to parts
+of NULL give NULL; a comparison with NULL is false; a text plus NULL has `null` in it; arithmetic, LIKE and conditions fail
+for NULL, and with them all that is around them (COALESCE too), so that the column is NULL and WHERE false.
 
 Source: the operators, data types and type coercion pages of the ksqlDB manual; refusals as recorded from its server.
 """
@@ -10,11 +11,12 @@ Source: the operators, data types and type coercion pages of the ksqlDB manual; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.casts import cast_function, implicit_cast
-from streamguard_ksql.codegen import Code, Environment
+from streamguard_ksql.codegen import Code, Environment, applied
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates
@@ -25,6 +27,11 @@ from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, Lamb
 from streamguard_ksql.schema import refuse_impossible
 from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
 
+NESTED = 20
+"""Levels of an expression whose code is within each other in one Python function."""
+COMPILED_LIMIT = 300_000
+"""Expressions that one compiler compiles: an operand that is used twice, in operands that are, doubles at each level."""
+
 
 class Compiler(Predicates):
     """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
@@ -33,6 +40,10 @@ class Compiler(Predicates):
         self.scope = scope
         self.env = environment or Environment()
         self._lambdas: list[Mapping[str, Code]] = []
+        self._bodies: dict[Any, tuple[list[str], Code]] = {}
+        self._heights: list[int] = []
+        """For each expression that is being compiled, how many levels of generated code its parts have."""
+        self._compiled = 0
 
     # --- entry points -------------------------------------------------------------------------------------------------
 
@@ -41,15 +52,35 @@ class Compiler(Predicates):
         visit = getattr(self, f"_visit_{type(expression).__name__.lower()}", None)
         if visit is None:
             raise KsqlError(f"Unsupported expression: {format_expression(expression)}")
-        code: Code = visit(expression)
+        self._compiled += 1
+        if self._compiled > COMPILED_LIMIT:
+            raise KsqlError(
+                f"The query has more than {COMPILED_LIMIT} parts where operands that are used several times are counted "
+                "as often: divide it into several."
+            )
+        self._heights.append(0)
+        try:
+            code: Code = visit(expression)
+        finally:
+            height = self._heights.pop() + 1
+        if height > NESTED and not code.constant:
+            lenient = None if code.lenient is None else self.env.outlined("part", [f"return {code.lenient}"])
+            code = replace(code, text=self.env.outlined("part", [f"return {code.text}"]), lenient=lenient)
+            height = 0
+        self._is_over(height)
         return code
+
+    def _is_over(self, height: int) -> None:
+        """Note that the expression that is being compiled has a part of so many levels."""
+        if self._heights:
+            self._heights[-1] = max(self._heights[-1], height)
 
     def type_of(self, expression: ast.Expression) -> SqlType | None:
         return self.compile(expression).type
 
     def function(self, expression: ast.Expression, name: str = "expression") -> Callable[[Sequence[Any]], Any]:
         """The expression as a Python function of a row."""
-        return self.env.function(name, self.scope.row, self.compile(expression).text)
+        return self.env.function(name, self.scope.row, self.compile(expression).column)
 
     # --- leaves -------------------------------------------------------------------------------------------------------
 
@@ -150,8 +181,8 @@ class Compiler(Predicates):
         operand = self.compile(node.operand)
         cast = cast_function(operand.type, node.type, self.scope.config)
         if cast is None:
-            return Code(operand.text, node.type, operand.nullable)
-        return Code(self.env.guarded([operand], lambda x: self.env.call(cast, x)), node.type)
+            return replace(operand, type=node.type, constant=False)
+        return self.env.guarded_code([operand], lambda x: self.env.call(cast, x), node.type)
 
     def converted(self, code: Code, target: SqlType | None) -> Code:
         """The code with its value brought to `target`, where ksqlDB does that by itself."""
@@ -159,11 +190,11 @@ class Compiler(Predicates):
             return code
         cast = implicit_cast(code.type, target)
         if cast is None:
-            return Code(code.text, target, code.nullable, code.constant, code.value)
+            return replace(code, type=target)
         if code.constant:
             value = cast(code.value)
             return Code(self.env.bind(value), target, value is None, True, value)
-        return Code(self.env.guarded([code], lambda x: self.env.call(cast, x)), target)
+        return self.env.guarded_code([code], lambda x: self.env.call(cast, x), target)
 
     def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]:
         """Elements of a list brought to their common type (see `coercion`), and that type."""
@@ -206,7 +237,7 @@ class Compiler(Predicates):
         body = self.body_of(resolved, codes)
         if resolved.variant.nulls == "pass":
             return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
-        return Code(self.env.guarded(arguments, lambda *a: self.env.call(body, *a)), resolved.returns)
+        return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
         """The compiled arguments (None for lambdas) and the variant that the call means."""
@@ -265,6 +296,17 @@ class Compiler(Predicates):
         return arguments
 
     def _lambda_body(self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]) -> tuple[list[str], Code]:
+        """The parameters' names and the body; compiled once for the same types, or nesting would double the work."""
+        around = tuple(c.text for parameters in self._lambdas for c in parameters.values())
+        known = self._bodies.get((id(function), types, around))
+        if known is None:
+            known = self._bodies[(id(function), types, around)] = self._compile_lambda(function, types)
+        self._is_over(2)
+        return known
+
+    def _compile_lambda(
+        self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]
+    ) -> tuple[list[str], Code]:
         names = [self.env.fresh("p") for _ in function.params]
         self._lambdas.append({p: Code(n, t) for p, n, t in zip(function.params, names, types, strict=True)})
         try:

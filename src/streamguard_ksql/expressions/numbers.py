@@ -11,7 +11,20 @@ from typing import Any
 
 from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.java import divide, remainder, wrap_int, wrap_long
-from streamguard_ksql.types import BIGINT, DOUBLE, INTEGER, STRING, Decimal, SqlType, as_decimal, is_numeric
+from streamguard_ksql.types import (
+    BIGINT,
+    BIGINT_MAX,
+    BIGINT_MIN,
+    DOUBLE,
+    INT_MAX,
+    INT_MIN,
+    INTEGER,
+    STRING,
+    Decimal,
+    SqlType,
+    as_decimal,
+    is_numeric,
+)
 
 CONTEXT = decimal.Context(prec=200, rounding=decimal.ROUND_HALF_UP)
 
@@ -54,15 +67,26 @@ def integer_operation(op: str, result: SqlType) -> Callable[[int, int], int]:
         case "%":
             return remainder
         case "+":
-            return lambda a, b: wrap(a + b)
+            return _add_int if result == INTEGER else _add_long
         case "-":
             return lambda a, b: wrap(a - b)
         case _:
             return lambda a, b: wrap(a * b)
 
 
+def _add_int(a: int, b: int) -> int:
+    total = a + b
+    return total if INT_MIN <= total <= INT_MAX else wrap_int(total)
+
+
+def _add_long(a: int, b: int) -> int:
+    total = a + b
+    return total if BIGINT_MIN <= total <= BIGINT_MAX else wrap_long(total)
+
+
 def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.Decimal]:
-    """Arithmetic on decimals (integers are taken as such), rounded half up to the result's scale."""
+    """Arithmetic on decimals (integers are taken as such). It never rounds: a quotient that the result's type cannot have
+    exactly (1 / 3) is an error of the row."""
     quantum = decimal.Decimal(1).scaleb(-result.scale)
     operation = {
         "+": CONTEXT.add,
@@ -75,7 +99,11 @@ def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.
     def run(a: Any, b: Any) -> decimal.Decimal:
         if op in "/%" and b == 0:
             raise EvaluationError("Division by zero")
-        return operation(decimal.Decimal(a), decimal.Decimal(b)).quantize(quantum, context=CONTEXT)
+        exact_value = operation(decimal.Decimal(a), decimal.Decimal(b))
+        value = exact_value.quantize(quantum, context=CONTEXT)
+        if value != exact_value:
+            raise EvaluationError(f"Rounding necessary: {a} / {b} has no exact value in {result}")
+        return value
 
     return run
 

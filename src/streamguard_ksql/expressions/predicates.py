@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
+from streamguard_ksql.expressions.like import like, like_matcher
 from streamguard_ksql.expressions.numbers import (
     decimal_operation,
     exact,
@@ -19,7 +20,7 @@ from streamguard_ksql.expressions.numbers import (
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder_doubles, wrap_int, wrap_long
 from streamguard_ksql.schema import quoted_type
-from streamguard_ksql.types import BOOLEAN, DOUBLE, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
+from streamguard_ksql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
 
 COMPARISON_NAMES = {
     "=": "EQUAL",
@@ -32,6 +33,8 @@ COMPARISON_NAMES = {
     "IS NOT DISTINCT FROM": "IS_NOT_DISTINCT_FROM",
 }
 PYTHON_COMPARISON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+CHAIN = 10
+"""Longer chains, and CASEs of more conditions, become statements."""
 EQUALITIES = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
 TEMPORAL = ("DATE", "TIME", "TIMESTAMP")
 
@@ -44,24 +47,52 @@ class Predicates:
     if TYPE_CHECKING:
 
         def compile(self, expression: ast.Expression) -> Code: ...
+        def _is_over(self, height: int) -> None: ...
         def converted(self, code: Code, target: SqlType | None) -> Code: ...
         def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]: ...
 
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def _visit_arithmetic(self, node: ast.Arithmetic) -> Code:
-        left, right = self.compile(node.left), self.compile(node.right)
+        """A short chain is one expression, a long one statements that go on with the value so far."""
+        *others, first = ast.spine(node, ast.Arithmetic)
+        code = self._arithmetic(first, self.compile(first.left))
+        if len(others) < CHAIN:
+            for level, link in enumerate(reversed(others), start=2):
+                code = self._arithmetic(link, code)
+                self._is_over(level)
+            return code
+        name = self.env.fresh("x")
+        statements, lenient = [], []
+        for link in reversed(others):
+            statements.append(f"{name} = {code.text}")
+            lenient.append(f"{name} = {code.column}")
+            code = self._arithmetic(link, replace(code, text=name, lenient=None if code.lenient is None else name))
+        text = self.env.outlined("chain", [*statements, f"return {code.text}"])
+        if code.lenient is None:
+            return replace(code, text=text)
+        return replace(code, text=text, lenient=self.env.outlined("chain", [*lenient, f"return {code.lenient}"]))
+
+    def _arithmetic(self, node: ast.Arithmetic, left: Code) -> Code:
+        """One operation, with the code of its left side."""
+        right = self.compile(node.right)
         try:
             result = result_type(node.op, left.type, right.type)
         except KsqlError as error:
             raise KsqlError(f"{error.message} in {format_expression(node)}") from None
+        if result == STRING:
+            return Code(f"({self._text_of(left)} + {self._text_of(right)})", STRING, nullable=False)
         operation = self._operation(node.op, result)
         if result == DOUBLE:
             left, right = self.converted(left, DOUBLE), self.converted(right, DOUBLE)
-        return Code(self.env.guarded([left, right], operation), result)
+        return self.env.guarded_code([left, right], operation, result, strict=True)
+
+    def _text_of(self, code: Code) -> str:
+        """An operand of a concatenation: NULL is the text `null`, as it is for Java's `+`."""
+        return self.env.guarded([code], lambda text: text, otherwise="'null'")
 
     def _operation(self, op: str, result: SqlType) -> Callable[[str, str], str]:
-        if result == STRING or (result == DOUBLE and op in "+-*"):
+        if result == DOUBLE and op in "+-*":
             return lambda a, b: f"({a} {op} {b})"
         if result == DOUBLE:
             function: Callable[..., Any] = divide_doubles if op == "/" else remainder_doubles
@@ -79,8 +110,8 @@ class Predicates:
             )
         wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
         if wrap is None or node.sign != "-" or operand.constant:
-            return Code(self.env.guarded([operand], lambda x: f"({node.sign}{x})"), operand.type)
-        return Code(self.env.guarded([operand], lambda x: self.env.call(wrap, f"-{x}")), operand.type)
+            return self.env.guarded_code([operand], lambda x: f"({node.sign}{x})", operand.type, strict=True)
+        return self.env.guarded_code([operand], lambda x: self.env.call(wrap, f"-{x}"), operand.type, strict=True)
 
     # --- comparison ---------------------------------------------------------------------------------------------------
 
@@ -165,8 +196,8 @@ class Predicates:
         return self.env.call(require_boolean, code.text) if code.nullable else code.text
 
     def _visit_logical(self, node: ast.Logical) -> Code:
-        left, right = self._boolean(node.left, node.op), self._boolean(node.right, node.op)
-        return Code(f"({left} {node.op.lower()} {right})", BOOLEAN, nullable=False)
+        texts = [self._boolean(operand, node.op) for operand in ast.operands(node, node.op)]
+        return Code(f"({f' {node.op.lower()} '.join(texts)})", BOOLEAN, nullable=False)
 
     def _visit_not(self, node: ast.Not) -> Code:
         return Code(f"(not {self._boolean(node.operand, 'NOT')})", BOOLEAN, nullable=False)
@@ -176,9 +207,16 @@ class Predicates:
         return Code(f"({operand.text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
 
     def _visit_between(self, node: ast.Between) -> Code:
+        """Both comparisons; the operand is evaluated once where its type is the same for both."""
         low = ast.Comparison(">=", node.operand, node.low)
         high = ast.Comparison("<=", node.operand, node.high)
-        return self.compile(ast.Logical("AND", low, high))
+        codes = [self.compile(part) for part in (node.operand, node.low, node.high)]
+        types = {code.type for code in codes}
+        if any(code.is_null for code in codes) or not (len(types) == 1 or types <= {INTEGER, BIGINT, DOUBLE}):
+            return self.compile(ast.Logical("AND", low, high))
+        self._comparable(low, codes[0], codes[1])
+        text = self.env.guarded(codes, lambda x, a, b: f"({a} <= {x} <= {b})", otherwise="False")
+        return Code(text, BOOLEAN, nullable=False)
 
     def _visit_inlist(self, node: ast.InList) -> Code:
         try:
@@ -206,13 +244,14 @@ class Predicates:
             raise KsqlError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
         if node.escape is not None and len(node.escape) != 1:
             raise KsqlError(f"Expected exactly 1 character for escape but got: {node.escape}")
+        missing = self.env.call(null_text)
         if pattern.constant and pattern.value is not None:
             match = like_matcher(pattern.value, node.escape)
-            text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise="False")
+            text = self.env.guarded([operand], lambda x: self.env.call(match, x), otherwise=missing)
         else:
             escape = repr(node.escape)
             text = self.env.guarded(
-                [operand, pattern], lambda x, p: self.env.call(like, x, p, escape), otherwise="False"
+                [operand, pattern], lambda x, p: self.env.call(like, x, p, escape), otherwise=missing
             )
         return Code(text, BOOLEAN, nullable=False)
 
@@ -228,6 +267,12 @@ class Predicates:
             listed = ", ".join(str(t) for t in types)
             raise KsqlError(f"Invalid Case expression. Type for all 'THEN' clauses should be the same. Got: {listed}")
         text = codes[len(node.whens)].text if node.default else "None"
+        if len(node.whens) > CHAIN:
+            tests = [
+                f"if {self._when(node, when)}: return {c.text}" for when, c in zip(node.whens, codes, strict=False)
+            ]
+            return Code(self.env.outlined("case", [*tests, f"return {text}"]), types[0])
+        self._is_over(len(node.whens))
         for when, code in reversed(list(zip(node.whens, codes, strict=False))):
             text = f"({code.text} if {self._when(node, when)} else {text})"
         return Code(text, types[0])
@@ -239,28 +284,16 @@ class Predicates:
         if condition.type != BOOLEAN:
             shown = format_expression(when.condition)
             raise KsqlError(f"WHEN operand type should be boolean. Type for '{shown}' is {condition.type or 'null'}")
-        return condition.text
+        return self.env.call(require_boolean, condition.text) if condition.nullable else condition.text
 
 
 def require_boolean(value: Any) -> bool:
-    """The operand of AND, OR and NOT: a NULL there is an error of the row, as on the JVM."""
+    """A condition of AND, OR, NOT and WHEN: a NULL there is an error of the row, as on the JVM."""
     if value is None:
         raise EvaluationError("NULL where a boolean is needed")
     return bool(value)
 
 
-def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
-    """A LIKE pattern (% any text, _ any character) as a predicate."""
-    parts = []
-    characters = iter(pattern)
-    for c in characters:
-        if escape is not None and c == escape:
-            parts.append(re.escape(next(characters, "")))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(c) or re.escape(c))
-    compiled = re.compile("".join(parts), re.DOTALL)
-    return lambda text: compiled.fullmatch(text) is not None
-
-
-def like(text: str, pattern: str, escape: str | None) -> bool:
-    return like_matcher(pattern, escape)(text)
+def null_text() -> None:
+    """In place of a LIKE one of whose sides is NULL: an error of the row, as on the JVM."""
+    raise EvaluationError("NULL where LIKE needs a text")

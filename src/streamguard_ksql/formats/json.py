@@ -18,10 +18,18 @@ from typing import Any
 import orjson
 
 from streamguard_ksql.codegen import Environment, list_of
-from streamguard_ksql.errors import KsqlError, SerializationError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
-from streamguard_ksql.java import decimal_to_string, double_to_string, wrap_int, wrap_long
+from streamguard_ksql.java import (
+    SPACE,
+    decimal_to_string,
+    double_to_string,
+    parse_double,
+    parse_long,
+    wrap_int,
+    wrap_long,
+)
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import (
     BOOLEAN,
@@ -105,6 +113,11 @@ def text_of_string(value: str) -> str:
         return json.dumps(value)
 
 
+def text_of_key(key: Any) -> str:
+    """The key of a map as a JSON string; NULL is `null`."""
+    return text_of_string("null" if key is None else str(key))
+
+
 def writer(sql_type: SqlType) -> Callable[[Any], str]:
     """The function that gives a value's JSON text; the value is not None."""
     match sql_type:
@@ -113,13 +126,7 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
             return lambda value: "[" + ",".join(map(item_text, value)) + "]"
         case Map(_, value_type):
             value_text = _nullable(writer(value_type))
-            return lambda value: (
-                "{"
-                + ",".join(
-                    f"{text_of_string('null' if k is None else str(k))}:{value_text(v)}" for k, v in value.items()
-                )
-                + "}"
-            )
+            return lambda value: "{" + ",".join(f"{text_of_key(k)}:{value_text(v)}" for k, v in value.items()) + "}"
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
             return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
@@ -178,6 +185,9 @@ def _needs_exact(sql_type: SqlType) -> bool:
             return False
 
 
+EXPONENT_LIMIT = 10_000
+
+
 def _loads(data: bytes) -> Any:
     try:
         return orjson.loads(data)
@@ -186,7 +196,15 @@ def _loads(data: bytes) -> Any:
 
 
 def _exact_loads(data: bytes) -> Any:
-    return _slow_loads(data, decimal.Decimal)
+    return _slow_loads(data, _exact_number)
+
+
+def _exact_number(text: str) -> decimal.Decimal:
+    """A number as it is written; ValueError for one whose digits, written out, would take all memory."""
+    number = decimal.Decimal(text)
+    if abs(number.adjusted()) > EXPONENT_LIMIT:
+        raise ValueError(f"{text[:40]} has an exponent beyond {EXPONENT_LIMIT}")
+    return number
 
 
 def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:
@@ -210,7 +228,7 @@ def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserial
 def _converted(convert: Callable[[Any], Any], value: Any, name: str) -> Any:
     try:
         return convert(value)
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, *ROW_ERRORS) as error:
         raise SerializationError(f"Can't convert type of field `{name}`: {error}, path: $.{name}") from error
 
 
@@ -357,14 +375,16 @@ def _integer(wrap: Callable[[int], int], name: str) -> Callable[[Any], int]:
         if type(value) in (float, decimal.Decimal):
             return wrap(int(value))
         if type(value) is str:
-            return wrap(int(value.strip()))
+            return wrap(parse_long(value.strip()))
         raise ValueError(f"cannot read {name} from {_kind(value)}")
 
     return read
 
 
 def _double(value: Any) -> float:
-    if type(value) in (float, int, str, decimal.Decimal):
+    if type(value) is str:
+        return parse_double(value.strip(SPACE))
+    if type(value) in (float, int, decimal.Decimal):
         return float(value)
     raise ValueError(f"cannot read DOUBLE from {_kind(value)}")
 

@@ -70,40 +70,43 @@ class CollectSet:
         return list(state)
 
 
+_Counts = dict[str | None, int]
+
+
 @aggregate(
     "HISTOGRAM",
     "(val1 VARCHAR) -> MAP<VARCHAR, BIGINT>",
-    description="How often each string occurs, for the first 1000 different strings.",
+    description="How often each string occurs, NULL too, for the first 1000 different strings.",
 )
 class Histogram:
-    """State: the count of each string."""
+    """State: the count of each string. NULL is a key of its own, in JSON `null`."""
 
     def __init__(self, site: CallSite) -> None:
         pass
 
-    def initial(self) -> dict[str, int]:
+    def initial(self) -> _Counts:
         return {}
 
-    def add(self, state: dict[str, int], value: str | None) -> dict[str, int]:
-        if value is not None and (value in state or len(state) < HISTOGRAM_LIMIT):
+    def add(self, state: _Counts, value: str | None) -> _Counts:
+        if value in state or len(state) < HISTOGRAM_LIMIT:
             state[value] = state.get(value, 0) + 1
         return state
 
-    def undo(self, state: dict[str, int], value: str | None) -> dict[str, int]:
-        count = state.get(value, 0) if value is not None else 0
+    def undo(self, state: _Counts, value: str | None) -> _Counts:
+        count = state.get(value, 0)
         if count > 1:
-            state[value or ""] = count - 1
+            state[value] = count - 1
         elif value in state:
             del state[value]
         return state
 
-    def merge(self, left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    def merge(self, left: _Counts, right: _Counts) -> _Counts:
         for value, count in right.items():
             if value in left or len(left) < HISTOGRAM_LIMIT:
                 left[value] = left.get(value, 0) + count
         return left
 
-    def result(self, state: dict[str, int]) -> dict[str, int]:
+    def result(self, state: _Counts) -> _Counts:
         return dict(state)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamguard_ksql.codegen import Expression
+from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.functions.registry import CallSite, aggregate
-from streamguard_ksql.java import CONTEXT, wrap_int, wrap_long
+from streamguard_ksql.java import CONTEXT, decimal_to_string, wrap_int, wrap_long
 from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, INTEGER, Array, Decimal, SqlType
 
 
@@ -71,13 +72,28 @@ class _Sum:
 
 
 @aggregate("SUM", "(val1 DECIMAL) -> DECIMAL", returns=_same,
-           description="The sum of the values that are not NULL, in their own type (integers wrap).")  # fmt: skip
+           description="The sum of the values that are not NULL, in their own type: integers wrap, a DECIMAL that has "
+                       "no room for it ends the query.")  # fmt: skip
 class SumDecimal(_Sum):
+    def __init__(self, site: CallSite) -> None:
+        super().__init__(site)
+        self._type = site.types[0]
+        assert isinstance(self._type, Decimal)
+        self._limit = CONTEXT.create_decimal(1).scaleb(self._type.precision - self._type.scale)
+
     def add(self, state: Any, value: Any) -> Any:
-        return state if value is None else CONTEXT.add(state, value)
+        return state if value is None else self._fitting(CONTEXT.add(state, value))
 
     def undo(self, state: Any, value: Any) -> Any:
-        return state if value is None else CONTEXT.subtract(state, value)
+        return state if value is None else self._fitting(CONTEXT.subtract(state, value))
+
+    def _fitting(self, total: Any) -> Any:
+        if -self._limit < total < self._limit:
+            return total
+        raise FatalRecordError(
+            f"Numeric field overflow: a SUM has reached {decimal_to_string(total)}, which does not fit {self._type}. "
+            "CAST what is summed to a DECIMAL with more digits."
+        )
 
 
 @aggregate("SUM", "(val1 DOUBLE) -> DOUBLE")

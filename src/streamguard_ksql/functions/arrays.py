@@ -7,6 +7,7 @@ from typing import Any
 
 from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.functions.registry import CallSite, scalar
+from streamguard_ksql.functions.sizes import check_array
 from streamguard_ksql.java import wrap_int
 from streamguard_ksql.text import renderer
 from streamguard_ksql.types import Array, Map, Struct
@@ -14,8 +15,6 @@ from streamguard_ksql.types import Array, Map, Struct
 ARRAY = "ARRAY"
 _TWO_ARRAYS = "(left ARRAY<T>, right ARRAY<T>) -> ARRAY<T>"
 List = list[Any]
-SERIES_LIMIT = 1_000_000
-"""More elements than this are no series that a record could carry, but enough to take all memory."""
 
 
 def _distinct(items: List) -> List:
@@ -179,8 +178,7 @@ def slice_array(array: List | None, first: int | None, last: int | None) -> List
 def _series(start: int, end: int, step: int) -> List:
     if step == 0:
         raise EvaluationError("GENERATE_SERIES step cannot be zero")
-    if abs(end - start) // abs(step) >= SERIES_LIMIT:
-        raise EvaluationError(f"GENERATE_SERIES gives at most {SERIES_LIMIT} elements")
+    check_array("GENERATE_SERIES", abs(end - start) // abs(step) + 1)
     return list(range(start, end + (1 if step > 0 else -1), step))
 
 

@@ -35,12 +35,16 @@ _DIFFERENCES = """\
 - A DOUBLE is printed with the fewest digits that say which number it is, as Java does since 19; before, it prints one
   digit more for a few numbers.
 - The last digit of `SIN`, `POWER` and the other functions of DOUBLEs is that of the C library.
-- Possessive quantifiers and atomic groups in regular expressions need Python 3.11; before, they match like greedy ones.
+- A regular expression that takes longer than `ksql.functions.regexp.timeout.ms` (1,000) on one text ends its query.
+  One of more than 10,000 characters, or whose counted repetitions (`{n}`) make more than 50,000 parts, is refused.
 - `SUBSTRING`, `INSTR` and the padding functions count characters beyond the basic plane (emoji) once, where Java counts
   them twice; `LEN` counts as Java does.
+- Names of time zones (`z`, `v` in date patterns) are those of Java 11, on which ksqlDB 0.29 runs; which offset a zone has at a
+  date is taken from this machine's time zone database.
 - Week numbers (`w`, `W`, `Y`, `e` in date patterns) are those of the locale en_US.
-- `GENERATE_SERIES` gives at most 1,000,000 elements, `LPAD` and `RPAD` pad to at most 16 MiB: beyond, the result is
-  NULL with an entry in the processing log, where ksqlDB would take all memory.
+- `GENERATE_SERIES`, `CUBE_EXPLODE` and `REDUCE` give at most 1,000,000 elements, `LPAD`, `RPAD`, `REPLACE`,
+  `REGEXP_REPLACE` and `REDUCE` at most 16 MiB: beyond, the result is NULL with an entry in the processing log, where
+  ksqlDB would take all memory. A number in JSON with an exponent beyond 10,000 cannot be read.
 - Avro, Protobuf and JSON Schema need a schema registry and are not supported.
 """
 
@@ -49,7 +53,8 @@ _RECORDED = """\
 ## Recorded queries
 
 `tests/recordings/queries.json` has 312 queries and refusals with the results of a running ksqlDB 0.29.0. Those in which
-the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact."""
+the engine differs are listed by name in `tests/recordings/queries.failing.json`, and a test keeps that list exact.
+`tests/recordings/scripts` has scripts that people published, with the same server's results; the engine's are equal."""
 
 
 def render(failing: dict[str, Any] | None = None) -> str:

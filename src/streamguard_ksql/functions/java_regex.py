@@ -1,8 +1,8 @@
-"""Java's regular expressions, rewritten for Python's `re`.
+"""Java's regular expressions, rewritten for the package `regex`, which can be given a time limit.
 
 Rewritten: named groups, classes with unions and intersections, `\\p{..}`, quoting with \\Q..\\E, flags in the middle,
-the dot (which in Java stops at more than `\\n`). Possessive quantifiers and atomic groups need Python 3.11; before,
-they are read as greedy ones, which match the same wherever a match without giving back exists.
+the dot (which in Java stops at more than `\\n`). Refused, as in Java: escapes, groups and repetitions that only `regex`
+has. Refused although Java has them: patterns that are so long or repeat so often that compiling them takes all memory.
 
 Source: the Java SE API documentation of java.util.regex.Pattern.
 """
@@ -14,8 +14,12 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import regex
+
+from streamguard_ksql import limits
+from streamguard_ksql.bounded_regex import BoundedPattern
 from streamguard_ksql.errors import EvaluationError
 
 _POSIX = {
@@ -34,16 +38,22 @@ _POSIX = {
     "Space": r" \t\n\x0B\f\r",
 }
 _HORIZONTAL = r" \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000"
+_VERTICAL = r"\n\x0B\f\r\u0085\u2028\u2029"
 _DOT = r"[^\n\r\u0085\u2028\u2029]"
-_NATIVE_POSSESSIVE = sys.version_info >= (3, 11)
+_ESCAPES = frozenset("abcdefhknprstuvwxzABDGHNPQRSVWXZ0123456789")
+"""Letters and digits with a meaning after a backslash in Java."""
+LENGTH_LIMIT, REPEAT_LIMIT = 10_000, 50_000
+"""Characters of a pattern; parts that its counted repetitions (`{n}`) make together."""
 
 
 @lru_cache(maxsize=512)
-def compile_java(pattern: str) -> re.Pattern[str]:
-    """The pattern for Python, compiled once; EvaluationError for one that cannot be read."""
+def compile_java(pattern: str, limit_s: float = limits.REGEXP_TIMEOUT_MS / 1000) -> BoundedPattern:
+    """The pattern, compiled once; EvaluationError for one that cannot be read. A match may take `limit_s` seconds."""
+    if len(pattern) > LENGTH_LIMIT:
+        raise EvaluationError(f"not a regular expression: more than {LENGTH_LIMIT} characters ({pattern[:40]}...)")
     try:
-        return re.compile(_Rewriter(pattern).run(), re.ASCII)
-    except (re.error, OverflowError) as error:
+        return BoundedPattern(_Rewriter(pattern).run(), regex.ASCII, limit_s, shown=pattern)
+    except (regex.error, OverflowError) as error:
         raise EvaluationError(f"not a regular expression: {pattern!r} ({error})") from None
 
 
@@ -70,12 +80,18 @@ class _Rewriter:
         self._at = 0
         self._out: list[str] = []
         self._open: list[int] = [0]
+        self._repeats: list[int] = [0]
+        """By open group: the parts that its counted repetitions make."""
+        self._last = 1
+        """How many parts the item before a quantifier is."""
         self._dot_all = bool(re.search(r"\(\?[a-zA-Z]*s", pattern))
 
     def run(self) -> str:
         while self._at < len(self._text):
             letter = self._text[self._at]
             step = self._steps.get(letter)
+            if letter not in ")*+?{":
+                self._last = 1
             if step is None:
                 self._out.append(letter)
                 self._at += 1
@@ -95,26 +111,36 @@ class _Rewriter:
         self._out.append(self._text[self._at])
         self._at += 1
         if self._text[self._at : self._at + 1] == "+":
-            self._out.append("+" if _NATIVE_POSSESSIVE else "")
+            self._out.append("+")
             self._at += 1
+
+    def _count(self) -> None:
+        """`{n}`, `{n,}` or `{n,m}`: unrolled where it is compiled, so that its size has to be bounded."""
+        count = re.match(r"\{(\d{1,9})(?:,\d{0,9})?(?=\})", self._text[self._at :])
+        if count is None:
+            raise self._error("illegal repetition")
+        self._repeats[-1] += int(count.group(1)) * self._last
+        if self._repeats[-1] > REPEAT_LIMIT:
+            raise self._error(f"its repetitions make more than {REPEAT_LIMIT} parts")
+        self._out.append(count.group())
+        self._at += count.end()
 
     def _group(self) -> None:
         rest = self._text[self._at :]
-        flags = re.match(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])", rest)
+        flags = re.match(r"\(\?([idmsuxU]*)(?:-([idmsuxU]+))?([:)])", rest)
         if flags:
             self._flags(flags)
             return
         self._open.append(0)
+        self._repeats.append(0)
         named = re.match(r"\(\?<([a-zA-Z]\w*)>", rest)
         if named:
             self._out.append(f"(?P<{named.group(1)}>")
             self._at += named.end()
-        elif rest.startswith("(?>") and not _NATIVE_POSSESSIVE:
-            self._out.append("(?:")
-            self._at += 3
         else:
-            start = re.match(r"\((?:\?(?:[=!>]|<[=!]))?", rest)
-            assert start is not None
+            start = re.match(r"\((?:\?(?:[=!>]|<[=!])|(?!\?))", rest)
+            if start is None:
+                raise self._error("unknown kind of group")
             self._out.append(start.group())
             self._at += start.end()
 
@@ -126,6 +152,7 @@ class _Rewriter:
         self._at += match.end()
         if match.group(3) == ":":
             self._open.append(0)
+            self._repeats.append(0)
         else:
             self._open[-1] += 1
 
@@ -133,6 +160,8 @@ class _Rewriter:
         if len(self._open) < 2:
             raise self._error("unmatched )")
         self._out.append(")" * (self._open.pop() + 1))
+        self._last = max(1, self._repeats.pop())
+        self._repeats[-1] += self._last
         self._at += 1
 
     def _escape(self) -> None:
@@ -166,7 +195,9 @@ class _Rewriter:
             raise self._error("a backslash at its end")
         self._at += 2
         letter = rest[1]
-        simple = {"h": _HORIZONTAL, "H": f"^{_HORIZONTAL}"}.get(letter)
+        if letter.isascii() and letter.isalnum() and letter not in _ESCAPES:
+            raise self._error(f"unknown escape \\{letter}")
+        simple = _CLASS_ESCAPES.get(letter)
         if simple:
             return simple, True
         return _SIMPLE_ESCAPES.get(letter, f"\\{letter}"), False
@@ -213,6 +244,7 @@ class _Rewriter:
         "*": _quantifier_end,
         "+": _quantifier_end,
         "?": _quantifier_end,
+        "{": _count,
         "}": _quantifier_end,
         "(": _group,
         ")": _close,
@@ -221,6 +253,7 @@ class _Rewriter:
     }
 
 
+_CLASS_ESCAPES = {"h": _HORIZONTAL, "H": f"^{_HORIZONTAL}", "v": _VERTICAL, "V": f"^{_VERTICAL}"}
 _SIMPLE_ESCAPES = {"z": r"\Z", "Z": r"(?=\n?\Z)", "e": r"\x1b", "R": r"(?:\r\n|[\n\x0B\f\r\u0085\u2028\u2029])"}
 
 
@@ -242,14 +275,14 @@ def _combined(parts: list[str], union: list[list[str]], negated: bool) -> str:
     return "(?:" + "".join(f"(?={a})" for a in alternatives[:-1]) + alternatives[-1] + ")"
 
 
-def _group_text(match: re.Match[str], group: int | str) -> str:
+def _group_text(match: Any, group: int | str) -> str:
     try:
-        return match.group(group) or ""
+        return str(match.group(group) or "")
     except IndexError:
         raise EvaluationError(f"No group {group}") from None
 
 
-def replacement(text: str) -> Callable[[re.Match[str]], str]:
+def replacement(text: str) -> Callable[[Any], str]:
     """Java's replacement text (`$1`, `${name}`, `\\$`) as a function of the match."""
     parts: list[str | int | tuple[str]] = []
     for escaped, name, group, plain in re.findall(r"\\(.)|\$\{(\w+)\}|\$(\d)|([^\\$]+|.)", text, re.DOTALL):
@@ -257,7 +290,7 @@ def replacement(text: str) -> Callable[[re.Match[str]], str]:
             raise EvaluationError(f"Illegal group reference: {text}")
         parts.append(int(group) if group else (name,) if name else escaped or plain)
 
-    def expand(match: re.Match[str]) -> str:
+    def expand(match: Any) -> str:
         expanded = []
         for part in parts:
             if isinstance(part, str):

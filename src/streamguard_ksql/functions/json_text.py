@@ -80,13 +80,17 @@ def writer(sql_type: SqlType | None) -> Callable[[Any], str]:
     return lambda value: "null" if value is None else render(value)
 
 
+def _key(key: Any) -> str:
+    return quote("null" if key is None else str(key))
+
+
 def _writer(sql_type: SqlType) -> Callable[[Any], str]:
     if isinstance(sql_type, Array):
         item = writer(sql_type.item)
         return lambda value: f"[{','.join(map(item, value))}]"
     if isinstance(sql_type, Map):
         entry = writer(sql_type.value)
-        return lambda value: "{" + ",".join(f"{quote(str(k))}:{entry(v)}" for k, v in value.items()) + "}"
+        return lambda value: "{" + ",".join(f"{_key(k)}:{entry(v)}" for k, v in value.items()) + "}"
     if isinstance(sql_type, Struct):
         fields = [(name, quote(name), writer(field)) for name, field in sql_type.fields]
         return lambda value: "{" + ",".join(f"{key}:{render(value.get(name))}" for name, key, render in fields) + "}"

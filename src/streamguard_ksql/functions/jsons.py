@@ -13,7 +13,7 @@ from streamguard_ksql.functions import json_text
 from streamguard_ksql.functions.registry import CallSite, scalar
 
 JSON = "JSON"
-_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|-\d+)\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
+_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(-?\d{1,18})\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 
 
 @lru_cache(maxsize=256)
@@ -33,6 +33,10 @@ def _steps(path: str) -> tuple[str | int, ...]:
     return tuple(steps)
 
 
+_MISSING = object()
+"""What is at a path that is not there: a JSON null is there."""
+
+
 def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
     for step in steps:
         if isinstance(step, int) and isinstance(value, list) and 0 <= step < len(value):
@@ -40,7 +44,7 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
         elif isinstance(value, dict) and str(step) in value:
             value = value[str(step)]
         else:
-            return None
+            return _MISSING
     return value
 
 
@@ -48,11 +52,13 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
     "EXTRACTJSONFIELD",
     "(input VARCHAR, path VARCHAR) -> VARCHAR",
     category=JSON,
-    description="The value at a path ($.a.b[0]) of a JSON text: a string itself, anything else as JSON.",
+    description="The value at a path ($.a.b[0]) of a JSON text: a string itself, anything else as JSON, `null` too.",
 )
 def extract_field(text: str, path: str) -> str | None:
     found = _walk(json_text.read(text), _steps(path))
-    return found if found is None or isinstance(found, str) else json_text.write(found)
+    if found is _MISSING:
+        return None
+    return found if isinstance(found, str) else json_text.write(found)
 
 
 def _equal(item: Any, value: Any) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.sizes import check_value
 from streamguard_ksql.java import hash_map_order
 
 LAMBDA = "LAMBDA"
@@ -34,12 +36,18 @@ def transform_array(array: list[Any], function: Function) -> list[Any]:
     description="The part of a collection for which a function is true.",
 )
 def filter_map(entries: dict[Any, Any], keep: Function) -> dict[Any, Any]:
-    return {key: value for key, value in entries.items() if keep(key, value)}
+    return {key: value for key, value in entries.items() if _decided(keep(key, value))}
 
 
 @scalar("FILTER", "(array ARRAY<T>, function LAMBDA (T) => BOOLEAN) -> ARRAY<T>", category=LAMBDA)
 def filter_array(array: list[Any], keep: Function) -> list[Any]:
-    return [item for item in array if keep(item)]
+    return [item for item in array if _decided(keep(item))]
+
+
+def _decided(kept: bool | None) -> bool:
+    if kept is None:
+        raise EvaluationError("NULL where a boolean is needed")
+    return kept
 
 
 @scalar(
@@ -55,6 +63,7 @@ def reduce_array(array: list[Any] | None, state: Any, function: Function) -> Any
         return state
     for item in array:
         state = function(state, item)
+        check_value("REDUCE", state)
     return state
 
 
@@ -66,4 +75,5 @@ def reduce_map(entries: dict[Any, Any] | None, state: Any, function: Function) -
         return state
     for key in hash_map_order(entries):
         state = function(state, key, entries[key])
+        check_value("REDUCE", state)
     return state

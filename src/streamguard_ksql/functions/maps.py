@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
 from streamguard_ksql.java import hash_map_order
 
@@ -38,10 +39,10 @@ def map_union(first: Entries | None, second: Entries | None) -> Entries | None:
     "AS_MAP",
     "(keys ARRAY<VARCHAR>, values ARRAY<T>) -> MAP<VARCHAR, T>",
     category=MAP,
-    description="The map of an array of keys and an array of values, as far as the shorter goes.",
+    description="The map of an array of keys and an array of values; a key without a value has NULL.",
 )
 def as_map(keys: list[Any], values: list[Any]) -> Entries:
-    return dict(zip(keys, values, strict=False))
+    return {key: values[i] if i < len(values) else None for i, key in enumerate(keys)}
 
 
 _ENTRIES = (
@@ -57,5 +58,7 @@ _ENTRIES = (
     description="The entries of a map as structs of K and V, sorted by key if asked.",
 )
 def entries_of(entries: Entries, in_order: bool) -> list[dict[str, Any]]:
+    if in_order and None in entries:
+        raise EvaluationError("a NULL key has no place in the order")
     keys = sorted(entries) if in_order else hash_map_order(entries)
     return [{"K": key, "V": entries[key]} for key in keys]

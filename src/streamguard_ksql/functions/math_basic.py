@@ -90,6 +90,9 @@ def _trunc(value: decimal.Decimal, places: int) -> decimal.Decimal:
     return value.quantize(decimal.Decimal(1).scaleb(-places), rounding=decimal.ROUND_DOWN, context=java.CONTEXT)
 
 
+_POWERS = (1, 10, 100, 1_000, 10_000)
+
+
 @scalar("ROUND", "(val DOUBLE) -> BIGINT", category=MATH, description="The number rounded, halves upwards.")
 def round_double(value: float) -> int:
     return java.round_half_up(value)
@@ -97,6 +100,9 @@ def round_double(value: float) -> int:
 
 @scalar("ROUND", "(val DOUBLE, decimalPlaces INT) -> DOUBLE", category=MATH)
 def round_double_to(value: float, places: int) -> float:
+    # Most amounts have no more places than asked for: then the quotient, rounded to a double, is the value itself.
+    if 0 < value < 1e12 and 0 < places < 5 and int(value * (scale := _POWERS[places]) + 0.5) / scale == value:
+        return value
     return float(_round(java.double_to_decimal(value), places)) if math.isfinite(value) else value
 
 

@@ -149,11 +149,16 @@ def _radius(units: str) -> float:
     "GEO_DISTANCE",
     "(lat1 DOUBLE, lon1 DOUBLE, lat2 DOUBLE, lon2 DOUBLE, units VARCHAR) -> DOUBLE",
     "(lat1 DOUBLE, lon1 DOUBLE, lat2 DOUBLE, lon2 DOUBLE) -> DOUBLE",
+    nulls="pass",
     category="OTHER",
     description="The great-circle distance between two points in decimal degrees, in kilometres or miles.",
 )
-def geo_distance(lat1: float, lon1: float, lat2: float, lon2: float, units: str = "KM") -> float:
+def geo_distance(
+    lat1: float | None, lon1: float | None, lat2: float | None, lon2: float | None, units: str | None = None
+) -> float | None:
     """The haversine formula; EvaluationError for a latitude beyond 90 or a longitude beyond 180 degrees."""
+    if lat1 is None or lon1 is None or lat2 is None or lon2 is None:
+        return None
     if abs(lat1) > 90 or abs(lat2) > 90:
         raise EvaluationError(f"valid latitudes are from -90 to 90 degrees: {lat1}, {lat2}")
     if abs(lon1) > 180 or abs(lon2) > 180:
@@ -161,4 +166,4 @@ def geo_distance(lat1: float, lon1: float, lat2: float, lon2: float, units: str 
     half_lat = math.sin(_radians(lat2 - lat1) / 2)
     half_lon = math.sin(_radians(lon2 - lon1) / 2)
     square = half_lat * half_lat + half_lon * half_lon * math.cos(_radians(lat1)) * math.cos(_radians(lat2))
-    return _radius(units) * 2 * math.asin(min(1.0, math.sqrt(square)))
+    return _radius("KM" if units is None else units) * 2 * math.asin(min(1.0, math.sqrt(square)))

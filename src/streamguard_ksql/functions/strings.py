@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import AnyStr
 
+from streamguard_ksql import java
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.sizes import check_text
+from streamguard_ksql.limits import TEXT_LIMIT
 
 STRING = "STRING"
-PADDING_LIMIT = 16 * 1024 * 1024
-"""Longer than this is no text that a record could carry, but enough to take all memory."""
-JAVA_SPACE = "".join(map(chr, range(33)))
 
 
 @scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")
@@ -45,13 +46,13 @@ def initial_capitals(text: str) -> str:
     description="The string without blanks and control characters at both ends.",
 )
 def trim(text: str) -> str:
-    return text.strip(JAVA_SPACE)
+    return text.strip(java.SPACE)
 
 
-@scalar("LEN", "(input VARCHAR) -> INT", category=STRING, description="The number of characters, or of bytes.")
-def length(text: str) -> int:
-    """In UTF-16 units, as Java counts: an emoji has two."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+scalar("LEN", "(input VARCHAR) -> INT", category=STRING, description="The number of characters, or of bytes.")(
+    # In UTF-16 units, as Java counts: an emoji has two.
+    Expression("len({t}) if {t}.isascii() else len({t}.encode('utf-16-le', 'surrogatepass')) // 2", "t")
+)
 
 
 @scalar("LEN", "(input BYTES) -> INT", category=STRING)
@@ -107,6 +108,8 @@ def concat_bytes_with_separator(*inputs: bytes | None) -> bytes | None:
     description="The string with every occurrence of one text replaced by another.",
 )
 def replace(text: str, old: str, new: str) -> str:
+    if len(new) > len(old):
+        check_text("REPLACE", len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
@@ -114,8 +117,8 @@ def _padding(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
     """What is missing to the target length; None if no result is possible."""
     if target < 0 or not padding:
         return None
-    if target > PADDING_LIMIT:
-        raise EvaluationError(f"cannot pad to more than {PADDING_LIMIT}")
+    if target > TEXT_LIMIT:
+        raise EvaluationError(f"cannot pad to more than {TEXT_LIMIT}")
     missing = max(0, target - len(value))
     return (padding * (missing // len(padding) + 1))[:missing]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from collections.abc import Callable
@@ -43,17 +44,38 @@ def bind_substring(site: CallSite) -> Callable[..., str | bytes]:
     return _legacy_substring if legacy else substring
 
 
+_LONG_TEXT = 100
+_REMEMBERED = 1024
+
+
+@scalar("INSTR", "(str VARCHAR, substring VARCHAR) -> INT", category=STRING, bind=True, nulls="pass")
+def bind_instr(site: CallSite) -> Callable[[str | None, str | None], int]:
+    """In a long literal, a list of codes for example, the places of the last texts are remembered."""
+    text = site.literals.get(0)
+    if not isinstance(text, str) or len(text) < _LONG_TEXT:
+        return _first_place
+    find = functools.lru_cache(_REMEMBERED)(text.find)
+    return lambda _, searched: 0 if searched is None else find(searched) + 1
+
+
+def _first_place(text: str | None, searched: str | None) -> int:
+    """NULL is nowhere, as is everything in an empty text."""
+    return text.find(searched) + 1 if text and searched is not None else 0
+
+
 @scalar(
     "INSTR",
-    "(str VARCHAR, substring VARCHAR) -> INT",
     "(str VARCHAR, substring VARCHAR, position INT, occurrence INT) -> INT",
     "(str VARCHAR, substring VARCHAR, position INT) -> INT",
     category=STRING,
+    nulls="pass",
     description="Where the n-th occurrence of a text begins, from 1, searched from a position on; 0 if nowhere.",
 )
-def instr(text: str, searched: str, position: int = 1, occurrence: int = 1) -> int:
-    """A negative position counts from the end and searches towards the beginning."""
-    if position == 0 or occurrence < 1:
+def instr(text: str | None, searched: str | None, position: int | None = 1, occurrence: int | None = 1) -> int | None:
+    """A negative position counts from the end and searches towards the beginning. NULL is nowhere, as in an empty text."""
+    if position is None or occurrence is None:
+        return None
+    if not text or searched is None or position == 0 or occurrence < 1:
         return 0
     if position < 0:
         return _instr_backwards(text, searched, len(text) + position, occurrence)

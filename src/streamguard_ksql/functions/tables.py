@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from streamguard_ksql.functions.registry import table_function
+from streamguard_ksql.functions.sizes import check_array
 
 
 @table_function(
@@ -27,5 +28,6 @@ def cube(columns: list[Any] | None) -> list[list[Any]]:
     """From all replaced to none; an element that is NULL already has one way only."""
     if not columns:
         return []
+    check_array("CUBE_EXPLODE", 2 ** len([column for column in columns if column is not None]))
     choices = [(None,) if column is None else (None, column) for column in columns]
     return [list(row) for row in product(*choices)]

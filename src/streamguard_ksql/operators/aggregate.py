@@ -62,13 +62,17 @@ class Aggregation(Operator, ABC):
             for key, r in keyed:
                 batches.setdefault(self.partition_of(key), []).append((key, r))
         for target, batch in batches.items():
-            results = self.accumulate(target, batch)
-            if results:
-                self.emit(target, results)
+            results: list[Record] = []
+            try:
+                self.accumulate(target, batch, results)
+            finally:
+                # Also what came before a record that ends the query.
+                if results:
+                    self.emit(target, results)
 
     @abstractmethod
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
-        """Accumulate the rows of a partition, in order; the changes of the table that follow from it."""
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
+        """Accumulate the rows of a partition, in order; the changes of the table that follow from it go to `results`."""
 
 
 class GroupAggregation(Aggregation):
@@ -78,10 +82,9 @@ class GroupAggregation(Aggregation):
         super().__init__(task)
         self.store = task.runtime.stores.add(Store("Aggregate"))
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
         aggregator, identity = self.aggregator, self.grouping.identity
         table, dirty = self.store.table(partition), self.store.dirty(partition)
-        results = []
         for key, r in batch:
             name = identity(key)
             entry = table.get(name)
@@ -100,7 +103,6 @@ class GroupAggregation(Aggregation):
             row = aggregator.change(key, entry)
             if row is not None or was_there:
                 results.append(Record(key, row, entry[0], None, r.headers, old))
-        return results
 
 
 class TableAggregation(Operator):
@@ -177,12 +179,11 @@ class WindowAggregation(Aggregation):
         self.stream_time = StreamTime(runtime, "Aggregate.time")
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
         changed, size, advance, grace = self.store.changed(partition), self.size, self.advance, self.grace
         identity, one = self.grouping.identity, self._accumulate_one
         table = self.store.table(partition)
         before = now = self.stream_time.get(partition)
-        results: list[Record] = []
         current = None
         for key, r in batch:
             time = r.time
@@ -205,9 +206,8 @@ class WindowAggregation(Aggregation):
         if now > before:
             self.stream_time.set(partition, now)
             if self.final:
-                results = self._finished(partition, now - grace)
+                results += self._finished(partition, now - grace)
             self.store.drop_before(partition, now - self.retention)
-        return results
 
     def _accumulate_one(
         self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
@@ -283,9 +283,8 @@ class SessionAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
         self._swept: dict[int, int] = {}
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]]) -> list[Record]:
+    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
         before = now = self.stream_time.get(partition)
-        results: list[Record] = []
         for key, r in batch:
             now = max(now, r.time)
             changes = self._accumulate_one(partition, key, r, now - self.gap - self.grace)
@@ -294,9 +293,8 @@ class SessionAggregation(Aggregation):
         if now > before:
             self.stream_time.set(partition, now)
             if self.final:
-                results = self._finished(partition, now - self.gap - self.grace)
+                results += self._finished(partition, now - self.gap - self.grace)
             self._forget(partition, now)
-        return results
 
     def _accumulate_one(self, partition: int, key: tuple[Any, ...], r: Record, closed: int) -> list[Record]:
         name = self.grouping.identity(key)

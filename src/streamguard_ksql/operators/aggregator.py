@@ -45,7 +45,7 @@ class Aggregator:
         if not call.args:
             return body, "1"
         columns = [
-            self.compiler.converted(c, p).text
+            self.compiler.converted(c, p).column
             for c, p in list(zip(codes, resolved.parameters, strict=False))[: resolved.columns]
             if c is not None
         ]

@@ -74,6 +74,17 @@ class Batch(list[InputRecord]):
                 found = self._readings[kind] = read(self)
         return found
 
+    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+        """The records from `start` to before `stop`, with what has been read of them."""
+        if stop - start == len(self):
+            return self
+        if not self._readings:
+            return self[start:stop]
+        part = Batch(self[start:stop])
+        with self._lock:
+            part._readings = {kind: reading[start:stop] for kind, reading in self._readings.items()}
+        return part
+
 
 class OutputRecord(NamedTuple):
     """A record for a topic, as bytes; the partition is found from the key."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.codegen import Environment, list_of
-from streamguard_ksql.errors import ROW_ERRORS, SerializationError, reason
+from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationError, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
@@ -28,10 +28,6 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
         find_format(key.name).deserializer(source.schema.key, key.options, key=True),
         find_format(value.name).deserializer(source.schema.stored, value.options, key=False),
     )
-
-
-class FatalRecordError(Exception):
-    """A record that the settings say must stop the query."""
 
 
 @cache
@@ -97,6 +93,19 @@ class Reader:
                 continue
             found.append(Record(key, row, time, window, headers))
         return found
+
+    def times(self, messages: Batch) -> list[int]:
+        """The time of each record of a source with a TIMESTAMP column; its own, where the column has none."""
+        times = []
+        for message, (key, values, _) in zip(messages, messages.reading(self.kind, self.read), strict=True):
+            time = None
+            if self.time is not None and values is not None and values.__class__ is not Unreadable:
+                try:
+                    time = self.time(key, values)
+                except ROW_ERRORS:
+                    time = None  # `rows` leaves the record out, and reports it
+            times.append(message.time if time is None or time < 0 else time)
+        return times
 
     def read(self, messages: Sequence[InputRecord]) -> list[tuple[tuple[Any, ...] | None, Any, Window | None]]:
         """Key, values (an Unreadable where they or the key cannot be read) and window of each record.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 from streamguard_ksql import ast
@@ -17,6 +17,7 @@ from streamguard_ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, Se
 from streamguard_ksql.transform import column_refs
 
 Row = Sequence[Any]
+ROWS_AT_ONCE = 1_000
 
 
 class RowFunction:
@@ -25,7 +26,7 @@ class RowFunction:
     def __init__(self, expressions: Sequence[ast.Expression], source: Node, runtime: Runtime, step: str) -> None:
         scope = Scope(source.schema.value, runtime.config)
         compiler = Compiler(scope, Environment())
-        texts = [compiler.compile(e).text for e in expressions]
+        texts = [compiler.compile(e).column for e in expressions]
         name = step.lower()
         self.fast: Callable[[Row], list[Any]] = compiler.env.function(name, scope.row, list_of(texts))
         self.fast_tuple: Callable[[Row], tuple[Any, ...]] = compiler.env.function(
@@ -130,7 +131,10 @@ class Project(Operator):
 
 
 class FlatMap(Operator):
-    """Table functions: a row becomes as many as the longest result has values, the shorter ones filled with NULL."""
+    """Table functions: a row becomes as many as the longest result has values, the shorter ones filled with NULL.
+
+    Rows are passed on in batches of about ROWS_AT_ONCE: a record may make a million of them.
+    """
 
     def __init__(self, node: FlatMapNode, runtime: Runtime, emit: Receive) -> None:
         super().__init__(emit)
@@ -148,12 +152,16 @@ class FlatMap(Operator):
         self.runtime = runtime
 
     def receive(self, partition: int, records: list[Record]) -> None:
-        spread = []
+        spread: list[Record] = []
         for r in records:
             if r.value is None:
                 continue
-            results = [self._results(body, arguments, r.value) for body, arguments in self.functions]
-            spread += [r.with_value([*r.value, *values]) for values in zip_longest(*results)]
+            values = zip_longest(*[self._results(body, arguments, r.value) for body, arguments in self.functions])
+            while rows := [r.with_value([*r.value, *row]) for row in islice(values, ROWS_AT_ONCE)]:
+                spread += rows
+                if len(spread) >= ROWS_AT_ONCE:
+                    self.emit(partition, spread)
+                    spread = []
         if spread:
             self.emit(partition, spread)
 

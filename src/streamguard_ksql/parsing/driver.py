@@ -14,6 +14,7 @@ from streamguard_ksql.parsing import keywords
 from streamguard_ksql.parsing.build_clauses import TreeBuilder
 from streamguard_ksql.parsing.lexer import SYMBOL, WORD, Token
 from streamguard_ksql.parsing.messages import explain
+from streamguard_ksql.parsing.size import check_size
 
 GRAMMAR = Path(__file__).parent.parent / "grammar.lark"
 STATEMENT, EXPRESSION, TYPE, SCHEMA = "one_statement", "one_expression", "one_type", "one_schema"
@@ -51,6 +52,7 @@ def parse(tokens: Sequence[Token], start: str) -> Any:
                 token.type = _symbol(tokens, i, names, parser.choices())
             result = parser.feed_token(token)
             fed += 1
+        check_size(result)
         return result
     except UnexpectedToken:
         raise explain(tokens, fed, partial(_accepted, start=start)) from None

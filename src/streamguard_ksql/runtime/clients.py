@@ -13,7 +13,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from streamguard_ksql.errors import KsqlError
@@ -151,7 +159,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,
         "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 512 * 1024,
+        "queue.buffering.max.kbytes": 128 * 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
         **_dotted(settings),
@@ -312,19 +320,29 @@ class KafkaTopics:
     def offsets(self, wanted: Sequence[TopicPartition]) -> tuple[Offsets, Offsets]:
         """The first and the next offset of partitions: asked of the admin client, since a consumer's requests queue up
         behind its long polls."""
+        return self._offsets(wanted, OffsetSpec.earliest()), self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def stable_ends(self, wanted: Sequence[TopicPartition]) -> Offsets:
+        """The next offset of partitions, in front of transactions that are still open."""
+        return self._offsets(wanted, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+
+    def _offsets(
+        self,
+        wanted: Sequence[TopicPartition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> Offsets:
         deadline = time.monotonic() + TIMEOUT_S
+        asked = dict.fromkeys(wanted, spec)
         while True:
+            futures = self.admin.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT_S)
             try:
-                return self._offsets(wanted, OffsetSpec.earliest()), self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+                return {(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()}
             except KafkaException as error:
                 # A topic that was created a moment ago has no leaders yet.
                 if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
                     raise KafkaUnavailable(f"Kafka does not give its offsets: {error.args[0].str()}") from error
                 time.sleep(0.02)
-
-    def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> Offsets:
-        futures = self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_S)
-        return {(tp.topic, tp.partition): int(f.result().offset) for tp, f in futures.items()}
 
     def ends(self, topic: str, partition: int = 0) -> tuple[int, int]:
         """The first and the next offset of one partition."""

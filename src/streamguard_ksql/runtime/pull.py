@@ -93,7 +93,7 @@ def _wanted_keys(query: ast.Query, source: DataSource) -> set[Any] | None:
     if len(source.schema.key) != 1 or query.where is None:
         return None
     name = source.schema.key[0].name
-    for condition in _conjuncts(query.where):
+    for condition in ast.operands(query.where, "AND"):
         match condition:
             case ast.Comparison("=", ast.ColumnRef(column), ast.Literal(value)) if column == name:
                 return {value}
@@ -103,14 +103,6 @@ def _wanted_keys(query: ast.Query, source: DataSource) -> set[Any] | None:
                 if all(isinstance(i, ast.Literal) for i in items):
                     return {i.value for i in items if isinstance(i, ast.Literal)}
     return None
-
-
-def _conjuncts(expression: ast.Expression) -> Iterator[ast.Expression]:
-    if isinstance(expression, ast.Logical) and expression.op == "AND":
-        yield from _conjuncts(expression.left)
-        yield from _conjuncts(expression.right)
-    else:
-        yield expression
 
 
 # --- the rows of a topology -------------------------------------------------------------------------------------------

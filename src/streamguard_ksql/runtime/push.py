@@ -1,13 +1,12 @@
-"""Push queries: rows as they come, to one client, for as long as he listens; and pull queries over streams.
+"""Push queries: rows as they come, to one client, for as long as it listens; and pull queries over streams.
 
-There is no thread and no buffer behind a push query: who takes rows drives it, so a client that stops reading costs
-nothing but a connection.
+Each has a thread that reads and processes records, and stands still as long as ROWS_KEPT rows have not been taken: in
+the middle of a batch, and of the rows that EXPLODE makes of one record. A client that stops reading costs a connection.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,12 @@ from typing import Any
 
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
+from streamguard_ksql.plan import sources
 from streamguard_ksql.planning.planner import PlannedQuery
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.pull import result_keys
-from streamguard_ksql.runtime.query import streams_property
+from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
 from streamguard_ksql.topology import Topology
@@ -33,6 +33,15 @@ class Connection:
     servers: str
     service_id: str
     topics: KafkaTopics
+
+
+ROWS_KEPT = 1_000
+"""Rows that have not been taken, before the query waits for its client."""
+POLL_S = 0.1
+
+
+class _Stopped(Exception):
+    """Ends the processing of a batch: the query is closed, or has all the rows that it may give."""
 
 
 class PushQuery:
@@ -56,82 +65,99 @@ class PushQuery:
         self._rows: deque[Sequence[Any] | None] = deque()
         self._given = 0
         self._ended: str | None = None
-        self._closed = threading.Event()
-        self._released = False
-        self._lock = threading.Lock()
+        self._error: Exception | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        """Held to read or change what is above."""
         topics = connection.topics.all()
-        wanted = {s.topic: len(topics[s.topic].partitions) for s in _data_sources(planned) if s.topic in topics}
+        read = {node.source.topic for node in sources(planned.node)}
+        wanted = {topic: len(topics[topic].partitions) for topic in read if topic in topics}
         runtime = Runtime(
             self.query_id, lambda record: None, report, config, partitions=max(wanted.values(), default=1)
         )
         self._topology = Topology(planned.node, runtime, self._deliver)
         group = names.query_group(connection.service_id, self.query_id)
-        earliest = until_end or str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
+        beginning = read if until_end else from_beginning(planned.node, config)
         self._reader = Reader(
             lambda: clients.consumer(connection.servers, group),
             connection.topics,
             wanted,
             {},
-            from_beginning=earliest,
+            from_beginning=beginning,
+            times_of=self._topology.times_of,
             lost=lambda batch: report(batch.error(self.query_id)),
         )
         self._ends = self._reader.ends()
+        self._thread = threading.Thread(target=self._main, name=f"push-{self.query_id}", daemon=True)
+        self._thread.start()
+
+    # --- the client's side --------------------------------------------------------------------------------------------
 
     def next_rows(self, timeout_s: float) -> Sequence[Sequence[Any] | None] | None:
         """The rows that have come, waiting at most so long for the first; None at the end."""
-        with self._lock:
-            if self._closed.is_set() and not self._rows:
-                return None
-            if not self._rows and self._ended is None:
-                self._fill(timeout_s)
-            if not self._rows and self._ended is not None:
-                self._release()
+        with self._changed:
+            self._changed.wait_for(lambda: self._rows or self._is_over(), timeout_s)
+            if not self._rows and self._is_over():
+                if self._error is not None:
+                    raise self._error
                 return None
             taken = list(self._rows)
             self._rows.clear()
-            return self._within_limit(taken)
+            self._changed.notify_all()
+            return taken
 
-    def _fill(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self._rows and not self._closed.is_set():
-            if self.limit is not None and self._given >= self.limit:
-                self._ended = "Limit Reached"
-                return
-            for partition, records in self._reader.poll(min(0.1, max(0.0, deadline - time.monotonic()))):
-                self._topology.feed(partition, records)
-            if self._until_end and not self._rows and self._reader.has_passed(self._ends):
-                self._ended = "Query Completed"
-                return
-            if time.monotonic() >= deadline:
-                return
-
-    def _within_limit(self, taken: list[Sequence[Any] | None]) -> list[Sequence[Any] | None]:
-        if self.limit is not None:
-            taken = taken[: self.limit - self._given]
-        self._given += len(taken)
-        if self.limit is not None and self._given >= self.limit:
-            self._ended = "Limit Reached"
-        return taken
-
-    def _deliver(self, partition: int, records: list[Record]) -> None:
-        self._rows.extend(r.value for r in records)
+    def _is_over(self) -> bool:
+        return self._closed or self._ended is not None or self._error is not None
 
     @property
     def end_reason(self) -> str | None:
         return self._ended
 
     def close(self) -> None:
-        self._closed.set()
-        with self._lock:
-            self._release()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(clients.LAST_ANSWER_S)
 
-    def _release(self) -> None:
-        if not self._released:
-            self._released = True
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            while not self._is_over():
+                self._step()
+        except _Stopped:
+            pass
+        except Exception as error:
+            self._error = error
+        finally:
+            with self._changed:
+                self._changed.notify_all()
             self._reader.close()
 
+    def _step(self) -> None:
+        if self.limit == self._given:
+            self._end("Limit Reached")
+        for partition, records in self._reader.poll(POLL_S):
+            self._topology.feed(partition, records)
+        if self._until_end and self._reader.has_passed(self._ends):
+            self._end("Query Completed")
 
-def _data_sources(planned: PlannedQuery) -> list[Any]:
-    from streamguard_ksql.plan import sources
+    def _end(self, reason: str) -> None:
+        with self._changed:
+            self._ended = reason
+        raise _Stopped
 
-    return [n.source for n in sources(planned.node)]
+    def _deliver(self, partition: int, records: list[Record]) -> None:
+        """Hand rows to the client, as many as it may have; waits until it has taken enough of them."""
+        with self._changed:
+            left = len(records) if self.limit is None else self.limit - self._given
+            rows = [r.value for r in records[:left]]
+            self._rows.extend(rows)
+            self._given += len(rows)
+            self._changed.notify_all()
+            if self._given == self.limit:
+                self._ended = "Limit Reached"
+                raise _Stopped
+            self._changed.wait_for(lambda: len(self._rows) < ROWS_KEPT or self._closed)
+            if self._closed:
+                raise _Stopped

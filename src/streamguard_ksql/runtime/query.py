@@ -7,8 +7,9 @@
    A query without state keeps its positions as its consumer group's offsets instead.
 
 With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
-A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine ends the query:
-its reason is in SHOW QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
+A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine, a limit that is
+exceeded, or a record after which no query can go on (a SUM beyond its DECIMAL), ends the query: its reason is in SHOW
+QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaException
 
 from streamguard_ksql.engine import PersistentQuery
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime, Skip
 from streamguard_ksql.operators.record import OutputRecord
+from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
@@ -54,6 +56,13 @@ class Report(Protocol):
 def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
     """A Kafka Streams setting: `ksql.streams.NAME` or plain `NAME`."""
     return config.get(f"ksql.streams.{name}", config.get(name, default))
+
+
+def from_beginning(plan: Node, config: Mapping[str, Any]) -> set[str]:
+    """The topics that a new query reads from their beginning: those of its tables, and of its streams only where
+    auto.offset.reset says so. A table read from its end would lack whatever changed before, for ever."""
+    earliest = str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
+    return {node.source.topic for node in sources(plan) if earliest or node.source.is_table}
 
 
 class QueryRunner:
@@ -171,7 +180,7 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
-            except CorruptBatch as error:
+            except (CorruptBatch, LimitExceeded) as error:
                 self._end(error)
                 return
             except (KafkaException, KsqlError) as error:
@@ -187,10 +196,10 @@ class QueryRunner:
                 return
 
     def _end(self, error: Exception) -> None:
-        """End for a fault that would only come again: the reason is in SHOW QUERIES."""
+        """End for what would only come again: the reason is in SHOW QUERIES."""
         log.exception("query %s has ended", self.query.query_id)
         self.failed_ms = time.time_ns() // 1_000_000
-        self.failure = f"{type(error).__name__}: {error}"
+        self.failure = error.message if isinstance(error, FatalRecordError) else f"{type(error).__name__}: {error}"
         self._report_failure("Query has ended", error)
         self._report.flush()
 
@@ -215,6 +224,10 @@ class QueryRunner:
             reader = self._open(partitions, consumer, sender)
             self._run(reader, sender)
             sender.flush()
+        except FatalRecordError:
+            if not self.exactly_once:
+                sender.flush()  # the results of what came before the record
+            raise
         finally:
             (self._reader or consumer).close()
             self._reader = None
@@ -247,14 +260,14 @@ class QueryRunner:
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology, sender) if self.stateful else clients.committed(consumer, partitions)
-        earliest = str(streams_property(self.query.config, "auto.offset.reset", "latest")) == "earliest"
         reader = Reader(
             self._connect,
             self._topics,
             partitions,
             known,
-            from_beginning=earliest,
+            from_beginning=from_beginning(self.query.plan, self.query.config),
             scans=self._scans,
+            times_of=topology.times_of,
             lost=self._lost,
             client=consumer,
         )

@@ -1,32 +1,33 @@
 """Reading the topics of a query: positions, batches, and the order between several topics.
 
 A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
-several takes, partition by partition, the record with the earliest time next, as Kafka Streams does: a partition without
-records is waited for only while its topic has more.
+several takes the record with the earliest time next (see `time_order`); `times_of` reads times that are in columns.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.operators.record import Batch, InputRecord
-from streamguard_ksql.runtime.clients import KafkaTopics, Positions, as_partitions
+from streamguard_ksql.runtime.clients import BATCH, KafkaTopics, Positions, as_partitions
 from streamguard_ksql.runtime.corrupt import LostBatch, abandon
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.shared_scan import Member
+from streamguard_ksql.runtime.time_order import Place, TimeOrder, TimesOf
 
-IDLE_POLLS = 20
-"""How often an empty partition is asked for before the others go on without it."""
+MOST_HELD = 10_000
+"""Records of one partition that wait for another one before no more are fetched of it."""
+FETCHED_AT_ONCE = 8
+"""How many full batches are taken from the consumer before the ends of the topics are asked for."""
 
 
 class Reader:
     """The input of one query. `positions` is always the next offset that the query has not yet been given.
 
+    Where nothing is `known`, topics `from_beginning` are read from their first record, others from their end.
     `client` is its consumer, which it closes, by default the first that `connect` makes; another has to replace one that
     met a corrupt batch. `lost` is called for each corrupt batch that the query has to do without.
     """
@@ -38,8 +39,9 @@ class Reader:
         partitions: Mapping[str, int],
         known: Positions,
         *,
-        from_beginning: bool,
+        from_beginning: Collection[str],
         scans: Scans | None = None,
+        times_of: Mapping[str, TimesOf] | None = None,
         lost: Callable[[LostBatch], None],
         client: Consumer | None = None,
     ) -> None:
@@ -48,22 +50,19 @@ class Reader:
         self._servers = topics.servers
         self._lost = lost
         self.positions: Positions = {topic: {} for topic in partitions}
-        self._buffers: dict[tuple[str, int], deque[InputRecord]] = {}
-        self._reached: dict[tuple[str, int], int] = {}
-        self._many = len(partitions) > 1
-        self._idle = 0
-        wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
-        starts, self._ends = topics.offsets(wanted)
-        for tp in wanted:
-            key = (tp.topic, tp.partition)
-            low, high = starts[key], self._ends[key]
+        self._topics = topics
+        self._wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
+        starts, self._ends = topics.offsets(self._wanted)
+        for tp in self._wanted:
+            low, high = starts[(tp.topic, tp.partition)], self._ends[(tp.topic, tp.partition)]
             position = known.get(tp.topic, {}).get(tp.partition)
             if position is None or position < 0 or position > high:
                 # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
-                position = low if from_beginning else high
+                position = low if tp.topic in from_beginning else high
             self.positions[tp.topic][tp.partition] = max(low, position)
-            self._buffers[key] = deque()
-        self._scan = scans.of(wanted[0].topic) if scans is not None and not self._many else None
+        self._order = TimeOrder(self.positions, times_of) if len(partitions) > 1 else None
+        self._paused: set[Place] = set()
+        self._scan = scans.of(self._wanted[0].topic) if scans is not None and self._order is None else None
         self._member: Member | None = None
         self._alone = False
 
@@ -73,26 +72,18 @@ class Reader:
             self._scan.leave(self._member)
         self.client.close()
 
-    def poll(self, timeout_s: float) -> list[tuple[int, Sequence[InputRecord]]]:
+    def poll(self, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
+        if self._order is not None:
+            return self._poll_in_order(self._order, timeout_s)
         fetched = self._fetch(timeout_s)
-        for lost in fetched.lost:
-            if lost.end > self.positions[lost.topic][lost.partition]:
-                self._lost(lost)
-        if fetched.lost and self._alone:
-            abandon(self.client)
-            self.client = self._connect()
-            self._alone = False
-        if self._many:
-            for batch in fetched.batches:
-                self._buffers[batch[0][:2]].extend(batch)
-            self._reach(fetched.ends)
-            return list(self._in_time_order())
         batches = [self._new(batch) for batch in fetched.batches]
         for batch in batches:
             if batch:
                 self.positions[batch[-1].topic][batch[-1].partition] = batch[-1].offset + 1
-        self._reach(fetched.ends)
+        for topic, partition, offset in fetched.ends:
+            # Also over offsets without records: control records, aborted, compacted and corrupt ones.
+            self.positions[topic][partition] = max(self.positions[topic][partition], offset)
         return [(batch[0].partition, batch) for batch in batches if batch]
 
     def _new(self, batch: Batch) -> Batch:
@@ -101,6 +92,19 @@ class Reader:
         return batch if batch[0].offset >= position else Batch([r for r in batch if r.offset >= position])
 
     def _fetch(self, timeout_s: float) -> Fetched:
+        """What comes next; corrupt batches are reported, and a client that met one is replaced."""
+        fetched = self._fetched(timeout_s)
+        for lost in fetched.lost:
+            if lost.end > self.positions[lost.topic][lost.partition]:
+                self._lost(lost)
+        if fetched.lost and self._alone:
+            abandon(self.client)
+            self.client = self._connect()
+            self._alone = False
+            self._paused = set()
+        return fetched
+
+    def _fetched(self, timeout_s: float) -> Fetched:
         """From what is read together if the query is near enough to the others, else by its own client."""
         if self._scan is not None:
             if self._member is None:
@@ -115,62 +119,40 @@ class Reader:
                 self._member = None
                 return Fetched([], [])
         if not self._alone:
-            self.client.assign(as_partitions(self._to_fetch()))
+            self.client.assign(as_partitions(self.positions if self._order is None else self._order.to_fetch()))
             self._alone = True
         return fetch(self.client, self._servers, timeout_s)
 
-    def _to_fetch(self) -> Positions:
-        """The next offset to fetch in each partition: behind what is in its buffer, or what was read to no avail."""
-        wanted: Positions = {topic: {} for topic in self.positions}
-        for (topic, partition), buffer in self._buffers.items():
-            at = buffer[-1].offset + 1 if buffer else self.positions[topic][partition]
-            wanted[topic][partition] = max(at, self._reached.get((topic, partition), 0))
-        return wanted
+    # --- several topics -----------------------------------------------------------------------------------------------
 
-    def _reach(self, ends: Sequence[tuple[str, int, int]]) -> None:
-        """Note which partitions have been read to an offset at which there was nothing more."""
-        for topic, partition, offset in ends:
-            self._reached[(topic, partition)] = offset
-            self._pass_gap((topic, partition))
+    def _poll_in_order(self, order: TimeOrder, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
+        for _ in range(FETCHED_AT_ONCE):
+            fetched = self._fetch(timeout_s)
+            order.add(fetched)
+            if len(fetched) < BATCH:
+                break
+            timeout_s = 0
+        found = order.take()
+        if order.must_ask:
+            order.learn(self._topics.stable_ends(self._wanted))
+            found += order.take()
+        self._hold_back(order)
+        return found
 
-    def _pass_gap(self, key: tuple[str, int]) -> None:
-        """Move the position over offsets without records: control records, aborted, compacted and corrupt ones."""
-        if not self._buffers[key]:
-            topic, partition = key
-            self.positions[topic][partition] = max(self.positions[topic][partition], self._reached.get(key, 0))
+    def _hold_back(self, order: TimeOrder) -> None:
+        """Fetch no more of partitions that wait for others, however long that takes: memory stays bounded."""
+        full = {p for p, held in order.held.items() if held > (MOST_HELD // 2 if p in self._paused else MOST_HELD)}
+        if full != self._paused:
+            self.client.pause([TopicPartition(*place) for place in full - self._paused])
+            self.client.resume([TopicPartition(*place) for place in self._paused - full])
+            self._paused = full
 
-    def _in_time_order(self) -> Iterator[tuple[int, Sequence[InputRecord]]]:
-        """Merge the buffered records by time, as long as no partition that has more to come is empty."""
-        if any(self._expects_more(key) for key, buffer in self._buffers.items() if not buffer):
-            self._idle += 1
-            if self._idle < IDLE_POLLS:
-                return
-        self._idle = 0
-        taken: list[InputRecord] = []
-        waiting = {key for key, buffer in self._buffers.items() if buffer}
-        while waiting:
-            key = min(waiting, key=lambda k: (self._buffers[k][0].time, k))
-            record = self._buffers[key].popleft()
-            taken.append(record)
-            self.positions[record.topic][record.partition] = record.offset + 1
-            if not self._buffers[key]:
-                self._pass_gap(key)
-                waiting.discard(key)
-                if self._expects_more(key):
-                    break
-        for (_, partition), group in groupby(taken, key=lambda r: (r.topic, r.partition)):
-            yield partition, list(group)
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
-    def _expects_more(self, key: tuple[str, int]) -> bool:
-        topic, partition = key
-        _, high = self.client.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-        self._ends[key] = max(self._ends[key], high)
-        return self.positions[topic][partition] < self._ends[key]
-
-    def ends(self) -> dict[tuple[str, int], int]:
-        """Where the partitions end, as far as is known."""
+    def ends(self) -> dict[Place, int]:
+        """Where the partitions ended when the reading began."""
         return dict(self._ends)
 
-    def has_passed(self, ends: Mapping[tuple[str, int], int]) -> bool:
+    def has_passed(self, ends: Mapping[Place, int]) -> bool:
         """Whether all records before these offsets have been given out."""
         return all(self.positions[t][p] >= end for (t, p), end in ends.items())

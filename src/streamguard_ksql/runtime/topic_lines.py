@@ -41,7 +41,7 @@ def _lines(
         topics,
         {statement.topic: partitions},
         {},
-        from_beginning=from_beginning,
+        from_beginning={statement.topic} if from_beginning else (),
         lost=lost.append,
     )
     try:

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from streamguard_ksql import limits
 from streamguard_ksql.errors import BadRequest, KsqlError
 
 STREAMS_PREFIX = "ksql.streams."
@@ -72,10 +73,14 @@ def is_known(name: str) -> bool:
 
 def check_name(name: str) -> None:
     """Refuse a property that does not exist, or that a session may not change."""
-    if not is_known(name):
+    if not is_known(name) and name not in limits.NAMES:
         raise KsqlError(f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'")
     setting = settings().get(name)
-    if name == "ksql.service.id" or (setting is not None and not setting.editable and name in SERVER_ONLY):
+    if (
+        name == "ksql.service.id"
+        or name in limits.NAMES
+        or (setting is not None and not setting.editable and name in SERVER_ONLY)
+    ):
         raise BadRequest(
             "One or more properties overrides set locally are prohibited by the KSQL server denylist "
             f"(use UNSET to reset their default value): [{name}]"
@@ -83,7 +88,7 @@ def check_name(name: str) -> None:
 
 
 SERVER_ONLY = frozenset(["ksql.streams.bootstrap.servers", "ksql.streams.state.dir", "ksql.streams.application.server"])
-"""What would move the server under a session: never a session's to say."""
+"""What would move the server under a session: never a session's to say. Neither are the limits of queries."""
 
 
 def check_value(name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamguard_ksql.datetimes import date_to_string, time_to_string, timestamp_to_string
-from streamguard_ksql.formats.json import text_of_string, writer
+from streamguard_ksql.formats.json import text_of_key, text_of_string, writer
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import Array, Map, SqlType, Struct
 
@@ -31,9 +31,7 @@ def value_text(sql_type: SqlType) -> Text:
         case Map(_, member):
             member_text = value_text(member)
             return _nullable(
-                lambda value: (
-                    "{" + ",".join(f"{text_of_string(str(k))}:{member_text(v)}" for k, v in value.items()) + "}"
-                )
+                lambda value: "{" + ",".join(f"{text_of_key(k)}:{member_text(v)}" for k, v in value.items()) + "}"
             )
         case Struct(fields):
             parts = [(text_of_string(name) + ":", name, value_text(field_type)) for name, field_type in fields]

@@ -17,6 +17,7 @@ from typing import Any
 
 from hypercorn.config import Config
 
+from streamguard_ksql.limits import Limits
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.http import serve
@@ -39,8 +40,10 @@ def run(
     service_id: str = "default_",
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. StartError for a port that is taken or an address that is none."""
+    """Serve until SIGTERM or SIGINT. StartError for a port that is taken or an address that is none, KsqlError for a limit
+    that is no number."""
     host, port = parse_address(listen)
+    Limits.of(config or {})
     # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
     signal.signal(signal.SIGTERM, _leave)
     listener = bind(host, port)

@@ -94,8 +94,7 @@ def _materialise(engine: Engine, source: DataSource, config: Mapping[str, Any]) 
     origins = tuple(SourceColumn("VALUE", i) for i in range(len(stored)))
     kept = SourceNode(Schema(source.schema.key, stored), source, origins)
     plan = MaterializeNode(source.schema, kept, source)
-    config = {**config, "ksql.streams.auto.offset.reset": "earliest"}
-    query = PersistentQuery(source.query_id, source.sql, plan, source, (source,), config, creates=False)
+    query = PersistentQuery(source.query_id, source.sql, plan, source, (source,), dict(config), creates=False)
     engine.queries[query.query_id] = query
     return query
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
@@ -49,6 +50,8 @@ class Harness:
     topics: MemoryTopics = field(default_factory=MemoryTopics)
     written: list[OutputRecord] = field(default_factory=list)
     errors: list[ProcessingError] = field(default_factory=list)
+    failures: list[FatalRecordError] = field(default_factory=list)
+    """Why queries have ended."""
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.topics, self.properties)
@@ -93,7 +96,12 @@ class Harness:
             given = [m for m in self.inputs if m.topic in topics]
             derived = [m for m in self.written_messages if m.topic in topics]
             for message in [*given, *derived]:
-                self.running[query_id][1].feed(0, [message])
+                try:
+                    self.running[query_id][1].feed(0, [message])
+                except FatalRecordError as error:
+                    del self.running[query_id]
+                    self.failures.append(error)
+                    break
                 if after_each is not None:
                     after_each(self)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from streamguard.cli.topics import groups_app, print_table, topics_app
@@ -38,7 +38,14 @@ def test_topics(broker: BrokerProcess, topic: str) -> None:
     run(topics_app, address, "alter", topic, "--partitions", "4", "--config", "retention.ms=")
     described = run(topics_app, address, "describe", topic)
     assert len(described.splitlines()) == 5
-    assert topic in run(topics_app, address, "list")
+    assert "removed" not in described
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.delete_records({TopicPartition(topic, 1): 1})
+    admin.close()
+    described = run(topics_app, address, "describe", topic)
+    assert "1 records before the first offsets were removed by retention or DeleteRecords." in described
+    (listed,) = (line.split() for line in run(topics_app, address, "list").splitlines() if topic in line)
+    assert listed == [topic, "4", listed[2], "1"]
     run(topics_app, address, "delete", topic, "--yes")
     assert topic not in run(topics_app, address, "list")
     assert f"There is no topic {topic}." in run(topics_app, address, "describe", topic, code=1)
@@ -46,6 +53,7 @@ def test_topics(broker: BrokerProcess, topic: str) -> None:
 
 def test_groups(broker: BrokerProcess, topic: str) -> None:
     address = broker.address
+    run(topics_app, address, "create", topic, "--partitions", "1")
     producer = KafkaProducer(bootstrap_servers=address, acks="all")
     for i in range(5):
         producer.send(topic, b"%d" % i)

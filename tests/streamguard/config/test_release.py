@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -45,6 +46,14 @@ def test_the_lock_has_every_dependency_in_a_version_that_fits(lock: str, require
 def test_both_locks_have_the_same_versions() -> None:
     development = locked("requirements-dev.lock")
     assert all(development[name] == versions for name, versions in locked("requirements.lock").items())
+
+
+def test_the_locks_need_no_look_at_dependencies() -> None:
+    """With them pip refuses a lock file as soon as a newer version of a package with extras is published."""
+    checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    script = (PROJECT_ROOT / "scripts" / "venv.sh").read_text()
+    assert all("--no-deps" in line for line in script.splitlines() if "--require-hashes" in line)
 
 
 def test_each_locked_package_has_hashes_and_no_host() -> None:

@@ -26,6 +26,16 @@ def test_the_record_is_kept(desk: Desk, case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [(b"NaN", "NaN"), (b"-Infinity", "-Infinity"), (b'"a\\ud800b"', "a\ufffdb"), (b'"\\ud83e\\udd80"', "\U0001f980")],
+)
+def test_json_that_jsonb_cannot_hold_is_kept_as_near_as_it_can_be(desk: Desk, written: bytes, kept: str) -> None:
+    text = b"\xef\xbb\xbf" + orjson.dumps(PLAIN)[:-1] + b', "odd": ' + written + b"}"
+    assert desk.feed(Record("transactions", 0, 0, b"A", text)) == 0
+    assert desk.rows("SELECT raw FROM transaction_records") == [({**PLAIN, "odd": kept},)]
+
+
+@pytest.mark.parametrize(
     "number", ["1e-99999", "1E-400", "0." + "0" * 17_000 + "1", "9" * 300, "1.7e308", "1e5", "-0.0"]
 )
 def test_numbers_that_postgres_cannot_hold_do_no_harm(desk: Desk, number: str) -> None:

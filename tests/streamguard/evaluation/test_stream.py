@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 
 from streamguard.config import Settings
 from streamguard.evaluation.stream import Evaluation, evaluate_topics
+from streamguard.kafka.topics import ensure_topics
 from streamguard.models import FraudAlert
 from streamguard.producer.record import Record
 from streamguard.producer.runs import Recipe, Run
@@ -116,6 +117,7 @@ def test_the_topics_can_be_scored(broker: BrokerProcess) -> None:
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS=broker.address)  # type: ignore[call-arg]
     records = batch(2000, bad={"malformed": 0.01})
     good = [record for record in records if not record.defect]
+    ensure_topics(settings)
     producer = KafkaProducer(bootstrap_servers=broker.address)
     for record in records:
         producer.send("transactions", record.value, record.key, record.headers())

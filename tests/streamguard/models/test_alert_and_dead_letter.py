@@ -52,9 +52,9 @@ def test_what_an_alert_may_lack() -> None:
     ("change", "reason"),
     [
         ({"alert_id": ""}, "alert_id: String should have at least 1 character"),
-        ({"tx_count": "4"}, "tx_count: Input should be a valid integer"),
+        ({"tx_count": "four"}, "tx_count: Input should be a valid integer"),
         ({"tx_count": -1}, "tx_count: Input should be greater than or equal to 0"),
-        ({"amount": "400"}, "amount: a JSON number is expected, not a string"),
+        ({"amount": "much"}, "amount: a JSON number is expected, not a string"),
         ({"detected_at": None}, "detected_at: Input should be a valid integer"),
     ],
 )

@@ -16,6 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamguard.cli.generate import app
+from streamguard.config import Settings
+from streamguard.kafka.topics import ensure_topics
 from tests.support import pages
 from tests.support.broker import BrokerProcess
 
@@ -61,6 +63,7 @@ def test_a_command_of_a_guide_prints_what_the_guide_says(
 @pytest.mark.integration
 @pytest.mark.parametrize(("guide", "block"), blocks("python"))
 def test_a_program_of_a_guide_runs(broker: BrokerProcess, tmp_path: Path, guide: str, block: str) -> None:
+    ensure_topics(Settings(KAFKA_BOOTSTRAP_SERVERS=broker.address))  # type: ignore[call-arg]
     program = tmp_path / "program.py"
     program.write_text(block.replace("127.0.0.1:9092", broker.address), encoding="utf-8")
     started_s = time.monotonic()

@@ -46,7 +46,10 @@ def test_the_packages_are_the_locked_ones() -> None:
     ]
     assert installs
     for install in installs:
-        assert "--require-hashes --requirement requirements.lock" in install or "--no-deps /dist/*.whl" in install
+        assert (
+            "--no-deps --require-hashes --requirement requirements.lock" in install
+            or "--no-deps /dist/*.whl" in install
+        )
 
 
 def test_what_is_copied_is_in_the_context() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import FatalRecordError, KsqlError
 from streamguard_ksql.functions import sketch
 from streamguard_ksql.functions.registry import FUNCTIONS, CallSite
 from streamguard_ksql.functions.resolve import resolve
@@ -59,7 +59,7 @@ CASES: list[tuple[str, list[SqlType], tuple[Any, ...], list[Any], list[Any]]] = 
     ("CORRELATION", [DOUBLE, DOUBLE], (), [[1.0, 2.0], [2.0, 4.0], [3.0, None]], ["NaN", 1.0, 1.0]),
     ("COLLECT_LIST", [STRING], (), ["a", None, "a"], [["a"], ["a", None], ["a", None, "a"]]),
     ("COLLECT_SET", [STRING], (), ["a", None, "a"], [["a"], ["a", None], ["a", None]]),
-    ("HISTOGRAM", [STRING], (), ["a", None, "a", "b"], [{"a": 1}, {"a": 1}, {"a": 2}, {"a": 2, "b": 1}]),
+    ("HISTOGRAM", [STRING], (), ["a", None, "a"], [{"a": 1}, {"a": 1, None: 1}, {"a": 2, None: 1}]),
     ("ATTR", [INTEGER], (), [1, 1, 2], [1, 1, None]),
     ("ATTR", [INTEGER], (), [None, 1], [None, None]),
     ("COUNT_DISTINCT", [STRING], (), ["a", "b", "a", None], [1, 2, 2, 2]),
@@ -106,6 +106,18 @@ def test_limits() -> None:
     for name in ("TOPK", "LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET"):
         with pytest.raises(KsqlError, match="1 or greater"):
             aggregate(name, [INTEGER], 0)
+
+
+def test_a_decimal_sum_never_leaves_its_type() -> None:
+    total = aggregate("SUM", [DecimalType(4, 2)])
+    full = total.add(total.initial(), Decimal("99.99"))
+    assert total.add(full, Decimal("0.00")) == Decimal("99.99")
+    assert total.undo(full, Decimal("99.99")) == 0
+    for change in (total.add, total.merge):
+        with pytest.raises(FatalRecordError, match=r"100\.00, which does not fit DECIMAL\(4, 2\)"):
+            change(full, Decimal("0.01"))
+    with pytest.raises(FatalRecordError, match="-100"):
+        total.undo(total.undo(full, Decimal("99.99")), Decimal("100.00"))
 
 
 def test_count_without_arguments() -> None:

@@ -13,6 +13,7 @@ from streamguard_ksql.runtime.api import QueryStats
 from streamguard_ksql.server.execution import Context
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.queries import ListQueries, list_queries
+from tests.streamguard_ksql.runtime.conftest import Start
 from tests.support.engine import RunningEngine, consume, produce
 from tests.support.ksqldb import eventually
 
@@ -89,6 +90,26 @@ def _list_queries(text: str) -> ListQueries:
     statement = parse_statement(text)
     assert isinstance(statement, ListQueries)
     return statement
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once_v2"])
+def test_a_sum_beyond_its_decimal_ends_the_query(start: Start, servers: str, guarantee: str) -> None:
+    """What came before has its results, unless they are part of one transaction; no value is outside its type."""
+    engine = start({"ksql.streams.processing.guarantee": guarantee})
+    engine.sql(
+        "CREATE STREAM tips (k VARCHAR KEY, tip DECIMAL(4,2)) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=1);"
+        "CREATE TABLE o WITH (KAFKA_TOPIC='o') AS SELECT k, SUM(tip) AS total FROM tips GROUP BY k;"
+    )
+    tips = [("a", 40.25), ("a", 41.5), ("a", 30.75), ("b", 1.1)]
+    produce(servers, "given", [(key, {"TIP": tip}) for key, tip in tips])
+    stats = ended(engine)
+    assert stats.state == "ERROR"
+    assert stats.failure == (
+        "Numeric field overflow: a SUM has reached 112.50, which does not fit DECIMAL(4, 2). "
+        "CAST what is summed to a DECIMAL with more digits."
+    )
+    totals = [b'{"TOTAL":40.25}', b'{"TOTAL":81.75}']
+    assert [value for _, value in consume(servers, "o")] == (totals if guarantee == "at_least_once" else [])
 
 
 def test_other_queries_go_on(engine: RunningEngine, servers: str, inject: Any) -> None:

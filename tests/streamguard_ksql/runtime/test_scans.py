@@ -94,7 +94,7 @@ class OneReader(threading.Thread):
             return clients.consumer(self.servers, f"reader-{id(self)}")
 
         reader = Reader(
-            connect, self.topics, {TOPIC: PARTITIONS}, known, from_beginning=True, scans=self.scans, lost=unexpected
+            connect, self.topics, {TOPIC: PARTITIONS}, known, from_beginning={TOPIC}, scans=self.scans, lost=unexpected
         )
         try:
             for _ in range(self.draw.choice([5, 40, 10_000])):
@@ -190,7 +190,13 @@ def test_a_query_from_the_beginning_catches_up_alone(
         return clients.consumer(servers, "ahead")
 
     reader = Reader(
-        connect, topics, {TOPIC: PARTITIONS}, {TOPIC: ahead.start_at}, from_beginning=True, scans=scans, lost=unexpected
+        connect,
+        topics,
+        {TOPIC: PARTITIONS},
+        {TOPIC: ahead.start_at},
+        from_beginning={TOPIC},
+        scans=scans,
+        lost=unexpected,
     )
     assert reader.poll(0.01) == []
     behind.start()

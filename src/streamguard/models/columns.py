@@ -1,0 +1,90 @@
+"""JSON values as ksqlDB reads them into columns: a number from its text, any value into a text, a fraction cut to a whole number.
+
+The SQL rules see a record as these columns, so the consumer reads it alike: what one of them takes the other does not refuse.
+Reading begins where a record does not fit its model as it is; most fit, and cost nothing more.
+
+Source: docs/reference/serialization.md, "JSON", of the ksqlDB manual; java.lang.Double.valueOf and Long.parseLong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+REPLACEMENT = "\ufffd"
+"""Stands for what the database cannot keep in a text: NUL, and half a pair of surrogates."""
+
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+_DOUBLE = re.compile(r"[\x00- ]*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?[\x00- ]*")
+_LONG = re.compile(r"\s*[+-]?\d+\s*")
+
+
+def loads(data: bytes) -> Any:
+    """The JSON value in `data`; ValueError where it is no JSON. NaN, byte-order marks and unpaired surrogates are read."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise ValueError(str(error)) from None
+
+
+def text_of(value: Any) -> Any:
+    """A STRING column: any JSON value as its text."""
+    if isinstance(value, str):
+        return _NOT_STORABLE.sub(REPLACEMENT, value)
+    if value is None or isinstance(value, bool):
+        return {None: None, True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return _java_double(value)
+    return _NOT_STORABLE.sub(REPLACEMENT, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def double_of(value: Any) -> Any:
+    """A DOUBLE column: a number, or the text of one. What is neither is returned as it is."""
+    if isinstance(value, str) and (found := _DOUBLE.fullmatch(value)):
+        return float(found.group(1))
+    return value
+
+
+def long_of(value: Any) -> Any:
+    """A BIGINT column: a whole number, the text of one, or a fraction without its places. Anything else as it is."""
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value)
+    if isinstance(value, str) and _LONG.fullmatch(value):
+        return int(value)
+    return value
+
+
+def storable(value: Any) -> Any:
+    """A JSON value without what JSONB cannot keep: NUL and unpaired surrogates are replaced, NaN and infinities are texts."""
+    if isinstance(value, str):
+        return _NOT_STORABLE.sub(REPLACEMENT, value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return _java_double(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+READERS: Mapping[type, Callable[[Any], Any]] = {str: text_of, Decimal: double_of, float: double_of, int: long_of}
+"""How a field is read, by its Python type."""
+
+
+def _java_double(value: float) -> str:
+    """A double as Java prints it: from 0.001 to below 10,000,000 in plain digits, else with an exponent."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return format(Decimal(repr(value)), "f")
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    first, rest = digits[0], "".join(map(str, digits[1:])) or "0"
+    return f"{'-' if sign else ''}{first}.{rest}E{exponent + len(digits) - 1}"

@@ -1,0 +1,126 @@
+"""Checks, findings, and the connections that the checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from streamguard.config import Settings, UserError
+from streamguard.database import error_message, make_engine
+from streamguard.sqldeploy.state import Server
+from streamguard.stack.readiness import kafka_probe, ksqldb_probe
+from streamguard.stack.supervisor import Process, Supervisor
+
+_ANSWER_MS = 5_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence: what, where, what to do. What is not `serious` is worth knowing, and nothing stands still."""
+
+    sentence: str
+    serious: bool = True
+
+
+@dataclass
+class Context:
+    """What the checks share. A part that does not answer is None, and its error says why; the checks of it find nothing."""
+
+    settings: Settings
+    processes: dict[str, Process] | None = None
+    """Of the supervisor; None where it does not answer."""
+    database: Connection | None = None
+    database_error: str = ""
+    kafka: KafkaAdminClient | None = None
+    kafka_error: str = ""
+    engine: Server | None = None
+    engine_error: str = ""
+
+    @property
+    def limit_s(self) -> float:
+        """How long a thing may stand still, seconds."""
+        return self.settings.status_limit_s
+
+
+Run = Callable[[Context], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check with the title of its section in the runbook."""
+
+    title: str
+    run: Run
+
+
+CHECKS: list[Check] = []
+"""All checks, in the order of their modules."""
+
+
+def check(title: str) -> Callable[[Run], Run]:
+    """Register a check."""
+
+    def register(run: Run) -> Run:
+        CHECKS.append(Check(title, run))
+        return run
+
+    return register
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Run every check, one after the other. A check that an error ends is a finding itself."""
+    with _context(settings) as context:
+        for one in CHECKS:
+            try:
+                yield from one.run(context)
+            except (KafkaError, DBAPIError, UserError) as error:
+                reason = error_message(error) or type(error).__name__
+                yield Finding(f'"{one.title}" could not be checked ({reason}): repeat `streamguard status`')
+
+
+@contextmanager
+def _context(settings: Settings) -> Iterator[Context]:
+    context = Context(settings)
+    supervisor = Supervisor(settings)
+    if supervisor.alive():
+        context.processes = supervisor.processes()
+    with ExitStack() as connections:
+        _connect_database(context, connections)
+        _connect_kafka(context, connections)
+        context.engine_error = ksqldb_probe(settings) or ""
+        if not context.engine_error:
+            context.engine = Server(settings.ksqldb_url, timeout_s=_ANSWER_MS / 1000)
+        yield context
+
+
+def _connect_database(context: Context, connections: ExitStack) -> None:
+    engine = make_engine(context.settings).execution_options(isolation_level="AUTOCOMMIT")
+    connections.callback(engine.dispose)
+    try:
+        context.database = connections.enter_context(engine.connect())
+    except DBAPIError as error:
+        context.database_error = error_message(error)
+
+
+def _connect_kafka(context: Context, connections: ExitStack) -> None:
+    # A closed port is known at once; the client would try it until its time is over.
+    if reason := kafka_probe(context.settings):
+        context.kafka_error = reason
+        return
+    try:
+        context.kafka = KafkaAdminClient(
+            bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
+            client_id="streamguard-status",
+            bootstrap_timeout_ms=_ANSWER_MS,
+            request_timeout_ms=_ANSWER_MS,
+        )
+        connections.callback(context.kafka.close)
+        context.kafka.list_topics()
+    except KafkaError as error:
+        context.kafka, context.kafka_error = None, f"{type(error).__name__}: {error}".removesuffix(": ")

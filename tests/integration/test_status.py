@@ -1,0 +1,143 @@
+"""`streamguard status` says what stands still, and exits 1; one call, on real parts that are frozen, stopped or emptied."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from kafka import KafkaProducer
+
+from streamguard.stack.supervisor import Supervisor
+from tests.integration.stackrun import BIN, StackRun
+from tests.support.processes import eventually
+
+pytestmark = pytest.mark.integration
+
+BATCH = ("batch", "--count", "300", "--seed", "3")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
+    """The stack, whose status waits for a second instead of thirty."""
+    run = StackRun(tmp_path_factory.mktemp("status") / "state", {"STREAMGUARD_STATUS_LIMIT_S": "1"})
+    run.start("--no-generator")
+    yield run
+    run.stop("--wipe")
+
+
+def status(stack: StackRun) -> tuple[int, str]:
+    done = stack.streamguard("status", check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+def wait_for(stack: StackRun, code: int, *patterns: str) -> str:
+    """The output of status, once it exits so and says all of this."""
+
+    def right(seen: tuple[int, str]) -> bool:
+        return seen[0] == code and all(re.search(pattern, seen[1]) for pattern in patterns)
+
+    return eventually(lambda: status(stack), right, 90)[1]
+
+
+@contextmanager
+def disturbed(stack: StackRun, *, by: Callable[[], object], undone_by: Callable[[], object]) -> Iterator[None]:
+    """A healthy stack before and after; disturbed within."""
+    assert "PROBLEM" not in wait_for(stack, 0)
+    by()
+    try:
+        yield
+    finally:
+        undone_by()
+    wait_for(stack, 0)
+
+
+def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:
+    pid = Supervisor(stack.settings).processes()[name].pid
+    return lambda: os.kill(pid, number)
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns"),
+    [
+        ("consumer", (r"PROBLEM: consumer is stopped: ",)),
+        ("ksqldb", (r"PROBLEM: ksqldb is stopped: ", r"PROBLEM: the SQL engine at .* is unavailable: ConnectionError")),
+        (
+            "postgres",
+            (r"PROBLEM: postgres is stopped: ", r"PROBLEM: the database \(DATABASE_URL\) is unavailable: .*refused"),
+        ),
+        ("broker", (r"PROBLEM: broker is stopped: ", r"PROBLEM: Kafka at .* is unavailable: ")),
+    ],
+)
+def test_a_part_that_is_stopped(stack: StackRun, name: str, patterns: tuple[str, ...]) -> None:
+    supervisor = Supervisor(stack.settings)
+    with disturbed(stack, by=lambda: supervisor.stop(name), undone_by=lambda: supervisor.start(name)):
+        wait_for(stack, 1, *patterns)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("ksqldb", "the SQL engine at .* is unavailable"), ("broker", "Kafka at ")]
+)
+def test_a_server_that_is_frozen(stack: StackRun, name: str, pattern: str) -> None:
+    freeze, thaw = signalled(stack, name, signal.SIGSTOP), signalled(stack, name, signal.SIGCONT)
+    with disturbed(stack, by=freeze, undone_by=thaw):
+        wait_for(stack, 1, f"PROBLEM: {pattern}")
+
+
+def test_a_consumer_that_is_frozen(stack: StackRun) -> None:
+    freeze, thaw = signalled(stack, "consumer", signal.SIGSTOP), signalled(stack, "consumer", signal.SIGCONT)
+    with disturbed(stack, by=freeze, undone_by=thaw):
+        stack.generate(*BATCH)
+        wait_for(
+            stack,
+            1,
+            r"PROBLEM: no consumer is a member of the group streamguard-consumer",
+            r"PROBLEM: the consumer stands still in transactions/\d at offset \d+: \d+ records wait",
+        )
+        stack.generate("batch", "--count", "300", "--seed", "4")
+        wait_for(stack, 1, r"PROBLEM: the consumer falls behind: \d+ records wait, \d+ more than before")
+    stack.wait_count("transactions", 600)
+
+
+def test_an_outbox_that_is_not_drained(stack: StackRun) -> None:
+    supervisor = Supervisor(stack.settings)
+    with disturbed(stack, by=lambda: supervisor.stop("consumer"), undone_by=lambda: supervisor.start("consumer")):
+        insert = "INSERT INTO outbox (topic, value) VALUES ('decisions', '{}')"
+        stack.streamguard("psql", "-c", insert)
+        wait_for(stack, 1, r"PROBLEM: 1 records wait in the outbox, the oldest for \d+ s")
+
+
+def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
+    name, url = "HIGH_AMOUNT", stack.settings.ksqldb_url
+
+    def tell(statement: str) -> Callable[[], object]:
+        return lambda: stack.run(BIN / "ksql", "-e", f"{statement} {name};", url)
+
+    with disturbed(stack, by=tell("PAUSE"), undone_by=tell("RESUME")):
+        wait_for(stack, 1, rf"PROBLEM: the query {name} is paused: .*`RESUME {name};`")
+    with disturbed(stack, by=tell("TERMINATE"), undone_by=lambda: stack.streamguard("deploy")):
+        wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
+
+
+def test_dead_letters_are_a_note(stack: StackRun) -> None:
+    with disturbed(stack, by=lambda: None, undone_by=lambda: None):
+        producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_bootstrap_servers)
+        producer.send("transactions", key=b"A", value=b"{")
+        producer.flush(timeout=30)
+        producer.close(timeout=20)
+        assert "PROBLEM" not in wait_for(stack, 0, r"note: dead letters: 1 of transactions")
+
+
+def test_a_process_that_ends_again_and_again(stack: StackRun) -> None:
+    supervisor, seen = Supervisor(stack.settings), {0}
+    for _ in range(3):
+        process = eventually(
+            lambda: supervisor.processes()["consumer"], lambda p: p.state == "RUNNING" and p.pid not in seen
+        )
+        seen.add(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+    wait_for(stack, 1, r"PROBLEM: consumer has ended 3 times in the last 5 minutes and was started again: ")

@@ -1,0 +1,215 @@
+"""At a limit of connections or of open files the broker serves those it has and takes new clients in place of silent
+sockets; it says which limit, once."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
+from kafka.protocol.metadata import ApiVersionsRequest
+
+from streamguard_broker.admission import Admission
+from streamguard_broker.options import BrokerOptions
+from streamguard_broker.security.users import USERS_FILE, Users
+from streamguard_broker.storage.filesystem import FileSystem
+from tests.support.broker import BrokerProcess
+from tests.support.manual_clock import ManualClock
+
+
+def connect(broker: BrokerProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", broker.port), timeout=10)
+
+
+@contextlib.contextmanager
+def sockets(broker: BrokerProcess, count: int) -> Iterator[list[socket.socket]]:
+    """That many connections that send nothing."""
+    opened = [connect(broker) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the broker closes the connection; waits for it."""
+    try:
+        while client.recv(1000):
+            pass
+        return True
+    except ConnectionError:
+        return True
+
+
+def speak(client: socket.socket) -> bool:
+    """Send a valid request; whether it is answered."""
+    request = ApiVersionsRequest[0]()
+    request.with_header(correlation_id=1, client_id="test")
+    try:
+        client.sendall(bytes(request.encode(header=True, framed=True)))
+        return bool(client.recv(1))
+    except ConnectionError:
+        return False
+
+
+def answers(broker: BrokerProcess, **more: str) -> bool:
+    client = AdminClient({"bootstrap.servers": broker.address, **more})
+    return bool(client.list_topics(timeout=10).brokers)
+
+
+def lines(broker: BrokerProcess, part: str) -> list[str]:
+    return [line for line in broker.log().splitlines() if part in line]
+
+
+def test_silent_sockets_lock_nobody_out(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path / "broker", arguments=("--max-connections", "40")) as broker:
+        served = connect(broker)
+        assert speak(served)
+        with sockets(broker, 200) as silent:
+            assert answers(broker)
+            assert speak(served)
+            assert is_closed(silent[0])
+        served.close()
+        (line,) = lines(broker, "at the limit of connections")
+        assert "--max-connections=40" in line
+
+
+def test_where_nobody_is_silent_a_new_connection_is_rejected(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path / "broker", arguments=("--max-connections", "5")) as broker:
+        with sockets(broker, 5) as served:
+            assert all(speak(one) for one in served)
+            for _ in range(3):
+                with connect(broker) as late:
+                    assert is_closed(late)
+            assert all(speak(one) for one in served)
+        assert len(lines(broker, "was rejected")) == 1
+
+
+def test_a_client_that_does_not_log_in_is_silent(tmp_path: Path) -> None:
+    Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "s3cret")
+    login = {
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+        "sasl.username": "ana", "sasl.password": "s3cret",
+    }  # fmt: skip
+    with (
+        BrokerProcess(tmp_path, arguments=("--sasl", "--max-connections", "10")) as broker,
+        sockets(broker, 10) as strangers,
+    ):
+        assert all(speak(one) for one in strangers), "ApiVersions is answered before the login"
+        assert answers(broker, **login)
+        assert is_closed(strangers[0])
+
+
+def test_sockets_in_a_tls_handshake_are_counted(tmp_path: Path, certificate: Path) -> None:
+    tls = ("--tls-certificate", str(certificate), "--tls-key", str(certificate.with_name("key.pem")))
+    with (
+        BrokerProcess(tmp_path / "broker", arguments=(*tls, "--max-connections", "10")) as broker,
+        sockets(broker, 30) as silent,
+    ):
+        assert answers(broker, **{"security.protocol": "SSL", "ssl.ca.location": str(certificate)})
+        assert is_closed(silent[0])
+
+
+def test_one_address_cannot_take_all(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path / "broker", arguments=("--max-connections-per-ip", "4")) as broker:
+        with sockets(broker, 4) as served:
+            assert all(speak(one) for one in served)
+            with connect(broker) as fifth:
+                assert is_closed(fifth)
+            other = socket.create_connection(("127.0.0.1", broker.port), 10, source_address=("127.0.0.2", 0))
+            assert speak(other)
+            other.close()
+        assert "--max-connections-per-ip=4" in lines(broker, "at the limit")[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit")
+def test_open_files_run_out(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path / "broker", arguments=("--reserved-files", "40")) as broker:
+        assert broker.process is not None
+        admin = AdminClient({"bootstrap.servers": broker.address})
+        admin.create_topics([NewTopic("before", 1, 1)])["before"].result(10)
+        resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (120, 120))
+        with sockets(broker, 300) as silent:
+            assert answers(broker)
+            assert is_closed(silent[0])
+            admin.create_topics([NewTopic("after", 5, 1)])["after"].result(10)
+            producer = Producer({"bootstrap.servers": broker.address, "message.timeout.ms": 10_000})
+            failed = []
+            for topic in ("before", "after"):
+                producer.produce(topic, b"x", callback=lambda error, _: failed.append(error) if error else None)
+            assert producer.flush(20) == 0 and not failed
+        (line,) = lines(broker, "at the limit of connections")
+        assert "120 files (ulimit -n)" in line
+        assert "Traceback" not in broker.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit")
+def test_the_broker_does_not_spin_where_no_file_is_left(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path / "broker") as broker:
+        assert broker.process is not None
+        process = psutil.Process(broker.process.pid)
+        served = connect(broker)
+        assert speak(served)
+        used = process.num_fds()
+        resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (used, used))
+        with sockets(broker, 20):
+            before = process.cpu_times()
+            deadline = time.monotonic() + 2
+            while time.monotonic() < deadline:
+                assert speak(served)
+                time.sleep(0.05)
+            after = process.cpu_times()
+        served.close()
+        assert (after.user + after.system) - (before.user + before.system) < 1
+        assert len(lines(broker, "at the limit of connections")) == 1
+        assert "Traceback" not in broker.log()
+
+
+@dataclass(eq=False)
+class Fake:
+    """A connection without a socket."""
+
+    opened_ms: int
+    silent: bool = True
+    host: str = "10.0.0.1"
+    aborted: bool = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_near_the_limit_those_silent_for_too_long_go_oldest_first() -> None:
+    clock = ManualClock()
+    options = BrokerOptions(Path("/none"), max_connections=10, silent_timeout_ms=1000)
+    admission: Admission[Fake] = Admission(options, clock, lambda: 1024)
+    start = clock.now_ms
+    every = [Fake(start, silent=number % 2 == 0) for number in range(9)]
+    for one in every:
+        assert admission.admit(one)
+    clock.now_ms = start + 999
+    admission.close_silent()
+    assert not any(one.aborted for one in every)
+    clock.now_ms = start + 1000
+    admission.close_silent()
+    assert [number for number, one in enumerate(every) if one.aborted] == [0, 2]
+    assert (len(admission), admission.closed_silent) == (7, 2)
+
+
+def test_far_from_a_limit_silent_connections_stay() -> None:
+    clock = ManualClock()
+    admission: Admission[Fake] = Admission(BrokerOptions(Path("/none"), max_connections=10), clock, lambda: 1024)
+    one = Fake(clock.now_ms)
+    assert admission.admit(one)
+    clock.now_ms += 3_600_000
+    admission.close_silent()
+    assert not one.aborted

@@ -22,8 +22,9 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
+from streamguard_ksql.engine import TopicShape
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
 
@@ -153,6 +154,8 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
     config: dict[str, Any] = {
         "bootstrap.servers": servers,
         "acks": "all",
+        # A producer asks for each topic it ever wrote to, every five minutes: a deleted one must not come back by that.
+        "allow.auto.create.topics": False,
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 2,
@@ -173,8 +176,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
 
 
 def close_producer(client: Producer, *, transactional: bool = False) -> None:
-    """Close a producer at once, without what it has not sent. One that lingers goes on asking for its topics, which on
-    a broker that creates topics by themselves brings deleted ones back.
+    """Close a producer at once, without what it has not sent.
 
     A transactional one is left to the collector: its `close` first aborts, which waits for a broker that may be gone.
     """
@@ -290,6 +292,21 @@ class KafkaTopics:
     def partitions(self, name: str) -> int | None:
         topic = self.all().get(name)
         return None if topic is None or topic.error is not None else len(topic.partitions)
+
+    def shape(self, name: str) -> TopicShape | None:
+        """What a topic was created with; None if there is none."""
+        topic = self.all().get(name)
+        if topic is None or topic.error is not None:
+            return None
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        try:
+            config = self.admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
+        except KafkaException as error:
+            raise KafkaUnavailable(
+                f"Kafka does not give the settings of topic {name}: {error.args[0].str()}"
+            ) from error
+        replicas = min(len(partition.replicas) for partition in topic.partitions.values())
+        return TopicShape(len(topic.partitions), replicas, int(config["retention.ms"].value))
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         """Create a topic; one that is there already is left as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,24 @@ class Describer:
             "state": stats.state,
         }
 
+    def figures(self, query: PersistentQuery) -> Entity:
+        """What a query has done since the server started, for `GET /queries`. `skipped`: records left out, by reason (see
+        `operators.base.Skip`); `lag`: records that it has still to read, null while it is not reading."""
+        stats = self.stats(query.query_id)
+        places = [place for places in stats.offsets.values() for place in places]
+        return {
+            "id": query.query_id,
+            "state": stats.state,
+            "failure": stats.failure,
+            "failedAt": stats.failed_ms,
+            "consumed": stats.consumed,
+            "produced": stats.produced,
+            "errors": stats.errors,
+            "skipped": dict(stats.skipped),
+            "lastMessageAt": stats.last_message_ms,
+            "lag": sum(p.log_end - p.committed for p in places) if places else None,
+        }
+
 
 def push_query(query_id: str, text: str) -> Entity:
     """The line of SHOW QUERIES for a push query that is open."""
@@ -232,6 +251,7 @@ class _Figures:
     consumed_bytes: int
     produced: int
     failed: int
+    skipped: Mapping[str, int]
     last_message_ms: int | None
     is_read: bool
     is_written: bool
@@ -244,6 +264,7 @@ class _Figures:
             sum(s.consumed_bytes for s in readers),
             sum(s.produced for s in writers),
             sum(s.errors for s in readers),
+            sum((Counter(s.skipped) for s in readers), Counter()),
             max(times, default=None),
             any(s.consumed for s in readers),
             any(s.produced for s in writers),
@@ -261,7 +282,8 @@ class _Figures:
         return found
 
     def errors(self) -> list[tuple[str, float]]:
-        return [("consumer-failed-messages", float(self.failed))] if self.failed else []
+        found = [("consumer-failed-messages", float(self.failed))] if self.failed else []
+        return found + [(f"skipped-{reason}", float(count)) for reason, count in sorted(self.skipped.items())]
 
     def text(self) -> str:
         """The statistics as a line of text, for the clients that still read that."""
@@ -272,7 +294,7 @@ class _Figures:
         return f"{DEPRECATED}{' '.join(parts)}     last-message: {_moment(self.last_message_ms)}"
 
     def error_text(self) -> str:
-        return f"consumer-failed-messages: {self.failed:>9}" if self.failed else ""
+        return " ".join(f"{name}: {value:>9.0f}" for name, value in self.errors())
 
 
 def _moment(time_ms: int | None) -> str:

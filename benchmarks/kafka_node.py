@@ -90,9 +90,11 @@ def java_tool(main: str, *arguments: str, heap: str = "256m", timeout: float = 1
 
 @dataclass
 class KafkaProcess:
-    """One Kafka node with its controller, on `folder`. start_seconds: from its start to the first connection."""
+    """One Kafka node with its controller, on `folder`. start_seconds: from its start to the first connection.
+    settings: lines of server.properties, added to those above."""
 
     folder: Path
+    settings: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     start_seconds: float = 0.0
@@ -105,7 +107,8 @@ class KafkaProcess:
         """Format the storage, start, wait for the port. Raises RuntimeError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "server.properties"
-        config.write_text(_PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
+        lines = _PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
+        config.write_text("\n".join([lines, *self.settings, ""]))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         formatted = java_tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
         if formatted.returncode:

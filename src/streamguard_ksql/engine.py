@@ -21,11 +21,23 @@ from streamguard_ksql.schema import Schema
 from streamguard_ksql.statements.registry import applies
 
 
+@dataclass(frozen=True)
+class TopicShape:
+    """What a topic was created with: partitions, replicas of each, and how long records are kept (-1: for ever)."""
+
+    partitions: int
+    replicas: int
+    retention_ms: int
+
+
 class Topics(Protocol):
     """The topics, as far as statements need them."""
 
     def partitions(self, name: str) -> int | None:
         """How many partitions a topic has, None if there is no such topic."""
+
+    def shape(self, name: str) -> TopicShape | None:
+        """What a topic was created with, None where that is not known."""
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         """Create a topic."""
@@ -77,6 +89,8 @@ class Engine:
     catalog: Catalog = field(default_factory=Catalog)
     queries: dict[str, PersistentQuery] = field(default_factory=dict)
     next_number: int = 0
+    replaying: bool = False
+    """Whether statements are repeated that were carried out long ago, whatever has become of their topics."""
 
     def execute(self, statement: ast.Statement, properties: Mapping[str, Any] | None = None) -> Outcome:
         """Carry out a statement that defines or ends something; KsqlError, and no change, where it is refused."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.operators.aggregator import FIRST_STATE, Accumulate, Aggregator
-from streamguard_ksql.operators.base import Operator, Receive, Runtime
+from streamguard_ksql.operators.base import Operator, Receive, Runtime, Skip
 from streamguard_ksql.operators.grouping import Grouping
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.operators.state import Store, WindowStore
@@ -235,7 +235,10 @@ class WindowAggregation(Aggregation):
 
     def _late(self, key: tuple[Any, ...], record: Record, start: int) -> None:
         self.runtime.row_error(
-            "Aggregate", f"Skipping record for expired window [{start}, {start + self.size}): key {key}", record.value
+            "Aggregate",
+            f"Skipping record for expired window [{start}, {start + self.size}): key {key}",
+            record.value,
+            Skip.LATE,
         )
 
     def _finished(self, partition: int, closed: int) -> list[Record]:
@@ -304,7 +307,7 @@ class SessionAggregation(Aggregation):
         end = max([r.time, *(s[1] for s in met)])
         if end < closed:
             self.runtime.row_error(
-                "Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value
+                "Aggregate", f"Skipping record for expired window [{start}, {end}]: key {key}", r.value, Skip.LATE
             )
             return []
         states = self.aggregator.initial()

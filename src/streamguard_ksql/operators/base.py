@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,11 +28,29 @@ class ProcessingError:
     cause: Sequence[str] = ()
 
 
+class Skip:
+    """Why a record is left out, as the figures of a query name it."""
+
+    CORRUPT = "corrupt"
+    """In a record batch whose CRC does not match."""
+    DESERIALIZATION = "deserialization"
+    """Key or value could not be read."""
+    TIMESTAMP = "timestamp"
+    """Without a time, or with one before 1970."""
+    NULL_KEY = "null-key"
+    """Without the key that a table, GROUP BY or a join needs."""
+    LATE = "late"
+    """Past the end and the grace of its window; counted for each window of a hopping one."""
+    EXPRESSION = "expression"
+    """A condition or a key could not be evaluated."""
+
+
 @dataclass
 class Runtime:
     """The surroundings of a query's operators: where results and errors go, and the state stores.
 
     `partitions` is the number of partitions that rekeyed rows are spread over, by the hash of their serialised key.
+    `skipped` counts the records that were left out, by reason (see `Skip`).
     `limit_reached` and the like are the caller's; operators only call `output` and `log`.
     """
 
@@ -43,9 +62,12 @@ class Runtime:
     partitions: int = 1
     steps: int = 0
     """Counts the parts of a batch that has many: who watches the query sees that it makes progress."""
+    skipped: Counter[str] = field(default_factory=Counter)
 
-    def row_error(self, step: str, message: str, row: Any) -> None:
-        """Report a row that an expression had no value for."""
+    def row_error(self, step: str, message: str, row: Any, skip: str = "") -> None:
+        """Report a row that an expression had no value for; with `skip`, the reason, one that is left out."""
+        if skip:
+            self.skipped[skip] += 1
         self.log(ProcessingError(f"{self.query_id}.{step}", "RECORD_PROCESSING", message, row=repr(row)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamguard_ksql.errors import ROW_ERRORS
-from streamguard_ksql.operators.base import Runtime
+from streamguard_ksql.operators.base import Runtime, Skip
 from streamguard_ksql.operators.keys import inner_key
 from streamguard_ksql.operators.stateless import RowFunction
 from streamguard_ksql.plan import AggregateNode
@@ -39,7 +39,7 @@ class Grouping:
             key = tuple(self.by_column(row))
         if None in key:
             self.runtime.row_error(
-                "GroupBy", "Group-by column with index 0 resolved to null. The record is left out.", row
+                "GroupBy", "Group-by column with index 0 resolved to null. The record is left out.", row, Skip.NULL_KEY
             )
             return None
         return key

@@ -12,7 +12,7 @@ from streamguard_ksql.errors import ROW_ERRORS, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.operators.aggregate import StreamTime
-from streamguard_ksql.operators.base import Receive, Runtime
+from streamguard_ksql.operators.base import Receive, Runtime, Skip
 from streamguard_ksql.operators.buffers import RowBuffer, WaitingRows
 from streamguard_ksql.operators.keys import identity, inner_key
 from streamguard_ksql.operators.record import Record
@@ -81,7 +81,9 @@ class StreamStreamJoin:
     def _receive(self, side: int, partition: int, records: list[Record]) -> None:
         results: list[Record] = []
         for r in records:
-            if r.value is not None and r.key is not None:
+            if r.key is None:
+                self.runtime.skipped[Skip.NULL_KEY] += 1
+            elif r.value is not None:
                 results += self._one(side, partition, r)
         if results:
             self.emit(partition, results)
@@ -96,6 +98,8 @@ class StreamStreamJoin:
         number = 0
         if r.time > own - self.retention:
             number = self.buffers[side].add(partition, name, r.time, list(r.value or ()))
+        else:
+            self.runtime.skipped[Skip.LATE] += 1
         back, ahead = (self.before, self.after) if side == 0 else (self.after, self.before)
         # Each side forgets by its own stream time.
         oldest = self.side_times[1 - side].get(partition) - self.retention + 1
@@ -147,13 +151,17 @@ class StreamTableJoin:
         self.join = Joiner(node, node.left, node.right)
         self.emit = emit
         self.inner = node.kind == "INNER"
+        self.skipped = runtime.skipped
         self.store = runtime.stores.numbered(Store("Join.table"))
 
     def left(self, partition: int, records: list[Record]) -> None:
         table = self.store.table(partition)
         results = []
         for r in records:
-            if r.key is None or r.value is None:
+            if r.key is None:
+                self.skipped[Skip.NULL_KEY] += 1
+                continue
+            if r.value is None:
                 continue
             entry = table.get(identity(r))
             if entry is None and self.inner:
@@ -253,7 +261,7 @@ class ForeignKeyJoin:
         entry = None if r.value is None else [r.key, list(r.value), foreign, r.time, not skipped]
         self.left_rows.put(0, name, entry)
         if skipped:
-            self.runtime.row_error("ForeignKeyJoin", "Skipping record due to null foreign key.", r.value)
+            self.runtime.row_error("ForeignKeyJoin", "Skipping record due to null foreign key.", r.value, Skip.NULL_KEY)
             return None
         if before is None:
             return None if entry is None else self._first(r, name, entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamguard_ksql.catalog import DataSource, WindowInfo
 from streamguard_ksql.errors import ROW_ERRORS, SerializationError, reason
 from streamguard_ksql.formats import Serializer, find_format
-from streamguard_ksql.operators.base import Operator, ProcessingError, Runtime
+from streamguard_ksql.operators.base import Operator, ProcessingError, Runtime, Skip
 from streamguard_ksql.operators.keys import identity, windowed_key
 from streamguard_ksql.operators.record import OutputRecord, Record
 from streamguard_ksql.operators.state import Store
@@ -68,7 +68,9 @@ class Sink(Operator):
                 self._unwritable(r, error)
                 continue
             if time is None or time < 0:
-                self.runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", r.value)
+                self.runtime.row_error(
+                    "Sink", "the timestamp column of the result is NULL or negative", r.value, Skip.TIMESTAMP
+                )
                 continue
             if self.store is not None:
                 materialize(self.store, partition, r, time)

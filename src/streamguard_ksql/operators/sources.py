@@ -12,7 +12,7 @@ from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationE
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
-from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime
+from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime, Skip
 from streamguard_ksql.operators.keys import split_windowed_key
 from streamguard_ksql.operators.record import Batch, Headers, InputRecord, Record, Window
 from streamguard_ksql.operators.state import Store
@@ -132,7 +132,7 @@ class Reader:
         if isinstance(error, TimeError):
             self._no_time(message, reason(error))
         else:
-            self.runtime.row_error("WhereFilter", reason(error), values)
+            self.runtime.row_error("WhereFilter", reason(error), values, Skip.EXPRESSION)
 
     def filter(self, node: FilterNode) -> None:
         """Let only records through for which the predicate is true: it is evaluated before a row is even made."""
@@ -141,6 +141,7 @@ class Reader:
         self.accepts = compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(node.predicate).text} is True")
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
+        self.runtime.skipped[Skip.DESERIALIZATION] += 1
         self.runtime.log(
             ProcessingError(
                 f"{self.runtime.query_id}.KsqlTopic.Source.deserializer",
@@ -157,6 +158,7 @@ class Reader:
         text = f"Failed to extract timestamp from row of topic {message.topic}, offset {message.offset}: {why}"
         if self.throws:
             raise FatalRecordError(f"Fatal user code error in TimestampExtractor callback for record {message}: {why}")
+        self.runtime.skipped[Skip.TIMESTAMP] += 1
         self.runtime.log(ProcessingError(f"{self.runtime.query_id}.Source", "RECORD_PROCESSING", text))
 
 
@@ -205,6 +207,7 @@ class TableSource(Operator):
             f"between offsets {first.offset} and {last.offset}"
         )
         runtime = self.reader.runtime
+        runtime.skipped[Skip.NULL_KEY] += 1
         runtime.log(ProcessingError(f"{runtime.query_id}.Source", "RECORD_PROCESSING", text))
 
 

@@ -11,7 +11,7 @@ from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
-from streamguard_ksql.operators.base import Operator, Receive, Runtime
+from streamguard_ksql.operators.base import Operator, Receive, Runtime, Skip
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard_ksql.transform import column_refs
@@ -58,6 +58,7 @@ class Predicate:
         self.fast: Callable[[Row], Any] = compiler.function(node.predicate, node.clause.lower())
         self._runtime = runtime
         self._step = {"WHERE": "WhereFilter", "HAVING": "Aggregate.HavingFilter"}.get(node.clause, node.clause)
+        self._skip = Skip.EXPRESSION if node.clause == "WHERE" else ""
 
     def __call__(self, row: Row | None) -> bool:
         if row is None:
@@ -65,7 +66,7 @@ class Predicate:
         try:
             return self.fast(row) is True
         except ROW_ERRORS as error:
-            self._runtime.row_error(self._step, reason(error), row)
+            self._runtime.row_error(self._step, reason(error), row, self._skip)
             return False
 
 

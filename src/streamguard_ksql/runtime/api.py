@@ -63,6 +63,8 @@ class QueryStats:
     """The fault that ended the query, with its class; None while it runs or is retried."""
     failed_ms: int | None = None
     offsets: Mapping[str, Sequence[PartitionOffsets]] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Records that were left out, by reason: see `streamguard_ksql.operators.base.Skip`."""
 
 
 class RowStream(Protocol):

@@ -18,7 +18,8 @@ from typing import Any
 
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender, read_range
+from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender
+from streamguard_ksql.runtime.corrupt import read_range
 
 log = logging.getLogger(__name__)
 MARKER = encode_key(("commit",))
@@ -29,6 +30,10 @@ TOPIC_CONFIG = {
 }
 
 
+NEED = (
+    "The query's state is in it and would be wrong without that batch: restore the topic from a backup, or drop the query "
+    "and create it again to compute its state anew."
+)
 TAIL = 2_000
 """How many offsets from the end the last marker is first looked for."""
 
@@ -60,7 +65,7 @@ class Changelog:
             log.info("%s: no commit, %d entries are taken back", self.topic, len(behind))
             return Restored(None, behind)
         restored = 0
-        for message in read_range(self._servers, self.topic, start, tail[0].offset()):
+        for message in read_range(self._servers, self.topic, start, tail[0].offset(), NEED):
             restored += self._apply(stores, message)
         for message in tail[:last]:
             restored += self._apply(stores, message)
@@ -72,7 +77,7 @@ class Changelog:
         length = TAIL
         while True:
             first = max(start, end - length)
-            tail = list(read_range(self._servers, self.topic, first, end))
+            tail = list(read_range(self._servers, self.topic, first, end, NEED))
             if first == start or any(m.key() == MARKER for m in tail):
                 return tail
             length *= 8

@@ -10,8 +10,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -22,8 +22,9 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
+from streamguard_ksql.engine import TopicShape
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
 
@@ -41,6 +42,7 @@ QUIET: dict[str, Any] = {
     # transactional producer then waits without end for the coordinator that it has forgotten.
     "metadata.recovery.strategy": "none",
 }
+Found = TypeVar("Found")
 Offsets = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
 Positions = dict[str, dict[int, int]]
@@ -60,6 +62,11 @@ LEADERLESS = (
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._NOENT,  # "No leaders found"
+)
+UNCOORDINATED = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
 )
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
@@ -97,11 +104,13 @@ def admin_client(servers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
 
 
-def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consumer:
+def consumer(servers: str, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
     """A consumer whose positions are its owner's: auto-commit is disabled.
 
     It reports the end of a partition: the only way to know that what is left there are control
-    records and aborted ones.
+    records and aborted ones. A batch whose CRC does not match is an error (see `corrupt`), and so is a position that does
+    not exist: it is never another one in silence.
+    `settings`: librdkafka's, with underscores for dots.
     """
     return Consumer(
         {
@@ -110,9 +119,10 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",
             "isolation.level": "read_committed" if read_committed else "read_uncommitted",
             "allow.auto.create.topics": False,
+            "check.crcs": True,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
             "receive.message.max.bytes": 2 * LARGEST_RECORD_BYTES,
             "queued.max.messages.kbytes": 8 * 1024,
@@ -120,9 +130,14 @@ def consumer(servers: str, group: str, *, read_committed: bool = True) -> Consum
             "topic.metadata.refresh.interval.ms": 60_000,
             "on_commit": _committed,
             **QUIET,
+            **_dotted(settings),
         },
         logger=client_log,
     )
+
+
+def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "."): value for name, value in settings.items()}
 
 
 def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
@@ -139,6 +154,8 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
     config: dict[str, Any] = {
         "bootstrap.servers": servers,
         "acks": "all",
+        # A producer asks for each topic it ever wrote to, every five minutes: a deleted one must not come back by that.
+        "allow.auto.create.topics": False,
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 2,
@@ -148,7 +165,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
         "queue.buffering.max.kbytes": 128 * 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
-        **{name.replace("_", "."): value for name, value in settings.items()},
+        **_dotted(settings),
     }
     if transactional_id is not None:
         config |= {
@@ -159,8 +176,7 @@ def producer(servers: str, *, transactional_id: str | None = None, reports: bool
 
 
 def close_producer(client: Producer, *, transactional: bool = False) -> None:
-    """Close a producer at once, without what it has not sent. One that lingers goes on asking for its topics, which on
-    a broker that creates topics by themselves brings deleted ones back.
+    """Close a producer at once, without what it has not sent.
 
     A transactional one is left to the collector: its `close` first aborts, which waits for a broker that may be gone.
     """
@@ -252,32 +268,6 @@ def input_record(message: Message) -> InputRecord:
     )
 
 
-def read_range(servers: str, topic: str, start: int, end: int, partition: int = 0) -> Iterator[Message]:
-    """The records of a partition from offset `start` to before `end`, in order; there may be fewer than these offsets.
-
-    By a consumer of its own: one that has other partitions to read next would first sit out its long poll on this one.
-    """
-    if start >= end:
-        return
-    client = consumer(servers, f"{topic}-reader")
-    try:
-        client.assign([TopicPartition(topic, partition, start)])
-        while True:
-            for message in take(client, BATCH, 0.1):
-                error = message.error()
-                if error is None:
-                    if message.offset() < end:
-                        yield message
-                    if message.offset() >= end - 1:
-                        return
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return
-                elif error.code() not in PASSING:
-                    raise KafkaException(error)
-    finally:
-        client.close()
-
-
 def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
     """What a consumer has, errors and ends of partitions too, waiting at most so long for the first."""
     first = client.poll(timeout_s)
@@ -288,6 +278,7 @@ class KafkaTopics:
     """The topics of a Kafka, for the engine's statements."""
 
     def __init__(self, servers: str) -> None:
+        self.servers = servers
         self.admin = admin_client(servers)
 
     def all(self) -> dict[str, Any]:
@@ -301,6 +292,21 @@ class KafkaTopics:
     def partitions(self, name: str) -> int | None:
         topic = self.all().get(name)
         return None if topic is None or topic.error is not None else len(topic.partitions)
+
+    def shape(self, name: str) -> TopicShape | None:
+        """What a topic was created with; None if there is none."""
+        topic = self.all().get(name)
+        if topic is None or topic.error is not None:
+            return None
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        try:
+            config = self.admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
+        except KafkaException as error:
+            raise KafkaUnavailable(
+                f"Kafka does not give the settings of topic {name}: {error.args[0].str()}"
+            ) from error
+        replicas = min(len(partition.replicas) for partition in topic.partitions.values())
+        return TopicShape(len(topic.partitions), replicas, int(config["retention.ms"].value))
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         """Create a topic; one that is there already is left as it is."""
@@ -360,32 +366,17 @@ class KafkaTopics:
         starts, ends = self.offsets([TopicPartition(topic, partition)])
         return starts[(topic, partition)], ends[(topic, partition)]
 
-    def group_positions(self, group: str) -> Positions:
-        """The offsets of a consumer group. By the admin client: a consumer first waits a second for its coordinator."""
-        request = ConsumerGroupTopicPartitions(group)
-        future = self.admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_S)[group]
-        try:
-            found = future.result()
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise KafkaUnavailable(f"Kafka does not give the offsets of {group}: {error.args[0].str()}") from error
-        positions: Positions = {}
-        for tp in found.topic_partitions or ():
-            if tp.error is None and tp.offset >= 0:
-                positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
-        return positions
-
     def store_group_positions(self, group: str, positions: Positions) -> None:
         """Set the offsets of a consumer group; KafkaUnavailable if Kafka does not store them."""
         wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
-        future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
-        try:
-            errors = [tp.error for tp in future.result().topic_partitions or () if tp.error is not None]
-        except KafkaException as error:
-            errors = [error.args[0]]
-        if errors:
-            raise KafkaUnavailable(f"Kafka does not store the offsets of {group}: {errors[0].str()}")
+
+        def store() -> None:
+            future = self.admin.alter_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[group]
+            for tp in future.result().topic_partitions or ():
+                if tp.error is not None:
+                    raise KafkaException(tp.error)
+
+        _once_coordinated(store, f"Kafka does not store the offsets of {group}")
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group; one that is not there is no error."""
@@ -393,6 +384,32 @@ class KafkaTopics:
             self.admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
         except KafkaException as error:
             log.info("group %s: %s", group, error.args[0].str())
+
+
+def committed(client: Consumer, partitions: Mapping[str, int]) -> Positions:
+    """The offsets of a consumer's group in topics of so many partitions; KafkaUnavailable if Kafka does not give them.
+
+    By the consumer: the admin client of librdkafka 2.16 crashes on the first answer of a coordinator that is still loading.
+    """
+    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
+    found = _once_coordinated(lambda: client.committed(wanted, TIMEOUT_S), "Kafka does not give a query's offsets")
+    positions: Positions = {}
+    for tp in found:
+        if tp.offset >= 0:
+            positions.setdefault(tp.topic, {})[tp.partition] = tp.offset
+    return positions
+
+
+def _once_coordinated(request: Callable[[], Found], failed: str) -> Found:
+    """What a request to a group's coordinator gives, repeated while there is none yet, as on a Kafka that is new."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return request()
+        except KafkaException as error:
+            if error.args[0].code() not in UNCOORDINATED or time.monotonic() > deadline:
+                raise KafkaUnavailable(f"{failed}: {error.args[0].str()}") from error
+            time.sleep(0.05)
 
 
 def as_partitions(positions: Positions) -> list[TopicPartition]:

@@ -14,11 +14,15 @@ from typing import Any
 import orjson
 
 from streamguard_ksql.operators.record import OutputRecord
-from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard_ksql.runtime.corrupt import read_range
 from streamguard_ksql.runtime.inserter import Inserter
 
 log = logging.getLogger(__name__)
+NEED = (
+    "Sources and queries are defined by the statements in it: restore the topic from a backup, or start with an empty "
+    "one (another service id) and send the statements again."
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class CommandLog:
     def replay(self) -> Iterator[Command]:
         """The statements that have not been carried out yet, oldest first."""
         start, end = self._topics.ends(self.topic)
-        for message in clients.read_range(self.servers, self.topic, max(start, self.next_offset), end):
+        for message in read_range(self.servers, self.topic, max(start, self.next_offset), end, NEED):
             self.next_offset = message.offset() + 1
             command = _command(message.offset(), message.value())
             if command is not None:

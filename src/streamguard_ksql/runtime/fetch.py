@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamguard_ksql.operators.record import Batch
+from streamguard_ksql.runtime import corrupt
 from streamguard_ksql.runtime.clients import BATCH, PASSING, input_record, take
+from streamguard_ksql.runtime.corrupt import LostBatch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Records by topic and partition, each batch in order; and the (topic, partition, offset) of ends that were reached."""
+    """Records by topic and partition, each batch in order; the (topic, partition, offset) up to which there are no more,
+    at the end of a partition or behind a corrupt batch; and the corrupt batches."""
 
     batches: list[Batch]
     ends: list[tuple[str, int, int]]
+    lost: list[LostBatch] = field(default_factory=list)
 
     def __len__(self) -> int:
         """How many records."""
         return sum(map(len, self.batches))
 
 
-def fetch(client: Consumer, timeout_s: float) -> Fetched:
-    """What a consumer has, waiting at most so long for the first. Raises KafkaException where a topic cannot be read."""
+def fetch(client: Consumer, servers: str, timeout_s: float) -> Fetched:
+    """What a consumer has, waiting at most so long for the first. Raises KafkaException where a topic cannot be read.
+
+    If a batch was lost the consumer is of no use any more, and has to be replaced (see `corrupt`).
+    """
+    lost: dict[tuple[str, int], LostBatch] = {}
     batches: dict[tuple[str, int], Batch] = {}
     ends = []
     for message in take(client, BATCH, timeout_s):
         error = message.error()
+        if lost and (message.topic(), message.partition()) in lost:
+            continue  # errors of what librdkafka takes for the next batch
         if error is None:
             record = input_record(message)
             place = record[:2]
@@ -37,6 +50,11 @@ def fetch(client: Consumer, timeout_s: float) -> Fetched:
             batch.append(record)
         elif error.code() == KafkaError._PARTITION_EOF:
             ends.append((message.topic(), message.partition(), message.offset()))
+        elif corrupt.is_corrupt(message):
+            found = corrupt.find(servers, message)
+            log.error("%s", found)
+            lost[found.topic, found.partition] = found
+            ends.append((found.topic, found.partition, found.end))
         elif error.code() not in PASSING:
             raise KafkaException(error)
-    return Fetched(list(batches.values()), ends)
+    return Fetched(list(batches.values()), ends, list(lost.values()))

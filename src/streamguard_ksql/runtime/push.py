@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer
-
 from streamguard_ksql.errors import LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import Record
@@ -83,9 +81,15 @@ class PushQuery:
         self.topology: Topology | None = topology
         group = names.query_group(connection.service_id, self.query_id)
         beginning = read if until_end else from_beginning(planned.node, config)
-        self._client: Consumer = clients.consumer(connection.servers, group)
-        times_of = topology.times_of
-        self._reader = Reader(self._client, connection.topics, wanted, {}, from_beginning=beginning, times_of=times_of)
+        self._reader = Reader(
+            lambda: clients.consumer(connection.servers, group),
+            connection.topics,
+            wanted,
+            {},
+            from_beginning=beginning,
+            times_of=topology.times_of,
+            lost=lambda batch: report(batch.error(self.query_id)),
+        )
         self._ends = self._reader.ends()
         self._thread = threading.Thread(target=self._main, name=f"push-{self.query_id}", daemon=True)
         self.pulse = Pulse(self._thread)
@@ -144,7 +148,7 @@ class PushQuery:
             self.topology = None
             with self._changed:
                 self._changed.notify_all()
-            self._client.close()
+            self._reader.close()
 
     def _step(self) -> None:
         if self.limit == self._given:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -24,13 +25,14 @@ from confluent_kafka import Consumer, KafkaException
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
-from streamguard_ksql.operators.base import ProcessingError, Runtime
+from streamguard_ksql.operators.base import ProcessingError, Runtime, Skip
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
+from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
@@ -85,6 +87,7 @@ class QueryRunner:
         self.lock = threading.RLock()
         self.topology: Topology | None = None
         self.state = "RUNNING"
+        self.skipped: Counter[str] = Counter()
         self.consumed = self.consumed_bytes = self.produced = self.errors = 0
         self.last_message_ms: int | None = None
         self.failure: str | None = None
@@ -102,7 +105,7 @@ class QueryRunner:
         self._reader: Reader | None = None
         self._topics = topics
         self._scans = scans
-        self._reported = False
+        self._reported = self._passed_lost = False
         self._replaced = threading.Event()
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
@@ -165,6 +168,7 @@ class QueryRunner:
             self.failure,
             self.failed_ms,
             self._offsets(),
+            dict(self.skipped),
         )
 
     def _offsets(self) -> dict[str, list[PartitionOffsets]]:
@@ -199,7 +203,7 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
-            except LimitExceeded as error:
+            except (CorruptBatch, LimitExceeded) as error:
                 self._end(error)
                 return
             except (KafkaException, KsqlError) as error:
@@ -236,7 +240,7 @@ class QueryRunner:
         partitions = self._partitions()
         transactional_id = self.group if self.exactly_once else None
         producer = clients.producer(self.servers, transactional_id=transactional_id)
-        consumer = clients.consumer(self.servers, self.group)
+        consumer = self._connect()
         sender = Sender(producer, self._stop)
         try:
             if self.exactly_once:
@@ -250,13 +254,14 @@ class QueryRunner:
                 sender.flush()  # the results of what came before the record
             raise
         finally:
-            if self._reader is not None:
-                self._reader.close()
+            (self._reader or consumer).close()
             self._reader = None
             with self.lock:
                 self.topology = None
-            consumer.close()
             clients.close_producer(producer, transactional=self.exactly_once)
+
+    def _connect(self) -> Consumer:
+        return clients.consumer(self.servers, self.group)
 
     def _partitions(self) -> dict[str, int]:
         known = self._topics.all()
@@ -275,19 +280,21 @@ class QueryRunner:
             self._row_error,
             self.query.config,
             partitions=max(partitions.values()),
+            skipped=self.skipped,
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        known = self._restore(topology, sender) if self.stateful else self._topics.group_positions(self.group)
-        beginning = from_beginning(self.query.plan, self.query.config)
+        known = self._restore(topology, sender) if self.stateful else clients.committed(consumer, partitions)
         reader = Reader(
-            consumer,
+            self._connect,
             self._topics,
             partitions,
             known,
-            from_beginning=beginning,
+            from_beginning=from_beginning(self.query.plan, self.query.config),
             scans=self._scans,
             times_of=topology.times_of,
+            lost=self._lost,
+            client=consumer,
         )
         self._sender = sender
         self._in_transaction = False
@@ -345,7 +352,8 @@ class QueryRunner:
         """Read and process what there is; whether there was anything."""
         batches = reader.poll(POLL_S)
         if not batches:
-            return False
+            passed, self._passed_lost = self._passed_lost, False
+            return passed
         if self.exactly_once and not self._in_transaction:
             self._sender.client.begin_transaction()
             self._in_transaction = True
@@ -404,6 +412,12 @@ class QueryRunner:
                 reader.client.commit(offsets=as_partitions(reader.positions), asynchronous=True)
         except (KafkaException, KafkaUnavailable) as error:
             log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
+
+    def _lost(self, batch: LostBatch) -> None:
+        """Go on behind a corrupt batch: it is counted and reported, and the position behind it is committed."""
+        self.skipped[Skip.CORRUPT] += len(batch)
+        self._passed_lost = True
+        self._row_error(batch.error(self.query.query_id))
 
     def _row_error(self, error: ProcessingError) -> None:
         self.errors += 1

@@ -6,12 +6,13 @@ several takes the record with the earliest time next (see `time_order`); `times_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.runtime.clients import BATCH, KafkaTopics, Positions, as_partitions
+from streamguard_ksql.runtime.corrupt import LostBatch, abandon
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.shared_scan import Member
@@ -27,11 +28,13 @@ class Reader:
     """The input of one query. `positions` is always the next offset that the query has not yet been given.
 
     Where nothing is `known`, topics `from_beginning` are read from their first record, others from their end.
+    `client` is its consumer, which it closes, by default the first that `connect` makes; another has to replace one that
+    met a corrupt batch. `lost` is called for each corrupt batch that the query has to do without.
     """
 
     def __init__(
         self,
-        client: Consumer,
+        connect: Callable[[], Consumer],
         topics: KafkaTopics,
         partitions: Mapping[str, int],
         known: Positions,
@@ -39,8 +42,13 @@ class Reader:
         from_beginning: Collection[str],
         scans: Scans | None = None,
         times_of: Mapping[str, TimesOf] | None = None,
+        lost: Callable[[LostBatch], None],
+        client: Consumer | None = None,
     ) -> None:
-        self.client = client
+        self.client = client or connect()
+        self._connect = connect
+        self._servers = topics.servers
+        self._lost = lost
         self.positions: Positions = {topic: {} for topic in partitions}
         self._topics = topics
         self._wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
@@ -59,9 +67,10 @@ class Reader:
         self._alone = False
 
     def close(self) -> None:
-        """Leave what is read together; the client is its owner's."""
+        """Leave what is read together, and close the client."""
         if self._scan is not None and self._member is not None:
             self._scan.leave(self._member)
+        self.client.close()
 
     def poll(self, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
@@ -73,7 +82,7 @@ class Reader:
             if batch:
                 self.positions[batch[-1].topic][batch[-1].partition] = batch[-1].offset + 1
         for topic, partition, offset in fetched.ends:
-            # Also over offsets without records: control records, aborted and compacted ones.
+            # Also over offsets without records: control records, aborted, compacted and corrupt ones.
             self.positions[topic][partition] = max(self.positions[topic][partition], offset)
         return [(batch[0].partition, batch) for batch in batches if batch]
 
@@ -83,6 +92,19 @@ class Reader:
         return batch if batch[0].offset >= position else Batch([r for r in batch if r.offset >= position])
 
     def _fetch(self, timeout_s: float) -> Fetched:
+        """What comes next; corrupt batches are reported, and a client that met one is replaced."""
+        fetched = self._fetched(timeout_s)
+        for lost in fetched.lost:
+            if lost.end > self.positions[lost.topic][lost.partition]:
+                self._lost(lost)
+        if fetched.lost and self._alone:
+            abandon(self.client)
+            self.client = self._connect()
+            self._alone = False
+            self._paused = set()
+        return fetched
+
+    def _fetched(self, timeout_s: float) -> Fetched:
         """From what is read together if the query is near enough to the others, else by its own client."""
         if self._scan is not None:
             if self._member is None:
@@ -97,9 +119,9 @@ class Reader:
                 self._member = None
                 return Fetched([], [])
         if not self._alone:
-            self.client.assign(as_partitions(self.positions))
+            self.client.assign(as_partitions(self.positions if self._order is None else self._order.to_fetch()))
             self._alone = True
-        return fetch(self.client, timeout_s)
+        return fetch(self.client, self._servers, timeout_s)
 
     # --- several topics -----------------------------------------------------------------------------------------------
 

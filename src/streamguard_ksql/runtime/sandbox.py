@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from streamguard_ksql import ast
+from streamguard_ksql.engine import TopicShape
 
 
 class SandboxTopics:
-    """The topics of a Kafka as they were when asked (metadata by name), with creations and deletions only noted down."""
+    """The topics of a Kafka as they were when asked (metadata by name), with creations and deletions only noted down.
 
-    def __init__(self, there: Mapping[str, Any]) -> None:
+    `shape` asks what a topic was created with.
+    """
+
+    def __init__(self, there: Mapping[str, Any], shape: Callable[[str], TopicShape | None] = lambda name: None) -> None:
+        self._shape = shape
         self._there = frozenset(there)
         self._partitions = {name: len(topic.partitions) for name, topic in there.items()}
         self._created: dict[str, tuple[int, Mapping[str, str]]] = {}
@@ -22,6 +27,9 @@ class SandboxTopics:
 
     def partitions(self, name: str) -> int | None:
         return self._partitions.get(name)
+
+    def shape(self, name: str) -> TopicShape | None:
+        return self._shape(name) if name in self._partitions else None
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self._partitions[name] = partitions

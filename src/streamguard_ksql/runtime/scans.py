@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streamguard_ksql.runtime import clients
+from streamguard_ksql.runtime import clients, corrupt
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.shared_scan import Joined, Limits, Member, ScanState, SharedScan, Step
 
@@ -108,9 +108,13 @@ class Scan:
         self._changed.release()
         found = None
         try:
-            found = fetch(self._client, timeout_s)
+            found = fetch(self._client, self._servers, timeout_s)
         finally:
             self._changed.acquire()
+            if found is not None and found.lost:
+                corrupt.abandon(self._client)
+                self._client = None
+                self._assign(self._scan.positions_after(found))
             self._scan.fetched(found)
             self._changed.notify_all()
 

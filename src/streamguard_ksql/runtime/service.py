@@ -116,11 +116,13 @@ class KafkaRuntime:
         """
         topics = SandboxTopics(self._topics.all())
         self.engine.topics = topics
+        self.engine.replaying = True
         paused: set[str] = set()
         ended: set[str] = set()
         for command in self._commands.replay():
             ended.update(self._repeat(command, topics, paused))
         self.engine.topics = self._topics
+        self.engine.replaying = False
         for name, (partitions, config) in topics.missing(s.topic for s in self.engine.catalog.sources.values()).items():
             self._topics.create(name, partitions, config)
         for query_id in ended - set(self.engine.queries):
@@ -164,7 +166,7 @@ class KafkaRuntime:
                 return self._pause_or_resume(statement, text)
             trial = replace(
                 self.engine,
-                topics=SandboxTopics(self._topics.all()),
+                topics=SandboxTopics(self._topics.all(), self._topics.shape),
                 catalog=self.engine.catalog.copy(),
                 queries=dict(self.engine.queries),
             )

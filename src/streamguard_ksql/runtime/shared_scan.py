@@ -271,6 +271,13 @@ class SharedScan:
         if self.state is ScanState.READING and not self.members:
             self._move(Event.EMPTIED)
 
+    def positions_after(self, found: Fetched) -> dict[int, int]:
+        """Where the fetch after the one that brought `found` begins, by partition."""
+        positions = dict(self.start)
+        for batch in (*self._batches, found):
+            _advance(positions, batch)
+        return positions
+
     def _forget(self) -> None:
         """Drop the batches that every member has been given."""
         needed = min((m.next for m in self.members), default=self._first + len(self._batches))
@@ -278,7 +285,12 @@ class SharedScan:
             batch = self._batches.popleft()
             self._first += 1
             self.kept -= len(batch)
-            for records in batch.batches:
-                self.start[records[-1].partition] = records[-1].offset + 1
-            for _, partition, offset in batch.ends:
-                self.start[partition] = max(self.start[partition], offset)
+            _advance(self.start, batch)
+
+
+def _advance(positions: dict[int, int], batch: Fetched) -> None:
+    """Move positions, by partition, to behind a batch."""
+    for records in batch.batches:
+        positions[records[-1].partition] = records[-1].offset + 1
+    for _, partition, offset in batch.ends:
+        positions[partition] = max(positions[partition], offset)

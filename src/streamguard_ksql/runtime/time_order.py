@@ -72,6 +72,14 @@ class TimeOrder:
             if (topic, partition) in self._empty:
                 self._pass_gap((topic, partition))
 
+    def to_fetch(self) -> dict[str, dict[int, int]]:
+        """The offsets to fetch next: behind the records here, and behind what had no records."""
+        offsets: dict[str, dict[int, int]] = {topic: {} for topic in self.positions}
+        for (topic, p), queue in self._waiting.items():
+            at = queue[-1].batch[-1].offset + 1 if queue else self.positions[topic][p]
+            offsets[topic][p] = max(at, self._reached.get((topic, p), 0))
+        return offsets
+
     def learn(self, ends: Mapping[Place, int]) -> None:
         """The ends of all partitions, asked for after the last `add`."""
         self._ends.update(ends)
@@ -122,6 +130,6 @@ class TimeOrder:
             self._pass_gap(place)
 
     def _pass_gap(self, place: Place) -> None:
-        """Move the position over offsets without records: control records, aborted and compacted ones."""
+        """Move the position over offsets without records: control records, aborted, compacted and corrupt ones."""
         topic, partition = place
         self.positions[topic][partition] = max(self.positions[topic][partition], self._reached.get(place, 0))

@@ -15,6 +15,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics
+from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.reader import Reader
 
 
@@ -34,13 +35,21 @@ def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *,
 def _lines(
     statement: ast.PrintTopic, servers: str, topics: KafkaTopics, partitions: int, from_beginning: bool
 ) -> Iterator[str]:
-    client = clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False)
+    lost: list[LostBatch] = []
+    reader = Reader(
+        lambda: clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False),
+        topics,
+        {statement.topic: partitions},
+        {},
+        from_beginning={statement.topic} if from_beginning else (),
+        lost=lost.append,
+    )
     try:
-        beginning = {statement.topic} if from_beginning else ()
-        reader = Reader(client, topics, {statement.topic: partitions}, {}, from_beginning=beginning)
         given, seen, announced = 0, 0, False
         while statement.limit is None or given < statement.limit:
             records = [r for _, batch in reader.poll(0.2) for r in batch]
+            yield from map(str, lost)
+            lost.clear()
             if not records:
                 yield ""
             for record in records:
@@ -56,7 +65,7 @@ def _lines(
                 if statement.limit is not None and given >= statement.limit:
                     return
     finally:
-        client.close()
+        reader.close()
 
 
 def line(record: InputRecord) -> str:

@@ -18,6 +18,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.server import entities, requests, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
+from streamguard_ksql.server.descriptions import Describer
 from streamguard_ksql.server.errors import (
     COMMANDS_BEHIND,
     METHOD_NOT_ALLOWED,
@@ -56,6 +57,7 @@ def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | 
         Route("/is_valid_property/{name}", _guarded(endpoints.is_valid_property), methods=["GET"]),
         Route("/status", _guarded(endpoints.statuses), methods=["GET"]),
         Route("/status/{command:path}", _guarded(endpoints.status), methods=["GET"]),
+        Route("/queries", _guarded(endpoints.queries), methods=["GET"]),
         Route("/ksql", _guarded(endpoints.ksql), methods=["POST"]),
         Route("/ksql/terminate", _guarded(endpoints.terminate), methods=["POST"]),
         Route("/query", _guarded(endpoints.query), methods=["POST"]),
@@ -117,6 +119,15 @@ class _Endpoints:
         except KsqlError as error:
             raise RestError(error.message) from None
         return _json(True)
+
+    async def queries(self, request: Request) -> Response:
+        """The figures of all persistent queries: not ksqlDB's, whose figures are JMX beans."""
+        return _json({"queries": await self.server.run(self._figures)})
+
+    def _figures(self) -> list[entities.Entity]:
+        with self.runtime.lock:
+            describer = Describer(self.runtime.engine, self.runtime.stats, self.server.host, self.server.clock_ms())
+            return [describer.figures(query) for _, query in sorted(self.runtime.engine.queries.items())]
 
     # --- commands -----------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.operators.base import Skip
 from streamguard_ksql.plan import Node, explain, sources
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.schema import Column
@@ -86,9 +88,17 @@ class Describer:
         }
 
     def failures(self, queries: Iterable[PersistentQuery]) -> list[Entity]:
-        """A warning for each query that has ended for a fault of the engine."""
-        reasons = [(q.query_id, self.stats(q.query_id).failure) for q in queries]
-        return [{"message": f"Query {query_id} has ended: {why}"} for query_id, why in reasons if why is not None]
+        """A warning for each query that has ended, or that had to do without records that Kafka has lost."""
+        found = []
+        for query in queries:
+            stats = self.stats(query.query_id)
+            if stats.failure is not None:
+                found.append(f"Query {query.query_id} has ended: {stats.failure}")
+            if lost := stats.skipped.get(Skip.CORRUPT):
+                records = "1 record" if lost == 1 else f"{lost} records"
+                where = "of corrupt batches; the processing log names them."
+                found.append(f"Query {query.query_id} has left out {records} {where}")
+        return [{"message": message} for message in found]
 
     def query(self, query: PersistentQuery) -> Entity:
         """A queryDescription of a persistent query."""
@@ -111,6 +121,24 @@ class Describer:
             "tasksMetadata": tasks(stats.offsets),
             "consumerGroupId": stats.group_id,
             "state": stats.state,
+        }
+
+    def figures(self, query: PersistentQuery) -> Entity:
+        """What a query has done since the server started, for `GET /queries`. `skipped`: records left out, by reason (see
+        `operators.base.Skip`); `lag`: records that it has still to read, null while it is not reading."""
+        stats = self.stats(query.query_id)
+        places = [place for places in stats.offsets.values() for place in places]
+        return {
+            "id": query.query_id,
+            "state": stats.state,
+            "failure": stats.failure,
+            "failedAt": stats.failed_ms,
+            "consumed": stats.consumed,
+            "produced": stats.produced,
+            "errors": stats.errors,
+            "skipped": dict(stats.skipped),
+            "lastMessageAt": stats.last_message_ms,
+            "lag": sum(p.log_end - p.committed for p in places) if places else None,
         }
 
 
@@ -223,6 +251,7 @@ class _Figures:
     consumed_bytes: int
     produced: int
     failed: int
+    skipped: Mapping[str, int]
     last_message_ms: int | None
     is_read: bool
     is_written: bool
@@ -235,6 +264,7 @@ class _Figures:
             sum(s.consumed_bytes for s in readers),
             sum(s.produced for s in writers),
             sum(s.errors for s in readers),
+            sum((Counter(s.skipped) for s in readers), Counter()),
             max(times, default=None),
             any(s.consumed for s in readers),
             any(s.produced for s in writers),
@@ -252,7 +282,8 @@ class _Figures:
         return found
 
     def errors(self) -> list[tuple[str, float]]:
-        return [("consumer-failed-messages", float(self.failed))] if self.failed else []
+        found = [("consumer-failed-messages", float(self.failed))] if self.failed else []
+        return found + [(f"skipped-{reason}", float(count)) for reason, count in sorted(self.skipped.items())]
 
     def text(self) -> str:
         """The statistics as a line of text, for the clients that still read that."""
@@ -263,7 +294,7 @@ class _Figures:
         return f"{DEPRECATED}{' '.join(parts)}     last-message: {_moment(self.last_message_ms)}"
 
     def error_text(self) -> str:
-        return f"consumer-failed-messages: {self.failed:>9}" if self.failed else ""
+        return " ".join(f"{name}: {value:>9.0f}" for name, value in self.errors())
 
 
 def _moment(time_ms: int | None) -> str:

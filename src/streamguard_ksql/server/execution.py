@@ -12,6 +12,7 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
+from streamguard_ksql.engine import TopicShape
 from streamguard_ksql.errors import KsqlError, WrongEndpoint
 from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.runtime.command_ids import command_id
@@ -123,6 +124,10 @@ class _TrialTopics:
         if name in self._changed:
             return self._changed[name]
         found: int | None = self._real.partitions(name)
+        return found
+
+    def shape(self, name: str) -> TopicShape | None:
+        found: TopicShape | None = None if name in self._changed else self._real.shape(name)
         return found
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from streamguard_ksql.catalog import STREAM, DataSource
 from streamguard_ksql.ddl.normal import normal_create_as
 from streamguard_ksql.ddl.replacement import already_there, check_evolution, check_replacement, exists_message
 from streamguard_ksql.ddl.sources import check_timestamp_is_selected, source_from_query
+from streamguard_ksql.ddl.topics import check_topic
 from streamguard_ksql.engine import Engine, Outcome
 from streamguard_ksql.formatter import format_properties, format_query, format_statement
 from streamguard_ksql.planning.planner import PlannedQuery
@@ -46,6 +47,7 @@ def _create_as_select(engine: Engine, statement: ast.CreateAsSelect, config: Map
     target = source_from_query(statement, planned, engine.catalog, config, query_id)
     if existing is not None:
         check_evolution(existing, target)
+    check_topic(engine, target.topic, statement.properties)
     target = _with_topic(engine, target, planned)
     sql = format_statement(normal_create_as(statement, target, planned))
     target = replace(target, sql=sql)

@@ -31,6 +31,9 @@ class MemoryTopics:
     def partitions(self, name: str) -> int | None:
         return 1
 
+    def shape(self, name: str) -> None:
+        """Nobody created them."""
+
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self.config[name] = config
 

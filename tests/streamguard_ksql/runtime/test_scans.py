@@ -15,6 +15,7 @@ from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime import fetch as fetch_module
 from streamguard_ksql.runtime import scans as scans_module
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions
+from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.shared_scan import Limits
@@ -55,6 +56,10 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_module, "BATCH", 300)
 
 
+def unexpected(batch: LostBatch) -> None:
+    raise AssertionError(batch)
+
+
 class OneReader(threading.Thread):
     """A query as far as reading goes: starts somewhere, lags, leaves and comes back at times, and records what it was given."""
 
@@ -83,9 +88,14 @@ class OneReader(threading.Thread):
         return all(at >= self.ends[(TOPIC, p)] for p, at in self._positions().items())
 
     def _read_for_a_while(self) -> None:
-        client = clients.consumer(self.servers, f"reader-{id(self)}")
         known: Positions = {TOPIC: self._positions()}
-        reader = Reader(client, self.topics, {TOPIC: PARTITIONS}, known, from_beginning={TOPIC}, scans=self.scans)
+
+        def connect() -> Consumer:
+            return clients.consumer(self.servers, f"reader-{id(self)}")
+
+        reader = Reader(
+            connect, self.topics, {TOPIC: PARTITIONS}, known, from_beginning={TOPIC}, scans=self.scans, lost=unexpected
+        )
         try:
             for _ in range(self.draw.choice([5, 40, 10_000])):
                 for partition, records in reader.poll(0.1):
@@ -98,7 +108,6 @@ class OneReader(threading.Thread):
             return
         finally:
             reader.close()
-            client.close()
 
 
 def _read_all(readers: list[OneReader]) -> None:
@@ -125,8 +134,8 @@ def test_a_failed_read_costs_nobody_a_record(
     draw = random.Random(7)
     failures: list[int] = []
 
-    def failing(client: Consumer, timeout_s: float) -> fetch_module.Fetched:
-        found = fetch_module.fetch(client, timeout_s)
+    def failing(client: Consumer, servers: str, timeout_s: float) -> fetch_module.Fetched:
+        found = fetch_module.fetch(client, servers, timeout_s)
         if len(found) and draw.random() < 0.05:
             # What was fetched is lost with it, as where one partition of several answers with an error.
             failures.append(len(found))
@@ -151,8 +160,8 @@ def test_two_queries_fetch_and_decode_once(servers: str, start: Start, monkeypat
     engine.settle()
     fetched: list[int] = []
 
-    def counting(client: Consumer, timeout_s: float) -> fetch_module.Fetched:
-        found = fetch_module.fetch(client, timeout_s)
+    def counting(client: Consumer, servers: str, timeout_s: float) -> fetch_module.Fetched:
+        found = fetch_module.fetch(client, servers, timeout_s)
         fetched.append(len(found))
         return found
 
@@ -176,14 +185,24 @@ def test_a_query_from_the_beginning_catches_up_alone(
     ahead, behind = (OneReader(servers, topics, scans, seed) for seed in (1, 2))
     ahead.start_at = {p: ahead.ends[(TOPIC, p)] for p in range(PARTITIONS)}
     behind.start_at = dict.fromkeys(range(PARTITIONS), 0)
-    client = clients.consumer(servers, "ahead")
-    reader = Reader(client, topics, {TOPIC: PARTITIONS}, {TOPIC: ahead.start_at}, from_beginning={TOPIC}, scans=scans)
+
+    def connect() -> Consumer:
+        return clients.consumer(servers, "ahead")
+
+    reader = Reader(
+        connect,
+        topics,
+        {TOPIC: PARTITIONS},
+        {TOPIC: ahead.start_at},
+        from_beginning={TOPIC},
+        scans=scans,
+        lost=unexpected,
+    )
     assert reader.poll(0.01) == []
     behind.start()
     while behind.is_alive():
         assert reader.poll(0.01) == []
     assert reader.positions == {TOPIC: ahead.start_at}
     reader.close()
-    client.close()
     _read_all([])
     assert [len(offsets) for offsets in behind.given.values()] == [behind.ends[(TOPIC, p)] for p in range(PARTITIONS)]

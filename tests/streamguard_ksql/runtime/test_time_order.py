@@ -14,6 +14,7 @@ from confluent_kafka import TopicPartition
 from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.runtime import clients, reader
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions
+from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.fetch import Fetched
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.time_order import Place, TimeOrder
@@ -129,11 +130,20 @@ def two_topics(servers: str) -> Iterator[Reader]:
     """A reader of the topics first and second, from their beginning."""
     for topic in ("first", "second"):
         create_topic(servers, topic, 1)
-    client = clients.consumer(servers, "two-topics")
+    lost: list[LostBatch] = []
     known: Positions = {}
     partitions = {"first": 1, "second": 1}
-    yield Reader(client, KafkaTopics(servers), partitions, known, from_beginning=partitions)
-    client.close()
+    reader = Reader(
+        lambda: clients.consumer(servers, "two-topics"),
+        KafkaTopics(servers),
+        partitions,
+        known,
+        from_beginning=partitions,
+        lost=lost.append,
+    )
+    yield reader
+    reader.close()
+    assert not lost
 
 
 FIRST = [TopicPartition("first", 0)]

@@ -31,7 +31,9 @@ PARTS = ["broker", "consumer", "ksqldb", "postgres"]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
+    """The stack, which has been started once; each test may run alone."""
     run = StackRun(tmp_path_factory.mktemp("killed") / "state")
+    run.start("--no-generator")
     yield run
     run.stop("--wipe")
 

@@ -153,6 +153,7 @@ def test_dead_letters_and_topics_are_notes(stack: StackRun) -> None:
         stack,
         0,
         r"note: dead letters: 1 of transactions",
+        r"note: the query HIGH_AMOUNT has left out 1 records since the server started \(1 deserialization\)",
         r"note: records removed from topics by retention or on request: 1 of fraud_labels",
         r"note: topic fraud_labels has retention.ms=1000000, -1 is expected; if it is not meant, ",
     )

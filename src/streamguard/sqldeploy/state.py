@@ -70,6 +70,17 @@ class Server:
         [entity] = self.execute("SHOW QUERIES;")
         return {str(query["id"]).upper(): str(query["queryString"]) for query in entity["queries"]}
 
+    def figures(self) -> list[dict[str, Any]]:
+        """What `GET /queries` of the embedded engine says of each query; nothing on ksqlDB, which has no such page.
+
+        Raises DeployError when the server cannot be reached.
+        """
+        try:
+            answer = self._session.get(f"{self._url}/queries", timeout=self._timeout_s)
+            return list(answer.json()["queries"]) if answer.status_code == 200 else []
+        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+            raise DeployError(f"{self._url}/queries (KSQLDB_URL): {type(error).__name__}") from None
+
     def wait_ready(self, timeout_s: float = _DEFINITION_WAIT_S) -> None:
         """Return once /healthcheck is healthy; raises DeployError after `timeout_s`."""
         deadline = time.monotonic() + timeout_s

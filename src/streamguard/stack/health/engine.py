@@ -34,6 +34,20 @@ def failed(context: Context) -> Iterator[Finding]:
             )
 
 
+@check("A query leaves records out")
+def skipped(context: Context) -> Iterator[Finding]:
+    """Records that no result has: too late for their window, without a key, unreadable, or lost in a corrupt batch."""
+    for query in context.engine.figures() if context.engine is not None else ():
+        counts = {reason: count for reason, count in query["skipped"].items() if count}
+        if counts:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+            yield Finding(
+                f"the query {query['id']} has left out {sum(counts.values()):,} records since the server started"
+                f" ({reasons}); the stream KSQL_PROCESSING_LOG has most of them",
+                serious=False,
+            )
+
+
 @check("A rule is missing")
 def rule_missing(context: Context) -> Iterator[Finding]:
     """A statement of queries.sql is not on the server: it was terminated or dropped, or never deployed."""

@@ -77,7 +77,8 @@ def decode(data: bytes) -> Any:
 CHUNK = 1_000
 """Entries of a window that go into one record of a changelog."""
 REPLACED = None
-"""The first item of a chunk that has its whole window: what was read of it before does not count."""
+"""The first item of a chunk that has its whole window: what was read of it before does not count. Versions without
+transactions wrote such chunks, after a crash."""
 
 
 class Store:
@@ -127,11 +128,6 @@ class Store:
             table.pop(key, None)
         else:
             table[key] = value
-
-    def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """What to write over entries that a crash left behind the last commit: their values as of that commit."""
-        for key in keys:
-            yield key, self.get(partition, key)
 
     def __len__(self) -> int:
         return sum(len(t) for t in self.tables.values())
@@ -195,23 +191,6 @@ class WindowStore(Store):
         if not chunks:
             del self._chunks[partition][start]
             self.table(partition).pop(start, None)
-
-    def recover(self, partition: int, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """A chunk behind the last commit is withdrawn, and what is left of its window is written again, whole.
-
-        Both are needed: a reader of the changelog from its start meets the chunk before the record that withdraws it.
-        """
-        starts = []
-        for start, number in keys:
-            self._next = max(self._next, number + 1)
-            starts.append(start)
-            yield (start, number), None
-        for start in dict.fromkeys(starts):
-            entries = self.table(partition).get(start)
-            if entries is not None:
-                chunks = list(self._chunked(partition, start, list(entries), entries))
-                chunks[0][1].insert(0, REPLACED)
-                yield from chunks
 
     def drop_before(self, partition: int, start: int) -> None:
         """Forget the windows that start before `start`."""

@@ -1,10 +1,9 @@
 """The changelog of a query: its state, and how far it has read, in one compacted topic.
 
-A commit writes the last value of every key that changed, then a marker with the positions in the input topics that this
-state means. Only what a marker has closed counts: state and positions are restored from the same commit, so a
-record is accumulated in the state exactly once, whenever the process is killed. What a crash left behind the last
-marker is taken back at start (each such key is written again as the last commit had it), before anything new is
-written: a later marker must not close over it.
+A commit is one Kafka transaction: the last value of every key that changed, then a marker with the positions in the input
+topics that this state means. Who reads committed records has state and positions of the same commit, so a record is
+accumulated in the state exactly once, whenever the process is killed, and compaction never puts a value that was not
+committed in the place of one that was (KIP-98).
 
 Key: MessagePack of (store, partition, key), of ("commit",) for the marker. Value: MessagePack, null for a removed key.
 """
@@ -12,10 +11,9 @@ Key: MessagePack of (store, partition, key), of ("commit",) for the marker. Valu
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
 from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender
@@ -38,13 +36,8 @@ TAIL = 2_000
 """How many offsets from the end the last marker is first looked for."""
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a changelog had: the positions of the last commit (None if there never was one), and the keys of what a crash
-    left behind it."""
-
-    positions: Positions | None
-    behind: list[bytes]
+class UncommittedChanges(KsqlError):
+    """A changelog with changes behind its last commit: the query cannot go on from it."""
 
 
 class Changelog:
@@ -55,22 +48,27 @@ class Changelog:
         self._servers = servers
         self._topics = topics
 
-    def restore(self, stores: Stores) -> Restored:
-        """Fill the stores from what the last marker closes. Nothing is in memory but the state and the tail."""
+    def restore(self, stores: Stores) -> Positions:
+        """Fill the stores; returns the positions of the last commit, none if there never was one. Nothing else is in memory.
+
+        Raises CorruptBatch, and UncommittedChanges for what a version without transactions left when it was killed.
+        """
         start, end = self._topics.ends(self.topic)
         tail = self._tail(start, end)
-        last = max((i for i, m in enumerate(tail) if m.key() == MARKER), default=None)
-        behind = [m.key() for m in (tail if last is None else tail[last + 1 :])]
-        if last is None:
-            log.info("%s: no commit, %d entries are taken back", self.topic, len(behind))
-            return Restored(None, behind)
+        if not tail:
+            return {}
+        if tail[-1].key() != MARKER:
+            raise UncommittedChanges(
+                f"The changelog {self.topic} ends with changes that an earlier version did not commit before it was killed: "
+                "start that version once more and stop it, or drop the query and create it again."
+            )
         restored = 0
         for message in read_range(self._servers, self.topic, start, tail[0].offset(), NEED):
             restored += self._apply(stores, message)
-        for message in tail[:last]:
+        for message in tail[:-1]:
             restored += self._apply(stores, message)
-        log.info("%s: restored %d entries, %d behind the last commit are taken back", self.topic, restored, len(behind))
-        return Restored(_with_numbers(decode(tail[last].value())), behind)
+        log.info("%s: restored %d entries", self.topic, restored)
+        return _with_numbers(decode(tail[-1].value()))
 
     def _tail(self, start: int, end: int) -> list[Message]:
         """The last records, from so far back that the last marker is among them if there is one."""
@@ -89,22 +87,6 @@ class Changelog:
         name, partition, inner = decode_key(key)
         stores.restore(name, partition, inner, None if value is None else decode(value))
         return 1
-
-    def take_back(self, sender: Sender, stores: Stores, keys: Iterable[bytes], positions: Positions | None) -> None:
-        """Write the last committed value of keys that a crash left behind, and a marker."""
-        behind: dict[tuple[str, int], list[Any]] = {}
-        for key in dict.fromkeys(keys):
-            name, partition, inner = decode_key(key)
-            behind.setdefault((name, partition), []).append(inner)
-        for (name, partition), inners in behind.items():
-            store = stores.by_name.get(name)
-            recovered = ((inner, None) for inner in inners) if store is None else store.recover(partition, inners)
-            for inner, value in recovered:
-                self._send(sender, encode_key((name, partition, inner)), None if value is None else encode(value))
-        sender.flush()
-        if positions is not None:
-            self.write_marker(sender, positions)
-            sender.flush()
 
     def write_changes(self, sender: Sender, stores: Stores) -> int:
         """Hand over the last value of every key changed since the last commit; how many there were."""

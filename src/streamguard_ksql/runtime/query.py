@@ -2,11 +2,10 @@
 
 1. `_open`: the topology is built, state and positions restored from the changelog (`Changelog.restore`).
 2. `_run`: records are read in batches and fed to the topology; results go straight to the producer.
-3. `_commit`, now and then: results and changed state are flushed, then the marker with the positions is sent. It need not
-   be waited for: until it is there, a crash just goes back one commit further.
+3. `_commit`, now and then: results are flushed, then changed state and positions are committed in one Kafka transaction.
    A query without state keeps its positions as its consumer group's offsets instead.
 
-With `processing.guarantee=exactly_once_v2` results, changes, marker and group offsets are one Kafka transaction.
+With `processing.guarantee=exactly_once_v2` results and group offsets are in that transaction, too.
 A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine, a limit that is
 exceeded, or a record after which no query can go on (a SUM beyond its DECIMAL), ends the query: its reason is in SHOW
 QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
@@ -21,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
@@ -30,7 +29,7 @@ from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
-from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog
+from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
@@ -103,6 +102,8 @@ class QueryRunner:
         self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
         self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
         self._reader: Reader | None = None
+        self._changes: Sender | None = None
+        """Writes the changelog, in transactions; None for a query without state."""
         self._topics = topics
         self._scans = scans
         self._reported = self._passed_lost = False
@@ -203,7 +204,7 @@ class QueryRunner:
             started = time.monotonic()
             try:
                 self._once()
-            except (CorruptBatch, LimitExceeded) as error:
+            except (CorruptBatch, LimitExceeded, UncommittedChanges) as error:
                 self._end(error)
                 return
             except (KafkaException, KsqlError) as error:
@@ -243,9 +244,9 @@ class QueryRunner:
         consumer = self._connect()
         sender = Sender(producer, self._stop)
         try:
+            self._changes = sender if self.exactly_once else None
             if self.exactly_once:
-                # Ends what a crash left open: from here on no other process writes for this query.
-                producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+                self._begin_transactions(producer)
             reader = self._open(partitions, consumer, sender)
             self._run(reader, sender)
             sender.flush()
@@ -258,7 +259,14 @@ class QueryRunner:
             self._reader = None
             with self.lock:
                 self.topology = None
-            clients.close_producer(producer, transactional=self.exactly_once)
+            if self._changes is not None:
+                clients.close_producer(self._changes.client, transactional=True)
+            if self._changes is not sender:
+                clients.close_producer(producer)
+
+    def _begin_transactions(self, producer: Producer) -> None:
+        """End what a crash left open: from here on no other process writes for this query."""
+        producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
 
     def _connect(self) -> Consumer:
         return clients.consumer(self.servers, self.group)
@@ -284,7 +292,7 @@ class QueryRunner:
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        known = self._restore(topology, sender) if self.stateful else clients.committed(consumer, partitions)
+        known = self._restore(topology) if self.stateful else clients.committed(consumer, partitions)
         reader = Reader(
             self._connect,
             self._topics,
@@ -323,13 +331,13 @@ class QueryRunner:
 
         return output
 
-    def _restore(self, topology: Topology, sender: Sender) -> Positions:
+    def _restore(self, topology: Topology) -> Positions:
         self._topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
-        stores = topology.runtime.stores
-        found = self.changelog.restore(stores)
-        if found.behind and not self.exactly_once:
-            self.changelog.take_back(sender, stores, found.behind, found.positions)
-        return found.positions or {}
+        if self._changes is None:
+            producer = clients.producer(self.servers, transactional_id=f"{self.group}-changelog")
+            self._changes = Sender(producer, self._stop)
+            self._begin_transactions(producer)
+        return self.changelog.restore(topology.runtime.stores)
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
@@ -375,24 +383,29 @@ class QueryRunner:
         if self.exactly_once:
             self._commit_transaction(reader)
             return
-        assert self.topology is not None
         if self.stateful:
-            with self.lock:
-                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
-        self._sender.flush()
-        if self.stateful:
-            self.changelog.write_marker(self._sender, reader.positions)
+            assert self._changes is not None
+            self._changes.client.begin_transaction()
+            self._write_state(reader, self._changes)
+            self._sender.flush()
+            self._changes.client.commit_transaction(clients.TRANSACTION_TIMEOUT_S)
+        else:
+            self._sender.flush()
         self._commit_group(reader)
 
-    def _commit_transaction(self, reader: Reader) -> None:
+    def _write_state(self, reader: Reader, sender: Sender) -> None:
+        """Into the open transaction: what changed, and the positions that it means."""
         assert self.topology is not None
+        with self.lock:
+            self.changelog.write_changes(sender, self.topology.runtime.stores)
+        self.changelog.write_marker(sender, reader.positions)
+
+    def _commit_transaction(self, reader: Reader) -> None:
         client = self._sender.client
         if not self._in_transaction:
             client.begin_transaction()
         if self.stateful:
-            with self.lock:
-                self.changelog.write_changes(self._sender, self.topology.runtime.stores)
-            self.changelog.write_marker(self._sender, reader.positions)
+            self._write_state(reader, self._sender)
         offsets = as_partitions(reader.positions)
         timeout_s = clients.TRANSACTION_TIMEOUT_S
         client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), timeout_s)

@@ -42,7 +42,6 @@ class WatchedProducer(Producer):
 
 STEPS: dict[str, tuple[Any, str]] = {
     "restore": (Changelog, "restore"),
-    "take_back": (Changelog, "take_back"),
     "write_changes": (Changelog, "write_changes"),
     "entry": (Changelog, "_send"),
     "marker": (Changelog, "write_marker"),

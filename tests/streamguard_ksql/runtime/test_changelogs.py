@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
-from streamguard_ksql.operators.state import WindowStore, decode, encode
+from streamguard_ksql.runtime.changelog import MARKER
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.names import changelog_topic
+from tests.streamguard_ksql.runtime.conftest import Start
 from tests.streamguard_ksql.runtime.test_crashes import ROOT, STATEMENTS, Given, check_states, check_topics, crashing
 from tests.support.broker import BrokerProcess
 from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topic, produce
@@ -39,34 +41,36 @@ def test_changelog_has_one_partition_and_is_compacted_with_a_lag(engine: Running
     assert changelog_topic(SERVICE_ID, "CSAS_SEVENS_1") not in topics.all()
 
 
-def test_a_chunk_that_was_taken_back_leaves_nothing() -> None:
-    """A window's chunk behind the last commit is withdrawn; who reads all of the changelog has the state before it."""
-    written: list[tuple[Any, bytes | None]] = []
+def test_a_commit_is_a_transaction(engine: RunningEngine, servers: str) -> None:
+    """Whoever reads committed records of a changelog ends with a marker: nothing of it is without its positions."""
+    create_topic(servers, "given", 3)
+    engine.sql(STATEMENTS)
+    Given().more(servers)
+    engine.settle()
+    for query in QUERIES:
+        records = list(consume(servers, changelog_topic(SERVICE_ID, query)))
+        assert len(records) > 1
+        assert records[-1][0] == MARKER
 
-    def commit(store: WindowStore) -> None:
-        written.extend((k, None if v is None else encode(v)) for _, k, v in store.changes())
 
-    def restored(until: int | None = None) -> WindowStore:
-        found = WindowStore("w")
-        for key, value in written[:until]:
-            found.restore(0, key, None if value is None else decode(value))
-        return found
-
-    store = WindowStore("w")
-    for n in range(3):
-        store.table(0).setdefault(60, {})[f"k{n}"] = [n]
-        store.changed(0)[60].add(f"k{n}")
-    commit(store)
-    committed = len(written)
-    store.table(0)[60]["k0"] = [100]
-    store.table(0)[60]["new"] = [200]
-    store.table(0)[120] = {"later": [300]}
-    store.changed(0)[60].update(("k0", "new"))
-    store.changed(0)[120].add("later")
-    commit(store)
-    again = restored(committed)
-    written += [(k, None if v is None else encode(v)) for k, v in again.recover(0, [k for k, _ in written[committed:]])]
-    assert restored().tables[0] == {60: {"k0": [0], "k1": [1], "k2": [2]}}
+def test_changes_of_a_version_without_transactions_are_named(start: Start, servers: str) -> None:
+    """It was killed within a commit: the value may be one that was never committed."""
+    create_topic(servers, "given", 3)
+    engine = start({})
+    engine.sql(STATEMENTS)
+    Given().more(servers)
+    engine.settle()
+    engine.close()
+    topic = changelog_topic(SERVICE_ID, QUERIES[0])
+    key, value = next(record for record in consume(servers, topic) if record[0] != MARKER)
+    plain = Producer({"bootstrap.servers": servers})
+    plain.produce(topic, key=key, value=value)
+    assert plain.flush(20) == 0
+    engine = start({})
+    runner = engine.runtime._runners[QUERIES[0]]
+    eventually(lambda: runner.failure, lambda failure: failure is not None, 30)
+    assert f"The changelog {topic} ends with changes that an earlier version did not commit" in str(runner.failure)
+    assert engine.runtime._runners[QUERIES[1]].failure is None
 
 
 @pytest.mark.soak

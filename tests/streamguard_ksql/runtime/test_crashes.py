@@ -36,7 +36,6 @@ AT_LEAST_ONCE = [
     "before:write_changes",
     "after:entry",
     "after:write_changes",
-    "after:take_back",
     "before:marker",
     "after:marker",
     "before:group",
@@ -44,7 +43,11 @@ AT_LEAST_ONCE = [
     "after:flush",
     "after:batch",
     "before:store_group",
-    "before:take_back",
+    "before:init",
+    "after:init",
+    "after:begin",
+    "before:commit",
+    "after:commit",
 ]
 EXACTLY_ONCE = [
     "before:init",
@@ -107,7 +110,7 @@ def test_killed_at_each_step(servers: str, start: Start, guarantee: str) -> None
     for step in EXACTLY_ONCE if guarantee == "exactly_once_v2" else AT_LEAST_ONCE:
         process = crashing(servers, config, step, draw.choice([1, 2, 5]))
         deadline = time.monotonic() + DEADLINE_S
-        rare = step.endswith(("take_back", "restore", "init", "store_group"))
+        rare = step.endswith(("restore", "init", "store_group"))
         while process.poll() is None and time.monotonic() < deadline - (DEADLINE_S - 2.5) * rare:
             given.more(servers, 20)
             time.sleep(0.05)

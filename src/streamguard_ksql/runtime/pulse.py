@@ -25,12 +25,17 @@ class Pulse:
         """Begun and ended, both counted: odd while one is processed."""
         self.exceeded: LimitExceeded | None = None
         """Why the query has to end; the thread raises it between batches."""
+        self.interrupted = False
+        """Whether Interrupted was raised in the thread, or is about to be."""
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         self.batches += 1
 
     def end(self) -> None:
-        self.batches += 1
+        """From here on nobody interrupts the thread; what was raised before may be on its way."""
+        with self._lock:
+            self.batches += 1
 
     def reset(self) -> None:
         """No batch is processed: the last one may have ended with an error."""
@@ -49,9 +54,11 @@ class Pulse:
 
     def interrupt(self) -> None:
         """Raise Interrupted in the thread if it processes a batch, as soon as it comes to a next step in Python."""
-        if self.is_busy:
-            ident = ctypes.c_ulong(self.thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupted))
+        with self._lock:
+            if self.is_busy:
+                self.interrupted = True
+                ident = ctypes.c_ulong(self.thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupted))
 
     def exceed(self, reason: LimitExceeded) -> None:
         """End the query with a reason."""
@@ -73,12 +80,19 @@ class Statement:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Around what it computes; raises the reason where it was ended."""
-        self.pulse.begin()
+        came = False
         try:
-            yield
+            self.pulse.begin()
+            try:
+                yield
+            except Interrupted:
+                came = True
+                raise
+            finally:
+                self.pulse.end()
+                # One that is on its way must not take the next statement of this thread with it. It is waited for: Python
+                # 3.11, told to forget it, looks for it for ever.
+                while self.pulse.interrupted and not came:
+                    time.sleep(0.001)
         except Interrupted:
             raise self.pulse.exceeded or LimitExceeded("The statement was interrupted.") from None
-        finally:
-            self.pulse.end()
-            # One that was about to be interrupted, and has come to its end, must not take the next statement with it.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), None)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,9 @@ from kafka import KafkaProducer
 from streamguard.producer.pace import Pacer
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
+from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
+from tests.support.processes import eventually
 from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
@@ -39,6 +45,10 @@ SIZES = [20_000, pytest.param(50_000, marks=pytest.mark.soak)]
 SOAK_ONLY = SIZES[1:]
 AWAY_S = {20_000: 10.0, 50_000: 30.0}
 """How long Postgres is away, by the size of the run."""
+NOISE_S = 60.0
+"""How long random bytes come."""
+KILL_S = 1.5
+"""What a kill takes, about: waiting for the part, and half a second."""
 DISK_MB = 800
 DISK_FULL_S = 8.0
 SHIM = PROJECT_ROOT / "tests" / "support" / "clock_shift.c"
@@ -74,22 +84,25 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return Recording(file, count)
 
 
-def play(stack: StackRun, recording: Recording, disturb: Callable[[StackRun], None] | None = None) -> Snapshot:
+def play(
+    stack: StackRun, recording: Recording, disturb: Callable[[StackRun], None] | None = None, slower: float = 1
+) -> Snapshot:
     """Send the stream through an empty stack; `disturb` is called once part of it is stored."""
     count = recording.count
+    takes_s = count / TPS * slower
     stack.start("--no-generator")
     began = time.monotonic()
-    sending = stack.begin(
-        BIN / "python", "generate_transactions.py", "replay", recording.file, "--speed", str(TIME_SCALE)
-    )
+    speed = str(TIME_SCALE / slower)
+    sending = stack.begin(BIN / "python", "generate_transactions.py", "replay", recording.file, "--speed", speed)
     try:
-        stack.wait_count("transactions", count // 10)
+        stack.wait_count("transactions", count // 10 if slower == 1 else 1)
         if disturb is not None:
             disturb(stack)
-        assert sending.wait(timeout=240) == 0
+        assert sending.wait(timeout=240 + takes_s) == 0
     finally:
         sending.kill()
-    assert time.monotonic() - began >= count / TPS, "sent faster than it was to be"
+        sending.wait()
+    assert time.monotonic() - began >= takes_s, "sent faster than it was to be"
     stack.wait_count("transactions", count, timeout_s=180)
     stack.wait_settled(quiet_s=5, timeout_s=120)
     [(read, kept)] = stack.query(IN_IS_OUT)
@@ -172,6 +185,65 @@ def test_kill_9_of(part: str, stack: StackRun, recording: Recording, undisturbed
             time.sleep(4)
 
     same(play(stack, recording, kill), undisturbed)
+
+
+@pytest.mark.parametrize("recording", SOAK_ONLY, indirect=True)
+def test_a_thousand_kills(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
+    """kill -9 of any part, again as soon as it is back; STREAMGUARD_TEST_KILLS for another number."""
+    kills = int(os.environ.get("STREAMGUARD_TEST_KILLS", "1000"))
+    killed: Counter[str] = Counter()
+    chosen = random.Random(kills)
+
+    def kill(run: StackRun) -> None:
+        def state_of(part: str) -> str:
+            return Supervisor(run.settings).processes()[part].state
+
+        while killed.total() < kills:
+            part = chosen.choice(("consumer", "ksqldb", "broker", "postgres"))
+            eventually(partial(state_of, part), lambda state: state == "running", 60, part)
+            run.kill(part)
+            killed[part] += 1
+            time.sleep(chosen.random())
+
+    found = play(stack, recording, kill, slower=max(1.0, kills * KILL_S / (recording.count / TPS)))
+    print(dict(killed))
+    same(found, undisturbed)
+
+
+@pytest.mark.parametrize("recording", SOAK_ONLY, indirect=True)
+def test_random_bytes_on_every_port(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
+    """From four clients a port, alone and behind the beginnings that each server expects; whoever works is not disturbed."""
+    chosen = random.Random(7)
+    beginnings = (
+        b"",
+        b"\x00\x00\x00\x20\x00\x03\x00\x0c",
+        b"\x00\x00\x01\x00\x00\x00\x00\x09",
+        b"\x7f\xff\xff\xff",
+        b"POST /ksql HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+        b"\x00\x00\x00\x40\x00\x03\x00\x00user\x00streamguard\x00",
+        b"\x16\x03\x01\x02\x00\x01",
+    )
+
+    def noise(port: int, until: float) -> None:
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+                client.sendall(chosen.choice(beginnings) + chosen.randbytes(chosen.choice((1, 30, 300, 70_000))))
+                if chosen.random() < 0.5:
+                    client.settimeout(0.2)
+                    client.recv(1_000)
+
+    def disturb(run: StackRun) -> None:
+        ports = (run.settings.kafka_port, run.settings.ksqldb_port, run.settings.postgres_port)
+        until = time.monotonic() + NOISE_S
+        threads = [threading.Thread(target=noise, args=(port, until)) for port in ports for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    same(play(stack, recording, disturb, slower=1.2 * NOISE_S / (recording.count / TPS)), undisturbed)
 
 
 def test_the_clock_set_back_an_hour(

@@ -29,6 +29,9 @@ MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES * 3 // 2
 BLACKLIST_TOPIC = "blacklist"
 """The compacted topic that ksqldb/blacklist.sql joins with: the key is KIND:VALUE, a tombstone removes an entry."""
 
+BOOTSTRAP_TIMEOUT_MS = 5_000
+"""A broker that runs answers at once; people wait for the others."""
+
 LABELS_TOPIC = "fraud_labels"
 """Chargebacks: which transactions turned out to be fraud, days later."""
 
@@ -126,7 +129,9 @@ def _client(settings: Settings, admin: Any) -> Iterator[Any]:
         yield admin
         return
     own = KafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","), client_id="streamguard-topics"
+        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        client_id="streamguard-topics",
+        bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
     )
     try:
         yield own

@@ -34,7 +34,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iter
         input=b"s3cret\n", check=True, capture_output=True,
     )  # fmt: skip
     key = certificate.with_name("key.pem")
-    arguments = ("--sasl", "--tls-certificate", str(certificate), "--tls-key", str(key))
+    arguments = ("--auto-create-topics", "--sasl", "--tls-certificate", str(certificate), "--tls-key", str(key))
     with BrokerProcess(data_dir, arguments=arguments) as broker:
         yield broker
 

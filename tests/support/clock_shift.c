@@ -1,9 +1,12 @@
 /* Preloaded: sets the clock of the calendar back an hour while the file named by CLOCK_SHIFT_FILE exists.
- * Clocks that count from the start of the machine are left alone, as a wrong date leaves them alone. */
+ * Clocks that count from the start of the machine are left alone, as a wrong date leaves them alone. A deadline on the
+ * calendar is given to the system by the system's own clock: it would be over before the wait began. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,4 +37,28 @@ time_t time(time_t *where) {
     clock_gettime(CLOCK_REALTIME, &precise);
     if (where != NULL) *where = precise.tv_sec;
     return precise.tv_sec;
+}
+
+/* Of the calendar: clocks that count from the start of the machine have not come so far. */
+static struct timespec of_the_system(const struct timespec *deadline) {
+    struct timespec moved = *deadline;
+    if (moved.tv_sec > 1000000000) moved.tv_sec -= shift_s();
+    return moved;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, const struct timespec *restrict deadline) {
+    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    if (real == NULL) {
+        *(void **)&real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+        if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    }
+    struct timespec moved = of_the_system(deadline);
+    return real(cond, mutex, &moved);
+}
+
+int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict deadline) {
+    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+    if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "cnd_timedwait");
+    struct timespec moved = of_the_system(deadline);
+    return real(cond, mutex, &moved);
 }

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),
     "generate": ("streamguard.cli.generate", "app", "Make transactions, or replay recorded ones."),
     "simulate": ("streamguard.cli.generate", "simulate_app", "Preview what the generator would make."),
+    "connect": ("streamguard.cli.connect", "app", "Read payments from a topic of your own."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),

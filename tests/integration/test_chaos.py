@@ -200,7 +200,7 @@ def test_a_thousand_kills(stack: StackRun, recording: Recording, undisturbed: Sn
 
         while killed.total() < kills:
             part = chosen.choice(("consumer", "ksqldb", "broker", "postgres"))
-            eventually(partial(state_of, part), lambda state: state == "running", 60, part)
+            eventually(partial(state_of, part), lambda state: state == "RUNNING", 60, part)
             run.kill(part)
             killed[part] += 1
             time.sleep(chosen.random())

@@ -17,6 +17,10 @@ class InputError(UserError):
 
     exit_code = 2
 
+    def __init__(self, sentence: str) -> None:
+        # What is quoted from the file may have line ends.
+        super().__init__(" ".join(sentence.split()))
+
 
 def damaged(name: str, error: Exception, line: int = 0) -> str:
     """The sentence for a file whose bytes end or break in the middle; `line` is the last one that was read."""

@@ -88,7 +88,7 @@ _json_values = st.recursive(
 )
 _objects = st.lists(
     st.dictionaries(_text.filter(lambda name: "refused" not in name), _json_values, max_size=4), min_size=1
-)
+).filter(any)
 
 
 def _json(value: Any) -> str:

@@ -19,6 +19,10 @@ from kafka.admin import NewTopic
 
 from streamguard.config import load_settings
 from streamguard.kafka.topics import ensure_topics
+from streamguard.sqldeploy.state import Server
+from streamguard.stack.health.base import Context
+from streamguard.stack.health.engine import source_missing
+from streamguard.stack.up import apply_sources
 from tests.support.broker import BrokerProcess
 from tests.support.ksqldb import KsqlServerProcess
 from tests.support.postgres import EmbeddedPostgres
@@ -187,6 +191,33 @@ def test_what_is_deployed_again_changes_nothing_and_what_was_edited_is_kept(stac
     other = stack.folder / "other.sql"
     assert f"streamguard deploy {other}" in stack.run("connect", "flat", "--to", str(other))
     assert "CREATE STREAM flat_source" in other.read_text()
+
+
+def test_a_start_connects_the_topics_again_and_names_one_that_is_not_there(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.send("flat", [_flat(0)])
+    stack.run("connect", "flat")
+    file = stack.folder / "ksqldb" / "sources" / "flat.sql"
+    (file.parent / "gone.sql").write_text(file.read_text().replace("flat", "gone"))
+    stack.run("deploy", str(PROJECT_ROOT / "ksqldb" / "queries.sql"))
+    monkeypatch.chdir(stack.folder)
+    settings = load_settings(kafka_bootstrap_servers=stack.broker.address, ksqldb_url=stack.engine.url)
+
+    def findings() -> list[str]:
+        context = Context(settings, engine=Server(stack.engine.url))
+        return [finding.sentence for finding in source_missing(context)]
+
+    assert ["CONNECT_FLAT" in text for text in findings()] == [True, False]
+    said: list[str] = []
+    apply_sources(settings, said.append)
+    assert said[0] == "ksqldb/sources/flat.sql: deployed"
+    assert said[1] == (
+        "not connected: ksqldb/sources/gone.sql:5: Topic 'gone' does not exist; "
+        "`streamguard deploy ksqldb/sources/gone.sql` tries again"
+    )
+    assert ["CONNECT_GONE" in text for text in findings()] == [True]
+    stack.rows("SELECT 1 FROM transactions", 1)
 
 
 def test_sentences(stack: Stack) -> None:

@@ -155,16 +155,18 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     if counts["different"]:
         names = ", ".join(outcome.item.name for outcome in outcomes if outcome.status == "different")
         report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")
-    _apply_sources(settings, report)
+    apply_sources(settings, report)
 
 
-def _apply_sources(settings: Settings, report: Report) -> None:
+def apply_sources(settings: Settings, report: Report) -> None:
     """The SQL of foreign topics. One whose topic is not there (yet) is named, and does not keep the rest from running."""
     for file in source_files():
         try:
             outcomes = deploy(Server(settings.ksqldb_url), [file], given=variables_of(settings))
         except DeployError as error:
-            report(f"not connected: {error}; `streamguard deploy {file}` tries again")
+            # ksqldb goes on to explain how to make the topic, which is somebody else's.
+            reason = str(error).partition(". ")[0]
+            report(f"not connected: {reason}; `streamguard deploy {file}` tries again")
             continue
         different = [outcome.item.name for outcome in outcomes if outcome.status == "different"]
         report(f"{file}: " + (f"another version of {', '.join(different)} runs" if different else "deployed"))

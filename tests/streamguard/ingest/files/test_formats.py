@@ -32,8 +32,8 @@ from streamguard.ingest.files import InputError, RefusedFile, Row, Source, Unrea
 def _zip(data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("folder/payments.csv", data)
-        archive.writestr("__MACOSX/._payments.csv", b"")
+        archive.writestr("folder/rows.jsonl", data)
+        archive.writestr("__MACOSX/._rows.jsonl", b"")
     return file.getvalue()
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamguard.models import COUNTRIES, CURRENCIES, BadRecord, Transaction
+from streamguard.models import COUNTRIES, CURRENCIES, BadRecord, Transaction, places
+from streamguard.models.iso import NO_PLACES, THREE_PLACES
 
 CASES = yaml.safe_load((Path(__file__).parent / "bad_transactions.yaml").read_text(encoding="utf-8"))
 LEAST = {"transaction_id": "t1", "account_id": "A1", "amount": 57.1, "currency": "BRL", "event_time": 1522540831000}
@@ -118,6 +119,15 @@ def test_the_code_lists_have_what_they_should() -> None:
     assert all(len(code) == 3 and code.isupper() for code in CURRENCIES)
     assert all(len(code) == 2 and code.isupper() for code in COUNTRIES)
     assert len(COUNTRIES) == 250
+
+
+def test_each_currency_has_its_decimal_places() -> None:
+    found = {
+        code: places(code) for code in ("JPY", "KRW", "XOF", "CLP", "KWD", "BHD", "TND", "USD", "MGA", "HUF", "SLL")
+    }
+    assert found == dict(JPY=0, KRW=0, XOF=0, CLP=0, KWD=3, BHD=3, TND=3, USD=2, MGA=2, HUF=2, SLL=2)
+    assert NO_PLACES | THREE_PLACES <= CURRENCIES
+    assert not NO_PLACES & THREE_PLACES
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
     "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),
+    "import": (
+        "streamguard.cli.imports",
+        "app",
+        "Send your own payments: CSV, JSON, Parquet, OFX; known layouts or a mapping.",
+    ),
     "generate": ("streamguard.cli.generate", "app", "Make transactions, or replay recorded ones."),
     "simulate": ("streamguard.cli.generate", "simulate_app", "Preview what the generator would make."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),

@@ -242,7 +242,7 @@ def _decode(value: bytes | None) -> dict[str, Any]:
 def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _Readers) -> Model:
     """A record as a model; raises BadRecord."""
     fields = _decode(value)
-    _unify_names(fields, readers)
+    unify_names(fields, readers)
     _check_key(fields, key)
     try:
         return model.model_validate(fields)
@@ -256,7 +256,7 @@ def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _
         raise _bad(error) from None
 
 
-def _unify_names(fields: dict[str, Any], names: _Readers) -> None:
+def unify_names(fields: dict[str, Any], names: Mapping[str, Any]) -> None:
     """Give the fields of a model their names, whatever their letter case; raises BadRecord for one that is there twice."""
     if fields.keys() <= names.keys():
         return

@@ -1,7 +1,8 @@
 """The records of the topics as typed models: see `streamguard.models.records`."""
 
+from streamguard.models.diagnosis import of_fields as reason_of
 from streamguard.models.iso import COUNTRIES, CURRENCIES, places
-from streamguard.models.records import BadRecord, DeadLetter, Decision, FraudAlert, Transaction, reason_of
+from streamguard.models.records import BadRecord, DeadLetter, Decision, FraudAlert, Transaction
 
 __all__ = [
     "COUNTRIES",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from streamguard.models.amounts import in_coins
 from streamguard.models.diagnosis import not_finite
 from streamguard.models.iso import COUNTRIES, CURRENCIES, places
 
@@ -27,9 +28,7 @@ MIN_TIME_MS = 100_000_000_000
 MAX_TIME_MS = 253_402_300_800_000
 """Epoch milliseconds of the year 10000: the first instant we refuse."""
 
-_STEPS = tuple(Decimal(1).scaleb(-count) for count in range(5))
-"""The smallest amount above 0, by the count of decimal places."""
-_CENTS, _FINEST = 2, 4
+_CENT = Decimal("0.01")
 
 
 def _number(value: Any) -> Decimal:
@@ -58,10 +57,6 @@ def _below(limit: Decimal, number: Decimal) -> Decimal:
     return number
 
 
-def _rounded(number: Decimal, count: int) -> Decimal:
-    return number.quantize(_STEPS[count], rounding=ROUND_HALF_EVEN)
-
-
 def exact_amount(value: Any) -> Decimal:
     """A transaction's amount as it was written: a number above 0, with two decimal places or more. Raises ValueError.
 
@@ -70,15 +65,14 @@ def exact_amount(value: Any) -> Decimal:
     number = _number(value)
     if number <= 0:
         raise ValueError("an amount above 0 is expected")
-    cents = _rounded(_below(MAX_AMOUNT, number), _CENTS)
+    cents = _below(MAX_AMOUNT, number).quantize(_CENT, rounding=ROUND_HALF_EVEN)
     return cents if cents == number else number
 
 
 def check_places(amount: Decimal, currency: str) -> None:
     """Raise an error on the field `amount` that has more decimal places than its currency."""
-    count = places(currency)
-    if amount != _rounded(amount, count):
-        about = {"field": "amount", "currency": currency, "count": count or "no"}
+    if amount != in_coins(amount, currency):
+        about = {"field": "amount", "currency": currency, "count": places(currency) or "no"}
         raise PydanticCustomError("decimal_places", "{currency} has {count} decimal places", about)
 
 
@@ -89,8 +83,7 @@ def summed_amount(value: Any) -> Decimal | None:
     """
     if value is None:
         return None
-    fine = _below(MAX_SUM, _rounded(_below(MAX_SUM, _number(value)), _FINEST))
-    return next(short for count in range(_CENTS, _FINEST + 1) if (short := _rounded(fine, count)) == fine)
+    return _below(MAX_SUM, in_coins(_below(MAX_SUM, _number(value)), None))
 
 
 def time_unit(number: int, latest_ms: int) -> str | None:

@@ -56,7 +56,7 @@ def of_bytes(value: bytes, what: str, error: str) -> str:
     try:
         text = value.decode("utf-8-sig")
     except UnicodeDecodeError as fault:
-        return _of_other_text(value, fault.start)
+        return _of_other_text(value, fault)
     if _CONTROLS.search(text):
         return f"binary data, Protobuf or MessagePack perhaps: {_ONLY_JSON}"
     return _of_text(text.strip(), what) or f"not JSON: {error}"
@@ -68,12 +68,14 @@ def _of_registry(value: bytes) -> str:
     return f"{kind} (magic byte 0, schema id {int.from_bytes(value[1:_REGISTRY_BYTES], 'big')})"
 
 
-def _of_other_text(value: bytes, at: int) -> str:
-    """Bytes that are no UTF-8, from offset `at` on: text of one byte per letter, or no text."""
+def _of_other_text(value: bytes, fault: UnicodeDecodeError) -> str:
+    """Bytes that are no UTF-8: text that ends within a letter, text of one byte per letter, or no text."""
     if _CONTROLS.search(value.decode("latin-1")):
         return f"binary data, Protobuf or MessagePack perhaps: {_ONLY_JSON}"
+    if fault.reason == "unexpected end of data" and fault.start > 0:
+        return f"JSON that is cut off after {len(value)} bytes, within a letter"
     guess = "Windows-1252" if any(0x80 <= byte < 0xA0 for byte in value) else "Latin-1"
-    return f"not UTF-8: {guess} perhaps (byte 0x{value[at]:02X} at {at}); JSON in UTF-8 is expected"
+    return f"not UTF-8: {guess} perhaps (byte 0x{value[fault.start]:02X} at {fault.start}); JSON in UTF-8 is expected"
 
 
 def _of_text(text: str, what: str) -> str | None:
@@ -96,7 +98,7 @@ def _of_broken_json(text: str, what: str) -> str | None:
         cut = error.pos >= len(text) or error.msg.startswith("Unterminated string")
         return f"JSON that is cut off after {len(text)} characters" if cut else None
     except RecursionError:
-        return None
+        return "JSON that is nested too deeply"
     follows = text[end:].lstrip()
     return f"several JSON values: one {what} per record is expected" if follows[:1] in ("{", "[") else None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -301,6 +302,17 @@ def test_what_is_stored_is_seen_and_what_is_seen_is_stored(
 )
 def test_both_readers_by_hand(both: Both, change: dict[str, Any], stored: bool) -> None:
     value = orjson.dumps({**GOOD, "event_time": now_ms(), **change})
+    assert (both.stored(b"A1", value), both.seen(b"A1", value)) == (stored, [stored, stored])
+
+
+BYTES = yaml.safe_load((PROJECT_ROOT / "tests/streamguard/models/bytes.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", BYTES, ids=lambda case: case["name"])
+def test_odd_bytes_are_stored_and_seen_or_neither(both: Both, case: dict[str, Any]) -> None:
+    """So that no alert waits for a transaction that is a dead letter."""
+    value = (bytes.fromhex(case.get("hex", "")) + case.get("text", "").encode()) * case.get("repeat", 1)
+    stored = "stored" in case
     assert (both.stored(b"A1", value), both.seen(b"A1", value)) == (stored, [stored, stored])
 
 

@@ -16,12 +16,13 @@ INSERT INTO schema_version (version, name) VALUES
     (2, 'alert_versions'),
     (3, 'lists'),
     (4, 'outbox'),
-    (5, 'personal_data');
+    (5, 'personal_data'),
+    (6, 'amounts');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
     account_id        TEXT NOT NULL,
-    amount            NUMERIC(15, 2) NOT NULL CHECK (amount > 0),
+    amount            NUMERIC(19, 4) NOT NULL CHECK (amount > 0),
     currency          TEXT NOT NULL,
     transaction_type  TEXT,
     channel           TEXT,
@@ -101,7 +102,7 @@ CREATE TABLE fraud_alerts (
     rule             TEXT NOT NULL,
     account_id       TEXT NOT NULL,
     transaction_id   TEXT,
-    amount           NUMERIC(15, 2),
+    amount           NUMERIC(19, 4),
     tx_count         BIGINT NOT NULL,
     window_start     TIMESTAMPTZ,
     window_end       TIMESTAMPTZ,
@@ -280,7 +281,7 @@ CREATE VIEW account_risk_profile AS
 SELECT t.account_id,
        count(*)                                              AS transactions,
        sum(t.amount)                                         AS total_amount,
-       round(avg(t.amount), 2)                               AS average_amount,
+       round(avg(t.amount), 4)                               AS average_amount,
        max(t.amount)                                         AS highest_amount,
        count(*) FILTER (WHERE t.is_fraud)                    AS fraud_transactions,
        round(count(*) FILTER (WHERE t.is_fraud)::NUMERIC / count(*), 4) AS fraud_rate,

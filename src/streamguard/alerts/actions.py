@@ -26,12 +26,13 @@ class NoSuchAlert(UserError):
 
 @dataclass(frozen=True)
 class AlertLine:
-    """An alert in a list."""
+    """An alert in a list; `currency` is that of the transaction that raised it, None until it is stored."""
 
     alert_id: str
     rule: str
     account_id: str
     amount: Decimal | None
+    currency: str | None
     tx_count: int
     detected_at: datetime
     outcome: str | None
@@ -74,9 +75,13 @@ class AlertFile:
     decisions: Sequence[AlertDecision]
 
 
+_LINES = f"""
+SELECT {columns_of(AlertLine)} FROM (
+    SELECT a.*, t.currency FROM fraud_alerts a LEFT JOIN transactions t USING (transaction_id)
+) AS alerts
+"""
 _LIST = f"""
-SELECT {columns_of(AlertLine)} FROM fraud_alerts
-WHERE (CAST(:status AS TEXT) IS NULL OR status = :status) AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)
+{_LINES} WHERE (CAST(:status AS TEXT) IS NULL OR status = :status) AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)
 ORDER BY detected_at DESC, alert_id LIMIT :limit
 """
 _TRANSACTIONS = f"""
@@ -101,8 +106,7 @@ def list_alerts(
 def show_alert(connection: Connection, alert_id: str) -> AlertFile:
     """One alert with its transactions and decisions. Raises NoSuchAlert."""
     place = {"id": alert_id}
-    statement = f"SELECT {columns_of(AlertLine)} FROM fraud_alerts WHERE alert_id = :id"
-    lines = select_as(connection, AlertLine, text(statement), place)
+    lines = select_as(connection, AlertLine, text(f"{_LINES} WHERE alert_id = :id"), place)
     if not lines:
         raise NoSuchAlert(f"there is no alert {alert_id}")
     return AlertFile(

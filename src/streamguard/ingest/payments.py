@@ -22,10 +22,10 @@ from streamguard.ingest.errors import BadRow, InputError
 from streamguard.ingest.ids import RowIds
 from streamguard.ingest.mapping import FIELDS, MARKS, REQUIRED, Mapping
 from streamguard.ingest.rows import Rows
-from streamguard.models import Transaction
+from streamguard.models import Transaction, reason_of
 from streamguard.models.iso import places
 from streamguard.models.readings import read_currency
-from streamguard.models.records import BadRecord, reason_of, unify_names
+from streamguard.models.records import BadRecord, unify_names
 
 _WORDS = re.compile(r"[\s()\[\]_/-]+")
 _VALUES = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\(got .*?\)|\d[\d.,:]*""")

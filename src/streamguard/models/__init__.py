@@ -1,7 +1,9 @@
 """The records of the topics as typed models: see `streamguard.models.records`."""
 
+from streamguard.models.amounts import in_coins, show_amount
+from streamguard.models.diagnosis import of_fields as reason_of
 from streamguard.models.iso import COUNTRIES, CURRENCIES, places
-from streamguard.models.records import BadRecord, DeadLetter, Decision, FraudAlert, Transaction, reason_of
+from streamguard.models.records import BadRecord, DeadLetter, Decision, FraudAlert, Transaction
 
 __all__ = [
     "COUNTRIES",
@@ -11,6 +13,8 @@ __all__ = [
     "Decision",
     "FraudAlert",
     "Transaction",
+    "in_coins",
     "places",
     "reason_of",
+    "show_amount",
 ]

@@ -10,10 +10,10 @@ import typer
 
 from streamguard.models import CURRENCIES
 from streamguard.models.fields import MAX_TIME_MS, MIN_TIME_MS
+from streamguard.models.readings import parse_time
 from streamguard.producer.defects import DEFECTS
 from streamguard.producer.errors import InputError
 from streamguard.producer.record import utc
-from streamguard.producer.replay import parse_time
 from streamguard.producer.runs import Recipe
 from streamguard.producer.scenarios import KINDS
 from streamguard.producer.sinks import file_kind

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain, islice
@@ -115,24 +115,23 @@ class _Outcome:
     why_not_known: str | None = None
 
 
-def run_import(file: str, read: HowToRead, send: HowToSend) -> None:
+def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "import") -> None:
     """Read, show, agree, send, wait, say. Raises UserError and typer.Exit."""
     opt.above_zero("--limit", send.limit)
     opt.not_below_zero("--wait", send.wait_s)
     check_compression(send.compression)
-    factor, allowed = opt.read_speed(send.speed), _share(send.allow)
-    with stop_on_signals() as stop:
-        source = read.open(file)
-        chosen = plan(source, read.layout, ",".join(read.mapping or []), read.options())
-        _show(source, chosen, in_full=chosen.is_guess or send.dry_run)
+    factor, allowed, options = opt.read_speed(send.speed), _share(send.allow), read.options()
+    if send.to_file is not None and is_same_file(send.to_file, Path(file)):
+        raise InputError(f"--to-file is {str(send.to_file)!r}, the file that is read: name another")
+    with stop_on_signals() as stop, closing(read.open(file)) as source:
+        chosen = plan(source, read.layout, ",".join(read.mapping or []), options)
+        _show(source, chosen, chosen.is_guess or send.dry_run, speaker)
         if send.save_layout is not None:
             write_layout(send.save_layout, chosen.title, chosen.mapping, source)
-            say(f"the layout is in {send.save_layout}: --layout {send.save_layout} uses it", "import")
+            say(f"the layout is in {send.save_layout}: --layout {send.save_layout} uses it", speaker)
         if send.dry_run:
             return
         _agree(file, chosen, send.yes)
-        if send.to_file is not None and is_same_file(send.to_file, Path(file)):
-            raise InputError(f"--to-file is {str(send.to_file)!r}, the file that is read: name another")
         settings = get_settings()
         latest_ms = time.time_ns() // 1_000_000 + settings.max_ahead_s * 1000
         make = RowRecords(chosen.reader, chosen.mapping.keeps_rest, None if send.shift_to_now else latest_ms)
@@ -146,12 +145,14 @@ def run_import(file: str, read: HowToRead, send: HowToSend) -> None:
             records = _paced(records, Pacer(factor, sleep=stop.sleep))
         outcome = _Outcome()
         try:
-            _send(records, source, stop, send, outcome, lines)
+            _send(records, source, stop, send, outcome, lines, speaker)
             if send.to_file is None and send.waits_for_store and not stop.requested:
                 again = None if file == "-" else lambda: read.open(file)
                 _wait_for_store(feed, lines, stop, outcome, again)
         finally:
             feed.close()
+            if outcome.tally.interrupted:
+                say("stopped", speaker)
             print("\n".join(_summary(feed, outcome, send, chosen.reader.rounded)), flush=True)
     if outcome.tally.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -170,11 +171,11 @@ def _share(text: str) -> float:
     return share
 
 
-def _show(source: Any, chosen: Plan, in_full: bool) -> None:
+def _show(source: Any, chosen: Plan, in_full: bool, speaker: str) -> None:
     """What the file is and how it is read; in full with the mapping and the first payments."""
-    say(f"{source.name}: {chosen.title} ({', '.join(source.found)})", "import")
+    say(f"{source.name}: {chosen.title} ({', '.join(source.found)})", speaker)
     for note in (*chosen.notes, *chosen.reader.notes):
-        say(f"  {note}", "import")
+        say(f"  {note}", speaker)
     if not in_full:
         return
     payments, refused = chosen.preview(_PREVIEW)
@@ -219,13 +220,12 @@ def _span(read: HowToRead, file: str, chosen: Plan, limit: int | None) -> tuple[
     """First and last event time of the records of a file; raises InputError for standard input, which is read once."""
     if file == "-":
         raise InputError("--shift-to-now reads the file twice: it cannot be standard input")
-    source = read.open(file)
-    again = plan(source, read.layout, ",".join(read.mapping or []), read.options())
-    feed = Feed(source, RowRecords(again.reader, again.mapping.keeps_rest), None)
     first = last = 0
-    for record in islice(feed.records(), limit):
-        first = first or record.event_time
-        last = max(last, record.event_time)
+    with closing(read.open(file)) as source:
+        feed = Feed(source, RowRecords(chosen.new_reader(), chosen.mapping.keeps_rest), None)
+        for record in islice(feed.records(), limit):
+            first = first or record.event_time
+            last = max(last, record.event_time)
     return first, last
 
 
@@ -236,7 +236,13 @@ def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
 
 
 def _send(
-    records: Iterator[Record], source: Any, stop: Stop, send: HowToSend, outcome: _Outcome, lines: SentLines
+    records: Iterator[Record],
+    source: Any,
+    stop: Stop,
+    send: HowToSend,
+    outcome: _Outcome,
+    lines: SentLines,
+    speaker: str,
 ) -> None:
     """The records into a file or the topic; raises UserError. The first is read before a broker is asked for."""
     first = next(records, None)
@@ -248,7 +254,7 @@ def _send(
     else:
         sink = KafkaSink(
             get_settings(),
-            lambda message: say(message, "import"),
+            lambda message: say(message, speaker),
             stop=stop,
             compression=send.compression,
             wait_s=send.wait_s,
@@ -304,13 +310,14 @@ def _wait_for_store(
 def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, rounded: int) -> list[str]:
     """The lines printed at the end."""
     tally = outcome.tally
-    where = "written" if send.to_file is not None else "sent"
-    seconds = max(tally.seconds or tally.sending_s, 1e-6)
     sent = tally.transactions + sum(tally.other.values())
-    unconfirmed = sent - outcome.acknowledged
-    lines = [f"{feed.rows_read:>12,} rows read", f"{sent:>12,} {where} in {seconds:.1f} s ({sent / seconds:,.0f}/s)"]
-    if unconfirmed:
-        lines.append(f"{unconfirmed:>12,} of them not confirmed by the broker")
+    done = "written" if send.to_file is not None else "acknowledged"
+    confirmed = f"all {done}" if outcome.acknowledged == sent else f"{outcome.acknowledged:,} {done}"
+    seconds = max(tally.seconds or tally.sending_s, 1e-6)
+    lines = [
+        f"{feed.rows_read:>12,} rows read",
+        f"{sent:>12,} sent, {confirmed}, in {seconds:.1f} s ({sent / seconds:,.0f}/s)",
+    ]
     if outcome.stored is not None:
         lines.append(f"{outcome.stored:>12,} stored")
     if rounded:
@@ -365,6 +372,7 @@ ShiftToNow = Annotated[
     bool,
     typer.Option("--shift-to-now", help="Move event times: begin now if played at a speed, end now if sent at once."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to a guess without being asked.")]
 Allow = Annotated[str, typer.Option(metavar="N%", help="End with 0 although so many rows were refused.")]
 Refused = Annotated[Path | None, typer.Option(help="Where refused rows go; a new file beside FILE by default.")]
 
@@ -374,7 +382,7 @@ def import_command(
     file: File,
     layout: LayoutOption = None,
     mapping: MapOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to a guess without being asked.")] = False,
+    yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show mapping and first payments; send nothing.")] = False,
     save_layout: Annotated[Path | None, typer.Option(help="Write the mapping as a layout file.")] = None,
     unit: Unit = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -43,9 +44,10 @@ class Feed:
         """Count the lines that the consumer refused; `again` opens the source once more, for their rows."""
         reasons = {one.line: one.reason for one in dead}
         if again is not None and reasons and self._refused is not None:
-            for row in again().rows():
-                if isinstance(row, Row) and (reason := reasons.pop(row.line, None)) is not None:
-                    self._refuse(row, reason, _kind(reason))
+            with closing(again()) as source:
+                for row in source.rows():
+                    if isinstance(row, Row) and (reason := reasons.pop(row.line, None)) is not None:
+                        self._refuse(row, reason, _kind(reason))
         for line, reason in reasons.items():
             self.refusals.add(line, reason, _kind(reason))
 

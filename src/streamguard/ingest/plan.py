@@ -28,14 +28,20 @@ class Plan:
     title: str
     is_guess: bool
     notes: tuple[str, ...] = field(default=())
+    options: Options | None = None
+
+    def new_reader(self) -> PaymentReader:
+        """One more reader: ids made of rows count how often a row was seen, so each pass over a file needs its own."""
+        return bind(self.mapping, self.rows, self.options)
 
     def preview(self, count: int = 5) -> tuple[list[dict[str, Any]], list[str]]:
         """The first payments as they would be stored, and why rows before them are none."""
+        reader = self.new_reader()
         payments: list[dict[str, Any]] = []
         refused = []
         for row in islice(self.rows.sample, 100):
             try:
-                payment = self.reader.read(row.values)
+                payment = reader.read(row.values)
             except BadRow as error:
                 refused.append(f"line {row.line}: {error}")
                 continue
@@ -65,9 +71,9 @@ def plan(rows: Rows, layout: str | None = None, mapping: str | None = None, opti
         # What a mapping names in full is no guess: columns that it leaves out are left out.
         wanted = given if complete else base.changed_by(given)
         title, is_guess, notes = ("--map", False, ()) if complete else ("a guess from header and values", True, ())
-        return Plan(rows, wanted, bind(wanted, rows, options), title, is_guess, notes)
+        return Plan(rows, wanted, bind(wanted, rows, options), title, is_guess, notes, options)
     wanted = known.mapping.changed_by(given)
-    return Plan(rows, wanted, bind(wanted, rows, options), known.title, False, known.notes)
+    return Plan(rows, wanted, bind(wanted, rows, options), known.title, False, known.notes, options)
 
 
 def _says_all(given: Mapping) -> bool:

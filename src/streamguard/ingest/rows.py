@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from streamguard.ingest.files.source import Row, dotted_names, member_of
+
 
 class SampledRow(Protocol):
     """A row and where it stands."""
@@ -31,42 +33,17 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class _OneRow:
-    line: int
-    values: Any
-
-
-@dataclass(frozen=True)
 class _Objects:
     name: str
     columns: tuple[str, ...]
     sample: list[Any]
 
     def getter(self, column: str) -> Callable[[Any], Any]:
-        by_case = {name.lower(): name for name in self.columns}
+        by_case = {name.strip().lower(): name for name in self.columns}
         name = column if column in self.columns else by_case[column.strip().lower()]
-        path = name.split(".")
-
-        def get(values: Any) -> Any:
-            if name in values:
-                return values[name]
-            for part in path:
-                values = values.get(part) if isinstance(values, dict) else None
-            return values
-
-        return get
+        return lambda values: member_of(values, name)
 
 
 def one_row(values: dict[str, Any]) -> Rows:
     """A single JSON object as rows."""
-    return _Objects("the record", tuple(_names(values, "")), [_OneRow(1, values)])
-
-
-def _names(values: dict[str, Any], before: str) -> list[str]:
-    names = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            names += _names(value, f"{before}{name}.")
-        else:
-            names.append(before + name)
-    return names
+    return _Objects("the record", dotted_names([values]), [Row(1, values)])

@@ -15,6 +15,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -203,5 +204,5 @@ def not_finite(number: float) -> str:
 
 def shown(value: object) -> str:
     """A value as JSON, cut where it is long: a 5 MB field must not become a 5 MB reason."""
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -95,7 +95,7 @@ class Source:
             return lambda values: values[position]
         if "." not in name:
             return lambda values: values.get(name)
-        return lambda values: _member(values, name)
+        return lambda values: member_of(values, name)
 
     def _named(self, column: str) -> str:
         if column in self.columns:
@@ -123,7 +123,7 @@ def _add_names(values: dict[str, Any], prefix: str, names: dict[str, None]) -> N
             names[prefix + name] = None
 
 
-def _member(values: Any, name: str) -> Any:
+def member_of(values: Any, name: str) -> Any:
     """The member `a.b.c` of an object; a member whose own name has dots is found too."""
     while isinstance(values, dict):
         if name in values:

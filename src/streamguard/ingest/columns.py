@@ -6,6 +6,7 @@ Sources of the forms: docs/own-data.md, "How values are written".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
@@ -147,7 +148,7 @@ def _alternatives(
     reads, columns, there = [], [], []
     for one in expression.alternatives:
         names = [_column(rows, term.name) for term in one.terms if isinstance(term, Column)]
-        if None in names:
+        if None in names or (one.at and len(expression.alternatives) > 1 and not _is_place(one.at, rows)):
             continue
         raw = _raw(one, rows)
         there.append(one)
@@ -165,6 +166,15 @@ def _alternatives(
         return reads[-1][0](values)
 
     return Bound(first, tuple(columns), shown=str(Expression(tuple(there))))
+
+
+def _is_place(at: str, rows: Rows) -> bool:
+    """Whether `at` is a zone, a day, or a column of the file."""
+    for read in (zone_of, parse_time):
+        with suppress(ValueError):
+            read(at)
+            return True
+    return _column(rows, at) is not None
 
 
 def _column(rows: Rows, name: str) -> str | None:
@@ -203,8 +213,10 @@ def _raw(one: Alternative, rows: Rows) -> Read:
     at = [n for n, term in enumerate(one.terms) if not isinstance(term, Literal)]
 
     def joined(values: Any) -> Any:
-        texts = [text_of(part(values)) for part in parts]
-        return "".join(text or "" for text in texts).strip() if any(texts[n] for n in at) else None
+        texts = [part(values) for part in parts]
+        for n in at:
+            texts[n] = text_of(texts[n]) or ""
+        return "".join(texts).strip() if any(texts[n] for n in at) else None
 
     return joined
 

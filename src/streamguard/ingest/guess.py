@@ -64,12 +64,20 @@ def _best(field: str, words: list[str], rows: Rows, taken: set[str]) -> str | No
     last = [
         (_SIGNS.sub("", column.lower().rsplit(".", 1)[-1]), column) for column in rows.columns if column not in taken
     ]
-    for names in (bare, last):
+    for names, same in ((bare, str.__eq__), (last, str.__eq__), (bare, _has_at_its_end)):
         for word in (_SIGNS.sub("", word) for word in words):
             for name, column in names:
-                if name == word and (reads is None or _fits(reads, rows, column)):
+                if same(name, word) and (reads is None or _fits(reads, rows, column)):
                     return column
+    if field == "event_time":
+        times = [column for _, column in bare if _fits(_FITS["event_time"], rows, column)]
+        return times[0] if len(times) == 1 else None
     return None
+
+
+def _has_at_its_end(name: str, word: str) -> bool:
+    """`transactionamount` for `amount`, `amounteur` too: words long enough to mean something."""
+    return len(word) > 4 and (name.endswith(word) or name.startswith(word))
 
 
 def _fits(reads: Callable[[list[Any]], bool], rows: Rows, column: str) -> bool:

@@ -28,6 +28,7 @@ MIN_TIME_MS = 100_000_000_000
 MAX_TIME_MS = 253_402_300_800_000
 """Epoch milliseconds of the year 10000: the first instant we refuse."""
 
+_YEAR_2100_MS = 4_102_444_800_000
 _CENT = Decimal("0.01")
 
 
@@ -103,9 +104,6 @@ def _in_our_days(time_ms: int) -> int:
     if unit := time_unit(time_ms, _YEAR_2100_MS):
         raise ValueError(looks_like(unit))
     raise ValueError("epoch milliseconds between March 1973 and the year 9999 are expected")
-
-
-_YEAR_2100_MS = 4_102_444_800_000
 
 
 def _known_currency(code: str) -> str:

@@ -26,7 +26,8 @@ class NoSuchAlert(UserError):
 
 @dataclass(frozen=True)
 class AlertLine:
-    """An alert in a list."""
+    """An alert in a list. `refusal` is why its newest settled version cannot be judged, where its outcome is `refused`: the
+    dead letter's topic/partition/offset and reason."""
 
     alert_id: str
     rule: str
@@ -37,6 +38,7 @@ class AlertLine:
     outcome: str | None
     score: int | None
     status: str
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class AlertTransaction:
 
 @dataclass(frozen=True)
 class AlertDecision:
-    """What the rules or an analyst decided; `outcome` and `decided_at` are None while a version waits."""
+    """What the rules or an analyst decided, or that the consumer refused the version's transaction; `outcome` and
+    `decided_at` are None while a version waits."""
 
     tx_count: int
     decided_by: str
@@ -74,8 +77,17 @@ class AlertFile:
     decisions: Sequence[AlertDecision]
 
 
+_LINES = f"""
+SELECT {columns_of(AlertLine)} FROM (
+    SELECT a.*, r.reason AS refusal FROM fraud_alerts a
+    LEFT JOIN LATERAL (
+        SELECT reason FROM decisions d WHERE d.alert_id = a.alert_id AND d.outcome = 'refused'
+        ORDER BY d.tx_count DESC LIMIT 1
+    ) r ON a.outcome = 'refused'
+) lines
+"""
 _LIST = f"""
-SELECT {columns_of(AlertLine)} FROM fraud_alerts
+{_LINES}
 WHERE (CAST(:status AS TEXT) IS NULL OR status = :status) AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)
 ORDER BY detected_at DESC, alert_id LIMIT :limit
 """
@@ -101,8 +113,7 @@ def list_alerts(
 def show_alert(connection: Connection, alert_id: str) -> AlertFile:
     """One alert with its transactions and decisions. Raises NoSuchAlert."""
     place = {"id": alert_id}
-    statement = f"SELECT {columns_of(AlertLine)} FROM fraud_alerts WHERE alert_id = :id"
-    lines = select_as(connection, AlertLine, text(statement), place)
+    lines = select_as(connection, AlertLine, text(f"{_LINES} WHERE alert_id = :id"), place)
     if not lines:
         raise NoSuchAlert(f"there is no alert {alert_id}")
     return AlertFile(
@@ -128,7 +139,7 @@ def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: st
         {"status": status, "id": alert_id},
     )
     actions = connection.execute(
-        text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by <> 'rules'"), {"id": alert_id}
+        text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by LIKE 'analyst:%'"), {"id": alert_id}
     ).scalar_one()
     decision = NewDecision(
         alert_id=alert_id,

@@ -1,0 +1,2 @@
+-- Placeholder: the scale of amounts.
+SELECT 1;

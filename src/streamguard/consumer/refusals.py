@@ -21,7 +21,8 @@ from psycopg2.extras import execute_values
 
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch
-from streamguard.models.columns import double_of, loads, long_of, text_of
+from streamguard.models.columns import double_of, long_of, text_of
+from streamguard.models.fragments import fields_of, text_field
 
 DECIDED_BY, OUTCOME = "consumer", "refused"
 
@@ -32,24 +33,9 @@ Place = tuple[str, int, int]
 """Topic, partition and offset of a dead letter."""
 
 
-def fields_of(value: bytes | None) -> dict[str, Any]:
-    """The fields of a record by their names in lower case, of two spellings the one that SQL reads; empty if unreadable."""
-    try:
-        found = loads(value or b"")
-    except ValueError:
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    spelt: dict[str, str] = {}
-    for name in found:
-        if name == name.upper() or name.lower() not in spelt:
-            spelt[name.lower()] = name
-    return {name: found[written] for name, written in spelt.items()}
-
-
 def id_of(value: bytes | None) -> str | None:
     """The id of the transaction in a record, None where SQL reads none that an alert could name."""
-    name = text_of(fields_of(value).get("transaction_id"))
+    name = text_field(value, "transaction_id")
     return name if name and len(name.encode()) <= _MAX_ID_BYTES else None
 
 

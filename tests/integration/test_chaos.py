@@ -195,13 +195,20 @@ def test_a_thousand_kills(stack: StackRun, recording: Recording, undisturbed: Sn
     chosen = random.Random(kills)
 
     def kill(run: StackRun) -> None:
-        def state_of(part: str) -> str:
-            return Supervisor(run.settings).processes()[part].state
+        def killed_anew(part: str) -> bool:
+            process = Supervisor(run.settings).processes()[part]
+            if process.state != "RUNNING" or last.get(part) == process.pid:
+                return False
+            last[part] = process.pid
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+                return True
+            return False
 
+        last: dict[str, int] = {}
         while killed.total() < kills:
             part = chosen.choice(("consumer", "ksqldb", "broker", "postgres"))
-            eventually(partial(state_of, part), lambda state: state == "running", 60, part)
-            run.kill(part)
+            eventually(partial(killed_anew, part), bool, 60, f"{part} runs again")
             killed[part] += 1
             time.sleep(chosen.random())
 

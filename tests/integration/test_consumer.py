@@ -270,12 +270,12 @@ def test_alerts_on_refused_transactions_under_kill(bench: Bench) -> None:
     chosen = random.Random(5)
     consumer = bench.consumer(STREAMGUARD_BATCH_MAX_RECORDS="7", STREAMGUARD_CONSUMER_INSTANCE="one")
     accounts = [f"A{number}" for number in range(30)]
-    sends = []
+    sends: list[tuple[str, str, bytes]] = []
     for account in accounts:
         for number in range(6):
-            refused = number == 4
-            value = transaction_value(f"{account}-{number}", account, 5_000, T0_MS + number)
-            sends.append(("transactions", account, orjson.dumps({**value, "currency": "XXQ" if refused else "BRL"})))
+            fields = transaction_value(f"{account}-{number}", account, 5_000, T0_MS + number)
+            fields["currency"] = "XXQ" if number == 4 else "BRL"
+            sends.append(("transactions", account, orjson.dumps(fields)))
         for count in (4, 5, 6):
             alert = f"HIGH_VELOCITY:{account}:{T0_MS}"
             sends.append(("fraud_alerts", account, alert_value(alert, f"{account}-{count - 1}", count, count * 5_000)))
@@ -303,8 +303,8 @@ def test_alerts_on_refused_transactions_under_kill(bench: Bench) -> None:
     sent_again = {f"{account}-4" for account in accounts[:10]}
     for transaction_id in sorted(sent_again):
         account = transaction_id.split("-")[0]
-        value = transaction_value(transaction_id, account, 5_000, T0_MS + 1)
-        bench.send("transactions", account, orjson.dumps(value))
+        again = transaction_value(transaction_id, account, 5_000, T0_MS + 1)
+        bench.send("transactions", account, orjson.dumps(again))
     bench.producer.flush()
     bench.wait_read(len(sends) + len(sent_again))
     outcomes = dict(bench.postgres.query(ALERTS))

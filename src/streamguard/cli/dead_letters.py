@@ -39,10 +39,6 @@ class NotConfirmed(UserError):
     """A question that nobody is there to answer."""
 
 
-class KeptOtherwise(UserError):
-    """Dead letters are not kept as they came."""
-
-
 @app.command("list")
 def list_command(
     reason: ReasonText = None,
@@ -113,14 +109,10 @@ def retry(
         _say_skipped(found, letters)
         if not letters:
             return
-        if protection_of(connection, settings).active:
-            raise KeptOtherwise(
-                "personal data is protected in this database, so dead letters are not kept as they came: send the records"
-                " again from their source (`streamguard dead-letters show` names topic, partition and offset)"
-            )
+        protection = protection_of(connection, settings)
         _confirm(letters, yes)
         sent = problems = 0
-        for result in send_again(connection, settings, letters, by or getpass.getuser()):
+        for result in send_again(connection, settings, letters, by or getpass.getuser(), protection):
             if result.record is None:
                 problems += 1
                 typer.echo(f"{result.place} is not sent: {result.problem}", err=True)

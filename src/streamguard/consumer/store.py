@@ -220,7 +220,13 @@ class Store:
         """
         if not dead:
             return [], set()
-        letters = {(d.record.topic, d.record.partition, d.record.offset): (d, *self._bytes_of(d.record)) for d in dead}
+        letters = {
+            (d.record.topic, d.record.partition, d.record.offset): (
+                d,
+                *self._protection.kept(d.record.key, d.record.value),
+            )
+            for d in dead
+        }
         ids = {place: self._transaction_of(place, d.record, value) for place, (d, _, value) in letters.items()}
         rows = [(*place, d.reason, key, value, *ids[place]) for place, (d, key, value) in letters.items()]
         stored = fetch_values(cursor, _StoredDeadLetter, sql.INSERT_DEAD_LETTERS, rows)
@@ -244,13 +250,6 @@ class Store:
             return None, None
         account = account_of(record.key)
         return id_of(value), None if account is None else self._protection.value("account", account)
-
-    def _bytes_of(self, record: ConsumedRecord) -> tuple[bytes | None, bytes | None]:
-        """Key and value as a dead letter keeps them: whole, or protected."""
-        protection = self._protection
-        if not protection.active:
-            return record.key, record.value
-        return protection.key(record.key), None if record.value is None else self._raw(record)
 
     def _settle(self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str]) -> int:
         """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow.

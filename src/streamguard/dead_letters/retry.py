@@ -3,6 +3,8 @@
 1. One retry runs at a time: it has an advisory lock, and its producer's transactional id fences one that was killed.
 2. Each chunk of letters is noted with a fresh id (`dead_letters.retry_id`) and committed.
 3. Their records are sent in one Kafka transaction, each with that id in its header `id`.
+   The record is the one that the topic has at the letter's place, with its headers; where it is gone, the bytes of the
+   letter, unless personal data is protected.
 4. Partition and offset of each are noted. A letter that has an id and no offset was being sent when a retry was killed: the
    next one looks for the id in the topic, notes what it finds, and sends the rest.
 """
@@ -10,8 +12,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,11 +23,13 @@ from sqlalchemy import Connection, text
 
 from streamguard.config import Settings, UserError
 from streamguard.database.rows import select_as
-from streamguard.dead_letters.find import Letter, Place, body_of
+from streamguard.dead_letters.find import Body, Letter, Place, body_of
+from streamguard.dead_letters.originals import Original, Originals
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicReader
 from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models.fragments import text_field
+from streamguard.privacy.protection import Protection
 
 CHUNK = 200
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -65,6 +69,7 @@ class Outgoing:
 
     key: bytes
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(frozen=True)
@@ -111,25 +116,32 @@ def as_it_was(key: bytes | None, value: bytes | None) -> Outgoing:
 
 
 def retry(
-    connection: Connection, settings: Settings, letters: Sequence[Letter], who: str, prepare: Prepare = as_it_was
+    connection: Connection,
+    settings: Settings,
+    letters: Sequence[Letter],
+    who: str,
+    protection: Protection,
+    prepare: Prepare = as_it_was,
 ) -> Iterator[Sent]:
     """Send the letters again, in their order; each is noted with its new record when it is acknowledged.
 
-    `connection` commits each statement. Raises RetryError where another retry runs or the broker rejects a record,
-    kafka.errors.KafkaError where it is unavailable, TopicNotRead.
+    `connection` commits each statement; `protection` is that of its database. Raises RetryError where another retry runs or
+    the broker rejects a record, kafka.errors.KafkaError where it is unavailable, TopicNotRead.
     """
-    with _alone(connection), _producer(settings) as producer:
+    with (
+        _alone(connection),
+        _producer(settings) as producer,
+        closing(Originals(settings.kafka_bootstrap_servers)) as topics,
+    ):
         found = _resume(connection, settings)
         chunk: list[_Noted] = []
         for letter in letters:
             if letter.place in found:
                 yield Sent(letter.place, found[letter.place])
                 continue
-            body = body_of(connection, letter.place)
             try:
-                record = prepare(*(None if part is None else bytes(part) for part in (body.key, body.value)))
-                if len(record.value) > MAX_RECORD_BYTES:
-                    raise NotSendable(f"its {len(record.value):,} bytes are more than the topic takes")
+                original = _original(body_of(connection, letter.place), topics, letter.place, protection)
+                record = _outgoing(original, letter.place, prepare)
             except NotSendable as error:
                 yield Sent(letter.place, None, str(error))
                 continue
@@ -138,6 +150,28 @@ def retry(
                 yield from _send(connection, producer, chunk, who)
                 chunk = []
         yield from _send(connection, producer, chunk, who)
+
+
+def _original(body: Body, topics: Originals, place: Place, protection: Protection) -> Original:
+    """The record of a dead letter as it came. Raises NotSendable."""
+    if not topics.has_topic(place.topic):
+        raise NotSendable(f"the topic {place.topic} does not exist any more")
+    key, value = (None if part is None else bytes(part) for part in (body.key, body.value))
+    there = topics.at(place)
+    # A topic that was made anew may have another record at the place.
+    if there is not None and protection.kept(there.key, there.value) == (key, value):
+        return there
+    if protection.active:
+        raise NotSendable("personal data is protected, and the topic does not have the record as it came any more")
+    return Original(key, value)
+
+
+def _outgoing(original: Original, place: Place, prepare: Prepare) -> Outgoing:
+    record = prepare(original.key, original.value)
+    if len(record.value) > MAX_RECORD_BYTES:
+        raise NotSendable(f"its {len(record.value):,} bytes are more than the topic takes")
+    headers = [(name, value) for name, value in original.headers if name not in ("id", "dead_letter")]
+    return replace(record, headers=(*headers, ("dead_letter", str(place).encode())))
 
 
 @contextmanager
@@ -206,7 +240,7 @@ def _send(connection: Connection, producer: Any, chunk: Sequence[_Noted], who: s
                 noted.place.topic,
                 key=noted.record.key,
                 value=noted.record.value,
-                headers=[("id", str(noted.id).encode()), ("dead_letter", str(noted.place).encode())],
+                headers=[*noted.record.headers, ("id", str(noted.id).encode())],
             )
             for noted in chunk
         ]

@@ -7,9 +7,11 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import orjson
 import pytest
+from kafka import KafkaAdminClient, KafkaProducer
 
 from streamguard.config import load_settings
 from streamguard.consumer.store import Store
@@ -155,15 +157,63 @@ def test_at_a_terminal_it_asks(said: Commands, broker: BrokerProcess) -> None:
     assert len(records(broker)) == 1
 
 
-def test_protected_values_are_not_sent(desk: Desk, broker: BrokerProcess) -> None:
+HEADERS = [("label", b"card_testing"), ("id", b"the sender's own")]
+
+
+def place_in_topic(broker: BrokerProcess, record: Record) -> Record:
+    """Send a record to its topic, with headers; returns it as a reader finds it."""
+    producer = KafkaProducer(bootstrap_servers=broker.address)
+    found = producer.send(record.topic, record.value, record.key, headers=HEADERS, partition=2).get(timeout=30)
+    producer.close(timeout=20)
+    return replace(record, partition=2, offset=found.offset)
+
+
+def test_a_record_is_sent_as_its_topic_has_it(desk: Desk, broker: BrokerProcess) -> None:
+    ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
+    record = place_in_topic(broker, BAD[0])
+    desk.feed(record)
+    Commands(desk, broker)("retry", "--yes")
+    [again] = [record for record in read_topic(broker.address) if record.offset or record.partition != 2]
+    assert (again.key, again.value) == (record.key, record.value)
+    headers = dict(again.headers)
+    assert headers["label"] == b"card_testing" and headers["dead_letter"] == b"transactions/2/0"
+    [identity] = desk.rows("SELECT retry_id::TEXT FROM dead_letters")
+    assert (headers["id"].decode(),) == identity
+
+
+def test_a_topic_made_anew_does_not_change_what_is_sent(desk: Desk, broker: BrokerProcess) -> None:
+    ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
+    place_in_topic(broker, Record("transactions", 0, 0, b"other", b"another record"))
+    desk.feed(replace(BAD[0], partition=2))
+    Commands(desk, broker)("retry", "--yes")
+    assert (b"A", BAD[0].value, "transactions/2/0") in [
+        (record.key, record.value, dict(record.headers).get("dead_letter", b"").decode())
+        for record in read_topic(broker.address)
+    ]
+
+
+def test_a_topic_that_is_gone_is_not_made(said: Commands, desk: Desk, broker: BrokerProcess) -> None:
+    desk.rows("UPDATE dead_letters SET source_topic = 'old' WHERE source_offset = 1")
+    assert "old/0/1 is not sent: the topic old does not exist any more" in said("retry", "old/0/1", "--yes", code=1)
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    assert "old" not in admin.list_topics()
+    admin.close()
+
+
+def test_protected_values_are_sent_as_they_came_or_not_at_all(desk: Desk, broker: BrokerProcess) -> None:
+    ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
     kinds = dict.fromkeys(("account", "card", "ip", "device"), "token")
     desk.store = Store(desk.engine, desk.settings, protection=Protection(kinds, "k" * 32))
     said = Commands(desk, broker)
     said.environment |= {f"STREAMGUARD_PII_{kind.upper()}": mode for kind, mode in kinds.items()}
     said.environment["STREAMGUARD_PII_KEY"] = "k" * 32
-    desk.feed(BAD[0])
-    assert "personal data is protected: key and value are not as they came" in said("show", "transactions/0/0")
-    assert "send the records again from their source" in said("retry", "transactions/0/0", "--yes", code=1)
+    record = place_in_topic(broker, BAD[0])
+    desk.feed(record, BAD[1])
+    assert "personal data is protected: key and value are not as they came" in said("show", "transactions/2/0")
+    told = said("retry", "--yes", code=1)
+    assert "transactions/0/1 is not sent: personal data is protected, and the topic does not have the record" in told
+    assert "1 sent again, 1 not" in told
+    assert [(record.key, record.value) for record in read_topic(broker.address)] == [(record.key, record.value)] * 2
 
 
 def test_an_unavailable_broker_is_one_sentence_and_loses_nothing(

@@ -69,12 +69,25 @@ class AlertDecision:
 
 
 @dataclass(frozen=True)
+class AlertDeadLetter:
+    """A dead letter with the id of a transaction of an alert: what refused a version, or a repetition that the rule counted.
+
+    `place` is its topic/partition/offset.
+    """
+
+    place: str
+    transaction_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class AlertFile:
-    """An alert with all that belongs to it: its transactions by time, its decisions in their order."""
+    """An alert with all that belongs to it: its transactions by time, its decisions in their order, its dead letters."""
 
     line: AlertLine
     transactions: Sequence[AlertTransaction]
     decisions: Sequence[AlertDecision]
+    dead_letters: Sequence[AlertDeadLetter]
 
 
 _LINES = f"""
@@ -101,6 +114,16 @@ UNION ALL
 SELECT tx_count, 'rules', NULL, NULL, NULL, '[]', NULL FROM alert_versions WHERE alert_id = :id AND NOT judged
 ORDER BY decided_at NULLS LAST, tx_count
 """
+_DEAD_LETTERS = f"""
+SELECT {columns_of(AlertDeadLetter)} FROM (
+    SELECT d.*, d.source_topic || '/' || d.source_partition || '/' || d.source_offset AS place
+    FROM dead_letters d JOIN fraud_alerts a ON a.alert_id = :id AND coalesce(d.account_id = a.account_id, TRUE)
+    WHERE d.transaction_id IN (
+        SELECT transaction_id FROM alert_versions WHERE alert_id = :id
+        UNION SELECT transaction_id FROM alert_transactions WHERE alert_id = :id)
+) d
+ORDER BY source_topic, source_offset, source_partition
+"""
 
 
 def list_alerts(
@@ -120,6 +143,7 @@ def show_alert(connection: Connection, alert_id: str) -> AlertFile:
         lines[0],
         select_as(connection, AlertTransaction, text(_TRANSACTIONS), place),
         select_as(connection, AlertDecision, text(_DECISIONS), place),
+        select_as(connection, AlertDeadLetter, text(_DEAD_LETTERS), place),
     )
 
 

@@ -38,7 +38,7 @@ def list_command(
 
 @app.command()
 def show(alert_id: str) -> None:
-    """An alert with its transactions and every decision on it."""
+    """An alert with its transactions, every decision on it, and dead letters with the ids of its transactions."""
     with database() as connection:
         file = show_alert(connection, alert_id)
     print(_line(file.line))
@@ -52,6 +52,10 @@ def show(alert_id: str) -> None:
         score = "" if d.score is None else f" ({d.score})"
         outcome = d.outcome or "undecided"
         print(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
+    if file.dead_letters:
+        print("\nDead letters with the ids of its transactions:")
+    for letter in file.dead_letters:
+        print(f"  {letter.place}  {letter.transaction_id}  {letter.reason}")
 
 
 @app.command()

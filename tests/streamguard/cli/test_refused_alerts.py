@@ -7,7 +7,7 @@ import re
 from streamguard.stack.health import Context, database
 from tests.streamguard.cli.test_commands import Line
 from tests.support.desk import Desk
-from tests.support.records import T0_MS, high_amount, transaction
+from tests.support.records import T0_MS, high_amount, high_velocity, transaction
 
 
 def test_alerts_list_and_show_name_the_dead_letter(desk: Desk) -> None:
@@ -25,6 +25,20 @@ def test_alerts_list_and_show_name_the_dead_letter(desk: Desk) -> None:
     assert "waits for its transaction" in line("alerts", "show", "HIGH_AMOUNT:later")
     status = line("status", code=1)
     assert "1 transactions, 3 alerts (1 decided, 1 refused, 1 waiting), 1 dead letters; 5 records read" in status
+
+
+def test_alerts_show_names_repetitions_that_the_rule_counted(desk: Desk) -> None:
+    burst = [transaction(n, f"t{n}", "A", 10, T0_MS + n) for n in range(3)]
+    again = transaction(3, "t1", "A", 99, T0_MS + 3)
+    desk.feed(*burst, again, high_velocity(0, "A", T0_MS, ["t0", "t1", "t2", "t1"], 129))
+    line = Line(desk.postgres.url())
+    shown = line("alerts", "show", f"HIGH_VELOCITY:A:{T0_MS}")
+    assert shown.endswith(
+        "Dead letters with the ids of its transactions:\n"
+        "  transactions/0/3  t1  transaction_id t1 was stored before, from partition 0 offset 1\n"
+    )
+    desk.feed(transaction(4, "big", "A", 4_000, T0_MS + 90_000), high_amount(1, "big", "A", 4_000, T0_MS + 90_000))
+    assert "Dead letters" not in line("alerts", "show", "HIGH_AMOUNT:big")
 
 
 def test_status_notes_refused_and_waiting_alerts(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.alerts.actions import list_alerts, resolve_alert
+from streamguard.consumer.refusals import account_of, id_of
 from streamguard.consumer.store import Store
 from streamguard.models import Decision
 from streamguard.privacy.protection import Protection
@@ -37,6 +38,7 @@ REFUSED = {
     "the id in two letter cases": record(0, b"A", **of_big(), TRANSACTION_ID="big", transaction_Id="small"),
     "names in upper case": record(0, b"A", **{name.upper(): value for name, value in of_big(account_id="B").items()}),
     "a time beyond 64 bits": record(0, b"A", **of_big(event_time=2**64 + T0_MS)),
+    "a time of more digits than Python reads": record(0, b"A", **of_big(event_time="9" * 5_000)),
     "too large": record(0, b"A", **of_big(note="x" * HUGE)),
     "a currency that is none": record(0, b"A", **of_big(currency="XXQ")),
     "without a currency": record(0, b"A", transaction_id="big", amount=4_000, event_time=T0_MS),
@@ -260,3 +262,28 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
         start = end
     assert state(desk) == wanted
     assert desk.rows("SELECT count(*) FROM alert_versions WHERE NOT judged") == [(0,)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["transaction_id", "TRANSACTION_ID", "Transaction_Id", "event_time", "amount", "x"])
+
+
+@given(
+    value=st.binary(max_size=40) | st.dictionaries(NAMES, JSON).map(lambda fields: json.dumps(fields).encode()),
+    key=st.binary(),
+)
+def test_the_ids_of_any_bytes_are_none_or_texts_that_postgres_takes(value: bytes, key: bytes) -> None:
+    for text in (id_of(value), account_of(key)):
+        assert text is None or ("\x00" not in text and text.encode("utf-8", "strict") is not None)
+
+
+def test_a_name_in_two_letter_cases_is_read_as_sql_reads_it() -> None:
+    assert id_of(b'{"transaction_id": "a", "TRANSACTION_ID": "b"}') == "b"
+    assert id_of(b'{"Transaction_Id": "a", "transaction_id": "b"}') == "a"
+    assert id_of(b'{"transaction_id": 12}') == "12"
+    assert id_of(b'{"transaction_id": ""}') is id_of(b"[]") is id_of(None) is None
+    assert id_of(json.dumps({"transaction_id": "x" * 2_001}).encode()) is None

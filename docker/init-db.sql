@@ -17,7 +17,7 @@ INSERT INTO schema_version (version, name) VALUES
     (3, 'lists'),
     (4, 'outbox'),
     (5, 'personal_data'),
-    (6, 'exact_amounts'),
+    (6, 'amounts'),
     (7, 'refused_alerts');
 
 CREATE TABLE transactions (

@@ -82,8 +82,9 @@ def show(place: Annotated[str, typer.Argument(help="topic/partition/offset, as `
     print(f"  value:  {_readable(body.value)}")
     if protected:
         print("          (personal data is protected: key and value are not as they came)")
-    for alert_id in alerts:
-        print(f"  alert:  {alert_id} is refused because of it")
+    for alert in alerts:
+        state = "refused because of it" if alert.refused_by_it else alert.outcome or "undecided"
+        print(f"  alert:  {alert.alert_id}: {state}")
     if sent := _retried(letter):
         print(f"  {sent} at {letter.retried_at:%Y-%m-%d %H:%M:%S} UTC by {letter.retried_by}")
 

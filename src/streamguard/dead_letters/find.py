@@ -107,6 +107,15 @@ class Body:
 
 
 @dataclass(frozen=True)
+class LetterAlert:
+    """An alert of which a version names the transaction of a dead letter; perhaps it is refused because of that."""
+
+    alert_id: str
+    outcome: str | None
+    refused_by_it: bool
+
+
+@dataclass(frozen=True)
 class ReasonCount:
     """How many have a reason, without the values that it quotes."""
 
@@ -143,10 +152,16 @@ SELECT raw_key AS key, raw_value AS value FROM dead_letters
 WHERE source_topic = :topic AND source_partition = :partition AND source_offset = :offset
 """
 _ALERTS = """
-SELECT DISTINCT alert_id FROM alert_versions
-WHERE transaction_id = :transaction
-  AND refused_topic = :topic AND refused_partition = :partition AND refused_offset = :offset
-ORDER BY 1
+SELECT v.alert_id, a.outcome, coalesce(bool_or(
+    v.refused_topic = :topic AND v.refused_partition = :partition AND v.refused_offset = :offset), FALSE) AS refused_by_it
+FROM (
+    SELECT * FROM alert_versions WHERE transaction_id = :transaction AND (NOT judged OR refused_topic IS NOT NULL)
+    UNION
+    SELECT v.* FROM alert_transactions l JOIN alert_versions v USING (alert_id, transaction_id)
+    WHERE l.transaction_id = :transaction
+) v
+JOIN fraud_alerts a USING (alert_id)
+GROUP BY v.alert_id, a.outcome ORDER BY v.alert_id
 """
 
 
@@ -173,10 +188,10 @@ def body_of(connection: Connection, place: Place) -> Body:
     return select_as(connection, Body, text(_BODY), asdict(place))[0]
 
 
-def alerts_of(connection: Connection, letter: Letter) -> Sequence[str]:
-    """The ids of the alerts that are refused because of it."""
-    found = connection.execute(text(_ALERTS), {**asdict(letter.place), "transaction": letter.transaction_id})
-    return [alert_id for (alert_id,) in found]
+def alerts_of(connection: Connection, letter: Letter) -> Sequence[LetterAlert]:
+    """The alerts on a transaction of its id."""
+    parameters = {**asdict(letter.place), "transaction": letter.transaction_id}
+    return select_as(connection, LetterAlert, text(_ALERTS), parameters)
 
 
 def _parameters(wanted: Filter) -> dict[str, object]:

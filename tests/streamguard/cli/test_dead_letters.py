@@ -90,7 +90,9 @@ def test_show_reads_text_as_text_and_bytes_in_hexadecimal(said: Commands, desk: 
     shown = said("show", "transactions/0/0")
     assert "reason: amount: an amount above 0 is expected (got -5)" in shown
     assert "key:    A\n" in shown and '"transaction_id":"t0"' in shown
-    assert "alert:  HIGH_AMOUNT:t0 is refused because of it" in shown
+    assert "alert:  HIGH_AMOUNT:t0: refused because of it\n" in shown
+    desk.feed(transaction(6, "t0", "A", 4_000, T0_MS))
+    assert "alert:  HIGH_AMOUNT:t0: review\n" in said("show", "transactions/0/0")
     shown = said("show", "transactions/0/3")
     assert "key:    hex 42 00 ff\n" in shown and "value:  hex 00 01 41 76 72 6f\n" in shown
     assert "value:  none\n" in said("show", "transactions/0/4")

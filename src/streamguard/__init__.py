@@ -12,7 +12,8 @@ The life of a transaction, step by step, and where to read it:
 5. `consumer.store.Store.write` stores the batch in one database transaction: transactions, alerts, their versions, links,
    dead letters and the offsets read.
 6. In it, `consumer.judge.judge` gives every version of an alert whose transaction is stored to the rules of `rules.checks`;
-   each returns points and a reason, `rules.decide.decide` adds them up: dismiss, review or block. `is_fraud` follows.
+   each returns points and a reason, `rules.decide.decide` adds them up: dismiss, review or block. `is_fraud` follows. A
+   version whose transaction is a dead letter is refused (`consumer.refusals`).
 7. Decisions and dead letters leave by the outbox (`database.outbox`): `consumer.publisher.Publisher` sends them to the topics
    `decisions` and `dead_letters`, once each.
 8. People see it: `cli`, `psql`, the `ksql` shell. What analysts do (`alerts.actions`) is kept and published too.

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": ("streamguard.cli.generate", "simulate_app", "Preview what the generator would make."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
+    "dead-letters": ("streamguard.cli.dead_letters", "app", "Records that could not be used: list, show, retry."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
     "rules": ("streamguard.cli.rules", "app", "The rules; Python rules active, shadow or off."),

@@ -39,7 +39,7 @@ def list_command(
 
 @app.command()
 def show(alert_id: str) -> None:
-    """An alert with its transactions and every decision on it."""
+    """An alert with its transactions, every decision on it, and dead letters with the ids of its transactions."""
     with database() as connection:
         file = show_alert(connection, alert_id)
     print(_line(file.line))
@@ -54,6 +54,10 @@ def show(alert_id: str) -> None:
         score = "" if d.score is None else f" ({d.score})"
         outcome = d.outcome or "undecided"
         print(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
+    if file.dead_letters:
+        print("\nDead letters with the ids of its transactions:")
+    for letter in file.dead_letters:
+        print(f"  {letter.place}  {letter.transaction_id}  {letter.reason}")
 
 
 @app.command()
@@ -107,7 +111,8 @@ def _line(alert: AlertLine) -> str:
     amount = show_amount(alert.amount, alert.currency)
     outcome = alert.outcome or "undecided"
     points = "" if alert.score is None else f" ({alert.score})"
+    refusal = "" if alert.refusal is None else f"\n    refused: {alert.refusal}"
     return (
         f"{alert.detected_at:%Y-%m-%d %H:%M:%S}  {outcome + points:<14} {alert.status:<9} {amount:>12}  "
-        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}"
+        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{refusal}"
     )

@@ -38,18 +38,26 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Counts:
-    """What is stored, and how many records were read for it."""
+    """What is stored, and how many records were read for it. An alert is decided, refused or waiting, as its newest settled
+    version is."""
 
     transactions: int
-    alerts: int
+    decided: int
+    refused: int
+    waiting: int
     dead_letters: int
     records_read: int
 
 
 _COUNTS = """
-SELECT (SELECT count(*) FROM transactions) AS transactions, (SELECT count(*) FROM fraud_alerts) AS alerts,
+SELECT (SELECT count(*) FROM transactions) AS transactions, a.*,
     (SELECT count(*) FROM dead_letters) AS dead_letters,
     (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets) AS records_read
+FROM (
+    SELECT count(*) FILTER (WHERE outcome <> 'refused') AS decided, count(*) FILTER (WHERE outcome = 'refused') AS refused,
+        count(*) FILTER (WHERE outcome IS NULL) AS waiting
+    FROM fraud_alerts
+) a
 """
 
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
@@ -207,7 +215,9 @@ def _show_counts() -> None:
     with database() as connection:
         [counts] = select_as(connection, Counts, text(_COUNTS))
     print(
-        f"{counts.transactions:,} transactions, {counts.alerts:,} alerts, {counts.dead_letters:,} dead letters;"
+        f"{counts.transactions:,} transactions, {counts.decided + counts.refused + counts.waiting:,} alerts"
+        f" ({counts.decided:,} decided, {counts.refused:,} refused, {counts.waiting:,} waiting),"
+        f" {counts.dead_letters:,} dead letters;"
         f" {counts.records_read:,} records read"
     )
 

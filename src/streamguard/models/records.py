@@ -136,8 +136,9 @@ _ALERT_FIELDS = _readers(FraudAlert)
 class Decision(BaseModel):
     """What the rules or an analyst decided on a version of an alert; `decided_at` is epoch milliseconds, UTC.
 
-    `decided_by` is `rules`, with the outcome dismiss, review or block, a score of 0 to 100 and a verdict per Python rule; or
-    `analyst:NAME`, with the outcome confirmed, dismissed or reopened. `tx_count` is the version of the alert. The record's
+    `decided_by` is `rules`, with the outcome dismiss, review or block, a score of 0 to 100 and a verdict per Python rule;
+    `consumer`, with the outcome refused, where the transaction is a dead letter; or `analyst:NAME`, with the outcome
+    confirmed, dismissed or reopened. `tx_count` is the version of the alert. The record's
     key is the account.
     """
 

@@ -27,8 +27,10 @@ STATE = (
     " FROM fraud_alerts ORDER BY 1",
     "SELECT alert_id, transaction_id FROM alert_transactions ORDER BY 1, 2",
     "SELECT alert_id, tx_count, outcome, score, reason, verdicts::TEXT FROM decisions ORDER BY 1, 2",
-    "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged FROM alert_versions ORDER BY 1, 2",
-    "SELECT source_topic, source_partition, source_offset, reason, raw_value FROM dead_letters ORDER BY 1, 2, 3",
+    "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged, refused_topic, refused_partition, refused_offset"
+    " FROM alert_versions ORDER BY 1, 2",
+    "SELECT source_topic, source_partition, source_offset, reason, raw_value, transaction_id, account_id FROM dead_letters"
+    " ORDER BY 1, 2, 3",
     "SELECT topic, partition_no, next_offset, records_read FROM consumer_offsets ORDER BY 1, 2",
     "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
 )

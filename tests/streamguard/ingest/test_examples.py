@@ -49,6 +49,10 @@ def test_an_example_says_what_it_says(name: str) -> None:
 
 
 def test_every_known_layout_has_an_example() -> None:
-    titles = {planned(name).title for name in CASES}
+    titles = set()
+    for name in CASES:
+        chosen = planned(name)
+        chosen.rows.close()  # type: ignore[attr-defined]
+        titles.add(chosen.title)
     assert {layout.title for layout in known_layouts()} <= titles
     assert {path.name for path in EXAMPLES.iterdir()} == CASES.keys()

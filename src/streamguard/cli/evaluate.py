@@ -23,7 +23,7 @@ app = new_app("A scorecard of the rules against the truth.")
 @app.command()
 def evaluate(
     data: Annotated[
-        Path | None, typer.Option("--data", help="A folder with transactions-*.csv.gz, instead of the stream.")
+        Path | None, typer.Option("--data", help="A file or folder of labelled payments, instead of the stream.")
     ] = None,
     test_start: Annotated[
         list[str] | None,
@@ -67,7 +67,14 @@ def _evaluate_data(folder: Path, starts: list[date]) -> None:
     from streamguard.evaluation.data import read
     from streamguard.evaluation.report import evaluate as run
 
-    reports = run(read(folder), starts)
+    labelled = read(folder)
+    for line in labelled.files:
+        print(line)
+    if labelled.refusals.count:
+        print(f"{labelled.refusals.count:,} rows are no payments and are left out, as the consumer refuses them:")
+    for sentence in labelled.refusals.sentences():
+        print(f"  {sentence}")
+    reports = run(labelled.payments, starts)
     for report in reports:
         _show(report)
     if len(reports) > 1:

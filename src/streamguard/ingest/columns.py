@@ -258,7 +258,29 @@ def _plain_reader(name: str, one: Alternative, raw: Read) -> Read:
             raise InputError(f"{name}={one}: {form!r} is no form of it: there are {known}")
         change: Callable[[Read], Read] = _FORMS[form]
         convert = change(convert)
+    if all(isinstance(term, Literal) for term in one.terms):
+        value = convert("".join(term.text for term in one.terms if isinstance(term, Literal)))
+        return lambda _: value
+    if name in _FEW_VALUES:
+        convert = _remembered(convert)
     return lambda values: convert(raw(values))
+
+
+def _remembered(convert: Read) -> Read:
+    """The same for texts that come again and again: read once, and looked up after that."""
+    known: dict[str, Any] = {}
+
+    def read(value: Any) -> Any:
+        if type(value) is not str:
+            return convert(value)
+        if value in known:
+            return known[value]
+        found = convert(value)
+        if len(known) < _MOST_REMEMBERED:
+            known[value] = found
+        return found
+
+    return read
 
 
 def _number(name: str) -> Read:
@@ -340,6 +362,8 @@ _FORMS: dict[str, Callable[[Read], Read]] = {
     "scenario": lambda _: _scenario,
     "kind": lambda _: _kind,
 }
+_FEW_VALUES = ("currency", "country", "label", "transaction_type", "channel", "merchant_category", "city")
+_MOST_REMEMBERED = 10_000
 _LABEL_FORMS = ("kind", "scenario")
 _AMOUNT_FORMS = ("point", "comma", "minor", "abs", "negative")
 

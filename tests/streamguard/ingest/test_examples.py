@@ -17,7 +17,9 @@ from streamguard.ingest.plan import Plan, plan
 from tests.support.project import PROJECT_ROOT
 
 EXAMPLES = PROJECT_ROOT / "examples"
-CASES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases" / "examples.yaml").read_text("utf-8"))
+CASES: dict[str, dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "cases" / "examples.yaml").read_text("utf-8")
+)
 
 
 def planned(name: str) -> Plan:

@@ -164,6 +164,8 @@ def _epoch_reader(unit: str) -> Callable[[Any], int]:
 
 def _span_reader(unit_ms: int, origin: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
+        if type(value) is str and value.isascii() and value.isdigit() and len(value) < 10:
+            return origin + int(value) * unit_ms
         return origin + int(_count(value) * unit_ms // 1)
 
     return read

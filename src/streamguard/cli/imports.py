@@ -147,8 +147,7 @@ def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "impo
         try:
             _send(records, source, stop, send, outcome, lines, speaker)
             if send.to_file is None and send.waits_for_store and not stop.requested:
-                again = None if file == "-" else lambda: read.open(file)
-                _wait_for_store(feed, lines, stop, outcome, again)
+                _wait_for_store(feed, lines, stop, outcome)
         finally:
             feed.close()
             if outcome.tally.interrupted:
@@ -282,9 +281,7 @@ def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _wait_for_store(
-    feed: Feed, lines: SentLines, stop: Stop, outcome: _Outcome, again: Callable[[], Any] | None
-) -> None:
+def _wait_for_store(feed: Feed, lines: SentLines, stop: Stop, outcome: _Outcome) -> None:
     """Wait for the consumer and count what it refused; what cannot be found out is said in the summary."""
     total = outcome.tally.transactions
     done = 0
@@ -304,7 +301,7 @@ def _wait_for_store(
         outcome.why_not_known = str(error)
         return
     outcome.stored = total - len(dead)
-    feed.add_dead(dead, again)
+    feed.add_dead(dead)
 
 
 def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, rounded: int) -> list[str]:

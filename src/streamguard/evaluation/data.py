@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from streamguard.config import UserError
+from streamguard.ingest.columns import Options
 from streamguard.ingest.errors import BadRow
 from streamguard.ingest.files import Row, open_source
 from streamguard.ingest.payments import PaymentReader
-from streamguard.ingest.plan import plan
+from streamguard.ingest.plan import Plan, plan
 from streamguard.ingest.refusals import Refusals
+from streamguard.ingest.rows import Rows
 
 DAY_S = 86_400
 
@@ -46,11 +49,16 @@ class Labelled:
     files: list[str]
 
 
-def read(path: Path) -> Labelled:
-    """All payments of a file, or of all files of a folder, by time. Raises DataError, InputError."""
+def read(path: Path, layout: str | None = None, mapping: str | None = None, options: Options | None = None) -> Labelled:
+    """All payments of a file, or of all files of a folder, by time. Raises DataError, InputError.
+
+    The other arguments are those of `plan`. No figure depends on the currency: files that name none are taken as euros.
+    """
+    options = replace(options or Options(), currency=(options and options.currency) or "EUR")
     refusals = Refusals()
     said: list[str] = []
-    payments = [payment for file in _files(path) for payment in _read_file(file, refusals, said)]
+    plan_of = partial(plan, layout=layout, mapping=mapping, options=options)
+    payments = [payment for file in _files(path) for payment in _read_file(file, plan_of, refusals, said)]
     if not payments:
         reasons = "; ".join(refusals.sentences())
         raise DataError(f"{path} has no row that is a payment: {reasons}")
@@ -72,10 +80,12 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(file: Path, refusals: Refusals, said: list[str]) -> Iterator[CardPayment]:
+def _read_file(
+    file: Path, plan_of: Callable[[Rows], Plan], refusals: Refusals, said: list[str]
+) -> Iterator[CardPayment]:
     """The payments of one file; raises DataError where it has no labels, InputError where it cannot be read."""
     with closing(open_source(str(file))) as source:
-        chosen = plan(source)
+        chosen = plan_of(source)
         reader = chosen.reader
         said.append(f"{source.name}: {chosen.title} ({', '.join(source.found)})")
         _check_labels(file, reader)

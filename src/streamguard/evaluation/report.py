@@ -44,8 +44,8 @@ def evaluate(
     for start in starts or ():
         if not first + TRAIN_DAYS + DELAY_DAYS <= (start - epoch).days <= last:
             raise DataError(
-                f"no test week from {start}: the payments are of {epoch + timedelta(first)} to {epoch + timedelta(last)}, and two "
-                "weeks have to precede it"
+                f"no test week from {start}: the payments are of {epoch + timedelta(first)} to {epoch + timedelta(last)}, "
+                "and two weeks have to precede it"
             )
     scorer = Scorer(limits)
     scored: list[Scored] = [(payment, scorer.score(payment)) for payment in payments]

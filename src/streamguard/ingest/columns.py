@@ -16,7 +16,7 @@ from typing import Any
 from streamguard.ingest.errors import Ambiguous, InputError
 from streamguard.ingest.expressions import Alternative, Column, Expression, Literal, RowId
 from streamguard.ingest.ids import RowIds
-from streamguard.ingest.rows import Rows
+from streamguard.ingest.rows import Rows, all_values
 from streamguard.models.readings import (
     AmountForm,
     TimeForm,
@@ -377,7 +377,7 @@ def _amount_form(one: Alternative, raw: Read, rows: Rows, options: Options, note
     decimal: Separator | None = "," if "comma" in one.forms else "." if "point" in one.forms else options.decimal
     values = [raw(row.values) for row in rows.sample]
     if decimal is None:
-        decimal = guess_decimal(values)
+        decimal = guess_decimal(values) or guess_decimal(all_values(rows, raw))
         if decimal is None:
             example = next(value for value in values if isinstance(value, str) and ("." in value or "," in value))
             raise Ambiguous(
@@ -419,7 +419,7 @@ def _time_form(one: Alternative, raw: Read, rows: Rows, options: Options, notes:
     except ValueError as error:
         raise InputError(f"event_time: {error}") from None
     values = [raw(row.values) for row in rows.sample]
-    form = TimeForm(name, zone) if name else _guessed(one, values, zone, rows, options)
+    form = TimeForm(name, zone) if name else _guessed(one, raw, values, zone, rows, options)
     notes.append(_time_note(form, options.zone or one.at, values))
     return form
 
@@ -431,11 +431,13 @@ def _origin(text: str) -> int:
         raise InputError(f"--origin: {error}") from None
 
 
-def _guessed(one: Alternative, values: list[Any], zone: str, rows: Rows, options: Options) -> TimeForm:
+def _guessed(one: Alternative, raw: Read, values: list[Any], zone: str, rows: Rows, options: Options) -> TimeForm:
     forms = guess_time(values, zone)
     if len(forms) > 1 and options.day_first is not None:
         wanted = "dmy" if options.day_first else "mdy"
         forms = [form for form in forms if form.name == wanted] or forms
+    if len(forms) > 1:
+        forms = _told_apart(forms, all_values(rows, raw))
     if len(forms) > 1:
         example = next(value for value in values if not _is_blank(value))
         raise Ambiguous(
@@ -453,6 +455,20 @@ def _guessed(one: Alternative, values: list[Any], zone: str, rows: Rows, options
         f"event_time of {rows.name}: {one} has {shown}: no date and time by {'themselves' if counts else 'any calendar'}; "
         f"{advice}, or map another column with --map event_time=COLUMN"
     )
+
+
+def _told_apart(forms: list[TimeForm], values: Iterable[Any]) -> list[TimeForm]:
+    """The form that reads the first value which not all of them read; all where there is none."""
+    readers = [(form, time_reader(form)) for form in forms]
+    for value in values:
+        good = []
+        for form, read in readers:
+            with suppress(ValueError):
+                read(value)
+                good.append(form)
+        if 0 < len(good) < len(forms):
+            return good
+    return forms
 
 
 def _is_number(value: Any) -> bool:

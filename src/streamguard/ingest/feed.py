@@ -40,8 +40,9 @@ class Feed:
             at_line(row.line)
             yield record
 
-    def add_dead(self, dead: list[DeadLine], again: Callable[[], Source] | None) -> None:
-        """Count the lines that the consumer refused; `again` opens the source once more, for their rows."""
+    def add_dead(self, dead: list[DeadLine]) -> None:
+        """Count the lines that the consumer refused; a file is read once more for their rows."""
+        again = self.source.again
         reasons = {one.line: one.reason for one in dead}
         if again is not None and reasons and self._refused is not None:
             with closing(again()) as source:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamguard.ingest.files.source import Row, dotted_names, member_of
-
-
-class SampledRow(Protocol):
-    """A row and where it stands."""
-
-    @property
-    def line(self) -> int: ...
-    @property
-    def values(self) -> Any: ...
 
 
 class Rows(Protocol):
@@ -42,6 +34,17 @@ class _Objects:
         by_case = {name.strip().lower(): name for name in self.columns}
         name = column if column in self.columns else by_case[column.strip().lower()]
         return lambda values: member_of(values, name)
+
+
+def all_values(rows: Rows, raw: Callable[[Any], Any]) -> Iterator[Any]:
+    """A column's values of the whole file, where it can be read once more; for what the sample leaves open."""
+    again = getattr(rows, "again", None)
+    if again is None:
+        return
+    with closing(again()) as source:
+        for row in source.rows():
+            if isinstance(row, Row):
+                yield raw(row.values)
 
 
 def one_row(values: dict[str, Any]) -> Rows:

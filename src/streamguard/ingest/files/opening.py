@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -40,6 +41,9 @@ def open_source(
             refuse(stream.name, stream.head)
             source = _recognised(stream, encoding, separator, at, header_line)
             source.opened = opened.pop_all()
+            if path != "-":
+                given = {"encoding": encoding, "separator": separator, "at": at, "member": member}
+                source.again = partial(open_source, path, header_line=header_line, **given)
             return source
     except DAMAGE as error:
         raise InputError(damaged(path if path != "-" else "standard input", error)) from None

@@ -56,6 +56,8 @@ class Source:
     """The rows of the first 1,000 lines."""
     opened: ExitStack = field(default_factory=ExitStack)
     """Closes the file; at the end of `rows` that is done."""
+    again: Callable[[], Source] | None = None
+    """Opens the same file once more; None for standard input."""
 
     def __post_init__(self) -> None:
         """Take the sample; raises InputError where there is no row in it."""

@@ -80,7 +80,7 @@ def _connect(number: int) -> tuple[str | None, Any]:
 KINDS = {
     "flat": (_flat, (), "F1", "EUR"),
     "nested": (_nested, ("--day-first",), "4000000000000042", "BRL"),
-    "debezium": (_debezium, ("--currency", "JPY"), "7", "JPY"),
+    "debezium": (_debezium, ("--currency", "KES"), "7", "KES"),
     "connect": (_connect, (), "K-9", "USD"),
 }
 

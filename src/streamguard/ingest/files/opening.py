@@ -52,7 +52,7 @@ def open_source(
 def _recognised(
     stream: Stream, encoding: str | None, separator: str | None, at: str | None, header_line: int | None
 ) -> Source:
-    if stream.head.startswith(b"PAR1"):
+    if parquet.is_parquet(stream.name, stream.head):
         return _parquet(stream)
     if ofx.is_ofx(stream.head):
         return _ofx(stream, encoding)

@@ -14,23 +14,26 @@ _PICKLE = (
     "python -c \"import pandas; pandas.read_pickle('{name}').to_csv('payments.csv', index=False)\" and import payments.csv"
 )
 
+_NO_TEXT = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x80-\xff]"
+"""What tells letters at the beginning of a binary file from those of a header, such as PARENT_ID."""
+
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (rb"\x80[\x02-\x05]", _PICKLE),
     # Protocol 0 and 1: text that names a module, or a list.
-    (rb"c[\w.]+\n\w+\n[pq(]|\(lp0\n|\(dp0\n|\(c[\w.]+\n\w+\n", _PICKLE),
+    (rb"\(?c[\w.]+\n\w+\n([pq]\d+\n|q[\x00-\xff]|\()|\([ld]p0\n", _PICKLE),
     (rb"\xd0\xcf\x11\xe0", _SHEET.format("Excel (xls)")),
-    (rb"%PDF", "a PDF: ask the bank for the statement as CSV or OFX, or convert the tables in it to CSV"),
+    (rb"%PDF-", "a PDF: ask the bank for the statement as CSV or OFX, or convert the tables in it to CSV"),
     (
         rb"Obj\x01",
         "an Avro file: convert it to Parquet or JSON lines, such as `avro-tools tojson {name} > payments.jsonl`",
     ),
-    (rb"PARE", "an encrypted Parquet file: write it again without encryption"),
-    (rb"ARROW1|FEA1", f"an Arrow or Feather file: convert it with {_IN_PANDAS.format('feather')}"),
-    (rb"ORC", f"an ORC file: convert it with {_IN_PANDAS.format('orc')}"),
+    (rb"PARE" + _NO_TEXT, "an encrypted Parquet file: write it again without encryption"),
+    (rb"(ARROW1|FEA1)" + _NO_TEXT, f"an Arrow or Feather file: convert it with {_IN_PANDAS.format('feather')}"),
+    (rb"ORC" + _NO_TEXT, f"an ORC file: convert it with {_IN_PANDAS.format('orc')}"),
     (rb"\x89HDF", f"an HDF5 file: convert it with {_IN_PANDAS.format('hdf')}"),
     (rb"SQLite format 3", "a SQLite database: export the table with sqlite3 -header -csv {name} 'SELECT * FROM ...'"),
-    (rb"7z\xbc\xaf|Rar!", "an archive of a kind that is not unpacked here: unpack it first"),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8", "a picture: a file of rows is expected, such as CSV, JSON or Parquet"),
+    (rb"7z\xbc\xaf|Rar!\x1a", "an archive of a kind that is not unpacked here: unpack it first"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a", "a picture: a file of rows is expected, such as CSV, JSON or Parquet"),
     (rb"\{\\rtf", "a text document (RTF): save it as CSV"),
     (rb":20:|\{1:F01", "a SWIFT MT940 statement: ask the bank for it as CSV or OFX"),
     (rb"!Type:", "a QIF file: export it as CSV or OFX"),

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import shutil
 import stat
 import struct
@@ -61,7 +62,7 @@ def open_stream(path: str, member: str | None, opened: ExitStack) -> Stream:
     """
     stream = _opened(path, opened)
     for _ in range(_MOST_LAYERS):
-        unpack = next((unpack for magic, unpack in _PACKED.items() if stream.head.startswith(magic)), None)
+        unpack = next((unpack for begin, unpack in _PACKED.items() if re.match(begin, stream.head)), None)
         if unpack is None:
             break
         try:
@@ -161,10 +162,10 @@ def _zstandard(file: IO[bytes]) -> Any:
 
 
 _PACKED: dict[bytes, Callable[[Stream, str | None], Stream]] = {
-    b"\x1f\x8b": _unpacked("gzip", lambda file: gzip.GzipFile(fileobj=file)),
-    b"\x28\xb5\x2f\xfd": _unpacked("zstandard", _zstandard),
-    b"BZh": _unpacked("bzip2", bz2.BZ2File),
-    b"\xfd7zXZ\x00": _unpacked("xz", lzma.LZMAFile),
-    b"PK\x03\x04": _unzipped,
-    b"PK\x05\x06": _unzipped,
+    rb"\x1f\x8b": _unpacked("gzip", lambda file: gzip.GzipFile(fileobj=file)),
+    rb"\x28\xb5\x2f\xfd": _unpacked("zstandard", _zstandard),
+    rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": _unpacked("bzip2", bz2.BZ2File),
+    rb"\xfd7zXZ\x00": _unpacked("xz", lzma.LZMAFile),
+    rb"PK(\x03\x04|\x05\x06)": _unzipped,
 }
+"""How a packed file begins."""

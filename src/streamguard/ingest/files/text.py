@@ -32,20 +32,19 @@ def encoding_of(name: str, head: bytes, given: str | None) -> tuple[str, tuple[s
         return ("utf-8-sig" if codec == "utf-8" else codec), (given,)
     if mark is not None:
         return mark[0], (mark[1], "byte-order mark")
-    try:
-        # The head may end within a character.
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
-    except UnicodeDecodeError:
-        if not _is_damaged_utf8(head):
-            return "cp1252", ("windows-1252",)
-    return "utf-8", ("UTF-8",)
-
-
-def _is_damaged_utf8(head: bytes) -> bool:
-    """Whether more characters are UTF-8 than bytes are not: sequences of other encodings are so by accident only."""
-    text = head.decode("utf-8", UNDECODED)
+    # The head may end within a character.
+    text = codecs.getincrementaldecoder("utf-8")(UNDECODED).decode(head, final=len(head) < HEAD_BYTES)
     wrong = len(_NOT_DECODED.findall(text))
-    return sum(character > "\x7f" for character in text) - wrong > wrong
+    # Letters of UTF-8 do not come about by chance: lines in another encoding among them are at fault, not the others.
+    if not wrong or wrong <= len(re.findall("[^\x00-\x7f\udc80-\udcff]", text)):
+        return "utf-8", ("UTF-8",)
+    try:
+        head.decode("cp1252")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{name} is neither in UTF-8 nor in windows-1252: --encoding says in what, such as shift_jis, gb18030 or mac-roman"
+        ) from None
+    return "cp1252", ("windows-1252",)
 
 
 def undecoded(text: str) -> bool:

@@ -29,7 +29,7 @@ def amount_of(field: Field) -> AmountReading | None:
         return None
     numbers = [Decimal(str(value)) for value in values if not isinstance(value, str)]
     texts = [value.strip() for value in values if isinstance(value, str)]
-    reading = _text(field, texts) if texts else AmountReading(str, "a number", "DOUBLE")
+    reading = _text(field, texts) if texts else AmountReading(str, _guess(numbers), "DOUBLE")
     if reading is None:
         return None
     if numbers and texts and "decimal comma" in reading.guess:
@@ -40,6 +40,12 @@ def amount_of(field: Field) -> AmountReading | None:
             f"most amounts in {field.name} are negative: --map amount='ABS({field.name})' makes them positive"
         )
     return reading
+
+
+def _guess(numbers: Sequence[Decimal]) -> str:
+    if any(number != number.to_integral_value() for number in numbers):
+        return "a number"
+    return "whole numbers, taken as whole units of the currency; for cents, --map amount='... / 100.0'"
 
 
 def _text(field: Field, texts: Sequence[str]) -> AmountReading | None:

@@ -16,12 +16,14 @@ INSERT INTO schema_version (version, name) VALUES
     (2, 'alert_versions'),
     (3, 'lists'),
     (4, 'outbox'),
-    (5, 'personal_data');
+    (5, 'personal_data'),
+    (6, 'amounts'),
+    (7, 'refused_alerts');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
     account_id        TEXT NOT NULL,
-    amount            NUMERIC(15, 2) NOT NULL CHECK (amount > 0),
+    amount            NUMERIC(19, 4) NOT NULL CHECK (amount > 0),
     currency          TEXT NOT NULL,
     transaction_type  TEXT,
     channel           TEXT,
@@ -101,12 +103,12 @@ CREATE TABLE fraud_alerts (
     rule             TEXT NOT NULL,
     account_id       TEXT NOT NULL,
     transaction_id   TEXT,
-    amount           NUMERIC(15, 2),
+    amount           NUMERIC(19, 4),
     tx_count         BIGINT NOT NULL,
     window_start     TIMESTAMPTZ,
     window_end       TIMESTAMPTZ,
     detected_at      TIMESTAMPTZ NOT NULL,
-    outcome          TEXT CHECK (outcome IN ('dismiss', 'review', 'block')),
+    outcome          TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'refused')),
     score            INTEGER CHECK (score BETWEEN 0 AND 100),
     status           TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'confirmed', 'dismissed')),
     source_partition INTEGER NOT NULL,
@@ -115,7 +117,7 @@ CREATE TABLE fraud_alerts (
     updated_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE fraud_alerts IS 'one row per alert: its newest version; an older one never overwrites a newer one';
-COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version; null until its transaction is stored';
+COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version, or refused where its transaction is a dead letter; null until its transaction is stored';
 COMMENT ON COLUMN fraud_alerts.status IS 'what an analyst made of it; open until then';
 
 -- A new transaction is linked to the alerts of its account whose window holds it.
@@ -130,23 +132,30 @@ CREATE TABLE alert_transactions (
 );
 CREATE INDEX alert_transactions_transaction ON alert_transactions (transaction_id);
 
--- What the SQL rules reported of an alert, version by version. A version waits until its transaction is stored.
+-- What the SQL rules reported of an alert, version by version. A version waits until its transaction is stored, or refused.
 CREATE TABLE alert_versions (
-    alert_id       TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
-    tx_count       BIGINT NOT NULL,
-    transaction_id TEXT,
-    evidence       JSONB NOT NULL DEFAULT '{}',
-    judged         BOOLEAN NOT NULL DEFAULT FALSE,
-    PRIMARY KEY (alert_id, tx_count)
+    alert_id          TEXT NOT NULL REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
+    tx_count          BIGINT NOT NULL,
+    transaction_id    TEXT,
+    evidence          JSONB NOT NULL DEFAULT '{}',
+    judged            BOOLEAN NOT NULL DEFAULT FALSE,
+    refused_topic     TEXT,
+    refused_partition INTEGER,
+    refused_offset    BIGINT,
+    PRIMARY KEY (alert_id, tx_count),
+    CONSTRAINT alert_versions_refused
+        CHECK (num_nulls(refused_topic, refused_partition, refused_offset) IN (0, 3))
 );
 COMMENT ON TABLE alert_versions IS 'each count of transactions at which an alert was raised';
 COMMENT ON COLUMN alert_versions.transaction_id IS 'the transaction that raised this version; it may not be stored yet';
 COMMENT ON COLUMN alert_versions.evidence IS 'what the SQL rule reported: amount, window, time';
-COMMENT ON COLUMN alert_versions.judged IS 'false while the transaction that raised this version is not stored';
+COMMENT ON COLUMN alert_versions.judged IS 'false while the transaction that raised this version is neither stored nor a dead letter';
+COMMENT ON COLUMN alert_versions.refused_topic IS 'with partition and offset the dead letter that the transaction became; null where it is stored or waited for';
 
-CREATE INDEX alert_versions_waiting ON alert_versions (transaction_id) WHERE NOT judged;
+-- A version that is refused is judged after all when its transaction is stored later.
+CREATE INDEX alert_versions_waiting ON alert_versions (transaction_id) WHERE NOT judged OR refused_topic IS NOT NULL;
 
--- A row per version that the rules judged, and a row per action of an analyst.
+-- A row per version that the rules judged or the consumer refused, and a row per action of an analyst.
 CREATE TABLE decisions (
     alert_id       TEXT NOT NULL,
     tx_count       BIGINT NOT NULL,
@@ -154,7 +163,7 @@ CREATE TABLE decisions (
     action_no      INTEGER NOT NULL DEFAULT 0,
     transaction_id TEXT,
     outcome        TEXT NOT NULL
-        CHECK (outcome IN ('dismiss', 'review', 'block', 'confirmed', 'dismissed', 'reopened')),
+        CHECK (outcome IN ('dismiss', 'review', 'block', 'refused', 'confirmed', 'dismissed', 'reopened')),
     score          INTEGER CHECK (score BETWEEN 0 AND 100),
     reason         TEXT,
     verdicts       JSONB NOT NULL DEFAULT '[]',
@@ -164,10 +173,10 @@ CREATE TABLE decisions (
     CONSTRAINT decisions_version FOREIGN KEY (alert_id, tx_count) REFERENCES alert_versions ON DELETE CASCADE
 );
 COMMENT ON TABLE decisions IS 'what the rules or an analyst decided on a version of an alert';
-COMMENT ON COLUMN decisions.decided_by IS 'rules, or analyst:NAME';
+COMMENT ON COLUMN decisions.decided_by IS 'rules, consumer (a version whose transaction it refused), or analyst:NAME';
 COMMENT ON COLUMN decisions.action_no IS 'counts the actions of analysts on the alert; 0 for the rules';
 COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judged: its count of transactions';
-COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; confirmed, dismissed or reopened by an analyst';
+COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; refused by the consumer; confirmed, dismissed or reopened by an analyst';
 COMMENT ON COLUMN decisions.verdicts IS 'one object per Python rule: rule, version, mode, points, outcome, reason, facts';
 COMMENT ON COLUMN decisions.status_before IS 'the status of the alert that an analyst changed';
 
@@ -207,16 +216,32 @@ CREATE TABLE rule_modes (
 );
 
 CREATE TABLE dead_letters (
-    source_topic     TEXT NOT NULL,
-    source_partition INTEGER NOT NULL,
-    source_offset    BIGINT NOT NULL,
-    reason           TEXT NOT NULL,
-    raw_key          BYTEA,
-    raw_value        BYTEA,
-    failed_at        TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    source_topic      TEXT NOT NULL,
+    source_partition  INTEGER NOT NULL,
+    source_offset     BIGINT NOT NULL,
+    reason            TEXT NOT NULL,
+    raw_key           BYTEA,
+    raw_value         BYTEA,
+    failed_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    transaction_id    TEXT,
+    account_id        TEXT,
+    retry_id          UUID,
+    retried_at        TIMESTAMPTZ,
+    retried_by        TEXT,
+    retried_partition INTEGER,
+    retried_offset    BIGINT,
     PRIMARY KEY (source_topic, source_partition, source_offset)
 );
 COMMENT ON TABLE dead_letters IS 'records that could not be used, whole, with the reason';
+COMMENT ON COLUMN dead_letters.transaction_id IS 'the id in the record of a transaction, as the SQL rules read it; null where they read none';
+COMMENT ON COLUMN dead_letters.account_id IS 'the account in the key of the record of a transaction';
+COMMENT ON COLUMN dead_letters.retry_id IS 'the id of the record in the outbox by which it was sent again';
+COMMENT ON COLUMN dead_letters.retried_offset IS 'with retried_partition the record that it was sent again as; null until that is sent';
+
+-- Alerts look up the dead letters of their transactions, and the outbox those that it sends again.
+CREATE INDEX dead_letters_transaction
+    ON dead_letters (transaction_id, source_topic, source_offset, source_partition) WHERE transaction_id IS NOT NULL;
+CREATE INDEX dead_letters_retrying ON dead_letters (retry_id) WHERE retry_id IS NOT NULL AND retried_offset IS NULL;
 
 -- Records on their way to a topic: written with the rows that they tell of, removed once acknowledged.
 CREATE TABLE outbox (
@@ -280,7 +305,7 @@ CREATE VIEW account_risk_profile AS
 SELECT t.account_id,
        count(*)                                              AS transactions,
        sum(t.amount)                                         AS total_amount,
-       round(avg(t.amount), 2)                               AS average_amount,
+       round(avg(t.amount), 4)                               AS average_amount,
        max(t.amount)                                         AS highest_amount,
        count(*) FILTER (WHERE t.is_fraud)                    AS fraud_transactions,
        round(count(*) FILTER (WHERE t.is_fraud)::NUMERIC / count(*), 4) AS fraud_rate,

@@ -2,7 +2,7 @@
 
 The life of a transaction, step by step, and where to read it:
 
-1. `producer.simulator` makes it or `producer.replay` reads it from a file; `producer.kafka_sink` sends it to the topic
+1. `producer.simulator` makes it or `ingest` reads it from a file; `producer.kafka_sink` sends it to the topic
    `transactions`, keyed by its account.
 2. The broker stores it (`streamguard_broker`, or Apache Kafka): the response to `acks=all` means that it is on disk.
 3. The SQL of `ksqldb/`, sent to the server by `sqldeploy.run.deploy`, reads it (`streamguard_ksql`, or ksqlDB): filters and
@@ -12,7 +12,8 @@ The life of a transaction, step by step, and where to read it:
 5. `consumer.store.Store.write` stores the batch in one database transaction: transactions, alerts, their versions, links,
    dead letters and the offsets read.
 6. In it, `consumer.judge.judge` gives every version of an alert whose transaction is stored to the rules of `rules.checks`;
-   each returns points and a reason, `rules.decide.decide` adds them up: dismiss, review or block. `is_fraud` follows.
+   each returns points and a reason, `rules.decide.decide` adds them up: dismiss, review or block. `is_fraud` follows. A
+   version whose transaction is a dead letter is refused (`consumer.refusals`).
 7. Decisions and dead letters leave by the outbox (`database.outbox`): `consumer.publisher.Publisher` sends them to the topics
    `decisions` and `dead_letters`, once each.
 8. People see it: `cli`, `psql`, the `ksql` shell. What analysts do (`alerts.actions`) is kept and published too.

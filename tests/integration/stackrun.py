@@ -29,7 +29,8 @@ SNAPSHOT = {
     "alert_transactions": "SELECT alert_id, transaction_id FROM alert_transactions ORDER BY 1, 2",
     "decisions": "SELECT alert_id, tx_count, decided_by, outcome, score, reason, verdicts::TEXT FROM decisions"
     " ORDER BY 1, 2, 3",
-    "alert_versions": "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged FROM alert_versions ORDER BY 1, 2",
+    "alert_versions": "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged, refused_topic,"
+    " refused_partition, refused_offset FROM alert_versions ORDER BY 1, 2",
     "transaction_records": "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
     "dead_letters": "SELECT source_topic, source_partition, source_offset, reason FROM dead_letters ORDER BY 1, 2, 3",
     "offsets": "SELECT partition_no, next_offset, records_read FROM consumer_offsets"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,3 +251,92 @@ def test_a_database_unavailable_for_a_while_is_retried(bench: Bench) -> None:
     bench.wait_read(2_500)
     assert consumer.process is not None and consumer.process.poll() is None, "it waits, it does not die"
     bench.in_is_out()
+
+
+ALERTS = "SELECT alert_id, outcome FROM fraud_alerts ORDER BY 1"
+VERSIONS = "SELECT alert_id, tx_count, judged, refused_topic, refused_partition, refused_offset FROM alert_versions ORDER BY 1, 2"
+
+
+def alert_value(alert_id: str, transaction_id: str, count: int, amount: float) -> bytes:
+    """An alert as the SQL rules write it, in upper case; a burst's has the window of its minute."""
+    start, end = (T0_MS, T0_MS + 60_000) if alert_id.startswith("HIGH_VELOCITY") else (T0_MS + count, T0_MS + count)
+    value = {"alert_id": alert_id, "rule": alert_id.split(":")[0], "transaction_id": transaction_id, "amount": amount}
+    value |= {"tx_count": count, "window_start": start, "window_end": end, "detected_at": T0_MS}
+    return orjson.dumps({name.upper(): field for name, field in value.items()})
+
+
+def test_alerts_on_refused_transactions_under_kill(bench: Bench) -> None:
+    """Alerts and refused transactions in turn, the consumer killed after each batch; retried ones are judged."""
+    chosen = random.Random(5)
+    consumer = bench.consumer(STREAMGUARD_BATCH_MAX_RECORDS="7", STREAMGUARD_CONSUMER_INSTANCE="one")
+    accounts = [f"A{number}" for number in range(30)]
+    sends: list[tuple[str, str, bytes]] = []
+    for account in accounts:
+        for number in range(6):
+            fields = transaction_value(f"{account}-{number}", account, 5_000, T0_MS + number)
+            fields["currency"] = "XXQ" if number == 4 else "BRL"
+            sends.append(("transactions", account, orjson.dumps(fields)))
+        for count in (4, 5, 6):
+            alert = f"HIGH_VELOCITY:{account}:{T0_MS}"
+            sends.append(("fraud_alerts", account, alert_value(alert, f"{account}-{count - 1}", count, count * 5_000)))
+        alert = f"HIGH_AMOUNT:{account}-4"
+        sends.append(("fraud_alerts", account, alert_value(alert, f"{account}-4", 1, 5_000)))
+    chosen.shuffle(sends)
+    for start in range(0, len(sends), 75):
+        for topic, account, value in sends[start : start + 75]:
+            bench.send(topic, account, value)
+        bench.producer.flush()
+        bench.wait_read(start + chosen.randrange(1, 40))
+        consumer.end(signal.SIGKILL)
+        consumer.start()
+    bench.wait_read(len(sends))
+    bench.in_is_out()
+    outcomes = dict(bench.postgres.query(ALERTS))
+    assert {outcomes[f"HIGH_AMOUNT:{account}-4"] for account in accounts} == {"refused"}
+    assert {outcomes[f"HIGH_VELOCITY:{account}:{T0_MS}"] for account in accounts}.isdisjoint({None, "refused"})
+    versions = bench.postgres.query(VERSIONS)
+    dead = set(bench.postgres.query("SELECT source_topic, source_partition, source_offset FROM dead_letters"))
+    assert len(versions) == 4 * len(accounts) and len(dead) == len(accounts)
+    for alert_id, count, judged, *place in versions:
+        refused = alert_id.startswith("HIGH_AMOUNT") or count == 5
+        assert judged and (tuple(place) in dead if refused else place == [None] * 3), (alert_id, count, place)
+    sent_again = {f"{account}-4" for account in accounts[:10]}
+    for transaction_id in sorted(sent_again):
+        account = transaction_id.split("-")[0]
+        again = transaction_value(transaction_id, account, 5_000, T0_MS + 1)
+        bench.send("transactions", account, orjson.dumps(again))
+    bench.producer.flush()
+    bench.wait_read(len(sends) + len(sent_again))
+    outcomes = dict(bench.postgres.query(ALERTS))
+    wanted = {f"HIGH_AMOUNT:{account}-4": f"{account}-4" not in sent_again for account in accounts}
+    assert {alert_id: outcomes[alert_id] == "refused" for alert_id in wanted} == wanted
+    eventually(lambda: bench.postgres.query("SELECT count(*) FROM outbox"), lambda rows: rows == [(0,)], 30, bench.said)
+    decisions = [orjson.loads(record.value) for record in read_topic(bench.broker.address, "decisions")]
+    last = {decision["alert_id"]: decision["outcome"] for decision in decisions if decision["alert_id"] in wanted}
+    assert {alert_id: outcome == "refused" for alert_id, outcome in last.items()} == wanted
+
+
+def test_a_refused_record_is_sent_again_and_judged(bench: Bench) -> None:
+    """By the command, while the consumer runs; its limit was too low."""
+    value = orjson.dumps(transaction_value("big", "A", 5_000, T0_MS + 1, note="x" * 10_000))
+    consumer = bench.consumer(STREAMGUARD_RECORD_MAX_BYTES="9000", STREAMGUARD_CONSUMER_INSTANCE="one")
+    bench.send("fraud_alerts", "A", alert_value("HIGH_AMOUNT:big", "big", 1, 5_000))
+    bench.send("transactions", "A", value)
+    bench.producer.flush()
+    bench.wait_read(2)
+    assert bench.postgres.query(ALERTS) == [("HIGH_AMOUNT:big", "refused")]
+    consumer.end(signal.SIGTERM)
+    consumer.environment["STREAMGUARD_RECORD_MAX_BYTES"] = "20000"
+    consumer.start()
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": bench.broker.address, "DATABASE_URL": bench.postgres.url()}
+    command = [sys.executable, "-m", "streamguard.cli", "dead-letters", "retry", "--reason", "above the limit", "--yes"]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "1 sent again" in done.stdout, done.stdout + done.stderr
+    bench.wait_read(3)
+    assert bench.postgres.query(ALERTS) == [("HIGH_AMOUNT:big", "review")]
+    bench.in_is_out()
+    [(partition, offset)] = bench.postgres.query("SELECT retried_partition, retried_offset FROM dead_letters")
+    stored = bench.postgres.query(
+        "SELECT source_partition, source_offset FROM transactions WHERE transaction_id = 'big'"
+    )
+    assert stored == [(partition, offset)]

@@ -26,17 +26,23 @@ class NoSuchAlert(UserError):
 
 @dataclass(frozen=True)
 class AlertLine:
-    """An alert in a list."""
+    """An alert in a list; `currency` is that of the transaction that raised it, None until it is stored.
+
+    `refusal` is why its newest settled version cannot be judged, where its outcome is `refused`: the dead letter's
+    topic/partition/offset and reason.
+    """
 
     alert_id: str
     rule: str
     account_id: str
     amount: Decimal | None
+    currency: str | None
     tx_count: int
     detected_at: datetime
     outcome: str | None
     score: int | None
     status: str
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class AlertTransaction:
 
 @dataclass(frozen=True)
 class AlertDecision:
-    """What the rules or an analyst decided; `outcome` and `decided_at` are None while a version waits."""
+    """What the rules or an analyst decided, or that the consumer refused the version's transaction; `outcome` and
+    `decided_at` are None while a version waits."""
 
     tx_count: int
     decided_by: str
@@ -66,16 +73,38 @@ class AlertDecision:
 
 
 @dataclass(frozen=True)
+class AlertDeadLetter:
+    """A dead letter with the id of a transaction of an alert: what refused a version, or a repetition that the rule counted.
+
+    `place` is its topic/partition/offset.
+    """
+
+    place: str
+    transaction_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class AlertFile:
-    """An alert with all that belongs to it: its transactions by time, its decisions in their order."""
+    """An alert with all that belongs to it: its transactions by time, its decisions in their order, its dead letters."""
 
     line: AlertLine
     transactions: Sequence[AlertTransaction]
     decisions: Sequence[AlertDecision]
+    dead_letters: Sequence[AlertDeadLetter]
 
 
+_LINES = f"""
+SELECT {columns_of(AlertLine)} FROM (
+    SELECT a.*, t.currency, r.reason AS refusal FROM fraud_alerts a LEFT JOIN transactions t USING (transaction_id)
+    LEFT JOIN LATERAL (
+        SELECT reason FROM decisions d WHERE d.alert_id = a.alert_id AND d.outcome = 'refused'
+        ORDER BY d.tx_count DESC LIMIT 1
+    ) r ON a.outcome = 'refused'
+) AS lines
+"""
 _LIST = f"""
-SELECT {columns_of(AlertLine)} FROM fraud_alerts
+{_LINES}
 WHERE (CAST(:status AS TEXT) IS NULL OR status = :status) AND (CAST(:account AS TEXT) IS NULL OR account_id = :account)
 ORDER BY detected_at DESC, alert_id LIMIT :limit
 """
@@ -89,6 +118,16 @@ UNION ALL
 SELECT tx_count, 'rules', NULL, NULL, NULL, '[]', NULL FROM alert_versions WHERE alert_id = :id AND NOT judged
 ORDER BY decided_at NULLS LAST, tx_count
 """
+_DEAD_LETTERS = f"""
+SELECT {columns_of(AlertDeadLetter)} FROM (
+    SELECT d.*, d.source_topic || '/' || d.source_partition || '/' || d.source_offset AS place
+    FROM dead_letters d JOIN fraud_alerts a ON a.alert_id = :id AND coalesce(d.account_id = a.account_id, TRUE)
+    WHERE d.transaction_id IN (
+        SELECT transaction_id FROM alert_versions WHERE alert_id = :id
+        UNION SELECT transaction_id FROM alert_transactions WHERE alert_id = :id)
+) d
+ORDER BY source_topic, source_offset, source_partition
+"""
 
 
 def list_alerts(
@@ -101,14 +140,14 @@ def list_alerts(
 def show_alert(connection: Connection, alert_id: str) -> AlertFile:
     """One alert with its transactions and decisions. Raises NoSuchAlert."""
     place = {"id": alert_id}
-    statement = f"SELECT {columns_of(AlertLine)} FROM fraud_alerts WHERE alert_id = :id"
-    lines = select_as(connection, AlertLine, text(statement), place)
+    lines = select_as(connection, AlertLine, text(f"{_LINES} WHERE alert_id = :id"), place)
     if not lines:
         raise NoSuchAlert(f"there is no alert {alert_id}")
     return AlertFile(
         lines[0],
         select_as(connection, AlertTransaction, text(_TRANSACTIONS), place),
         select_as(connection, AlertDecision, text(_DECISIONS), place),
+        select_as(connection, AlertDeadLetter, text(_DEAD_LETTERS), place),
     )
 
 
@@ -128,7 +167,7 @@ def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: st
         {"status": status, "id": alert_id},
     )
     actions = connection.execute(
-        text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by <> 'rules'"), {"id": alert_id}
+        text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by LIKE 'analyst:%'"), {"id": alert_id}
     ).scalar_one()
     decision = NewDecision(
         alert_id=alert_id,

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from streamguard.cli.shared import DatabaseUnavailable, database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
+from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
@@ -37,18 +38,26 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Counts:
-    """What is stored, and how many records were read for it."""
+    """What is stored, and how many records were read for it. An alert is decided, refused or waiting, as its newest settled
+    version is."""
 
     transactions: int
-    alerts: int
+    decided: int
+    refused: int
+    waiting: int
     dead_letters: int
     records_read: int
 
 
 _COUNTS = """
-SELECT (SELECT count(*) FROM transactions) AS transactions, (SELECT count(*) FROM fraud_alerts) AS alerts,
+SELECT (SELECT count(*) FROM transactions) AS transactions, a.*,
     (SELECT count(*) FROM dead_letters) AS dead_letters,
     (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets) AS records_read
+FROM (
+    SELECT count(*) FILTER (WHERE outcome <> 'refused') AS decided, count(*) FILTER (WHERE outcome = 'refused') AS refused,
+        count(*) FILTER (WHERE outcome IS NULL) AS waiting
+    FROM fraud_alerts
+) a
 """
 
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
@@ -146,7 +155,7 @@ def _show_alerts(settings: Settings, timeout_s: float) -> None:
     alerts = first_alerts(settings, 5, timeout_s)
     print("\nFirst alerts:" if alerts else "\nNo alert yet.")
     for alert in alerts:
-        amount = "" if alert.amount is None else f"{alert.amount:,.2f}"
+        amount = show_amount(alert.amount, alert.currency)
         transactions = f"{alert.tx_count} transaction{'s' if alert.tx_count != 1 else ''}"
         print(
             f"  {alert.detected_at:%H:%M:%S}  {alert.rule:<14} {alert.account_id}  {amount:>12}  {transactions:<15}"
@@ -206,7 +215,9 @@ def _show_counts() -> None:
     with database() as connection:
         [counts] = select_as(connection, Counts, text(_COUNTS))
     print(
-        f"{counts.transactions:,} transactions, {counts.alerts:,} alerts, {counts.dead_letters:,} dead letters;"
+        f"{counts.transactions:,} transactions, {counts.decided + counts.refused + counts.waiting:,} alerts"
+        f" ({counts.decided:,} decided, {counts.refused:,} refused, {counts.waiting:,} waiting),"
+        f" {counts.dead_letters:,} dead letters;"
         f" {counts.records_read:,} records read"
     )
 

@@ -47,6 +47,8 @@ def consume(settings: Settings) -> None:
     publisher = Publisher(engine, settings.kafka_bootstrap_servers, settings.consumer_group)
     publisher.start()
     store = Store(engine, settings, protection=protection)
+    if settled := store.settle_waiting():
+        log.info("settled %d alerts whose transaction was refused before", settled)
     Consumer(settings, store, publisher, stop, protection).run()
     publisher.close()
     engine.dispose()

@@ -87,11 +87,13 @@ INSERT INTO consumer_offsets (group_id, topic, partition_no, next_offset) VALUES
 """
 
 INSERT_DEAD_LETTERS = """
-INSERT INTO dead_letters AS old (source_topic, source_partition, source_offset, reason, raw_key, raw_value)
+INSERT INTO dead_letters AS old (source_topic, source_partition, source_offset, reason, raw_key, raw_value,
+    transaction_id, account_id)
 VALUES %s
 ON CONFLICT (source_topic, source_partition, source_offset) DO UPDATE SET
     reason = excluded.reason, raw_key = excluded.raw_key, raw_value = excluded.raw_value,
-    failed_at = excluded.failed_at
+    failed_at = excluded.failed_at, transaction_id = excluded.transaction_id, account_id = excluded.account_id,
+    retry_id = NULL, retried_at = NULL, retried_by = NULL, retried_partition = NULL, retried_offset = NULL
 WHERE (old.raw_key, old.raw_value) IS DISTINCT FROM (excluded.raw_key, excluded.raw_value)
 RETURNING source_topic AS topic, source_partition AS partition, source_offset AS offset_no,
     (extract(epoch FROM failed_at) * 1000)::BIGINT AS failed_at, old.xmax = 0 AS is_new
@@ -120,7 +122,9 @@ UNION
 SELECT v.alert_id, s.transaction_id
 FROM stage s
 CROSS JOIN LATERAL (
-    SELECT alert_id FROM alert_versions v WHERE v.transaction_id = s.transaction_id AND NOT v.judged OFFSET 0
+    SELECT alert_id FROM alert_versions v
+    WHERE v.transaction_id = s.transaction_id AND (NOT v.judged OR v.refused_topic IS NOT NULL)
+    OFFSET 0
 ) v
 ON CONFLICT DO NOTHING
 RETURNING alert_id, transaction_id
@@ -160,7 +164,7 @@ WHERE a.alert_id = ANY(%(alerts)s)
 UNION
 SELECT v.alert_id, t.transaction_id
 FROM alert_versions v JOIN transactions t USING (transaction_id)
-WHERE v.alert_id = ANY(%(alerts)s)
+WHERE v.alert_id = ANY(%(alerts)s) AND v.refused_topic IS NULL
 ON CONFLICT DO NOTHING
 RETURNING alert_id, transaction_id
 """
@@ -212,13 +216,13 @@ FROM (VALUES %s) AS d (alert_id, tx_count)
 WHERE v.alert_id = d.alert_id AND v.tx_count = d.tx_count
 """
 
-# The alert shows what was decided on its newest judged version.
+# The alert shows what was decided on its newest version that is judged or refused.
 SHOW_OUTCOME = """
 UPDATE fraud_alerts a
 SET outcome = d.outcome, score = d.score
 FROM (
     SELECT DISTINCT ON (alert_id) alert_id, outcome, score FROM decisions
-    WHERE alert_id = ANY(%(alerts)s) AND decided_by = 'rules'
+    WHERE alert_id = ANY(%(alerts)s) AND decided_by IN ('rules', 'consumer')
     ORDER BY alert_id, tx_count DESC
 ) d
 WHERE a.alert_id = d.alert_id AND (a.outcome, a.score) IS DISTINCT FROM (d.outcome, d.score)

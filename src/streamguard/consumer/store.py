@@ -5,7 +5,7 @@
 2. `_insert_transactions` stores the transactions; a second record with a stored id becomes a dead letter.
 3. `_upsert_alerts` lets alerts grow, never shrink; each version waits in `alert_versions` for its judgement.
 4. Links are made from both sides, for either may be stored first.
-5. `judge` decides on the versions whose transaction is stored.
+5. `settle_refusals` decides on the versions whose transaction is a dead letter, `judge` on those whose is stored.
 6. `is_fraud` follows.
 
 Dead letters and decisions are put into the outbox too; `consumer.publisher` sends them afterwards.
@@ -29,6 +29,8 @@ from streamguard.consumer import statements as sql
 from streamguard.consumer.copy_text import escaped, fields_line, instant_field, json_field, months_of
 from streamguard.consumer.judge import judge
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord
+from streamguard.consumer.refusal_statements import UNSETTLED
+from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.database import outbox
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 from streamguard.database.rows import fetch, fetch_values
@@ -125,12 +127,13 @@ class Store:
         """
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
-            lock = "pg_advisory_xact_lock" if batch.alerts else "pg_advisory_xact_lock_shared"
+            lock = "pg_advisory_xact_lock" if batch.alerts or batch.dead else "pg_advisory_xact_lock_shared"
             cursor.execute(f"SELECT {lock}(%s)", (STORE_LOCK,))
             self._advance_offsets(cursor, batch)
             duplicates, again = self._insert_transactions(cursor, batch) if batch.transactions else ([], [])
             dead = [*batch.dead, *duplicates]
-            again += self._insert_dead(cursor, dead)
+            dead_again, refused = self._insert_dead(cursor, dead)
+            again += dead_again
             if again:
                 self._decrement(cursor, again)
             links: set[_Link] = set()
@@ -140,8 +143,17 @@ class Store:
             if batch.alerts:
                 links.update(_upsert_alerts(cursor, batch.alerts))
             alerts = {alert.alert_id for _, alert in batch.alerts} | {link.alert_id for link in links}
-            decided = self._settle(cursor, sorted(alerts), links) if alerts else 0
+            decided = self._settle(cursor, alerts, links, refused) if alerts or refused else 0
         return Stored(len(batch.transactions) - len(duplicates), len(batch.alerts), len(dead), bool(dead or decided))
+
+    def settle_waiting(self) -> int:
+        """Settle the versions that wait for a transaction which an earlier version of the program refused; how many."""
+        with self._engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
+            cursor.execute(UNSETTLED)
+            alerts = {alert_id for (alert_id,) in cursor.fetchall()}
+            return self._settle(cursor, alerts, set(), set()) if alerts else 0
 
     def _advance_offsets(self, cursor: Any, batch: Batch) -> None:
         rows = [
@@ -201,15 +213,23 @@ class Store:
         value = record.value or b""
         return self._protection.raw(value, record.key) if self._protection.active else value
 
-    def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> list[ConsumedRecord]:
-        """Store the dead letters, here and in the outbox; return the records whose offset had one before.
+    def _insert_dead(self, cursor: Any, dead: Sequence[DeadRecord]) -> tuple[list[ConsumedRecord], set[str]]:
+        """Store the dead letters, here and in the outbox; return the records whose offset had one before, and the ids of
+        the transactions that are refused now.
 
         The newer one is kept, and sent again where its bytes differ.
         """
         if not dead:
-            return []
-        letters = {(d.record.topic, d.record.partition, d.record.offset): (d, *self._bytes_of(d.record)) for d in dead}
-        rows = [(*place, d.reason, key, value) for place, (d, key, value) in letters.items()]
+            return [], set()
+        letters = {
+            (d.record.topic, d.record.partition, d.record.offset): (
+                d,
+                *self._protection.kept(d.record.key, d.record.value),
+            )
+            for d in dead
+        }
+        ids = {place: self._transaction_of(place, d.record, value) for place, (d, _, value) in letters.items()}
+        rows = [(*place, d.reason, key, value, *ids[place]) for place, (d, key, value) in letters.items()]
         stored = fetch_values(cursor, _StoredDeadLetter, sql.INSERT_DEAD_LETTERS, rows)
         records, new = [], set()
         for letter in stored:
@@ -219,27 +239,37 @@ class Store:
             if letter.is_new:
                 new.add(place)
         outbox.add(cursor, self._settings.dead_letters_topic, records)
-        return [d.record for place, (d, _, _) in letters.items() if place not in new]
+        refused = {ids[letter.topic, letter.partition, letter.offset_no][0] for letter in stored}
+        again = [d.record for place, (d, _, _) in letters.items() if place not in new]
+        return again, {transaction_id for transaction_id in refused if transaction_id is not None}
 
-    def _bytes_of(self, record: ConsumedRecord) -> tuple[bytes | None, bytes | None]:
-        """Key and value as a dead letter keeps them: whole, or protected."""
-        protection = self._protection
-        if not protection.active:
-            return record.key, record.value
-        return protection.key(record.key), None if record.value is None else self._raw(record)
+    def _transaction_of(
+        self, place: tuple[str, int, int], record: ConsumedRecord, value: bytes | None
+    ) -> tuple[str | None, str | None]:
+        """The ids of transaction and account of a dead letter as alerts name them; `value` is what is kept of its bytes."""
+        if place[0] == self._settings.alerts_topic:
+            return None, None
+        account = account_of(record.key)
+        return id_of(value), None if account is None else self._protection.value("account", account)
 
-    def _settle(self, cursor: Any, alerts: list[str], links: set[_Link]) -> int:
-        """Decide what can be decided now and let `is_fraud` follow; returns how many decisions were made."""
-        decided = judge(cursor, alerts, self._limits, self._settings.decisions_topic)
-        cursor.execute(sql.SHOW_OUTCOME, {"alerts": alerts})
+    def _settle(self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str]) -> int:
+        """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow.
+
+        Returns how many decisions were made.
+        """
+        topic = self._settings.decisions_topic
+        settled = settle_refusals(cursor, sorted(alerts), refused, topic)
+        open_alerts = sorted(alerts | settled.alerts)
+        decided = judge(cursor, open_alerts, self._limits, topic) if open_alerts else 0
+        cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
-        touched = {link.transaction_id for link in links}
+        touched = {link.transaction_id for link in links} | settled.unlinked
         if changed:
             cursor.execute(sql.TRANSACTIONS_OF, {"alerts": changed})
             touched.update(transaction_id for (transaction_id,) in cursor.fetchall())
         if touched:
             cursor.execute(MARK_FRAUD, {"transactions": sorted(touched)})
-        return decided
+        return decided + settled.count
 
 
 def _make_stage(connection: Any, _record: object) -> None:
@@ -290,9 +320,10 @@ def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAler
         if known is None or _version(record, alert) > _version(*known):
             newest[alert.alert_id] = (record, alert)
         versions.setdefault((alert.alert_id, alert.tx_count or 0), alert)
-    execute_values(cursor, sql.UPSERT_ALERTS, [_alert_row(record, alert) for record, alert in newest.values()])
+    growing = [_alert_row(record, alert) for record, alert in newest.values()]
+    execute_values(cursor, sql.UPSERT_ALERTS, growing, page_size=len(growing))
     rows = [(a.alert_id, count, a.transaction_id, _evidence(a)) for (_, count), a in versions.items()]
-    execute_values(cursor, sql.INSERT_VERSIONS, rows)
+    execute_values(cursor, sql.INSERT_VERSIONS, rows, page_size=len(rows))
     cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
     return fetch(cursor, _Link)
 

@@ -2,7 +2,7 @@
 
 * Raw records are in a table per month. A month that is old as a whole is dropped, at once and with its disk space; of the
   month that the limit falls in, rows are removed. The transactions' own rows stay, so nothing that is counted changes.
-* The bytes of dead letters are emptied; the letters stay.
+* The bytes of dead letters are emptied, and their accounts; the letters stay.
 * Transactions that belong to no alert can be removed whole. Their number is kept in `retention_cuts`, in the same database
   transaction: records in = stored + dead letters + removed. The evidence of alerts is never removed.
 
@@ -61,7 +61,7 @@ DEAD_BYTES = PurgeTarget(
     "dead_letters",
     "failed_at",
     "(raw_key IS NOT NULL OR raw_value IS NOT NULL)",
-    "UPDATE {table} t SET raw_key = NULL, raw_value = NULL",
+    "UPDATE {table} t SET raw_key = NULL, raw_value = NULL, account_id = NULL",
 )
 TRANSACTIONS = PurgeTarget(
     "transactions",

@@ -37,11 +37,11 @@ from streamguard.models.fields import INSTANT, parts
 
 _NOW = text("clock_timestamp()")
 _INSTANT = TIMESTAMP(timezone=True)
-_MONEY = Numeric(15, 2)
+_MONEY = Numeric(19, 4)
 
 
 class Base(DeclarativeBase):
-    """The common base; instants are timestamps with time zone, money is NUMERIC(15, 2)."""
+    """The common base; instants are timestamps with time zone, money is NUMERIC(19, 4)."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text(),
@@ -125,7 +125,7 @@ class AlertTransactionRow(Base):
 
 
 class AlertVersionRow(Base):
-    """What a SQL rule reported of an alert at one count of transactions; it waits until its transaction is stored."""
+    """What a SQL rule reported of an alert at one count of transactions; it waits until its transaction is stored or refused."""
 
     __tablename__ = "alert_versions"
 
@@ -134,6 +134,9 @@ class AlertVersionRow(Base):
     transaction_id: Mapped[str | None]
     evidence: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     judged: Mapped[bool] = mapped_column(server_default=text("false"))
+    refused_topic: Mapped[str | None]
+    refused_partition: Mapped[int | None] = mapped_column(Integer)
+    refused_offset: Mapped[int | None]
 
 
 class DecisionRow(Base):
@@ -200,7 +203,7 @@ class RuleModeRow(Base):
 
 
 class DeadLetterRow(Base):
-    """A record that could not be used, whole, with its reason."""
+    """A record that could not be used, whole, with its reason; and as which record it was sent again, if it was."""
 
     __tablename__ = "dead_letters"
 
@@ -211,6 +214,13 @@ class DeadLetterRow(Base):
     raw_key: Mapped[bytes | None]
     raw_value: Mapped[bytes | None]
     failed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    transaction_id: Mapped[str | None]
+    account_id: Mapped[str | None]
+    retry_id: Mapped[UUID | None]
+    retried_at: Mapped[datetime | None]
+    retried_by: Mapped[str | None]
+    retried_partition: Mapped[int | None] = mapped_column(Integer)
+    retried_offset: Mapped[int | None]
 
 
 class OutboxRow(Base):

@@ -22,7 +22,8 @@ REPLACEMENT = "\ufffd"
 
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _DOUBLE = re.compile(r"[\x00- ]*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?[\x00- ]*")
-_LONG = re.compile(r"\s*[+-]?\d+\s*")
+_LONG = re.compile(r"\s*([+-]?)0*(\d{1,40})\s*")
+"""Python reads no text of thousands of digits as a number, and no field takes one."""
 
 
 def loads(data: bytes) -> Any:
@@ -58,8 +59,8 @@ def long_of(value: Any) -> Any:
     """A BIGINT column: a whole number, the text of one, or a fraction without its places. Anything else as it is."""
     if isinstance(value, float) and math.isfinite(value):
         return int(value)
-    if isinstance(value, str) and _LONG.fullmatch(value):
-        return int(value)
+    if isinstance(value, str) and (found := _LONG.fullmatch(value)):
+        return int(found.group(1) + found.group(2))
     return value
 
 

@@ -127,6 +127,12 @@ class Protection:
             written = orjson.dumps(_scrubbed(fields, clear))
         return written
 
+    def kept(self, key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:
+        """Key and value of a record as a dead letter keeps them: whole, or protected."""
+        if not self.active:
+            return key, value
+        return self.key(key), None if value is None else self.raw(value, key)
+
     def key(self, key: bytes | None) -> bytes | None:
         """A record's key, the account, as a dead letter keeps it."""
         if key is None or "account" not in self._modes:

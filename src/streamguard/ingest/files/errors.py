@@ -6,20 +6,12 @@ import lzma
 import zipfile
 import zlib
 
-from streamguard.config.errors import UserError
+from streamguard.ingest.errors import InputError
+
+__all__ = ["DAMAGE", "InputError", "damaged"]
 
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError)
 """What the unpackers raise where bytes are missing or wrong."""
-
-
-class InputError(UserError):
-    """A file that cannot be read as rows. `str()` of it is one sentence: what, where, what to do."""
-
-    exit_code = 2
-
-    def __init__(self, sentence: str) -> None:
-        # What is quoted from the file may have line ends.
-        super().__init__(" ".join(sentence.split()))
 
 
 def damaged(name: str, error: Exception, line: int = 0) -> str:

@@ -19,6 +19,8 @@ LIMIT_BYTES = 256 << 20
 """Above this a document is refused: JSON lines have no limit."""
 
 _DEEPEST = 6
+_USUAL = ("added", "charges", "data", "payments", "records", "transactions")
+"""What services call the array of payments; Plaid has arrays of what it modified and removed beside."""
 _NO_SPACE = re.compile(r"[^ \t\r\n\x1e]")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -41,6 +43,10 @@ def document_rows(name: str, data: bytes, at: str | None) -> tuple[Iterator[Row 
     if _is_array(top):
         return _elements(data, top), ("JSON array",)
     arrays = dict(_arrays(top, ""))
+    usual = [path for path in arrays if path.rpartition(".")[2] in _USUAL]
+    if len(arrays) > 1 and len(usual) == 1:
+        others = ", ".join(path for path in arrays if path not in usual)
+        return _elements(data, arrays[usual[0]]), ("JSON document", f"rows at '{usual[0]}', not at {others}")
     if len(arrays) > 1:
         first = next(iter(arrays))
         raise InputError(

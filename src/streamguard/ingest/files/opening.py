@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -41,6 +42,9 @@ def open_source(
             refuse(stream.name, stream.head)
             source = _recognised(stream, encoding, separator, at, header_line)
             source.opened = opened.pop_all()
+            if path != "-":
+                given = {"encoding": encoding, "separator": separator, "at": at, "member": member}
+                source.again = partial(open_source, path, header_line=header_line, **given)
             return source
     except DAMAGE as error:
         raise InputError(damaged(path if path != "-" else "standard input", error)) from None

@@ -58,6 +58,8 @@ class Source:
     """The rows of the first 1,000 lines."""
     opened: ExitStack = field(default_factory=ExitStack)
     """Closes the file; at the end of `rows` that is done."""
+    again: Callable[[], Source] | None = None
+    """Opens the same file once more; None for standard input."""
 
     def __post_init__(self) -> None:
         """Take the sample; raises InputError where there is no row in it."""
@@ -99,7 +101,7 @@ class Source:
             return lambda values: values[position]
         if "." not in name:
             return lambda values: values.get(name)
-        return lambda values: _member(values, name)
+        return lambda values: member_of(values, name)
 
     def _named(self, column: str) -> str:
         if column in self.columns:
@@ -127,7 +129,7 @@ def _add_names(values: dict[str, Any], prefix: str, names: dict[str, None]) -> N
             names[prefix + name] = None
 
 
-def _member(values: Any, name: str) -> Any:
+def member_of(values: Any, name: str) -> Any:
     """The member `a.b.c` of an object; a member whose own name has dots is found too."""
     while isinstance(values, dict):
         if name in values:

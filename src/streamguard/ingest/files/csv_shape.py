@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from streamguard.ingest.files.delimited import Dialect, Records, Table
 from streamguard.ingest.files.errors import InputError
@@ -56,6 +55,11 @@ class _Guess:
                 self.score = widths[self.common] * (self.common - 1)
                 self.header = self._header()
 
+    @property
+    def misfits(self) -> int:
+        """How many records cannot be read, or are of another width."""
+        return self.faults + sum(len(cells) != self.common for _, cells in self.rows if any(cells))
+
     def _header(self) -> int | None:
         for place, (_, cells) in enumerate(self.rows):
             named = _trimmed(cells)
@@ -82,7 +86,7 @@ def shape_of(name: str, lines: Sequence[str], separator: str | None, header_line
     said = _EXCEL.match(lines[0]) if lines else None
     given = _given(separator) or (said[1] if said else None)
     before = 1 if said else 0
-    guesses = [_guess(lines[before:], before + 1, candidate) for candidate in (given or _SEPARATORS)]
+    guesses = [_guess(lines[before:], before + 1, Dialect(candidate)) for candidate in (given or _SEPARATORS)]
     guesses = [guess for guess in guesses if guess.common > 1 or (given and guess.rows)]
     if not guesses:
         raise InputError(
@@ -103,8 +107,7 @@ def _given(separator: str | None) -> str | None:
     return separator
 
 
-def _guess(lines: Sequence[str], first_line: int, separator: str, **options: Any) -> _Guess:
-    dialect = Dialect(separator)._replace(**options)
+def _guess(lines: Sequence[str], first_line: int, dialect: Dialect) -> _Guess:
     found = list(Records(iter(lines), dialect, first_line=first_line))
     rows = [(line, cells) for line, cells, _ in found if cells is not None]
     starts = [*(line for line, _, _ in found), first_line + len(lines)]
@@ -113,19 +116,17 @@ def _guess(lines: Sequence[str], first_line: int, separator: str, **options: Any
 
 def _with_quotes(guess: _Guess, lines: Sequence[str], first_line: int) -> _Guess:
     """The guess with the kind of quotes that leaves the fewest lines at fault."""
-    separator, text = guess.dialect.separator, "".join(lines)
-    options: dict[str, Any] = {}
-    apart = re.escape(separator)
-    if '"' not in text and len(re.findall(rf"{apart}'[^']*'(?={apart}|[\r\n])", text)) * 2 >= len(guess.rows):
-        options["quote"] = "'"
-    if re.search(rf'{apart} +"', text):
-        options["spaces"] = True
-    if guess.faults and '\\"' in text:
-        options["escape"] = "\\"
-    if not options:
-        return guess
-    other = _guess(lines, first_line, separator, **options)
-    return other if other.header is not None and other.faults <= guess.faults else guess
+    text, apart = "".join(lines), re.escape(guess.dialect.separator)
+    cells = sum(len(row) for _, row in guess.rows[1:])
+    single = rf"(?<={apart}|\n|\r)'[^']+'(?={apart}|[\r\n])"
+    if '"' not in text and len(re.findall(single, text)) * 2 >= cells > 0:
+        return _guess(lines, first_line, guess.dialect._replace(quote="'"))
+    for option, sign in ({"spaces": True}, rf'{apart} +"'), ({"escape": "\\"}, r'\\"'):
+        if guess.misfits and re.search(sign, text):
+            other = _guess(lines, first_line, guess.dialect._replace(**option))
+            if other.header is not None and other.misfits < guess.misfits:
+                guess = other
+    return guess
 
 
 def _table(name: str, guess: _Guess, header_line: int | None) -> Table:

@@ -47,7 +47,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 _text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x1a"), max_size=20)
-_cell = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\r\n\t,;|\"'"), max_size=20).filter(
+_cell = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\r\n\t,;|"'), max_size=20).filter(
     lambda text: not text or not text.isspace()
 )
 _tables = st.integers(2, 5).flatmap(

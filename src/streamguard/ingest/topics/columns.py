@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from streamguard.ingest.topics import amounts, times
+from streamguard.ingest.topics import times
 from streamguard.ingest.topics.answers import FIELDS, NUMBER_FIELDS, TEXT_FIELDS, Answers
 from streamguard.ingest.topics.envelopes import Envelope
 from streamguard.ingest.topics.errors import OpenQuestion
 from streamguard.ingest.topics.fields import Field, reference
-from streamguard.ingest.topics.roles import FITS, candidates, role_of
+from streamguard.ingest.topics.readers import read_as
+from streamguard.ingest.topics.roles import candidates, role_of
 from streamguard.models.iso import CURRENCIES
 
 KEY = "record_key"
@@ -77,13 +78,13 @@ class Columns:
     def _given(self, name: str, given: str) -> bool:
         """Take a field that is named, or the key; False for an expression of SQL."""
         if name == "account_id" and given.lower() == "key":
-            return self._key("the record's key, as told")
+            return self.take_key("the record's key, as told")
         if name == "currency" and given.upper() in CURRENCIES:
             self.chosen[name] = (f"'{given.upper()}'", "as told, for all")
             return True
         for leaf in self._leaves:
             if given in (leaf.name, ".".join(leaf.path[len(self.envelope.path) :])):
-                if not self._read(name, leaf, "as told"):
+                if not self.take(name, leaf, "as told"):
                     shown = str(leaf.values[0])[:40]
                     raise times.Unclear(
                         f"{leaf.name} cannot be read as one, it has values such as {shown}: name another"
@@ -91,9 +92,9 @@ class Columns:
                 return True
         return False
 
-    def _read(self, name: str, leaf: Field, why: str) -> bool:
+    def take(self, name: str, leaf: Field, why: str) -> bool:
         """Take a field for a column; False where its values do not fit."""
-        how = _READERS.get(name, _as_text)(self, leaf)
+        how = read_as(name)(leaf, reference(self.root, leaf.path), self.answers)
         if how is None:
             return False
         sql, guess, leaf.declared = how
@@ -101,57 +102,18 @@ class Columns:
         self.chosen[name] = (sql, ", ".join(filter(None, [leaf.name, why, guess])) + rare)
         return True
 
-    def _key(self, why: str) -> bool:
+    def take_key(self, why: str) -> bool:
         self.key_is_used = True
         self.chosen["account_id"] = (KEY, why)
         return True
-
-    def reference(self, leaf: Field) -> str:
-        return reference(self.root, leaf.path)
 
     def leaves(self) -> list[Field]:
         return self._leaves
 
 
-def _as_text(columns: Columns, leaf: Field) -> tuple[str, str, str] | None:
-    return columns.reference(leaf), "", "VARCHAR"
-
-
-def _as_amount(columns: Columns, leaf: Field) -> tuple[str, str, str] | None:
-    reading = amounts.amount_of(leaf)
-    return reading and (reading.sql(columns.reference(leaf)), reading.guess, reading.declared)
-
-
-def _as_time(columns: Columns, leaf: Field) -> tuple[str, str, str] | None:
-    reading = times.time_of(leaf, columns.answers)
-    return reading and (reading.sql(columns.reference(leaf)), reading.guess, reading.declared)
-
-
-def _as_currency(columns: Columns, leaf: Field) -> tuple[str, str, str] | None:
-    texts = {str(value) for value in leaf.values}
-    if not FITS["currency"](leaf):
-        return None
-    name = columns.reference(leaf)
-    if texts <= CURRENCIES:
-        return name, "ISO 4217", "VARCHAR"
-    return f"UCASE(TRIM({name}))", "ISO 4217 in another letter case", "VARCHAR"
-
-
-def _as_number(columns: Columns, leaf: Field) -> tuple[str, str, str] | None:
-    return columns.reference(leaf), "", "DOUBLE"
-
-
-_READERS: Mapping[str, Callable[[Columns, Field], tuple[str, str, str] | None]] = {
-    "amount": _as_amount,
-    "event_time": _as_time,
-    "currency": _as_currency,
-    **dict.fromkeys(NUMBER_FIELDS, _as_number),
-}
-
-
 def _found_by_name(columns: Columns, name: str) -> bool:
     leaf = role_of(name, columns.leaves(), len(columns.envelope.path))
-    return leaf is not None and columns._read(name, leaf, "")
+    return leaf is not None and columns.take(name, leaf, "")
 
 
 def _found_by_reading(columns: Columns, name: str) -> bool:
@@ -159,7 +121,7 @@ def _found_by_reading(columns: Columns, name: str) -> bool:
     unclear: times.Unclear | None = None
     for leaf in candidates(name, columns.leaves(), len(columns.envelope.path)):
         try:
-            if columns._read(name, leaf, ""):
+            if columns.take(name, leaf, ""):
                 return True
         except times.Unclear as error:
             unclear = unclear or error
@@ -184,7 +146,7 @@ def _key_repeats(columns: Columns) -> bool:
         return False
     if len(set(texts)) == len(texts):
         return False
-    return columns._key("the record's key: no field looks like an account, and the keys repeat")
+    return columns.take_key("the record's key: no field looks like an account, and the keys repeat")
 
 
 _FINDERS: Mapping[str, Callable[[Columns, str], bool]] = {

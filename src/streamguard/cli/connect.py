@@ -135,7 +135,7 @@ def _summarise(connection: Connection, path: Path) -> None:
     typer.echo(f"{connection.found}.")
     for name, (expression, guess) in connection.columns.items():
         if not expression.startswith("CAST(NULL"):
-            typer.echo(f"  {name:<17} {expression}    {guess}")
+            typer.echo(f"  {name:<17} = {expression} -- {guess}")
     missing = [name for name, (expression, _) in connection.columns.items() if expression.startswith("CAST(NULL")]
     if missing:
         typer.echo(f"  not found: {', '.join(missing)}")

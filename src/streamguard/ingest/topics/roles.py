@@ -39,9 +39,9 @@ _NEEDS_ITS_PARENT = frozenset(
 )
 """Names that say nothing without the object that they are in: merchant.id is no transaction's id."""
 
-_PLACES = ("city", "country", "latitude", "longitude")
+_OF_THE_PAYMENT = ("city", "country", "latitude", "longitude", "event_time")
 _PEOPLE = frozenset("card customer account user client cardholder holder issuer billing payer sender".split())
-"""Whose place is not that of the transaction."""
+"""Whose place and time (of opening an account) are not those of the transaction."""
 
 _SIGNS = re.compile(r"[^a-z0-9]")
 
@@ -55,7 +55,9 @@ def candidates(role: str, fields: Iterable[Field], depth: int) -> list[Field]:
         whole, last = "".join(path), path[-1]
         if whole in aliases:
             ranked.append((0, aliases.index(whole), order, field))
-        elif last in aliases and last not in _NEEDS_ITS_PARENT and not (role in _PLACES and _PEOPLE & set(path)):
+        elif (
+            last in aliases and last not in _NEEDS_ITS_PARENT and not (role in _OF_THE_PAYMENT and _PEOPLE & set(path))
+        ):
             ranked.append((1, aliases.index(last), order, field))
     return [field for *_, field in sorted(ranked, key=lambda entry: entry[:3])]
 

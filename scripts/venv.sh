@@ -15,7 +15,11 @@ find_python() {
   return 1
 }
 
-pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+# Into .venv, whatever pip's settings of this person say about other places (user = yes, PIP_TARGET).
+pip_install() {
+  env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PYTHONUTF8=1 \
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+}
 
 # ensure_venv .        the application
 # ensure_venv ".[dev]" and what the tests need

@@ -15,6 +15,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from streamguard.config import load_settings
 from streamguard.consumer.store import Store
+from streamguard.dead_letters.find import Filter, counts
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy.protection import Protection
 from tests.streamguard.cli.test_commands import Line
@@ -83,6 +84,40 @@ def test_the_list_counts_by_reason_and_shows_the_newest_first(said: Commands, de
     assert said("list", "--since", "36h").startswith("3 dead letters:")
     assert said("list", "--reason", "100%_") == "no dead letters\n"
     assert "--since is 'soon': a time such as" in said("list", "--since", "soon", code=2)
+
+
+REASONS = {
+    "amount: an amount above 0 is expected": [
+        "amount: an amount above 0 is expected (got -5)",
+        'amount: an amount above 0 is expected (got "a (b); c)")',
+    ],
+    "amount: missing; currency: missing": ["amount: missing; currency: missing"],
+    "amount: above 0 is expected; currency: ISO 4217 is expected": [
+        "amount: above 0 is expected (got -5); currency: ISO 4217 is expected (got XXQ)"
+    ],
+    "transaction_id was stored before": ["transaction_id a b was stored before, from partition 0 offset 1"],
+    "the key has to be the account id": ['the key has to be the account id: it is "A", account_id is "B"'],
+    "not a JSON object": ["not a JSON object but 12"],
+    "a record of so many bytes is above the limit of 1,048,576": [
+        "a record of 5,242,880 bytes is above the limit of 1,048,576",
+        "a record of 12 bytes is above the limit of 1,048,576",
+    ],
+    "the record batch is corrupt (its checksum does not match)": [
+        "the record batch is corrupt (its checksum does not match): offset 7 is lost",
+        "the record batch is corrupt (its checksum does not match): offsets 7 to 9 are lost",
+    ],
+    "not JSON: unexpected character": ["not JSON: unexpected character: line 1 column 2 (char 1)"],
+    "an Avro record: only JSON is read": ["an Avro record (magic byte 0, schema id 7): only JSON is read"],
+}
+
+
+def test_reasons_are_counted_without_what_they_quote(desk: Desk) -> None:
+    insert = "INSERT INTO dead_letters (source_topic, source_partition, source_offset, reason) VALUES ('t', 0, %s, %s)"
+    for offset, reason in enumerate(reason for reasons in REASONS.values() for reason in reasons):
+        desk.rows(insert, offset, reason)
+    with desk.engine.connect() as connection:
+        found = {count.reason: count.letters for count in counts(connection, Filter())}
+    assert found == {plain: len(reasons) for plain, reasons in REASONS.items()}
 
 
 def test_show_reads_text_as_text_and_bytes_in_hexadecimal(said: Commands, desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 The life of a transaction, step by step, and where to read it:
 
-1. `producer.simulator` makes it or `producer.replay` reads it from a file; `producer.kafka_sink` sends it to the topic
+1. `producer.simulator` makes it or `ingest` reads it from a file; `producer.kafka_sink` sends it to the topic
    `transactions`, keyed by its account.
 2. The broker stores it (`streamguard_broker`, or Apache Kafka): the response to `acks=all` means that it is on disk.
 3. The SQL of `ksqldb/`, sent to the server by `sqldeploy.run.deploy`, reads it (`streamguard_ksql`, or ksqlDB): filters and

@@ -29,13 +29,17 @@ class NoSuchAlert(UserError):
 
 @dataclass(frozen=True)
 class AlertLine:
-    """An alert in a list. `refusal` is why its newest settled version cannot be judged, where its outcome is `refused`: the
-    dead letter's topic/partition/offset and reason."""
+    """An alert in a list; `currency` is that of the transaction that raised it, None until it is stored.
+
+    `refusal` is why its newest settled version cannot be judged, where its outcome is `refused`: the dead letter's
+    topic/partition/offset and reason.
+    """
 
     alert_id: str
     rule: str
     account_id: str
     amount: Decimal | None
+    currency: str | None
     tx_count: int
     detected_at: datetime
     outcome: str | None
@@ -95,12 +99,12 @@ class AlertFile:
 
 _LINES = f"""
 SELECT {columns_of(AlertLine)} FROM (
-    SELECT a.*, r.reason AS refusal FROM fraud_alerts a
+    SELECT a.*, t.currency, r.reason AS refusal FROM fraud_alerts a LEFT JOIN transactions t USING (transaction_id)
     LEFT JOIN LATERAL (
         SELECT reason FROM decisions d WHERE d.alert_id = a.alert_id AND d.outcome = 'refused'
         ORDER BY d.tx_count DESC LIMIT 1
     ) r ON a.outcome = 'refused'
-) lines
+) AS lines
 """
 _LIST = f"""
 {_LINES}

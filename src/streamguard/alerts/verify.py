@@ -15,7 +15,7 @@ from streamguard.alerts.actions import NoSuchAlert
 from streamguard.config import Settings
 from streamguard.database.rows import select_as
 from streamguard.kafka.topic_reader import TopicReader
-from streamguard.models import BadRecord, Transaction
+from streamguard.models import BadRecord, Transaction, in_coins, places, show_amount
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 
@@ -98,6 +98,9 @@ def differences(claim: Claim, transactions: list[Transaction]) -> list[str]:
             amount = sum((transaction.amount for transaction in transactions), Decimal(0))
         else:
             amount = next((p.amount for p in transactions if p.transaction_id == claim.transaction_id), Decimal(0))
-        if amount != claim.amount:
-            found.append(f"the sum in the topic is {amount:,.2f}, the alert states {claim.amount:,.2f}")
+        # ksqlDB adds DOUBLEs: what is less than the smallest coin is no difference.
+        currency = max((transaction.currency for transaction in transactions), key=places)
+        if in_coins(amount, currency) != in_coins(claim.amount, currency):
+            topic, alert = (show_amount(each, currency) for each in (amount, claim.amount))
+            found.append(f"the sum in the topic is {topic}, the alert states {alert}")
     return found

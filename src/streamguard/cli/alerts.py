@@ -12,6 +12,7 @@ from streamguard.alerts.verify import claim_of, differences, transactions_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.kafka.clients import kafka_errors
+from streamguard.models import show_amount
 from streamguard.privacy.mode import protection_of
 
 app = new_app("List, show, confirm and dismiss alerts.")
@@ -45,7 +46,8 @@ def show(alert_id: str) -> None:
     print("\nTransactions:")
     for t in file.transactions:
         place = ", ".join(part for part in (t.merchant_name, t.city, t.country) if part)
-        print(f"  {t.event_time:%Y-%m-%d %H:%M:%S}  {t.amount:>12,.2f} {t.currency}  {t.transaction_id}  {place}")
+        amount = f"{show_amount(t.amount, t.currency):>12} {t.currency}"
+        print(f"  {t.event_time:%Y-%m-%d %H:%M:%S}  {amount}  {t.transaction_id}  {place}")
     print("\nDecisions:")
     for d in file.decisions:
         when = f"{d.decided_at:%Y-%m-%d %H:%M:%S}" if d.decided_at else "waits for its transaction"
@@ -87,7 +89,8 @@ def verify(alert_id: str) -> None:
     with kafka_errors():
         transactions = transactions_of(get_settings(), claim, protection)
     for transaction in transactions:
-        print(f"  {transaction.transaction_id}  {transaction.amount:>12,.2f} {transaction.currency}")
+        amount = show_amount(transaction.amount, transaction.currency)
+        print(f"  {transaction.transaction_id}  {amount:>12} {transaction.currency}")
     if found := differences(claim, transactions):
         for sentence in found:
             print(f"DIFFERENT: {sentence}")
@@ -107,7 +110,7 @@ def _count(transactions: int) -> str:
 
 
 def _line(alert: AlertLine) -> str:
-    amount = "" if alert.amount is None else f"{alert.amount:,.2f}"
+    amount = show_amount(alert.amount, alert.currency)
     outcome = alert.outcome or "undecided"
     points = "" if alert.score is None else f" ({alert.score})"
     refusal = "" if alert.refusal is None else f"\n    refused: {alert.refusal}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamguard.cli import imports
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 from streamguard.kafka.clients import kafka_errors
@@ -23,12 +24,19 @@ app = new_app("A scorecard of the rules against the truth.")
 @app.command()
 def evaluate(
     data: Annotated[
-        Path | None, typer.Option("--data", help="A folder with transactions-*.csv.gz, instead of the stream.")
+        Path | None, typer.Option("--data", help="A file or folder of labelled payments, instead of the stream.")
     ] = None,
     test_start: Annotated[
         list[str] | None,
         typer.Option("--test-start", help="With --data: first day of a test week, 2018-07-25; may be repeated."),
     ] = None,
+    layout: imports.LayoutOption = None,
+    mapping: imports.MapOption = None,
+    unit: imports.Unit = None,
+    zone: imports.Zone = None,
+    origin: imports.Origin = None,
+    day_first: imports.DayFirst = None,
+    decimal: imports.DecimalOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Without --data: also write the scorecard here.")
     ] = None,
@@ -45,7 +53,8 @@ def evaluate(
     else:
         if json_file is not None:
             raise InputError("--json is for the running stream: leave out --json, or --data")
-        _evaluate_data(data, [_day(text) for text in test_start or []])
+        how = imports.HowToRead(layout, mapping, unit, zone, origin, day_first, decimal)
+        _evaluate_data(data, how, [_day(text) for text in test_start or []])
 
 
 def _evaluate_stream(json_file: Path | None) -> None:
@@ -63,11 +72,18 @@ def _evaluate_stream(json_file: Path | None) -> None:
             raise InputError(f"cannot write {json_file}: {error.strerror or error}") from None
 
 
-def _evaluate_data(folder: Path, starts: list[date]) -> None:
+def _evaluate_data(data: Path, how: imports.HowToRead, starts: list[date]) -> None:
     from streamguard.evaluation.data import read
     from streamguard.evaluation.report import evaluate as run
 
-    reports = run(read(folder), starts)
+    labelled = read(data, how.layout, ",".join(how.mapping or []), how.options())
+    for line in labelled.files:
+        print(line)
+    if labelled.refusals.count:
+        print(f"{labelled.refusals.count:,} rows are no payments and are left out, as the consumer refuses them:")
+    for sentence in labelled.refusals.sentences():
+        print(f"  {sentence}")
+    reports = run(labelled.payments, starts)
     for report in reports:
         _show(report)
     if len(reports) > 1:

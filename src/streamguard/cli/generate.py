@@ -1,7 +1,7 @@
 """The commands of the generator: batch, stream, velocity, replay, preview, report, evaluate; without a command, the menu.
 
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
-records (`runs.py`, `replay.py`), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
+records (`runs.py`; `imports.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
 Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
 acknowledged or no broker answered; 2 an option, file or setting that cannot be used; 130 a batch or replay cut short.
@@ -13,13 +13,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from streamguard.cli import generator_options as opt
+from streamguard.cli import imports
 from streamguard.cli.evaluate import evaluate
 from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
@@ -30,12 +30,11 @@ from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
 from streamguard.producer.pace import Pacer
 from streamguard.producer.record import Record
-from streamguard.producer.replay import read_records, shifted, span_ms
 from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.send import Tally, drive, progress, say, summary
 from streamguard.producer.signals import Stop, stop_on_signals
-from streamguard.producer.sinks import FileSink, Sink, is_same_file
+from streamguard.producer.sinks import FileSink, Sink
 
 MOST_TPS = 1_000_000
 MOST_TIME_SCALE = 1_000_000
@@ -197,39 +196,26 @@ def velocity(
 
 @app.command()
 def replay(
-    file: Annotated[
-        Path, typer.Argument(help="CSV of the Fraud Detection Handbook, or what --to-file wrote; .gz too.")
-    ],
-    limit: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
-    speed: Annotated[str, typer.Option(help="1 is real time, 3600 an hour a second, max as fast as taken.")] = "max",
-    shift_to_now: Annotated[bool, typer.Option("--shift-to-now", help="Move event times: see below.")] = False,
-    currency: Annotated[str, typer.Option(help="For files that name no currency.")] = "EUR",
+    file: imports.File,
+    layout: imports.LayoutOption = None,
+    mapping: imports.MapOption = None,
+    limit: imports.Limit = None,
+    speed: imports.Speed = "max",
+    shift_to_now: imports.ShiftToNow = False,
+    currency: imports.Currency = None,
     to_file: opt.ToFile = None,
     compression: opt.Compression = "none",
     wait: opt.Wait = 30.0,
+    yes: imports.Yes = False,
 ) -> None:
-    """Send the transactions of a file, with their own event times.
+    """Send the transactions of a file, with their own event times: `streamguard import` without waiting for the store.
 
     With --shift-to-now the recording begins now if it is played at a speed, and ends now if it is sent at once.
     """
-    with _exit_codes(), stop_on_signals() as stop:
-        opt.above_zero("--limit", limit)
-        factor, code = opt.read_speed(speed), opt.known_currency(currency)
-        records = read_records(file, code)
-        # The first record is read before a broker is asked for: a file that cannot be used is said at once.
-        first = next(records, None)
-        if first is None:
-            raise InputError(f"{file} has no transactions")
-        records = islice(_chain(first, records), limit)
-        if shift_to_now:
-            start_ms, end_ms = span_ms(file, limit if factor is None else 1)
-            records = shifted(records, now_ms() - (end_ms if factor is None else start_ms))
-        if to_file is not None and is_same_file(to_file, file):
-            raise InputError(f"--to-file is {str(to_file)!r}, the file that is read: name another")
-        sink = open_sink(to_file, stop, compression, wait)
-        if factor is not None:
-            records = _paced(records, Pacer(factor, sleep=stop.sleep))
-        send(records, sink, stop, file.name, limit)
+    with _exit_codes():
+        read = imports.HowToRead(layout=layout, mapping=mapping, currency=currency)
+        send = imports.HowToSend(limit, speed, shift_to_now, to_file, compression, wait, yes, waits_for_store=False)
+        imports.run_import(file, read, send, speaker="generate")
 
 
 @app.command()
@@ -294,17 +280,6 @@ def _recipe(
 ) -> Recipe:
     shares, rates = opt.read_shares("--mix", mix), opt.read_shares("--bad", bad)
     return Recipe(profile, seed, customers, shares, fraud_share, rates, tuple(begin_with or ()), chargebacks)
-
-
-def _chain(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
-    yield first
-    yield from rest
-
-
-def _paced(records: Iterator[Record], pacer: Pacer) -> Iterator[Record]:
-    for record in records:
-        pacer.wait(record.event_time)
-        yield record
 
 
 simulate_app = typer.Typer(

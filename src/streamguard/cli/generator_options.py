@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from streamguard.models import CURRENCIES
-from streamguard.models.fields import MAX_TIME_MS
+from streamguard.models.fields import MAX_TIME_MS, MIN_TIME_MS
+from streamguard.models.readings import parse_time
 from streamguard.producer.defects import DEFECTS
 from streamguard.producer.errors import InputError
 from streamguard.producer.record import utc
-from streamguard.producer.replay import parse_time
 from streamguard.producer.runs import Recipe
 from streamguard.producer.scenarios import KINDS
 from streamguard.producer.sinks import file_kind
@@ -64,8 +64,10 @@ def read_time(option: str, text: str | None, now_ms: int) -> int | None:
         time_ms = parse_time(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}, nor now") from None
-    if not 0 <= time_ms < MAX_TIME_MS:
-        raise InputError(f"{option} is {text!r}: a time between {utc(0)} and {utc(MAX_TIME_MS - 1)} is needed")
+    if not MIN_TIME_MS <= time_ms < MAX_TIME_MS:
+        raise InputError(
+            f"{option} is {text!r}: a time between {utc(MIN_TIME_MS)} and {utc(MAX_TIME_MS - 1)} is needed"
+        )
     return time_ms
 
 

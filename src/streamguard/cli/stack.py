@@ -16,6 +16,7 @@ from sqlalchemy import text
 from streamguard.cli.shared import DatabaseUnavailable, database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
+from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
@@ -154,7 +155,7 @@ def _show_alerts(settings: Settings, timeout_s: float) -> None:
     alerts = first_alerts(settings, 5, timeout_s)
     print("\nFirst alerts:" if alerts else "\nNo alert yet.")
     for alert in alerts:
-        amount = "" if alert.amount is None else f"{alert.amount:,.2f}"
+        amount = show_amount(alert.amount, alert.currency)
         transactions = f"{alert.tx_count} transaction{'s' if alert.tx_count != 1 else ''}"
         print(
             f"  {alert.detected_at:%H:%M:%S}  {alert.rule:<14} {alert.account_id}  {amount:>12}  {transactions:<15}"

@@ -111,7 +111,7 @@ class Consumer:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_poll_records=settings.batch_max_records,
-            max_partition_fetch_bytes=8 * 1024 * 1024,
+            max_partition_fetch_bytes=1024 * 1024,
             # With a handful of partitions a fetch session (KIP-227) saves nothing, and we seek back often.
             enable_incremental_fetch_sessions=False,
             bootstrap_timeout_ms=5_000,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from streamguard.config import Settings
 from streamguard.models import BadRecord, FraudAlert, Transaction
+from streamguard.models.fields import looks_like, time_unit
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 
@@ -123,8 +124,12 @@ class Decoder:
     def _check_time(self, event_time: int) -> None:
         """Raise BadRecord for a time too far ahead: it would close the windows of its partition for all that follow."""
         now_ms = self._clock_ms()
-        if event_time <= now_ms + self._max_ahead_s * 1_000:
+        latest_ms = now_ms + self._max_ahead_s * 1_000
+        if event_time <= latest_ms:
             return
+        if unit := time_unit(event_time, latest_ms):
+            reason = f"event_time: {looks_like(unit)}"
+            raise BadRecord(f"{reason} (got {event_time})", reason)
         ahead = timedelta(seconds=(event_time - now_ms) // 1_000)
         reason = f"event_time: at most {timedelta(seconds=self._max_ahead_s)} ahead of the clock is expected"
         raise BadRecord(f"{reason} (got {event_time}, {ahead} ahead)", reason)

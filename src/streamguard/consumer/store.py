@@ -320,9 +320,10 @@ def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAler
         if known is None or _version(record, alert) > _version(*known):
             newest[alert.alert_id] = (record, alert)
         versions.setdefault((alert.alert_id, alert.tx_count or 0), alert)
-    execute_values(cursor, sql.UPSERT_ALERTS, [_alert_row(record, alert) for record, alert in newest.values()])
+    growing = [_alert_row(record, alert) for record, alert in newest.values()]
+    execute_values(cursor, sql.UPSERT_ALERTS, growing, page_size=len(growing))
     rows = [(a.alert_id, count, a.transaction_id, _evidence(a)) for (_, count), a in versions.items()]
-    execute_values(cursor, sql.INSERT_VERSIONS, rows)
+    execute_values(cursor, sql.INSERT_VERSIONS, rows, page_size=len(rows))
     cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
     return fetch(cursor, _Link)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import psycopg2
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -26,6 +27,7 @@ def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
         pool_size=3,
         max_overflow=2,
         pool_pre_ping=True,
+        json_deserializer=orjson.loads,
         connect_args={
             "connect_timeout": 5,
             "application_name": name,

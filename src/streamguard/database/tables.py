@@ -37,11 +37,11 @@ from streamguard.models.fields import INSTANT, parts
 
 _NOW = text("clock_timestamp()")
 _INSTANT = TIMESTAMP(timezone=True)
-_MONEY = Numeric(15, 2)
+_MONEY = Numeric(19, 4)
 
 
 class Base(DeclarativeBase):
-    """The common base; instants are timestamps with time zone, money is NUMERIC(15, 2)."""
+    """The common base; instants are timestamps with time zone, money is NUMERIC(19, 4)."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text(),

@@ -1,25 +1,27 @@
-"""Card payments from the handbook's files: transaction_id, timestamp, customer_id, terminal_id, amount, is_fraud."""
+"""Labelled payments of a file or a folder, in whatever layout `streamguard import` reads."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from streamguard.config import UserError
+from streamguard.ingest.columns import Options
+from streamguard.ingest.errors import BadRow
+from streamguard.ingest.files import Row, open_source
+from streamguard.ingest.payments import PaymentReader
+from streamguard.ingest.plan import Plan, plan
+from streamguard.ingest.refusals import Refusals
+from streamguard.ingest.rows import Rows
 
 DAY_S = 86_400
-COLUMNS = ("timestamp", "customer_id", "terminal_id", "amount", "is_fraud")
 
 
 class DataError(UserError):
-    """A folder or file without card payments."""
+    """A folder or file without labelled payments, or with too few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +40,76 @@ class CardPayment:
         return self.at // DAY_S
 
 
-def read(folder: Path) -> list[CardPayment]:
-    """All payments of the folder's `transactions-*.csv[.gz]`, by time. Raises DataError."""
-    files = sorted(folder.glob("transactions-*.csv*")) if folder.is_dir() else []
-    if not files:
-        raise DataError(f"no transactions-*.csv.gz in {folder}")
-    payments = [payment for file in files for payment in _read_file(file)]
+@dataclass(frozen=True)
+class Labelled:
+    """Payments by time, how many rows of the files are none, and what each file was taken for."""
+
+    payments: list[CardPayment]
+    refusals: Refusals
+    files: list[str]
+
+
+def read(path: Path, layout: str | None = None, mapping: str | None = None, options: Options | None = None) -> Labelled:
+    """All payments of a file, or of all files of a folder, by time. Raises DataError, InputError.
+
+    The other arguments are those of `plan`. No figure depends on the currency: files that name none are taken as euros.
+    """
+    options = replace(options or Options(), currency=(options and options.currency) or "EUR")
+    refusals = Refusals()
+    said: list[str] = []
+    plan_of = partial(plan, layout=layout, mapping=mapping, options=options)
+    payments = [payment for file in _files(path) for payment in _read_file(file, plan_of, refusals, said)]
+    if not payments:
+        reasons = "; ".join(refusals.sentences())
+        raise DataError(f"{path} has no row that is a payment: {reasons}")
+    if not any(payment.is_fraud for payment in payments):
+        raise DataError(
+            f"{path}: none of its {len(payments):,} payments is labelled as fraud, so nothing can be measured"
+        )
     payments.sort(key=lambda payment: payment.at)
-    return payments
+    return Labelled(payments, refusals, said)
 
 
-def _read_file(file: Path) -> Iterator[CardPayment]:
-    """The payments of one file; raises DataError naming it, and the line where one is at fault."""
-    opener = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opener(file, "rt", encoding="utf-8", newline="") as lines:
-            yield from _read_rows(file, csv.reader(lines))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
+def _files(path: Path) -> list[Path]:
+    """The files to read; raises DataError for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "README")))
+    if not files:
+        raise DataError(f"no file of payments in {path}: put CSV, JSON or Parquet there, or name a file")
+    return files
 
 
-def _read_rows(file: Path, rows: Any) -> Iterator[CardPayment]:
-    header: list[str] = next(rows, [])
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise DataError(f"{file} lacks the column {', '.join(missing)}: {', '.join(COLUMNS)} are expected")
-    at, card, terminal, amount, fraud = (header.index(name) for name in COLUMNS)
-    for row in filter(None, rows):
-        try:
-            yield CardPayment(_epoch(row[at]), row[card], row[terminal], _amount(row[amount]), row[fraud] == "1")
-        except (ValueError, IndexError) as error:
-            reason = "fewer columns than the first line" if isinstance(error, IndexError) else error
-            raise DataError(f"{file} line {rows.line_num}: {reason}") from None
+def _read_file(
+    file: Path, plan_of: Callable[[Rows], Plan], refusals: Refusals, said: list[str]
+) -> Iterator[CardPayment]:
+    """The payments of one file; raises DataError where it has no labels, InputError where it cannot be read."""
+    with closing(open_source(str(file))) as source:
+        chosen = plan_of(source)
+        reader = chosen.reader
+        said.append(f"{source.name}: {chosen.title} ({', '.join(source.found)})")
+        _check_labels(file, reader)
+        for row in source.rows():
+            if not isinstance(row, Row):
+                refusals.add(row.line, row.reason)
+                continue
+            try:
+                fields, marks = reader.read(row.values)
+            except BadRow as error:
+                refusals.add(row.line, str(error), error.kind)
+                continue
+            yield CardPayment(
+                fields["event_time"] // 1000,
+                fields["account_id"],
+                fields.get("merchant_id") or "",
+                float(fields["amount"]),
+                bool(marks.get("label")),
+            )
 
 
-def _amount(text: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not math.isfinite(amount):
-        raise ValueError(f"amount {text!r} is no number")
-    return amount
-
-
-def _epoch(text: str) -> int:
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
+def _check_labels(file: Path, reader: PaymentReader) -> None:
+    if "label" not in reader.columns:
+        raise DataError(
+            f"{file} has no column that says which payments are fraud, such as is_fraud: without labels there is nothing "
+            "to measure"
+        )

@@ -1,7 +1,7 @@
 """The code lists that a record is checked against, held here so that a check costs one set lookup and no network.
 
-Sources: ISO 4217 (currencies in circulation, list one of 2025, without funds, metals and test codes) and ISO 3166-1
-(the 249 officially assigned alpha-2 codes, plus XK, the user-assigned code that card schemes use for Kosovo).
+Sources: ISO 4217 (currencies in circulation and their minor units, list one of 2025, without funds, metals and test codes)
+and ISO 3166-1 (the 249 officially assigned alpha-2 codes, plus XK, the user-assigned code that card schemes use for Kosovo).
 """
 
 from __future__ import annotations
@@ -19,6 +19,19 @@ _CURRENCIES_IN_USE = """
 _CURRENCIES_OF_THE_PAST = "ANG CUC HRK MRO SLL STD VEF ZWL"
 
 CURRENCIES: frozenset[str] = frozenset((_CURRENCIES_IN_USE + _CURRENCIES_OF_THE_PAST).split())
+
+NO_PLACES = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())
+"""The currencies without a minor unit; the DEFINE `no_places` of the SQL files."""
+THREE_PLACES = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+"""The currencies whose minor unit is a thousandth; the DEFINE `three_places` of the SQL files."""
+
+_PLACES = dict.fromkeys(NO_PLACES, 0) | dict.fromkeys(THREE_PLACES, 3)
+
+
+def places(currency: str) -> int:
+    """The decimal places of an ISO 4217 currency in upper case: 0, 2 or 3."""
+    return _PLACES.get(currency, 2)
+
 
 _COUNTRY_CODES = """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC

@@ -5,8 +5,8 @@ The life of a record on its way in:
 1. The consumer hands value and key, as bytes, to `Transaction.from_record` or `FraudAlert.from_record`.
 2. The value is decoded and checked against the model, names and values as ksqlDB reads columns (`columns`), so that a
    record is taken if and only if the SQL rules see it. The key has to be the account: by it ksqlDB groups.
-3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters`. The same limits are
-   the WHERE of every SQL rule (docs/sql-rules.md).
+3. What does not fit raises `BadRecord`, whose text is the reason a person reads in `dead_letters` (`diagnosis`). The same
+   limits are the WHERE of every SQL rule (docs/sql-rules.md).
 4. A `DeadLetter` carries that reason, the record's topic, partition and offset, and its raw bytes.
 
 On the way out a `Decision` is what the rules or an analyst decided.
@@ -15,25 +15,27 @@ On the way out a `Decision` is what the rules or an analyst decided.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamguard.models.columns import READERS, loads, text_of
+from streamguard.models.diagnosis import of_bytes, of_fields, of_value, shown
 from streamguard.models.fields import (
     AlertId,
     Amount,
     Country,
     Currency,
     EpochMs,
+    EventTime,
     Identifier,
     Latitude,
     Longitude,
     SummedAmount,
     Text,
+    check_places,
     parts,
 )
 
@@ -60,7 +62,9 @@ def _readers(model: type[BaseModel]) -> _Readers:
 
 
 class Transaction(BaseModel):
-    """One transaction. `event_time` is epoch milliseconds, UTC; `amount` has two places, in units of `currency`.
+    """One transaction. `event_time` is epoch milliseconds, UTC; `amount` has the decimal places of `currency` (`iso.places`).
+
+    `currency` is read in any letter case and kept in upper case.
 
     The five fields without which no rule and no row makes sense are required; the rest is nullable, because real card
     data seldom has it. Fields we do not know are ignored: a newer producer must not stop an older consumer.
@@ -83,7 +87,12 @@ class Transaction(BaseModel):
     longitude: Longitude | None = None
     device_id: Text | None = None
     ip_address: Text | None = None
-    event_time: EpochMs
+    event_time: EventTime
+
+    @model_validator(mode="after")
+    def _amount_is_of_its_currency(self) -> Transaction:
+        check_places(self.amount, self.currency)
+        return self
 
     @classmethod
     def from_record(cls, value: bytes | None, key: bytes | None) -> Transaction:
@@ -155,7 +164,7 @@ class Decision(BaseModel):
     def from_json(cls, data: bytes) -> Decision:
         """The inverse of `to_json`; raises BadRecord."""
         try:
-            return cls.model_validate(_decode(data))
+            return cls.model_validate(_decode(data, "decision"))
         except ValidationError as error:
             raise _bad(error) from None
 
@@ -188,62 +197,57 @@ class DeadLetter(BaseModel):
     @classmethod
     def from_json(cls, data: bytes) -> DeadLetter:
         """The inverse of `to_json`; raises BadRecord."""
-        fields = _decode(data)
+        fields = _decode(data, "dead letter")
         try:
             for name in ("key", "value"):
                 if fields.get(name) is not None:
                     fields[name] = base64.b64decode(fields[name], validate=True)
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise BadRecord(reason_of(error)) from None
+            raise BadRecord(of_fields(error)) from None
         except (ValueError, TypeError) as error:
             raise BadRecord(f"not base64: {error}") from None
 
 
-def reason_of(error: ValidationError, *, values: bool = True) -> str:
-    """All errors in one line: `amount: an amount above 0 is expected (got -5); currency: missing`.
-
-    Without `values` what was got is left out.
-    """
-    found = []
-    for item in error.errors(include_url=False, include_context=False):
-        name = ".".join(str(part) for part in item["loc"]) or "value"
-        if item["type"] == "missing":
-            found.append(f"{name}: missing")
-            continue
-        message = item["msg"].removeprefix("Value error, ")
-        found.append(f"{name}: {message} (got {_shown(item['input'])})" if values else f"{name}: {message}")
-    # Postgres text cannot contain NUL, and a reason is stored as text.
-    return "; ".join(found).replace("\x00", "\\0")
-
-
 def _bad(error: ValidationError) -> BadRecord:
-    return BadRecord(reason_of(error), reason_of(error, values=False))
+    return BadRecord(of_fields(error), of_fields(error, values=False))
 
 
-def _shown(value: object) -> str:
-    """A value as JSON, cut where it is long: a 5 MB field must not become a 5 MB reason."""
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _decode(value: bytes | None) -> dict[str, Any]:
+def _decode(value: bytes | None, what: str) -> dict[str, Any]:
     """The JSON object in `value`; raises BadRecord for null, for what is no JSON, and for JSON that is no object."""
     if value is None:
         raise BadRecord("the value is null")
     try:
         fields = loads(value)
     except ValueError as error:
-        raise BadRecord(f"not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise BadRecord(f"not a JSON object but {_shown(fields)}", "not a JSON object")
-    return fields
+        raise BadRecord(of_bytes(value, what, str(error))) from None
+    if isinstance(fields, dict):
+        return fields
+    if found := of_value(fields, what):
+        raise BadRecord(found)
+    raise BadRecord(f"not a JSON object but {shown(fields)}", "not a JSON object")
 
 
 def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _Readers) -> Model:
     """A record as a model; raises BadRecord."""
-    fields = _decode(value)
-    _unify_names(fields, readers)
+    what = _NOUNS[model.__name__]
+    fields = _decode(value, what)
+    try:
+        return _fit(model, fields, key, readers)
+    except BadRecord:
+        # The account may be from the key.
+        if fields.keys() & readers.keys() <= {"account_id"} and (found := of_value(fields, what)):
+            raise BadRecord(found) from None
+        raise
+
+
+_NOUNS = {"Transaction": "transaction", "FraudAlert": "alert"}
+"""What a record is called in the reasons that a person reads."""
+
+
+def _fit(model: type[Model], fields: dict[str, Any], key: bytes | None, readers: _Readers) -> Model:
+    """The fields of a record as a model; raises BadRecord."""
+    unify_names(fields, readers)
     _check_key(fields, key)
     try:
         return model.model_validate(fields)
@@ -257,7 +261,7 @@ def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _
         raise _bad(error) from None
 
 
-def _unify_names(fields: dict[str, Any], names: _Readers) -> None:
+def unify_names(fields: dict[str, Any], names: Mapping[str, Any]) -> None:
     """Give the fields of a model their names, whatever their letter case; raises BadRecord for one that is there twice."""
     if fields.keys() <= names.keys():
         return
@@ -279,10 +283,10 @@ def _check_key(fields: dict[str, Any], key: bytes | None) -> None:
         account = key.decode("utf-8")
     except UnicodeDecodeError:
         reason = "the key is not UTF-8: it has to be the account id"
-        raise BadRecord(f"{reason} (got {_shown(key)})", reason) from None
+        raise BadRecord(f"{reason} (got {shown(key)})", reason) from None
     stated = fields.get("account_id")
     if stated is None:
         fields["account_id"] = account
     elif stated != account and text_of(stated) != text_of(account):
         reason = "the key has to be the account id"
-        raise BadRecord(f"{reason}: it is {_shown(account)}, account_id is {_shown(stated)}", reason)
+        raise BadRecord(f"{reason}: it is {shown(account)}, account_id is {shown(stated)}", reason)

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from streamguard.models.fields import MIN_TIME_MS
 from streamguard.producer.errors import InputError
 from streamguard.producer.record import Record
 
@@ -61,7 +62,7 @@ def out_of_order(record: Record, rng: Random) -> list[Record]:
 
 def _moved(record: Record, by_ms: int, name: str) -> Record:
     fields = orjson.loads(record.value or b"{}")
-    fields["event_time"] = event_time = max(0, record.event_time + by_ms)
+    fields["event_time"] = event_time = max(MIN_TIME_MS, record.event_time + by_ms)
     return record._replace(value=orjson.dumps(fields), event_time=event_time, defect=name)
 
 
@@ -83,7 +84,7 @@ _SPOILT: tuple[Callable[[dict[str, Any]], bytes | None], ...] = (
     _without("transaction_id"),
     _with("amount", -12.5),
     _with("amount", "12,50"),
-    _with("amount", 1.005),
+    _with("amount", 1.00005),
     _with("currency", "ZZZ"),
     _with("event_time", "yesterday"),
     _with("latitude", 123.4),

@@ -41,7 +41,9 @@ class KafkaSink:
     """Sends records to `settings.transactions_topic` (or to a record's own topic) and counts acknowledgements.
 
     Construction makes sure of the topics and waits up to `wait_s` seconds for a broker; raises BrokerUnreachable.
-    A silence of `patience_s` while records are on the way is reported through `say`.
+    A silence of `patience_s` while records are on the way is reported through `say`. `on_send(partition)` is called for
+    each record of the transactions topic before it is sent, `on_stored(partition, offset)` once the broker has it, in the
+    same order within a partition; the latter from the client's thread.
     """
 
     done = "acknowledged"
@@ -56,6 +58,8 @@ class KafkaSink:
         extra_topics: tuple[str, ...] = (),
         linger_ms: int = 5,
         patience_s: float = 3.0,
+        on_send: Callable[[int], None] | None = None,
+        on_stored: Callable[[int, int], None] | None = None,
     ) -> None:
         check_compression(compression)
         # The client's own log would tell each failed attempt to connect; what a person needs to know we say.
@@ -68,6 +72,8 @@ class KafkaSink:
         self._say = say
         self._stop = stop or Stop()
         self._patience_s = patience_s
+        self._on_send = on_send
+        self._on_stored = on_stored
         self._moved_s = time.monotonic()
         self._silent_since_s: float | None = None
         self._said_s = 0.0
@@ -143,6 +149,8 @@ class KafkaSink:
             self._make_topic(record.topic)
         try:
             partition = None if record.topic else self._partition(record.key)
+            if self._on_send is not None and partition is not None:
+                self._on_send(partition)
             future = self._producer.send(
                 record.topic or self._topic, record.value, record.key, record.headers(), partition
             )
@@ -190,9 +198,11 @@ class KafkaSink:
             partition = self._partitions[key] = (murmur2(key) & 0x7FFFFFFF) % self._partition_count
         return partition
 
-    def _on_ack(self, _: object) -> None:
+    def _on_ack(self, stored: Any) -> None:
         # Only the client's sender thread comes here, so the count needs no lock.
         self._acked += 1
+        if self._on_stored is not None and stored.topic == self._topic:
+            self._on_stored(stored.partition, stored.offset)
         self._moved_s = time.monotonic()
         if not self._progress.is_set():
             self._progress.set()

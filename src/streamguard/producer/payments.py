@@ -11,6 +11,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 
+from streamguard.models import places
 from streamguard.producer.population import Customer, Merchant, Population
 from streamguard.producer.profile import City, PaymentKind
 
@@ -42,7 +43,7 @@ class PaymentMaker:
         self.rng = rng
         self._counter = _Kinds(self.profile.payments, "counter")
         self._online = _Kinds(self.profile.payments, "online")
-        self._decimals = self.profile.decimals
+        self._decimals = min(self.profile.decimals, *map(places, self.profile.currencies))
         self._smallest = 10.0**-self._decimals
         self._trips: dict[str, tuple[int, int]] = {}
         self._with_commission = any(category.commission for category in self.profile.categories.values())
@@ -85,7 +86,7 @@ class PaymentMaker:
         return self.money(min(max(value, kind.min), kind.max))
 
     def money(self, value: float) -> float:
-        """An amount as people pay it: in cents, or in whole units where the profile has no coins; never nothing."""
+        """An amount as people pay it: in cents, or in whole units where profile or currency has no coins; never nothing."""
         return max(round(value, self._decimals), self._smallest)
 
     def payment(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 
-from streamguard.models.fields import MAX_TIME_MS
+from streamguard.models.fields import MAX_TIME_MS, MIN_TIME_MS
 from streamguard.producer.arrivals import Intensity, PoissonSlots, Slots, SteadySlots
 from streamguard.producer.chargebacks import with_chargebacks
 from streamguard.producer.defects import check_rates, with_defects
@@ -91,10 +91,10 @@ class Run:
         if start_ms is None:
             assert end_ms is not None
             start_ms = end_ms - length_ms
-        if not 0 <= start_ms <= start_ms + length_ms < MAX_TIME_MS:
+        if not MIN_TIME_MS <= start_ms <= start_ms + length_ms < MAX_TIME_MS:
             raise InputError(
                 f"--duration is {duration_s:g}: from {utc(start_ms)} to {utc(start_ms + length_ms)} leaves the time "
-                f"between {utc(0)} and {utc(MAX_TIME_MS - 1)}"
+                f"between {utc(MIN_TIME_MS)} and {utc(MAX_TIME_MS - 1)}"
             )
         return start_ms, start_ms + length_ms
 
@@ -152,13 +152,13 @@ class Run:
     def _start_to_end_at(self, end_ms: int, rate: float, count: int | None) -> int:
         """So long before `end_ms` that `count` records have happened by then, but for a chance of one in 30,000.
 
-        Raises InputError for a beginning before 1970.
+        Raises InputError for a beginning before `MIN_TIME_MS`.
         """
         expected = 0.0 if count is None else count + 4 * count**0.5
         start_ms = Intensity(self.profile, rate).start_of(expected, end_ms)
-        if start_ms < 0:
+        if start_ms < MIN_TIME_MS:
             raise InputError(
-                f"--count is {count}: so many payments at {rate:,.2f} a second reach back beyond {utc(0)}; ask for "
+                f"--count is {count}: so many payments at {rate:,.2f} a second reach back beyond {utc(MIN_TIME_MS)}; ask for "
                 "fewer, for more --customers, or name a --start"
             )
         return start_ms

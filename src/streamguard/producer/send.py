@@ -123,9 +123,9 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def say(message: str) -> None:
+def say(message: str, speaker: str = "generate") -> None:
     """One line for a person, on stderr."""
-    print(f"generate: {message}", file=sys.stderr, flush=True)
+    print(f"{speaker}: {message}", file=sys.stderr, flush=True)
 
 
 def summary(tally: Tally, sink: Sink, rate_asked: float | None = None) -> list[str]:

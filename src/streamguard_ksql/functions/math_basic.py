@@ -101,7 +101,7 @@ def round_double(value: float) -> int:
 @scalar("ROUND", "(val DOUBLE, decimalPlaces INT) -> DOUBLE", category=MATH)
 def round_double_to(value: float, places: int) -> float:
     # Most amounts have no more places than asked for: then the quotient, rounded to a double, is the value itself.
-    if 0 < value < 1e12 and 0 < places < 5 and int(value * (scale := _POWERS[places]) + 0.5) / scale == value:
+    if 0 < value < 1e12 and 0 <= places < 5 and int(value * (scale := _POWERS[places]) + 0.5) / scale == value:
         return value
     return float(_round(java.double_to_decimal(value), places)) if math.isfinite(value) else value
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from streamguard.alerts.actions import NoSuchAlert, list_alerts, resolve_alert, show_alert
+from streamguard.cli.alerts import app
 from tests.support.desk import Desk
 from tests.support.records import T0_MS, high_amount, high_velocity, transaction
 
@@ -49,6 +51,23 @@ def test_an_analysts_decision_outlives_further_evidence(desk: Desk) -> None:
     desk.feed(transaction(1, "t1", "A", 10, T0_MS + 1), high_velocity(1, "A", T0_MS, ["t0", "t1"], 20))
     assert desk.rows("SELECT status, tx_count FROM fraud_alerts") == [("dismissed", 2)]
     assert fraud(desk) == []
+
+
+def test_amounts_are_stored_exactly_and_shown_by_their_currency(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    amounts = {"jpy": 4_000, "KWD": 4_000.125, "eur": 4_000.5}
+    for n, (currency, amount) in enumerate(amounts.items()):
+        desk.feed(
+            transaction(n, currency, "A", amount, T0_MS, currency=currency),
+            high_amount(n, currency, "A", amount, T0_MS),
+        )
+    stored = desk.rows("SELECT currency, amount::TEXT FROM transactions ORDER BY source_offset")
+    assert stored == [("JPY", "4000.0000"), ("KWD", "4000.1250"), ("EUR", "4000.5000")]
+    monkeypatch.setenv("DATABASE_URL", desk.postgres.url())
+    listed = CliRunner().invoke(app, ["list"]).output
+    shown = {currency: CliRunner().invoke(app, ["show", f"HIGH_AMOUNT:{currency}"]).output for currency in amounts}
+    for currency, text in {"jpy": " 4,000 ", "KWD": " 4,000.125 ", "eur": " 4,000.50 "}.items():
+        assert text in next(line for line in listed.splitlines() if line.endswith(f":{currency}"))
+        assert f"{text}{currency.upper()}  {currency}" in shown[currency]
 
 
 def test_an_unknown_alert_is_an_error(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from tests.support.records import T0_MS, transaction
 TRANSACTIONS = [
     Transaction.from_record(transaction(n, f"t{n}", "A", 10 + n, T0_MS + n).value, b"A") for n in range(4)
 ]  # 10, 11, 12, 13
+DINARS = [
+    Transaction.from_record(
+        transaction(n, f"t{n}", "A", (1001 + 100 * n) / 1_000, T0_MS + n, currency="KWD").value, b"A"
+    )
+    for n in range(4)
+]
 WINDOW = Claim("V", "HIGH_VELOCITY", "A", "t3", Decimal("46.00"), 4, T0_MS, T0_MS + 60_000)
 SINGLE = Claim("H", "HIGH_AMOUNT", "A", "t3", Decimal("13.00"), 1, T0_MS + 3, T0_MS + 3)
 
@@ -49,6 +56,8 @@ def test_the_transactions_of_an_alert_are_read_from_the_topic(tmp_path: Path) ->
             TRANSACTIONS[:3],
             ["the topic has 3 transactions", "t3 that raised the alert is not among", "the sum in the topic is 33.00"],
         ),
+        (replace(WINDOW, amount=Decimal("4.6049")), DINARS, ["the sum in the topic is 4.604, the alert states 4.605"]),
+        (replace(WINDOW, amount=Decimal("4.6041")), DINARS, []),
         (SINGLE, [], ["the topic has no transaction t3 of account A"]),
     ],
 )

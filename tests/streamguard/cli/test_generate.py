@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from streamguard.cli.evaluate import app as evaluate_app
 from streamguard.cli.generate import app, simulate_app
 from streamguard.config import get_settings
-from streamguard.producer.replay import read_records
+from streamguard.ingest.whole import read_records
 from tests.support.broker import BrokerProcess, free_port
 from tests.support.processes import eventually
 from tests.support.topics import read_topic, stored_count
@@ -109,7 +109,7 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["stream", "--duration", 0], "--duration is 0: a number above 0 is needed"),
         (["velocity", "--account", " "], "--account is ' ': name one"),
         (["batch", "--count", 10**400], "it must lie between 1 and 1,000,000,000,000"),
-        (["batch", "--count", 10**12], "so many payments at 0.17 a second reach back beyond 1970-01-01 00:00:00 UTC"),
+        (["batch", "--count", 10**12], "so many payments at 0.17 a second reach back beyond 1973-03-03 09:46:40 UTC"),
         (["batch", "--customers", -1], "--customers is -1: at least 1 is needed"),
         (["batch", "--customers", 10**13], "--customers is 10000000000000: at most 1,000,000,000,000 can be had"),
         (["batch", "--fraud-share", "nan"], "the fraud share is nan: it must lie between 0 and 1"),
@@ -119,7 +119,7 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["batch", "--begin-with", ""], "unknown kind '': choose high_amount"),
         (
             ["batch", "--start", "0001-01-01"],
-            "--start is '0001-01-01': a time between 1970-01-01 00:00:00 UTC and 9999",
+            "--start is '0001-01-01': a time between 1973-03-03 09:46:40 UTC and 9999",
         ),
         (["batch", "--start", "9999-12-31", "--duration", "1e9"], "--duration is 1e+09: from 9999-12-31 00:00:00 UTC"),
         (["batch", "--duration", "1e12"], "--duration is 1e+12: at most 253,402,300,800 seconds fit"),
@@ -132,8 +132,8 @@ def test_a_stream_holds_its_rate(tmp_path: Path) -> None:
         (["stream", "--tps", "1e-300"], "--tps is 1e-300: it must lie between 1e-06 and 1,000,000"),
         (["stream", "--time-scale", "1e400"], "--time-scale is inf: a number above 0 is needed"),
         (["report", "--start", "9999-12-01", "--days", 100], "the end lies beyond 9999-12-31 23:59:59 UTC"),
-        (["replay", "none.csv"], "cannot read none.csv: No such file or directory"),
-        (["replay", "README.md"], "README.md is neither CSV nor JSON lines by its name"),
+        (["replay", "none.csv"], "none.csv cannot be opened: No such file or directory"),
+        (["replay", "README.md"], "README.md (CSV, separated by"),
         (["replay", "x.csv", "--speed", "fast"], "--speed is 'fast': a number above 0 (1 is real time), or max"),
         (["replay", "x.csv", "--currency", "XYZ"], "--currency is 'XYZ': an ISO 4217 code"),
         (["replay", "x.csv", "--limit", 0], "--limit is 0: a number above 0 is needed"),
@@ -212,7 +212,7 @@ def test_the_menu_leaves_at_the_end_of_input_and_on_quit() -> None:
 def test_the_menu_says_what_is_wrong_and_comes_back() -> None:
     outcome = here(stdin="4\n/none.csv\n\nmax\n1\n-2\n\nbr\n\n\n1\n5\n\nbr\n\nphishing=0.1\n5\n")
     assert outcome.exit_code == 0
-    assert "cannot read /none.csv" in outcome.stderr
+    assert "/none.csv cannot be opened" in outcome.stderr
     assert "--count is -2" in outcome.stderr
     assert "unknown kind 'phishing': choose high_amount" in outcome.stderr
     assert outcome.stdout.rstrip().endswith("bye")
@@ -329,7 +329,7 @@ def test_ctrl_c_flushes_says_what_was_sent_and_leaves(
         process.kill()
     assert process.returncode == exit_code, errors
     assert "stopped" in errors and "Traceback" not in errors
-    sent = int(re.match(r"sent ([\d,]+) records, all acknowledged", output).group(1).replace(",", ""))  # type: ignore[union-attr]
+    sent = int(re.search(r"([\d,]+) (?:records|sent), all acknowledged", output).group(1).replace(",", ""))  # type: ignore[union-attr]
     assert sent > 0
     assert len(read_topic(broker.address)) == sent
 

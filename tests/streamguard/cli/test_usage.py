@@ -17,7 +17,10 @@ from tests.support.project import PROJECT_ROOT
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("nosuch", "streamguard: no such command 'nosuch': choose up, down, status, logs, init, deploy, generate"),
+        (
+            "nosuch",
+            "streamguard: no such command 'nosuch': choose up, down, status, logs, init, deploy, import, generate",
+        ),
         ("alerts", "streamguard alerts: missing command: choose list, show, confirm"),
         ("alerts list --limit abc", "streamguard alerts list: --limit is 'abc': a whole number is needed"),
         ("alerts show", "streamguard alerts show: missing argument"),

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from streamguard.consumer.records import Batch
 from streamguard.consumer.store import Store
+from streamguard.models.fields import MIN_TIME_MS
 from tests.support.desk import Desk
 from tests.support.records import Record, transaction, transaction_value
 
@@ -35,7 +36,7 @@ def at(text: str) -> int:
         ("2026-01-01T00:00:00", "2026_01"),
         ("2000-01-01T00:00:00", "2000_01"),
         ("2049-12-31T23:59:59.999", "2049_12"),
-        ("1970-01-01T00:00:00", "early"),
+        ("1973-04-01T00:00:00", "early"),
         ("1999-12-31T23:59:59.999", "early"),
         ("2050-01-01T00:00:00", "late"),
         ("9999-12-31T23:59:59.999", "late"),
@@ -53,16 +54,17 @@ def test_each_instant_has_its_month(desk: Desk, instant: str, month: str) -> Non
 def test_a_record_has_the_very_instant_of_its_row(desk: Desk) -> None:
     """Or the two would not be found together."""
     chosen = random.Random(3)
-    odd = [0, 1, 59_999, 60_000, 86_399_999, 253_402_300_799_999]
-    times_ms = odd + [chosen.randrange(0, 2_000_000_000_000) for _ in range(500)]
+    day_ms = at("1974-01-01T00:00:00")
+    odd = [day_ms, day_ms + 1, day_ms + 59_999, day_ms + 60_000, day_ms + 86_399_999, 253_402_300_799_999, MIN_TIME_MS]
+    times_ms = odd + [chosen.randrange(MIN_TIME_MS, 2_000_000_000_000) for _ in range(500)]
     desk.feed(*[transaction(n, f"t{n}", "A", 1, at_ms) for n, at_ms in enumerate(times_ms)])
     joined = "SELECT count(*) FROM transactions JOIN transaction_records USING (event_time, transaction_id)"
     assert desk.rows(joined) == [(len(times_ms),)]
 
 
 def test_a_stream_of_nonsense_makes_no_table_per_record(desk: Desk) -> None:
-    """Every month of 1970 to 2199 in one batch: all are stored, the far ones together."""
-    months = [f"{year}-{month:02d}-03T04:05:06" for year in range(1970, 2200) for month in range(1, 13)]
+    """Every month of 1974 to 2199 in one batch: all are stored, the far ones together."""
+    months = [f"{year}-{month:02d}-03T04:05:06" for year in range(1974, 2200) for month in range(1, 13)]
     assert desk.feed(*[transaction(n, f"t{n}", "A", 1, at(month)) for n, month in enumerate(months)]) == 0
     assert desk.rows(MONTHS) == [(50 * 12 + 2,)]
     assert desk.rows("SELECT count(*) FROM transaction_records") == [(len(months),)]

@@ -47,7 +47,7 @@ def test_a_transaction_is_stored_field_by_field(desk: Desk) -> None:
     desk.feed(transaction(0, "t1", "A", 1234.5, T0_MS + 7, **more))
     columns = "transaction_id, amount::TEXT, merchant_name, city, latitude, country, device_id, channel, ip_address"
     rows = desk.rows(f"SELECT {columns}, (extract(epoch FROM event_time) * 1000)::BIGINT FROM transactions")
-    assert rows == [("t1", "1234.50", odd, "", -23.5, "BR", "\x01", "\\N", None, T0_MS + 7)]
+    assert rows == [("t1", "1234.5000", odd, "", -23.5, "BR", "\x01", "\\N", None, T0_MS + 7)]
 
 
 @pytest.mark.parametrize("alert_first", [True, False])
@@ -65,7 +65,7 @@ def test_links_are_made_in_either_order(desk: Desk, alert_first: bool) -> None:
 def test_an_older_version_never_overwrites_a_newer_one(desk: Desk) -> None:
     desk.feed(*BURST, GROWING[2])
     desk.feed(Record("fraud_alerts", 0, 3, GROWING[0].key, GROWING[0].value))
-    assert desk.rows("SELECT tx_count, amount::TEXT, transaction_id FROM fraud_alerts") == [(6, "75.00", "t5")]
+    assert desk.rows("SELECT tx_count, amount::TEXT, transaction_id FROM fraud_alerts") == [(6, "75.0000", "t5")]
 
 
 def test_an_alert_waits_undecided_for_its_transaction(desk: Desk) -> None:
@@ -149,8 +149,8 @@ def test_a_batch_of_a_moved_partition_is_rejected_whole(desk: Desk) -> None:
 
 
 BAD_VALUES = {
-    "not JSON": b'{"transaction_id": ',
-    "not a JSON object": b"[1, 2]",
+    "JSON that is cut off": b'{"transaction_id": ',
+    "a JSON array": b"[1, 2]",
     "amount: missing": orjson.dumps({"transaction_id": "x", "currency": "BRL", "event_time": T0_MS}),
     "an amount above 0": orjson.dumps({"transaction_id": "x", "amount": -5, "currency": "BRL", "event_time": T0_MS}),
     "a JSON number is expected": orjson.dumps(

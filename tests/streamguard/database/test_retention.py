@@ -97,8 +97,8 @@ MONTHS = "SELECT relname FROM pg_class WHERE relname LIKE 'transaction_records_%
 
 @pytest.fixture
 def years(desk: Desk) -> Desk:
-    """Two payments of 1970, and in each of the months before and after the border's, and of a year not yet come."""
-    days = [-20_000, *range(-90, 91, 15), 20_000]
+    """A payment of 1973, one in each of the months before and after the border's, and of a year not yet come."""
+    days = [-19_000, *range(-90, 91, 15), 20_000]
     desk.feed(*[transaction(n, f"t{n}", "A", 10, T0_MS + day * DAY_MS + n % 2) for n, day in enumerate(days)])
     return desk
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+import csv
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import date, datetime, timezone
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
+from streamguard.config import UserError
 from streamguard.evaluation import evaluate
 from streamguard.evaluation.data import DAY_S, CardPayment, DataError, read
 from streamguard.evaluation.metrics import card_precision, hits, ranking
@@ -87,16 +95,16 @@ def test_the_split_leaves_out_the_cards_that_are_known_by_the_day() -> None:
 
 
 def test_a_folder_without_payments_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no transactions-"):
+    with pytest.raises(DataError, match="no file of payments in"):
         read(tmp_path)
-    (tmp_path / "transactions-1.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="lacks the column timestamp, customer_id"):
+    (tmp_path / "transactions-1.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="has no account_id"):
         read(tmp_path)
 
 
 def test_the_rules_find_the_frauds_of_two_made_months(tmp_path: Path) -> None:
     write_months(tmp_path, "05", "06")
-    [report] = evaluate(read(tmp_path), [date(2018, 6, 20)])
+    [report] = evaluate(read(tmp_path).payments, [date(2018, 6, 20)])
     assert report.average_precision > 0.6
     assert report.auc > 0.8
     assert report.rules["high_amount"].precision == 1
@@ -109,7 +117,7 @@ def test_the_aim_is_met_on_real_months(tmp_path: Path) -> None:
     """Average precision of at least 0.65 with rules alone; AUC and CP@100 near a random forest's 0.867 and 0.287."""
     for month in ("05", "06"):
         (tmp_path / f"transactions-2018-{month}.csv.gz").symlink_to(HANDBOOK / f"transactions-2018-{month}.csv.gz")
-    [report] = evaluate(read(tmp_path), [date(2018, 6, 20)])
+    [report] = evaluate(read(tmp_path).payments, [date(2018, 6, 20)])
     assert report.average_precision > 0.65
     assert report.auc > 0.85
     assert report.card_precision > 0.28
@@ -119,25 +127,137 @@ def test_the_aim_is_met_on_real_months(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"timestamp,customer_id\n", "lacks the column terminal_id, amount, is_fraud: timestamp, customer_id"),
-        (HEADER + b"2018-04-01T00:00:00Z,1,2,much,0\n", "line 2: amount 'much' is no number"),
-        (HEADER + b"2018-04-01T00:00:00Z,1,2,nan,0\n", "line 2: amount 'nan' is no number"),
-        (HEADER + b"yesterday,1,2,5.00,0\n", "line 2: Invalid isoformat string: 'yesterday'"),
-        (HEADER + b"2018-04-01T00:00:00Z,1\n", "line 2: fewer columns than the first line"),
-        (HEADER + b"\xff\xfe", "cannot read"),
+        (b"timestamp,customer_id\n2018-04-01T00:00:00Z,1\n", "has no amount"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,much,0\n", "has no amount"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,0,0\n", "an amount above 0 is expected (got 0) (line 2)"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,5.00,maybe\n", "no column that says which payments are fraud"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,5.00,0\n", "none of its 1 payments is labelled as fraud"),
+        (HEADER + b"yesterday,1,2,5.00,0\n", "has no event_time"),
+        (HEADER + b"2018-04-01T00:00:00Z,1\n", "it has 2 cells, the header has 5"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "transactions-2018-04.csv"
     file.write_bytes(content)
-    with pytest.raises(DataError) as refusal:
+    with pytest.raises(UserError) as refusal:
         read(tmp_path)
-    assert str(file) in str(refusal.value) and sentence in str(refusal.value)
+    assert sentence in str(refusal.value)
 
 
-def test_what_is_no_gzip_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "transactions-2018-04.csv.gz").write_bytes(b"plain")
-    with pytest.raises(DataError, match=r"cannot read .*csv\.gz: Not a gzipped file"):
-        read(tmp_path)
-    with pytest.raises(DataError, match=r"no transactions-\*\.csv\.gz in"):
-        read(tmp_path / "nowhere")
+def test_too_few_days_are_a_sentence() -> None:
+    payments = [pay(day, fraud=day == 19) for day in range(20)]
+    with pytest.raises(
+        DataError, match=r"20 days of payments \(1970-01-01 to 1970-01-20\) are too few: a test week needs 21"
+    ):
+        evaluate(payments)
+    payments.append(pay(20))
+    with pytest.raises(DataError, match="no test week from 1970-01-08"):
+        evaluate(payments, [date(1970, 1, 8)])
+    with pytest.raises(DataError, match="no payment of the test weeks is labelled as fraud"):
+        evaluate([pay(day, fraud=day == 3) for day in range(21)])
+
+
+def test_the_same_payments_in_five_layouts_give_the_same_figures(tmp_path: Path) -> None:
+    """Each rewritten by hand, beside the reading that is tested."""
+    write_months(tmp_path, "05", "06")
+    with ExitStack() as files:
+        texts = [files.enter_context(gzip.open(path, "rt")) for path in sorted(tmp_path.glob("*.gz"))]
+        rows = [row for text in texts for row in csv.DictReader(text)]
+    reports = []
+    for name, write in LAYOUTS.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            write(file, rows)
+        reports.append(evaluate(read(folder).payments, [date(2018, 6, 20)]))
+    assert len(reports) == 5 and all(report == reports[0] for report in reports)
+    assert reports[0] == evaluate(read_handbook(tmp_path), [date(2018, 6, 20)])
+
+
+def read_handbook(folder: Path) -> list[CardPayment]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    return read(folder).payments
+
+
+Rows = list[dict[str, str]]
+
+
+def as_csv(
+    columns: dict[str, Callable[[dict[str, str]], object]], separator: str = ","
+) -> Callable[[TextIO, Rows], None]:
+    def write(file: TextIO, rows: Rows) -> None:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerow(columns)
+        writer.writerows([make(row) for make in columns.values()] for row in rows)
+
+    return write
+
+
+def epoch_s(row: dict[str, str]) -> int:
+    return round(datetime.fromisoformat(row["timestamp"].replace("Z", "+00:00")).timestamp())
+
+
+def as_own(file: TextIO, rows: Rows) -> None:
+    for row in rows:
+        fields = {
+            "transaction_id": row["transaction_id"],
+            "account_id": row["customer_id"],
+            "amount": float(row["amount"]),
+            "currency": "EUR",
+            "merchant_id": row["terminal_id"],
+            "event_time": epoch_s(row) * 1000,
+            "label": {"0": "", "1": "high_amount", "2": "compromised_terminal", "3": "leaked_card"}[
+                row["fraud_scenario"]
+            ],
+        }
+        file.write(json.dumps(fields) + "\n")
+
+
+LAYOUTS: dict[str, Callable[[TextIO, Rows], None]] = {
+    "handbook.csv": as_csv(
+        {
+            "TRANSACTION_ID": lambda row: row["transaction_id"],
+            "TX_DATETIME": lambda row: row["timestamp"].replace("T", " ").rstrip("Z"),
+            "CUSTOMER_ID": lambda row: row["customer_id"],
+            "TERMINAL_ID": lambda row: row["terminal_id"],
+            "TX_AMOUNT": lambda row: row["amount"],
+            "TX_FRAUD": lambda row: row["is_fraud"],
+        }
+    ),
+    "own.jsonl": as_own,
+    "sparkov.csv": as_csv(
+        {
+            "trans_num": lambda row: row["transaction_id"],
+            "trans_date_trans_time": lambda row: row["timestamp"].replace("T", " ").rstrip("Z"),
+            "cc_num": lambda row: row["customer_id"],
+            "merchant": lambda row: row["terminal_id"],
+            "category": lambda _: "misc_net",
+            "amt": lambda row: row["amount"],
+            "is_fraud": lambda row: row["is_fraud"],
+        }
+    ),
+    "ours_with_seconds.csv": as_csv(
+        {
+            "transaction_id": lambda row: row["transaction_id"],
+            "account_id": lambda row: row["customer_id"],
+            "amount": lambda row: row["amount"],
+            "currency": lambda _: "usd",
+            "merchant_id": lambda row: row["terminal_id"],
+            "event_time": epoch_s,
+            "is_fraud": lambda row: "True" if row["is_fraud"] == "1" else "FALSE",
+        }
+    ),
+    "shop.csv": as_csv(
+        {
+            "Order": lambda row: row["transaction_id"],
+            "Customer": lambda row: row["customer_id"],
+            "Merchant": lambda row: row["terminal_id"],
+            "Betrag (EUR)": lambda row: row["amount"].replace(".", ","),
+            "Paid at": lambda row: datetime.fromtimestamp(epoch_s(row), timezone.utc).strftime("%d.%m.%Y %H:%M:%S"),
+            "Fraud": lambda row: "yes" if row["is_fraud"] == "1" else "no",
+        },
+        ";",
+    ),
+}

@@ -51,11 +51,11 @@ def test_what_an_alert_may_lack() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"alert_id": ""}, "alert_id: String should have at least 1 character"),
-        ({"tx_count": "four"}, "tx_count: Input should be a valid integer"),
-        ({"tx_count": -1}, "tx_count: Input should be greater than or equal to 0"),
+        ({"alert_id": ""}, "alert_id: empty"),
+        ({"tx_count": "four"}, "tx_count: a whole number is expected"),
+        ({"tx_count": -1}, "tx_count: at least 0 is expected"),
         ({"amount": "much"}, "amount: a JSON number is expected, not a string"),
-        ({"detected_at": None}, "detected_at: Input should be a valid integer"),
+        ({"detected_at": None}, "detected_at: a whole number is expected"),
     ],
 )
 def test_a_bad_alert_is_refused(change: dict[str, object], reason: str) -> None:

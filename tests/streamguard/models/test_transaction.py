@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamguard.models import COUNTRIES, CURRENCIES, BadRecord, Transaction
+from streamguard.models import COUNTRIES, CURRENCIES, BadRecord, Transaction, places
+from streamguard.models.iso import NO_PLACES, THREE_PLACES
 
 CASES = yaml.safe_load((Path(__file__).parent / "bad_transactions.yaml").read_text(encoding="utf-8"))
 LEAST = {"transaction_id": "t1", "account_id": "A1", "amount": 57.1, "currency": "BRL", "event_time": 1522540831000}
@@ -80,7 +81,7 @@ def test_a_key_that_is_no_text_is_refused() -> None:
 
 
 def test_bytes_that_are_no_utf8_are_refused() -> None:
-    with pytest.raises(BadRecord, match="not JSON"):
+    with pytest.raises(BadRecord, match="not UTF-8: Latin-1 perhaps"):
         Transaction.from_record(orjson.dumps(LEAST).replace(b"t1", b"\xff"), b"A1")
 
 
@@ -103,10 +104,12 @@ def test_both_ways_in_agree() -> None:
     assert Transaction.model_validate_json(value) == Transaction.from_record(value, b"A1")
 
 
-@given(st.integers(1, 10**14 - 1))
-def test_every_amount_in_cents_survives_the_wire(cents: int) -> None:
-    amount = Decimal(cents) / 100
-    transaction = Transaction.from_record(orjson.dumps({**LEAST, "amount": float(amount)}), b"A1")
+@pytest.mark.parametrize("currency", ["JPY", "BRL", "KWD"])
+@given(st.data())
+def test_every_amount_of_the_smallest_coins_survives_the_wire(currency: str, data: st.DataObject) -> None:
+    coins = 10 ** places(currency)
+    amount = Decimal(data.draw(st.integers(1, 10**12 * coins - 1))) / coins
+    transaction = Transaction.from_record(orjson.dumps({**LEAST, "amount": float(amount), "currency": currency}), b"A1")
     assert transaction.amount == amount
     again = Transaction.from_record(transaction.model_dump_json().encode(), b"A1")
     assert again == transaction
@@ -118,6 +121,15 @@ def test_the_code_lists_have_what_they_should() -> None:
     assert all(len(code) == 3 and code.isupper() for code in CURRENCIES)
     assert all(len(code) == 2 and code.isupper() for code in COUNTRIES)
     assert len(COUNTRIES) == 250
+
+
+def test_each_currency_has_its_decimal_places() -> None:
+    by_count = {0: "JPY KRW XOF CLP ISK", 3: "KWD BHD TND", 2: "USD EUR MGA HUF SLL"}
+    assert {count: {places(code) for code in codes.split()} for count, codes in by_count.items()} == {
+        count: {count} for count in by_count
+    }
+    assert NO_PLACES | THREE_PLACES <= CURRENCIES
+    assert not NO_PLACES & THREE_PLACES
 
 
 @pytest.mark.parametrize(
@@ -133,6 +145,8 @@ def test_the_code_lists_have_what_they_should() -> None:
         ("amount", '"12.50"', Decimal("12.50")),
         ("amount", '" 1e3 "', Decimal(1000)),
         ("amount", '"7.25d"', Decimal("7.25")),
+        ("currency", '"brl"', "BRL"),
+        ("currency", '"\u0131nr"', "INR"),
         ("latitude", '"-8.05"', -8.05),
         ("event_time", '"1522540831000"', 1522540831000),
         ("event_time", "1522540831000.9", 1522540831000),

@@ -119,7 +119,7 @@ def test_nothing_is_in_the_clear_in_rows_raw_records_dead_letters_or_logs(
     assert (raw["transaction_id"], raw["amount"]) == ("big", 4_000.0)
     reasons = [str(row[0]) for row in desk.rows("SELECT reason FROM dead_letters WHERE source_topic = 'transactions'")]
     assert "the key has to be the account id" in reasons
-    assert "not a JSON object" in reasons
+    assert "a JSON array: one transaction per record is expected" in reasons
 
 
 def test_alerts_find_their_payments_and_lists_their_entries(guarded: tuple[Desk, Consumer, Protection]) -> None:

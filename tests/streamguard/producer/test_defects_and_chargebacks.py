@@ -51,9 +51,16 @@ def test_each_way_to_spoil_a_value_comes_up() -> None:
             Transaction.from_record(record.value, record.key)
         except BadRecord as error:
             reasons[str(error).split(" (got")[0].split(": ")[0]] += 1
-    assert {"not JSON", "the value is null", "amount", "transaction_id", "currency", "event_time", "latitude"} <= set(
-        reasons
-    )
+    assert {
+        "UTF-16",
+        "a JSON array",
+        "the value is null",
+        "amount",
+        "transaction_id",
+        "currency",
+        "event_time",
+        "latitude",
+    } <= set(reasons)
 
 
 def test_late_and_future_records_move_in_the_value_as_well() -> None:

@@ -102,8 +102,8 @@ def test_the_fraud_share_scales_fraud_and_leaves_look_alikes() -> None:
 
 def test_a_span_is_cut_by_its_length() -> None:
     run, unseeded = Run(Recipe(seed=1)), Run(Recipe())
-    assert run.span(1000, None, 5, NOW_MS) == (1000, 6000)
-    assert run.span(None, 9000, 5, NOW_MS) == (4000, 9000)
+    assert run.span(NOW_MS, None, 5, NOW_MS) == (NOW_MS, NOW_MS + 5000)
+    assert run.span(None, NOW_MS, 5, NOW_MS) == (NOW_MS - 5000, NOW_MS)
     assert run.span(None, None, 5, NOW_MS) == (SEEDED_START_MS, SEEDED_START_MS + 5000)
     assert unseeded.span(None, None, 5, NOW_MS) == (NOW_MS - 5000, NOW_MS)
     with pytest.raises(InputError, match="leave one out"):

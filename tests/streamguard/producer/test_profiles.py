@@ -74,9 +74,9 @@ def test_every_shipped_profile_hangs_together(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"hours": [1] * 23}, "hours: Tuple should have at least 24 items"),
+        ({"hours": [1] * 23}, "hours: at least 24 entries are expected"),
         ({"hours": [0] * 24}, "hours and weekdays need a factor above 0"),
-        ({"categories": {}}, "categories: Dictionary should have at least 1 item"),
+        ({"categories": {}}, "categories: at least 1 entries are expected"),
         (
             {"payments": [{"type": "x", "channel": "y", "weight": 1, "where": "online"}]},
             "payments need a way to pay at the counter and one online",
@@ -87,17 +87,17 @@ def test_every_shipped_profile_hangs_together(name: str) -> None:
             "cities need a weight above 0",
         ),
         ({"currencies": {"BRL": 0}}, "currencies need a weight above 0"),
-        ({"hours": [1] * 23 + [float("nan")]}, "hours.23: Input should be a finite number"),
-        ({"weekdays": [1] * 6 + [-1]}, "weekdays.6: Input should be greater than or equal to 0"),
+        ({"hours": [1] * 23 + [float("nan")]}, "hours.23: a finite number is expected, not NaN"),
+        ({"weekdays": [1] * 6 + [-1]}, "weekdays.6: at least 0 is expected"),
         ({"holidays": {"13-45": 2}}, "holiday '13-45' is no month and day such as 12-25"),
-        ({"pay_days": {"days": [40]}}, "pay_days.days.0: Input should be less than or equal to 31"),
+        ({"pay_days": {"days": [40]}}, "pay_days.days.0: at most 31 is expected"),
         ({"categories": {"x": {"weight": 1, "median": 5, "spread": 1, "min": 9, "max": 10}}}, "median 5 does not lie"),
         ({"categories": {"x": {"weight": 0, "median": 5, "spread": 1, "max": 10}}}, "categories need a weight above 0"),
         (
             {"categories": {"x": {"weight": 1, "median": 5, "spread": 1, "max": 10, "online": True}}},
             "categories need one that is not online",
         ),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"colour": "red"}, "colour: unknown"),
     ],
 )
 def test_what_is_no_profile_is_refused(change: dict[str, object], complaint: str) -> None:

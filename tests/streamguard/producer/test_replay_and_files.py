@@ -12,10 +12,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from streamguard.config import UserError as InputError
+from streamguard.ingest.columns import Options
+from streamguard.ingest.records import shifted
+from streamguard.ingest.whole import read_records
 from streamguard.models import Transaction
-from streamguard.producer.errors import InputError
+from streamguard.models.readings import parse_time
 from streamguard.producer.record import Record
-from streamguard.producer.replay import parse_time, read_records, shifted, span_ms
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
@@ -84,7 +87,7 @@ def test_bad_records_survive_json_lines(tmp_path: Path) -> None:
 
 def test_the_handbooks_rows_become_transactions(tmp_path: Path) -> None:
     path = handbook(tmp_path, HEADER + ROW + "18,2018-04-01T10:20:30Z,2,9,221.50,1,2\n")
-    first, second = read_records(path, "BRL")
+    first, second = read_records(path, Options(currency="BRL"))
     transaction = Transaction.from_record(first.value, first.key)
     assert transaction.transaction_id == "17"
     assert transaction.account_id == "596"
@@ -126,7 +129,6 @@ def bursts_of_a_month_that_reads_as_it_is(path: Path) -> int:
 
 def test_times_can_be_moved(tmp_path: Path) -> None:
     path = handbook(tmp_path, HEADER + ROW + ROW.replace("00:00:31", "01:00:31") + ROW.replace("00:00:31", "09:00:00"))
-    assert span_ms(path, 2) == (1_522_540_831_000, 1_522_544_431_000)
     moved = list(shifted(read_records(path), 1000))
     assert [record.event_time for record in moved] == [record.event_time + 1000 for record in read_records(path)]
     assert orjson.loads(moved[0].value or b"")["event_time"] == 1_522_540_832_000
@@ -135,18 +137,21 @@ def test_times_can_be_moved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "lacks the column transaction_id, timestamp, customer_id, terminal_id, amount"),
+        ("", "is empty: there is nothing to import"),
         (
             HEADER.replace("amount,", "") + ROW,
-            "lacks the column amount: a file to replay has transaction_id, timestamp",
+            "cards.csv has no line with the names of the columns: line 2 has values",
         ),
-        ("account_id,amount\n", "lacks the column transaction_id, currency, event_time"),
+        ("account_id,amount\n", "holds no rows, only what precedes them"),
         (HEADER + ROW + ROW.replace("57.16", "much"), "line 3: amount 'much' is no number"),
         (HEADER + ROW.replace("57.16", "nan"), "line 2: amount 'nan' is no number"),
-        (HEADER + ROW.replace("57.16", "1e400"), "line 2: amount '1e400' is no number"),
-        ("transaction_id,account_id,amount,currency,event_time\nt,A,1,BRL,1" + 20 * "0", "line 2: event_time '1000"),
-        (HEADER + ROW.replace("2018-04-01T00:00:31Z", "yesterday"), "line 2: 'yesterday' is no date and time such as"),
-        (HEADER + "1,2018-04-01T00:00:31Z\n", "line 2: fewer columns than the first line"),
+        (HEADER + ROW.replace("57.16", "1e400"), "line 2: amount: below 1000000000000 is expected (got 1E+400)"),
+        ("transaction_id,account_id,amount,currency,event_time\nt,A,1,BRL,1" + 20 * "0", "event_time has '1000"),
+        (
+            HEADER + ROW.replace("2018-04-01T00:00:31Z", "yesterday"),
+            "timestamp has 'yesterday': no date and time by any calendar",
+        ),
+        (HEADER + "1,2018-04-01T00:00:31Z\n", "line 2: it has 2 cells, the header has 7"),
         (HEADER + ROW.replace(",0,0", ",1,9"), "line 2: fraud_scenario '9' is none of 0, 1, 2, 3"),
     ],
 )
@@ -154,18 +159,18 @@ def test_a_csv_that_cannot_be_used_is_named(tmp_path: Path, text: str, sentence:
     path = handbook(tmp_path, text)
     with pytest.raises(InputError) as refusal:
         list(read_records(path))
-    assert str(path) in str(refusal.value)
+    assert path.name in str(refusal.value)
     assert sentence in str(refusal.value)
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (b"{", "line 1: not JSON"),
+        (b"{", "is neither a JSON document nor one JSON object per line"),
         ('{"key":"A","raw":"Ж"}'.encode(), "line 1: raw has characters beyond Latin-1"),
-        (b"[]", "line 1: not a JSON object"),
-        (b'{"amount": 1}', "line 1: account_id is None: a string is expected"),
-        (b'{"account_id": "A"}', "line 1: event_time is None: epoch milliseconds are expected"),
+        (b"[]", "holds no rows"),
+        (b'{"amount": 1}', "has no account_id: say --map account_id='...'"),
+        (b'{"account_id": "A"}', "has no amount: say --map amount=COLUMN"),
     ],
 )
 def test_json_lines_that_cannot_be_used_are_named(tmp_path: Path, line: bytes, sentence: str) -> None:
@@ -176,22 +181,19 @@ def test_json_lines_that_cannot_be_used_are_named(tmp_path: Path, line: bytes, s
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read .*none\.csv: No such file or directory"):
+    with pytest.raises(InputError, match=r"none\.csv cannot be opened: No such file or directory"):
         list(read_records(tmp_path / "none.csv"))
-    with pytest.raises(InputError, match="neither CSV nor JSON lines by its name"):
-        list(read_records(tmp_path / "cards.xlsx"))
-    with pytest.raises(InputError, match="cannot read"):
-        list(read_records(handbook(tmp_path, HEADER).rename(tmp_path / "plain.csv.gz")))
+    plain = handbook(tmp_path, HEADER + ROW).rename(tmp_path / "plain.csv.gz")
+    assert len(list(read_records(plain))) == 1, "content counts, not the name"
     with pytest.raises(InputError, match=r"cannot write .*: No such file or directory"):
         FileSink(tmp_path / "no" / "folder.csv")
     cut = tmp_path / "cut.csv.gz"
     cut.write_bytes(gzip.compress((HEADER + ROW * 5000).encode())[:-200])
-    with pytest.raises(InputError, match=r"cannot read .*cut\.csv\.gz after line"):
+    with pytest.raises(InputError, match=r"cut\.csv\.gz cannot be read: Compressed file ended"):
         list(read_records(cut))
     latin = tmp_path / "latin.csv"
     latin.write_bytes(HEADER.encode() + ROW.encode().replace(b"596", b"\xe9"))
-    with pytest.raises(InputError, match="is no readable text"):
-        list(read_records(latin))
+    assert [record.key.decode() for record in read_records(latin)] == ["é"]
 
 
 def test_times_in_words_of_iso_8601() -> None:

@@ -58,10 +58,12 @@ def test_a_currency_has_its_own_limit() -> None:
     box.pay("brl", amount=3_000.01)
     box.pay("brl-border", amount=3_000)
     box.pay("usd", amount=4_000, currency="USD")
+    box.pay("lower", amount=5_000.01, currency="usd")
+    box.pay("lower-border", amount=5_000, currency="Usd")
     box.pay("usd-over", account="B", amount=5_000.5, currency="USD")
     box.pay("kes", amount=100_000, currency="KES")
     box.pay("eur", amount=1_000_000, currency="EUR")
-    assert box.alerts("CURRENCY_LIMIT") == {"brl": "A", "usd-over": "B"}
+    assert box.alerts("CURRENCY_LIMIT") == {"brl": "A", "lower": "A", "usd-over": "B"}
 
 
 def test_the_blacklist_knows_accounts_merchants_and_devices() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from streamguard.models import show_amount
 from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
@@ -26,5 +27,8 @@ def card_testing(alert: Alert, context: Context) -> Verdict:
     ]
     if len(small) < limits.testing_transactions:
         return ABSTAIN
-    said = f"{len(small)} transactions of at most {limits.testing_small_amount:,.2f} within {limits.testing_minutes} minutes"
-    return Verdict(40, f"{said} before one of {transaction.amount:,.2f}", facts={"small_transactions": len(small)})
+    most, amount = (
+        show_amount(each, transaction.currency) for each in (limits.testing_small_amount, transaction.amount)
+    )
+    said = f"{len(small)} transactions of at most {most} within {limits.testing_minutes} minutes"
+    return Verdict(40, f"{said} before one of {amount}", facts={"small_transactions": len(small)})

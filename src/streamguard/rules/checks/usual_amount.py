@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from streamguard.models import in_coins, show_amount
 from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
@@ -19,9 +20,10 @@ def usual_amount(alert: Alert, context: Context) -> Verdict:
         return Verdict(10, f"little is known of this account: {known} earlier transactions", facts={"known": known})
     average = sum(amounts, Decimal(0)) / len(amounts)
     times = transaction.amount / average
-    facts = {"average": f"{average:.2f}", "transactions": len(amounts), "times": f"{times:.1f}"}
-    said = f"{transaction.amount:,.2f} {transaction.currency} is {times:.1f} times the average of {average:,.2f}"
-    said += f" over {len(amounts)} earlier transactions"
+    currency = transaction.currency
+    facts = {"average": str(in_coins(average, currency)), "transactions": len(amounts), "times": f"{times:.1f}"}
+    said = f"{show_amount(transaction.amount, currency)} {currency} is {times:.1f} times the average of"
+    said += f" {show_amount(average, currency)} over {len(amounts)} earlier transactions"
     if times > context.limits.high_ratio:
         return Verdict(30, said, facts=facts)
     if times <= context.limits.normal_ratio:

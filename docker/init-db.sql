@@ -239,7 +239,8 @@ COMMENT ON COLUMN dead_letters.retry_id IS 'the id of the record in the outbox b
 COMMENT ON COLUMN dead_letters.retried_offset IS 'with retried_partition the record that it was sent again as; null until that is sent';
 
 -- Alerts look up the dead letters of their transactions, and the outbox those that it sends again.
-CREATE INDEX dead_letters_transaction ON dead_letters (transaction_id) WHERE transaction_id IS NOT NULL;
+CREATE INDEX dead_letters_transaction
+    ON dead_letters (transaction_id, source_topic, source_offset, source_partition) WHERE transaction_id IS NOT NULL;
 CREATE INDEX dead_letters_retrying ON dead_letters (retry_id) WHERE retry_id IS NOT NULL AND retried_offset IS NULL;
 
 -- Records on their way to a topic: written with the rows that they tell of, removed once acknowledged.

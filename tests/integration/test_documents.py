@@ -2,6 +2,7 @@
 
     README, QUICKSTART, runbook      the blocks without a language, and what the prose names with its `.venv/bin/`
     broker.md, ksql-shell.md         the console blocks; the servers' synopses; the options in the tables
+    own-data.md                      the console blocks, beside a copy of examples/
     FAKE_GENERATOR_GUIDE.md          its two scorecards
 
 The rest has tests of its own: the guides of generator and producer (tests/streamguard/producer/test_guides.py), and
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,11 +29,13 @@ from tests.support import pages
 from tests.support.broker import free_port
 from tests.support.cards import write_months
 from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = ("README.md", "QUICKSTART.md", "docs/runbook.md")
 SERVERS = ("docs/broker.md", "docs/ksql-shell.md")
+CONSOLES = (*SERVERS, "docs/own-data.md")
 GENERATOR_GUIDE = "docs/FAKE_GENERATOR_GUIDE.md"
 STREAMGUARD = ".venv/bin/streamguard"
 SHORT_BENCH = f"{STREAMGUARD} bench pipeline --tps 50 --duration 2"
@@ -136,8 +140,16 @@ def test_start_prints_what_the_readme_shows(started: tuple[StackRun, str]) -> No
         assert without_numbers(line) in printed or not line.strip(), f"{line!r} is not in\n{said}"
 
 
+ODD = """Order;Customer;Paid at;Total;Currency
+B-1;jane@example.com;14/11/2025 10:00:00;12,50;EUR
+B-2;jane@example.com;15/11/2025 25:61;7,00;EUR
+B-3;jane@example.com;15/11/2025 10:00:00;5,00;XYZ
+"""
+"""The file with two odd rows of docs/own-data.md."""
+
+
 @pytest.mark.parametrize(
-    ("page", "block"), [(page, block) for page in SERVERS for block in pages.blocks(page, "console")]
+    ("page", "block"), [(page, block) for page in CONSOLES for block in pages.blocks(page, "console")]
 )
 def test_a_console_prints_what_its_page_says(
     started: tuple[StackRun, str], tmp_path: Path, page: str, block: str
@@ -145,6 +157,8 @@ def test_a_console_prints_what_its_page_says(
     stack, _ = started
     for script in pages.blocks(page, "sql"):
         (tmp_path / "rules.sql").write_text(script, encoding="utf-8")
+    shutil.copytree(PROJECT_ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "odd.csv").write_text(ODD, encoding="utf-8")
     command, pattern, code = pages.console(block)
     done = subprocess.run(
         command_line(command),

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "generate": ("streamguard.cli.generate", "app", "Make transactions, or replay recorded ones."),
     "simulate": ("streamguard.cli.generate", "simulate_app", "Preview what the generator would make."),
+    "connect": ("streamguard.cli.connect", "app", "Read payments from a topic of your own."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts."),
     "dead-letters": ("streamguard.cli.dead_letters", "app", "Records that could not be used: list, show, retry."),

@@ -9,7 +9,7 @@ import typer
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
-from streamguard.config.resources import sql_file
+from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sqldeploy import DeployError, topics_of, variables_of
@@ -23,7 +23,9 @@ app = new_app("Send SQL files to the ksqlDB server, as often as you like.")
 def deploy(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="SQL files; ksqldb/queries.sql if none. One that is not here is taken from the package."),
+        typer.Argument(
+            help="SQL files; if none, queries.sql and sources/*.sql of ksqldb. The package has what is not here."
+        ),
     ] = None,
     define: Annotated[
         list[str] | None,
@@ -33,7 +35,7 @@ def deploy(
 ) -> None:
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
-    paths = [sql_file(file) for file in files or [Path("queries.sql")]]
+    paths = [sql_file(file) for file in files or [Path("queries.sql"), *source_files()]]
     given = variables_of(settings) | _definitions(define or [])
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))

@@ -33,6 +33,7 @@ from streamguard.ingest.columns import Options
 from streamguard.ingest.errors import InputError
 from streamguard.ingest.feed import Feed, open_source, refused_path
 from streamguard.ingest.layouts import known_layouts, write_layout
+from streamguard.ingest.payments import PaymentReader
 from streamguard.ingest.plan import Plan, plan
 from streamguard.ingest.records import RowRecords, shifted
 from streamguard.ingest.stored import NotRead, SentLines, dead_lines, wait_until_read
@@ -152,7 +153,7 @@ def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "impo
             feed.close()
             if outcome.tally.interrupted:
                 say("stopped", speaker)
-            print("\n".join(_summary(feed, outcome, send, chosen.reader.rounded)), flush=True)
+            print("\n".join(_summary(feed, outcome, send, chosen.reader)), flush=True)
     if outcome.tally.interrupted:
         raise typer.Exit(INTERRUPTED)
     if outcome.why_not_known or feed.refusals.count > allowed * max(1, feed.rows_read):
@@ -186,7 +187,7 @@ def _show(source: Any, chosen: Plan, in_full: bool, speaker: str) -> None:
         print(f"  {'transaction_id':<18} = #   (made of what the row says)")
     if unused := [column for column in chosen.reader.unused if column]:
         print(f"  not used: {', '.join(unused)}")
-    print(f"The first {len(payments)} payments as they would be stored:")
+    print("The first payments as they would be stored:")
     for fields in payments:
         print(f"  {_payment_line(fields)}")
     for reason in refused[:_PREVIEW]:
@@ -304,7 +305,7 @@ def _wait_for_store(feed: Feed, lines: SentLines, stop: Stop, outcome: _Outcome)
     feed.add_dead(dead)
 
 
-def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, rounded: int) -> list[str]:
+def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, reader: PaymentReader) -> list[str]:
     """The lines printed at the end."""
     tally = outcome.tally
     sent = tally.transactions + sum(tally.other.values())
@@ -317,8 +318,8 @@ def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, rounded: int) -> li
     ]
     if outcome.stored is not None:
         lines.append(f"{outcome.stored:>12,} stored")
-    if rounded:
-        lines.append(f"{rounded:>12,} of them with an amount rounded to its currency's decimals (--round)")
+    if reader.rounded:
+        lines.append(f"{reader.rounded:>12,} of them with an amount rounded to its currency's decimals (--round)")
     lines.append(f"{feed.refusals.count:>12,} refused")
     sentences = list(feed.refusals.sentences())
     lines += [f"{'':>14}{sentence}" for sentence in sentences[:_SHOWN_REASONS]]
@@ -331,7 +332,8 @@ def _summary(feed: Feed, outcome: _Outcome, send: HowToSend, rounded: int) -> li
     if tally.first_ms is not None:
         lines.append(f"event time {utc(tally.first_ms)} to {utc(tally.last_ms)}")
     for kind, count in [*tally.kinds.most_common(), *tally.other.most_common()]:
-        lines.append(f"  {kind:<22}{count:>12,}{100 * count / max(1, tally.transactions):>9.2f} %")
+        name = "without a label" if kind == "ordinary" and "label" not in reader.columns else kind
+        lines.append(f"  {name:<22}{count:>12,}{100 * count / max(1, tally.transactions):>9.2f} %")
     if outcome.why_not_known:
         lines.append(f"whether they are stored is not known: {outcome.why_not_known}")
     return lines

@@ -15,6 +15,9 @@ DATA = Path(str(files("streamguard"))) / "data"
 SQL_FOLDER = Path("ksqldb")
 """Where edited SQL is looked for, below the current folder."""
 
+SOURCES = "sources"
+"""The folder in it for the SQL of foreign topics."""
+
 
 def schema_file() -> Path:
     """The schema of a new database."""
@@ -39,6 +42,11 @@ def profiles() -> dict[str, Path]:
 def packaged_sql() -> list[Path]:
     """Everything in the packaged SQL folder, by name."""
     return sorted(path for path in (DATA / SQL_FOLDER).iterdir() if path.is_file())
+
+
+def source_files() -> list[Path]:
+    """The SQL of the foreign topics that `streamguard connect` has written below the current folder, by name."""
+    return sorted((SQL_FOLDER / SOURCES).glob("*.sql"))
 
 
 def sql_file(name: str | Path) -> Path:

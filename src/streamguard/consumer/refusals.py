@@ -19,6 +19,7 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
+from streamguard.consumer import refusal_statements as sql
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch
 from streamguard.models.columns import double_of, long_of, text_of
@@ -111,64 +112,6 @@ class _Suspect:
         return same_amount and (time is None or time == start)
 
 
-# Those that are waiting or refused, of the alerts; and of the ids also those that are judged, which are linked.
-_SUSPECTS = """
-SELECT v.alert_id, v.tx_count, a.account_id, v.transaction_id, v.evidence,
-    v.refused_topic, v.refused_partition, v.refused_offset,
-    t.account_id AS stored_account, t.amount::FLOAT AS stored_amount,
-    (extract(epoch FROM t.event_time) * 1000)::BIGINT AS stored_time,
-    d.source_topic AS topic, d.source_partition AS partition, d.source_offset AS offset_no, d.reason,
-    d.account_id AS dead_account, CASE WHEN t.transaction_id IS NOT NULL THEN d.raw_value END AS raw_value
-FROM (
-    SELECT alert_id, tx_count FROM alert_versions
-    WHERE alert_id = ANY(%(alerts)s) AND (NOT judged OR refused_topic IS NOT NULL)
-    UNION
-    SELECT alert_id, tx_count FROM alert_versions
-    WHERE transaction_id = ANY(%(ids)s) AND (NOT judged OR refused_topic IS NOT NULL)
-    UNION
-    SELECT alert_id, tx_count FROM alert_transactions l JOIN alert_versions v USING (alert_id, transaction_id)
-    WHERE l.transaction_id = ANY(%(ids)s)
-) s
-JOIN alert_versions v USING (alert_id, tx_count)
-JOIN fraud_alerts a USING (alert_id)
-JOIN dead_letters d ON d.transaction_id = v.transaction_id
-LEFT JOIN transactions t ON t.transaction_id = v.transaction_id
-ORDER BY v.alert_id, v.tx_count, d.source_topic, d.source_offset, d.source_partition
-"""
-
-_REOPEN = """
-UPDATE alert_versions v SET judged = FALSE, refused_topic = NULL, refused_partition = NULL, refused_offset = NULL
-FROM (VALUES %s) AS r (alert_id, tx_count) WHERE v.alert_id = r.alert_id AND v.tx_count = r.tx_count
-"""
-_REFUSE = """
-UPDATE alert_versions v
-SET judged = TRUE, refused_topic = r.topic, refused_partition = r.partition, refused_offset = r.offset_no
-FROM (VALUES %s) AS r (alert_id, tx_count, topic, partition, offset_no)
-WHERE v.alert_id = r.alert_id AND v.tx_count = r.tx_count
-"""
-_UNDECIDE = """
-DELETE FROM decisions d USING (VALUES %s) AS r (alert_id, tx_count)
-WHERE d.alert_id = r.alert_id AND d.tx_count = r.tx_count AND d.decided_by IN ('rules', 'consumer')
-"""
-
-# A stored transaction with the id belongs to the alert only if its window holds it, or another version names it.
-_UNLINK = """
-DELETE FROM alert_transactions l
-USING (VALUES %s) AS r (alert_id, transaction_id), fraud_alerts a, transactions t
-WHERE l.alert_id = r.alert_id AND l.transaction_id = r.transaction_id
-  AND a.alert_id = l.alert_id AND t.transaction_id = l.transaction_id
-  AND (a.account_id = t.account_id AND t.event_time >= a.window_start AND t.event_time < a.window_end) IS NOT TRUE
-  AND NOT EXISTS (
-    SELECT FROM alert_versions v
-    WHERE v.alert_id = l.alert_id AND v.transaction_id = l.transaction_id AND v.refused_topic IS NULL)
-"""
-
-UNSETTLED = """
-SELECT DISTINCT alert_id FROM alert_versions v JOIN dead_letters d USING (transaction_id) WHERE NOT v.judged
-"""
-"""Alerts that wait for a transaction which was refused before there was this module."""
-
-
 @dataclass(frozen=True, slots=True)
 class Refusals:
     """What was settled: the alerts to be judged and shown anew, how many versions were refused, and the transactions that
@@ -184,7 +127,7 @@ def settle_refusals(cursor: Any, alerts: Sequence[str], ids: Iterable[str], topi
 
     Each refusal is a decision, put into the outbox for `topic`. Versions that are no longer refused wait to be judged.
     """
-    cursor.execute(_SUSPECTS, {"alerts": list(alerts), "ids": sorted(set(ids))})
+    cursor.execute(sql.SUSPECTS, {"alerts": list(alerts), "ids": sorted(set(ids))})
     refused: list[_Suspect] = []
     reopened: list[_Suspect] = []
     for _, group in groupby(fetch(cursor, _Suspect), key=lambda suspect: suspect.version):
@@ -196,12 +139,12 @@ def settle_refusals(cursor: Any, alerts: Sequence[str], ids: Iterable[str], topi
             reopened.append(suspects[0])
     new = [suspect for suspect in refused if suspect.refused_by != suspect.place]
     if reopened or new:
-        _run(cursor, _UNDECIDE, [suspect.version for suspect in (*reopened, *new)])
-        _run(cursor, _REOPEN, [suspect.version for suspect in reopened])
-        _run(cursor, _REFUSE, [(*suspect.version, *suspect.place) for suspect in new])
+        _run(cursor, sql.UNDECIDE, [suspect.version for suspect in (*reopened, *new)])
+        _run(cursor, sql.REOPEN, [suspect.version for suspect in reopened])
+        _run(cursor, sql.REFUSE, [(*suspect.version, *suspect.place) for suspect in new])
         save_decisions(cursor, [_decision(suspect) for suspect in new], topic)
     misnamed = {(s.alert_id, s.transaction_id) for s in refused if s.stored_account is not None}
-    _run(cursor, _UNLINK, sorted(misnamed))
+    _run(cursor, sql.UNLINK, sorted(misnamed))
     return Refusals(
         frozenset(suspect.alert_id for suspect in (*reopened, *new)),
         len(new),

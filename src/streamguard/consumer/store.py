@@ -29,7 +29,8 @@ from streamguard.consumer import statements as sql
 from streamguard.consumer.copy_text import escaped, fields_line, instant_field, json_field, months_of
 from streamguard.consumer.judge import judge
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord
-from streamguard.consumer.refusals import UNSETTLED, account_of, id_of, settle_refusals
+from streamguard.consumer.refusal_statements import UNSETTLED
+from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.database import outbox
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 from streamguard.database.rows import fetch, fetch_values

@@ -10,6 +10,10 @@ class InputError(UserError):
 
     exit_code = 2
 
+    def __init__(self, sentence: str) -> None:
+        # What is quoted from a file may have line ends.
+        super().__init__(" ".join(sentence.split()))
+
 
 class Ambiguous(InputError):
     """The values can be read in two ways; the sentence names the option that says which."""

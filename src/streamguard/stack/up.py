@@ -12,13 +12,13 @@ from sqlalchemy import Engine
 
 from streamguard.alerts.actions import AlertLine, list_alerts
 from streamguard.config import Settings, UserError
-from streamguard.config.resources import sql_file
+from streamguard.config.resources import source_files, sql_file
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
-from streamguard.sqldeploy import deploy, topics_of, variables_of
+from streamguard.sqldeploy import DeployError, deploy, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
@@ -92,7 +92,7 @@ def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) ->
     """Raises UserError for what would fail later: state folder, the key of personal data, SQL files, ports."""
     state.check(settings)
     check_key(settings)
-    for file in rules:
+    for file in [*rules, *source_files()]:
         read(file, variables_of(settings))
     if found := ports.conflicts(infrastructure):
         raise StackError("; ".join(found))
@@ -155,6 +155,21 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     if counts["different"]:
         names = ", ".join(outcome.item.name for outcome in outcomes if outcome.status == "different")
         report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")
+    apply_sources(settings, report)
+
+
+def apply_sources(settings: Settings, report: Report) -> None:
+    """The SQL of foreign topics. One whose topic is not there (yet) is named, and does not keep the rest from running."""
+    for file in source_files():
+        try:
+            outcomes = deploy(Server(settings.ksqldb_url), [file], given=variables_of(settings))
+        except DeployError as error:
+            # ksqldb goes on to explain how to make the topic, which is somebody else's.
+            reason = str(error).partition(". ")[0]
+            report(f"not connected: {reason}; `streamguard deploy {file}` tries again")
+            continue
+        different = [outcome.item.name for outcome in outcomes if outcome.status == "different"]
+        report(f"{file}: " + (f"another version of {', '.join(different)} runs" if different else "deployed"))
 
 
 def first_alerts(settings: Settings, count: int, timeout_s: float) -> list[AlertLine]:

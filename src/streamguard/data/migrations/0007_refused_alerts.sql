@@ -41,7 +41,8 @@ WHERE source_topic <> 'fraud_alerts';
 DROP FUNCTION pg_temp.transaction_id_of(BYTEA);
 DROP FUNCTION pg_temp.text_of(BYTEA);
 
-CREATE INDEX dead_letters_transaction ON dead_letters (transaction_id) WHERE transaction_id IS NOT NULL;
+CREATE INDEX dead_letters_transaction
+    ON dead_letters (transaction_id, source_topic, source_offset, source_partition) WHERE transaction_id IS NOT NULL;
 CREATE INDEX dead_letters_retrying ON dead_letters (retry_id) WHERE retry_id IS NOT NULL AND retried_offset IS NULL;
 
 ALTER TABLE alert_versions

@@ -134,8 +134,9 @@ def _table(name: str, guess: _Guess, header_line: int | None) -> Table:
             raise InputError(f"{name} has no header in line {header_line}: --header-line is the line of the names")
     if place is None:
         line, cells = next((row for row in guess.rows if len(row[1]) == guess.common), guess.rows[0])
+        shown = ", ".join(cell[:30] for cell in cells[:3])
         raise InputError(
-            f"{name} has no line with the names of the columns: line {line} has values ({', '.join(cells[:3])}, ...); "
+            f"{name} has no line with the names of the columns: line {line} has values ({shown}, ...); "
             "put the names above it, or --header-line 0 calls the columns column_1, column_2, ..., or --header-line N "
             "says where the names are"
         )

@@ -15,7 +15,7 @@ from streamguard.ingest.files import jsons
 from streamguard.ingest.files.errors import InputError
 from streamguard.ingest.files.source import Row, Unreadable
 
-LIMIT_BYTES = 512 << 20
+LIMIT_BYTES = 256 << 20
 """Above this a document is refused: JSON lines have no limit."""
 
 _DEEPEST = 6
@@ -35,7 +35,8 @@ def document_rows(name: str, data: bytes, at: str | None) -> tuple[Iterator[Row 
         top = msgspec.json.decode(data, type=msgspec.Raw)
     except msgspec.DecodeError as error:
         if "trailing characters" in str(error):
-            return _concatenated(name, data.decode("utf-8")), ("JSON objects one after the other",)
+            found = ("JSON objects one after the other", *((f"rows at '{at}'",) if at is not None else ()))
+            return _concatenated(name, data.decode("utf-8"), at), found
         raise InputError(_broken(name, data)) from None
     if at is not None:
         return _elements(data, _reached(name, top, at)), ("JSON document", f"rows at '{at}'")
@@ -49,7 +50,7 @@ def document_rows(name: str, data: bytes, at: str | None) -> tuple[Iterator[Row 
     if len(arrays) > 1:
         first = next(iter(arrays))
         raise InputError(
-            f"{name} is a JSON document with several arrays of objects ({', '.join(arrays)}): say which one holds the "
+            f"{name} is a JSON document with several arrays of objects ({', '.join(list(arrays)[:12])}): say which one holds the "
             f"rows, such as --at {first}"
         )
     for path, array in arrays.items():
@@ -90,7 +91,7 @@ def _reached(name: str, part: msgspec.Raw, at: str) -> msgspec.Raw:
         members = _object.decode(part) if _is_object(part) else {}
         here, _, behind = (rest, "", "") if rest in members else rest.partition(".")
         if here not in members:
-            listed = ", ".join(members) or "no members"
+            listed = ", ".join(list(members)[:12]) or "no members"
             raise InputError(
                 f"{name} has no '{at}': at '{here}' there is {listed}; --at is a path such as data.payments"
             )
@@ -115,8 +116,8 @@ def _elements(data: bytes, part: msgspec.Raw) -> Iterator[Row | Unreadable]:
         line += raw.count(b"\n")
 
 
-def _concatenated(name: str, text: str) -> Iterator[Row | Unreadable]:
-    """Objects that follow each other without commas, as jq prints them. All are checked before the first is returned."""
+def _concatenated(name: str, text: str, at: str | None) -> Iterator[Row | Unreadable]:
+    """Documents that follow each other without commas, as jq prints them. All are checked before a row is returned."""
     decoder, position, line = json.JSONDecoder(), 0, 1
     spans: list[tuple[int, int, int]] = []
     while found := _NO_SPACE.search(text, position):
@@ -128,7 +129,11 @@ def _concatenated(name: str, text: str) -> Iterator[Row | Unreadable]:
             raise InputError(_broken(name, text[start:].encode(), line - 1)) from None
         spans.append((line, start, position))
         line += text.count("\n", start, position)
-    return (jsons.row(at, text[begin:end]) for at, begin, end in spans)
+    if at is None:
+        return (jsons.row(first, text[begin:end]) for first, begin, end in spans)
+    documents = ((first, text[begin:end].encode()) for first, begin, end in spans)
+    parts = [(first, data, _reached(name, msgspec.Raw(data), at)) for first, data in documents]
+    return (item._replace(line=item.line + first - 1) for first, data, part in parts for item in _elements(data, part))
 
 
 def _broken(name: str, data: bytes, lines_before: int = 0) -> str:

@@ -117,7 +117,8 @@ def _csv(
         reason_at = [name.strip().lower() for name in table.columns].index(REASON_COLUMN)
     rows = delimited.rows(text, table, codec, reason_at)
     names = ("CSV", table.found[0], *found, *stream.layers, *table.found[1:])
-    return _source(stream, "csv", names, columns, rows, separator=table.dialect.separator)
+    dialect = table.dialect
+    return _source(stream, "csv", names, columns, rows, separator=dialect.separator, quote=dialect.quote)
 
 
 def _json_lines(stream: Stream, codec: str, found: tuple[str, ...]) -> Source:

@@ -30,7 +30,7 @@ def open_parquet(name: str, file: IO[bytes]) -> tuple[pq.ParquetFile, tuple[str,
 def parquet_rows(parquet: pq.ParquetFile, progress: Callable[[float], None]) -> Iterator[Row | Unreadable]:
     """All rows; `progress` gets the share of them that has been read, 0 to 1. Lines are the numbers of the rows."""
     number, total = 0, max(parquet.metadata.num_rows, 1)
-    for batch in parquet.iter_batches(batch_size=_ROWS):
+    for batch in _batches(parquet):
         batch = _in_microseconds(batch)
         try:
             rows: list[Any] = batch.to_pylist()
@@ -40,6 +40,14 @@ def parquet_rows(parquet: pq.ParquetFile, progress: Callable[[float], None]) -> 
             number += 1
             yield values._replace(line=number) if isinstance(values, Unreadable) else Row(number, values)
         progress(number / total)
+
+
+def _batches(parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Raises OSError for damage, of which Arrow also says that a value is invalid."""
+    try:
+        yield from parquet.iter_batches(batch_size=_ROWS)
+    except pa.ArrowException as error:
+        raise OSError(str(error)) from None
 
 
 def _row(one: pa.RecordBatch) -> Any:

@@ -51,7 +51,8 @@ class RefusedFile:
         """The cells of a line with too few or too many of them; any other line is one cell, which makes too few."""
         width = len(self._source.columns)
         try:
-            rows = list(Dialect(self._source.separator).reader(io.StringIO(text, newline="")))
+            dialect = Dialect(self._source.separator, self._source.quote)
+            rows = list(dialect.reader(io.StringIO(text, newline="")))
         except csv.Error:
             return [text]
         return rows[0] if len(rows) == 1 and len(rows[0]) != width else [text]

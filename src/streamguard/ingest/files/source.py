@@ -52,6 +52,8 @@ class Source:
     """What `rows` yields, the sample not taken yet."""
     separator: str = ","
     """Between the cells of a CSV."""
+    quote: str = '"'
+    """Around a cell of it that has separators."""
     sample: list[Row] = field(default_factory=list)
     """The rows of the first 1,000 lines."""
     opened: ExitStack = field(default_factory=ExitStack)
@@ -67,6 +69,8 @@ class Source:
             raise InputError(_no_rows(self.name, head))
         if not self.columns:
             self.columns = dotted_names(row.values for row in self.sample)
+        if not self.columns:
+            raise InputError(f"{self.name} has objects without members: there is no payment in them")
         self.stream = chain(head, self.stream)
 
     def rows(self) -> Iterator[Row | Unreadable]:

@@ -9,6 +9,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import zipfile
@@ -126,19 +127,30 @@ def _unpacked(name: str, opener: Callable[[IO[bytes]], Any]) -> Callable[[Stream
 
 
 def _unzipped(stream: Stream, member: str | None) -> Stream:
-    archive = zipfile.ZipFile(stream.seekable())
-    refuse_office(stream.name, archive.namelist())
+    try:
+        archive = zipfile.ZipFile(stream.seekable())
+        name = _member(stream.name, archive, member)
+        file = archive.open(name)
+    except (NotImplementedError, RuntimeError):
+        raise InputError(f"{stream.name} is packed in a way that is not unpacked here: unpack it first") from None
+    except (ValueError, OverflowError, struct.error) as error:
+        raise OSError(str(error)) from None
+    return _with_head(replace(stream, name=f"{stream.name}/{name}", file=file, layers=(*stream.layers, "zip")))
+
+
+def _member(name: str, archive: zipfile.ZipFile, wanted: str | None) -> str:
+    """The file in the archive that is meant; raises InputError."""
+    refuse_office(name, archive.namelist())
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
-    if member is None and len(names) == 1:
-        member = names[0]
-    if member not in names:
+    if wanted is None and len(names) == 1:
+        wanted = names[0]
+    if wanted not in names:
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         found = "has no file in it" if not names else f"holds {listed}: --member NAME says which one is meant"
-        raise InputError(f"{stream.name} {found}")
-    if archive.getinfo(member).flag_bits & 1:
-        raise InputError(f"{stream.name} is protected by a password: unpack it first, then import {member}")
-    name = f"{stream.name}/{member}"
-    return _with_head(replace(stream, name=name, file=archive.open(member), layers=(*stream.layers, "zip")))
+        raise InputError(f"{name} {found}")
+    if archive.getinfo(wanted).flag_bits & 1:
+        raise InputError(f"{name} is protected by a password: unpack it first, then import {wanted}")
+    return wanted
 
 
 def _zstandard(file: IO[bytes]) -> Any:

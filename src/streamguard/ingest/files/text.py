@@ -36,8 +36,16 @@ def encoding_of(name: str, head: bytes, given: str | None) -> tuple[str, tuple[s
         # The head may end within a character.
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
     except UnicodeDecodeError:
-        return "cp1252", ("windows-1252",)
+        if not _is_damaged_utf8(head):
+            return "cp1252", ("windows-1252",)
     return "utf-8", ("UTF-8",)
+
+
+def _is_damaged_utf8(head: bytes) -> bool:
+    """Whether more characters are UTF-8 than bytes are not: sequences of other encodings are so by accident only."""
+    text = head.decode("utf-8", UNDECODED)
+    wrong = len(_NOT_DECODED.findall(text))
+    return sum(character > "\x7f" for character in text) - wrong > wrong
 
 
 def undecoded(text: str) -> bool:

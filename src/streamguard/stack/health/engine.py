@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streamguard.config.resources import sql_file
+from streamguard.config.resources import source_files, sql_file
+from streamguard.sqldeploy import DeployError
 from streamguard.sqldeploy.run import missing, variables_of
 from streamguard.stack.health.base import Context, Finding, check
 
@@ -58,6 +59,23 @@ def rule_missing(context: Context) -> Iterator[Finding]:
         yield Finding(
             f"the server does not have {', '.join(names)} of queries.sql: `streamguard deploy` sends what is missing"
         )
+
+
+@check("A foreign topic is not connected")
+def source_missing(context: Context) -> Iterator[Finding]:
+    """A statement of ksqldb/sources is not on the server: its topic was not there at the start, or it was terminated."""
+    if context.engine is None:
+        return
+    for file in source_files():
+        try:
+            names = [item.name for item in missing(context.engine, [file], variables_of(context.settings))]
+        except DeployError as error:
+            yield Finding(f"the payments of {file} are not read: {error}")
+            continue
+        if names:
+            yield Finding(
+                f"the server does not have {', '.join(names)}: `streamguard deploy {file}` connects the topic"
+            )
 
 
 def _reasons(context: Context, query_id: str) -> list[str]:

@@ -88,7 +88,7 @@ _json_values = st.recursive(
 )
 _objects = st.lists(
     st.dictionaries(_text.filter(lambda name: "refused" not in name), _json_values, max_size=4), min_size=1
-)
+).filter(any)
 
 
 def _json(value: Any) -> str:
@@ -177,6 +177,27 @@ def test_a_packed_file_that_is_cut_off_is_named_with_the_last_line_read(tmp_path
         list(open_source(str(file)).rows())
 
 
+@pytest.mark.parametrize("cut", [slice(0, -200), slice(200, None), slice(0, 0)])
+def test_damaged_parquet_is_one_sentence(tmp_path: Path, cut: slice) -> None:
+    file = tmp_path / "payments.parquet"
+    pq.write_table(pa.table({"id": [f"n{at}" for at in range(2_000)]}), file)
+    data = file.read_bytes()
+    file.write_bytes(b"PAR1" + data[cut] + b"PAR1")
+    with pytest.raises(InputError, match="damaged") as raised:
+        open_source(str(file))
+    assert "\n" not in str(raised.value)
+
+
+def test_parquet_with_a_damaged_page_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "payments.parquet"
+    pq.write_table(pa.table({"id": [f"n{at}" for at in range(2_000)]}), file, compression="zstd")
+    data = bytearray(file.read_bytes())
+    data[20:200] = bytes(180)
+    file.write_bytes(data)
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        open_source(str(file))
+
+
 def test_a_zip_of_several_files_asks_which(tmp_path: Path) -> None:
     file = tmp_path / "all.zip"
     with zipfile.ZipFile(file, "w") as archive:
@@ -188,6 +209,14 @@ def test_a_zip_of_several_files_asks_which(tmp_path: Path) -> None:
     assert source.found == ("CSV", "separated by ','", "UTF-8", "zip")
     assert source.name == "all.zip/b.csv"
     assert [item.line for item in source.rows()] == [2]
+
+
+def test_a_zip_that_is_packed_in_another_way_is_named(tmp_path: Path) -> None:
+    """Windows packs large files by Deflate64, number 9."""
+    file = tmp_path / "all.zip"
+    file.write_bytes(_zip(b"id,amount\nn1,5\n").replace(b"\x08\x00", b"\x09\x00"))
+    with pytest.raises(InputError, match="packed in a way that is not unpacked here: unpack it first"):
+        open_source(str(file))
 
 
 @pytest.mark.parametrize(("member", "expected"), [("xl/workbook.xml", "Excel"), ("word/document.xml", "text document")])

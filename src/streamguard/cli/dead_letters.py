@@ -22,7 +22,7 @@ from streamguard.dead_letters.find import (
     place_of,
     time_of,
 )
-from streamguard.dead_letters.retry import NotSendable, Outgoing, Prepare, as_it_was
+from streamguard.dead_letters.outgoing import NotSendable, Outgoing, Prepare, as_it_was
 from streamguard.dead_letters.retry import retry as send_again
 from streamguard.kafka.clients import kafka_errors
 from streamguard.models.columns import loads

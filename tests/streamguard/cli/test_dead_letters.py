@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -17,6 +18,7 @@ from streamguard.config import load_settings
 from streamguard.consumer.store import Store
 from streamguard.dead_letters.find import Filter, counts
 from streamguard.kafka.topics import ensure_topics
+from streamguard.models import Transaction
 from streamguard.privacy.protection import Protection
 from tests.streamguard.cli.test_commands import Line
 from tests.support.broker import BrokerProcess
@@ -260,3 +262,43 @@ def test_an_unavailable_broker_is_one_sentence_and_loses_nothing(
     assert "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS): " in said("retry", "transactions/0/0", "--yes", code=1)
     said.environment["KAFKA_BOOTSTRAP_SERVERS"] = address
     assert "1 sent again" in said("retry", "transactions/0/0", "--yes")
+
+
+def test_a_retry_can_map_the_fields_of_foreign_records(desk: Desk, broker: BrokerProcess) -> None:
+    ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
+    foreign = {"id": "p1", "amt": "12.50", "cc": "C1", "ts": "2026-01-02T03:04:05Z", "cur": "eur"}
+    desk.feed(
+        Record("transactions", 0, 0, None, orjson.dumps(foreign)),
+        Record("transactions", 0, 1, None, orjson.dumps({**foreign, "amt": "much"})),
+        Record("transactions", 0, 2, None, b"[]"),
+        Record("transactions", 0, 3, b"B", orjson.dumps({"amt": 1, "Currency": "BRL"})),
+    )
+    said = Commands(desk, broker)
+    assert "transactions/0/3 is not sent: the record has no account_id: say --map account_id='...'" in said(
+        "retry", "transactions/0/3", "--yes", "--map", "amount=amt", code=1
+    )
+    mapping = "transaction_id=id,amount=amt,account_id=cc,event_time=ts,currency=cur"
+    told = said("retry", "--yes", "--map", mapping, code=1)
+    assert re.search(r"transactions/0/0 is sent again as transactions/\d/0\n", told)
+    assert re.search(r"transactions/0/1 is not sent: .*much", told)
+    assert "transactions/0/2 is not sent: it is no JSON object, so it has no fields to map" in told
+    [record] = read_topic(broker.address)
+    fields = Transaction.from_record(record.value, record.key)
+    assert (record.key, fields.transaction_id, fields.amount, fields.currency) == (b"C1", "p1", Decimal("12.5"), "EUR")
+    assert fields.event_time == 1_767_323_045_000
+    own = transaction(4, "t4", "A", 7, T0_MS, merchant_id="M1").value or b""
+    desk.feed(
+        Record("transactions", 0, 4, b"A", own.replace(b'"amount"', b'"amt"').replace(b'"currency"', b'"CURRENCY"'))
+    )
+    said("retry", "transactions/0/4", "--yes", "--map", "amount=amt")
+    [mended] = [record for record in read_topic(broker.address) if record.key == b"A"]
+    fields = Transaction.from_record(mended.value, mended.key)
+    assert (fields.transaction_id, fields.amount, fields.currency, fields.merchant_id) == (
+        "t4",
+        Decimal(7),
+        "BRL",
+        "M1",
+    )
+    assert "a transaction has no field 'amont': did you mean amount" in said(
+        "retry", "--map", "amont=amt", "--yes", code=2
+    )

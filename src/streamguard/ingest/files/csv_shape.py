@@ -21,6 +21,9 @@ _NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _EXCEL = re.compile(r"""["']?sep=(.)["']?\s*$""", re.I)
 _VALUE = re.compile(r"[-+($€£\s]*\d[\d.,:/'\s+-]*(?:[TZ][\d.:,+-]*|\s?[AaPp]\.?[Mm]\.?|[eE][+-]?\d+|[)%])*", re.ASCII)
 
+_SHORT = 5
+"""Up to so many rows all of them say how wide the table is, of more the second half."""
+
 _Rows = list[tuple[int, list[str]]]
 
 
@@ -40,12 +43,18 @@ class _Guess:
     """Its place in `rows`."""
 
     def __post_init__(self) -> None:
-        widths = Counter(len(cells) for _, cells in self.rows if any(cells))
-        if widths:
-            self.common = max(widths, key=lambda width: (widths[width] * (width - 1), widths[width]))
-            self.width = max(len(_trimmed(cells)) for _, cells in self.rows if len(cells) == self.common)
-            self.score = widths[self.common] * (self.common - 1)
-            self.header = self._header()
+        filled = [cells for _, cells in self.rows if any(cells)]
+        # A summary above the table has a width of its own, hence the second half first. Where most rows are at fault, the
+        # width is that of the first line, if a row has it too.
+        halves = [filled[len(filled) // 2 :], filled] if len(filled) > _SHORT else [filled]
+        same = [[cells for cells in filled if len(cells) == len(filled[0])]] if filled else []
+        for part in [*halves, *(rows for rows in same if len(rows) > 1)]:
+            widths = Counter(map(len, part))
+            if self.header is None and widths:
+                self.common = max(widths, key=lambda width: (widths[width] * (width - 1), widths[width]))
+                self.width = max(len(_trimmed(cells)) for cells in filled if len(cells) == self.common)
+                self.score = widths[self.common] * (self.common - 1)
+                self.header = self._header()
 
     def _header(self) -> int | None:
         for place, (_, cells) in enumerate(self.rows):

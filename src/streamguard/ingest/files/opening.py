@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -82,7 +83,8 @@ def _head_text(head: bytes, codec: str) -> str:
 
 def _kind_of_json(head: str, stream: Stream) -> str | None:
     """lines, document, or None for a text that only looks like JSON, such as a CSV whose first column is [Date]."""
-    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    # Not str.splitlines: a text may have U+2028 and U+0085.
+    lines = [line.strip() for line in re.split(r"[\r\n]+", head) if line.strip()]
     if head.lstrip()[1:].lstrip()[:1] not in ('"', "{", "[", "}", "]", ""):
         return None
     if lines[0].startswith("[") or not lines[0].endswith("}"):

@@ -39,7 +39,7 @@ def parquet_rows(parquet: pq.ParquetFile, progress: Callable[[float], None]) -> 
     """All rows; `progress` gets the share of them that has been read, 0 to 1. Lines are the numbers of the rows."""
     number, total = 0, max(parquet.metadata.num_rows, 1)
     for batch in _batches(parquet):
-        batch = _in_microseconds(batch)
+        batch = _plain(batch)
         try:
             rows: list[Any] = batch.to_pylist()
         except (ValueError, OverflowError):
@@ -63,8 +63,15 @@ def _row(one: pa.RecordBatch) -> Any:
     try:
         return one.to_pylist()[0]
     except (ValueError, OverflowError) as error:
-        texts = {name: str(one.column(name).cast(pa.string())[0]) for name in one.schema.names}
+        texts = {name: _shown(one.column(name)) for name in one.schema.names}
         return Unreadable(0, json.dumps(texts, ensure_ascii=False), f"a value that cannot be represented: {error}")
+
+
+def _shown(column: pa.Array) -> str:
+    try:
+        return str(column.cast(pa.string())[0])
+    except pa.ArrowException:
+        return " ".join(str(column).split())
 
 
 def _names(field: pa.Field, prefix: str = "") -> Iterator[str]:
@@ -75,11 +82,23 @@ def _names(field: pa.Field, prefix: str = "") -> Iterator[str]:
         yield prefix + field.name
 
 
-def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Nanoseconds as microseconds, rounded down, which is what Python's datetime has."""
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Times as Python's datetime can have them: to the microsecond, and in UTC where they have a zone.
+
+    An hour that a zone has twice would be taken for its first one.
+    """
     for at, field in enumerate(batch.schema):
-        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-            kind = pa.timestamp("us", field.type.tz)
-            floored = batch.column(at).cast(kind, safe=False)
-            batch = batch.set_column(at, field.with_type(kind), floored)
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            batch = batch.set_column(at, field.with_type(kind), batch.column(at).cast(kind, safe=False))
     return batch
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us" if kind.unit == "ns" else kind.unit, "UTC" if kind.tz else None)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)))
+    return kind

@@ -32,8 +32,8 @@ from streamguard.ingest.files import InputError, RefusedFile, Row, Source, Unrea
 def _zip(data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("folder/payments.csv", data)
-        archive.writestr("__MACOSX/._payments.csv", b"")
+        archive.writestr("folder/rows.jsonl", data)
+        archive.writestr("__MACOSX/._rows.jsonl", b"")
     return file.getvalue()
 
 
@@ -165,6 +165,20 @@ def test_parquet(rows: list[tuple[Any, ...]], unit: str, zone: str | None) -> No
         assert (values["name"], values["amount"], values["number"]) == (name, amount, number)
         assert values["place"] == {"city": {"name": name}}
         assert values["time"] == (time if zone is None else time.replace(tzinfo=_UTC))
+
+
+def test_an_hour_that_a_zone_has_twice_is_the_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    seconds = [793_152_000, 793_155_600]  # 1995-02-19 00:00 and 01:00 UTC, both 23:00 of the day before in Sao Paulo
+    kind = pa.timestamp("ns", "America/Sao_Paulo")
+    times = pa.array([at * 10**9 + 5 for at in seconds], pa.int64()).cast(kind)
+    table = pa.table({"time": times, "nested": pa.StructArray.from_arrays([times], names=["time"])})
+    table = table.append_column("list", pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), times))
+    pq.write_table(table, file)
+    rows = _rows(open_source(str(file)).rows())
+    assert [row["time"].timestamp() for row in rows] == seconds
+    assert [row["nested"]["time"].timestamp() for row in rows] == seconds
+    assert [row["list"][0].timestamp() for row in rows] == seconds
 
 
 @pytest.mark.parametrize("packing", [name for name in PACKINGS if name])
@@ -357,7 +371,8 @@ def test_refused_rows_of_parquet_are_json_lines(tmp_path: Path) -> None:
 def test_a_date_that_python_does_not_have_is_a_line_at_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     times = pa.array([0, 400_000_000_000, 1], pa.int64()).cast(pa.timestamp("s"))
-    pq.write_table(pa.table({"id": ["a", "b", "c"], "time": times}), file)
+    nested = pa.StructArray.from_arrays([times], names=["time"])
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "time": times, "nested": nested}), file)
     items = list(open_source(str(file)).rows())
     assert [type(item) for item in items] == [Row, Unreadable, Row]
     assert isinstance(items[1], Unreadable)

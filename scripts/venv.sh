@@ -15,7 +15,21 @@ find_python() {
   return 1
 }
 
-pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+# Into .venv, whatever pip's settings of this person say about other places (user = yes, PIP_TARGET).
+pip_install() {
+  env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 LC_ALL=C.UTF-8 \
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# Python reads this file in the encoding of the locale: with a path from its own place it is plain ASCII, wherever the clone is.
+relative_path_to_src() {
+  LC_ALL=C.UTF-8 .venv/bin/python - <<'PYTHON'
+import os, pathlib, sysconfig
+packages = pathlib.Path(sysconfig.get_paths()["purelib"])
+[path_file] = packages.glob("__editable__.streamguard-*.pth")
+path_file.write_text(os.path.relpath("src", packages) + "\n", encoding="ascii")
+PYTHON
+}
 
 # ensure_venv .        the application
 # ensure_venv ".[dev]" and what the tests need
@@ -45,6 +59,7 @@ ensure_venv() {
     # setuptools, which builds it, is one of the packages just installed.
     pip_install --no-deps --no-build-isolation --editable . || return
   fi
+  relative_path_to_src || return
   echo "$what $wanted" >> "$stamp"
   # What serves the tests serves the application.
   if [ "$what" != . ]; then echo ". $wanted" >> "$stamp"; fi

@@ -19,6 +19,9 @@ from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import columns_of, select_as
 
+MOST_DEAD_LETTERS = 50
+"""So many are shown with an alert; one more says that there are more."""
+
 
 class NoSuchAlert(UserError):
     """No alert has this id."""
@@ -126,7 +129,7 @@ SELECT {columns_of(AlertDeadLetter)} FROM (
         SELECT transaction_id FROM alert_versions WHERE alert_id = :id
         UNION SELECT transaction_id FROM alert_transactions WHERE alert_id = :id)
 ) d
-ORDER BY source_topic, source_offset, source_partition
+ORDER BY source_topic, source_offset, source_partition LIMIT {MOST_DEAD_LETTERS + 1}
 """
 
 

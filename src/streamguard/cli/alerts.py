@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamguard.alerts.actions import AlertLine, list_alerts, resolve_alert, show_alert
+from streamguard.alerts.actions import MOST_DEAD_LETTERS, AlertLine, list_alerts, resolve_alert, show_alert
 from streamguard.alerts.verify import claim_of, differences, transactions_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
@@ -56,8 +56,10 @@ def show(alert_id: str) -> None:
         print(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
     if file.dead_letters:
         print("\nDead letters with the ids of its transactions:")
-    for letter in file.dead_letters:
+    for letter in file.dead_letters[:MOST_DEAD_LETTERS]:
         print(f"  {letter.place}  {letter.transaction_id}  {letter.reason}")
+    if len(file.dead_letters) > MOST_DEAD_LETTERS:
+        print("  ... and more: see `streamguard dead-letters list`")
 
 
 @app.command()

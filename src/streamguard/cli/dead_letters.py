@@ -22,8 +22,10 @@ from streamguard.dead_letters.find import (
     place_of,
     time_of,
 )
+from streamguard.dead_letters.outgoing import NotSendable, Outgoing, Prepare, as_it_was
 from streamguard.dead_letters.retry import retry as send_again
 from streamguard.kafka.clients import kafka_errors
+from streamguard.models.columns import loads
 from streamguard.privacy.mode import protection_of
 
 app = new_app("Records that could not be used: list, show, send again.")
@@ -97,12 +99,19 @@ def retry(
     reason: ReasonText = None,
     topic: Topic = None,
     since: Since = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            "--map", metavar="FIELD=...", help="Fields of the transaction from those of the record: amount=amt,..."
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Also those that were sent again before.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: Annotated[str | None, typer.Option("--by", help="Who sends; the login name if not given.")] = None,
 ) -> None:
     """Send dead letters again, to the topic that they came from; each once. Exits 1 if one could not be sent."""
     wanted = _filter(reason, topic, since, place)
+    prepare = as_it_was if mapping is None else _mapped(mapping)
     settings = get_settings()
     with database(autocommit=True) as connection, kafka_errors():
         found = matching(connection, wanted)
@@ -113,7 +122,7 @@ def retry(
         protection = protection_of(connection, settings)
         _confirm(letters, yes)
         sent = problems = 0
-        for result in send_again(connection, settings, letters, by or getpass.getuser(), protection):
+        for result in send_again(connection, settings, letters, by or getpass.getuser(), protection, prepare):
             if result.record is None:
                 problems += 1
                 typer.echo(f"{result.place} is not sent: {result.problem}", err=True)
@@ -127,6 +136,36 @@ def retry(
 
 def _filter(reason: str | None, topic: str | None, since: str | None, place: str | None = None) -> Filter:
     return Filter(reason, topic, None if since is None else time_of(since), None if place is None else place_of(place))
+
+
+def _mapped(words: str) -> Prepare:
+    """Records made of the fields of JSON objects, as `streamguard import` maps them; what is not mapped and has the name of
+    a field is that field. Raises InputError."""
+    from streamguard.ingest.errors import BadRow, InputError
+    from streamguard.ingest.mapping import FIELDS, mapping_from, mapping_of
+    from streamguard.ingest.payments import Payment
+    from streamguard.ingest.records import record_of
+
+    given = mapping_of(words)
+
+    def prepare(_: bytes | None, value: bytes | None) -> Outgoing:
+        try:
+            fields = loads(value or b"")
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict):
+            raise NotSendable("it is no JSON object, so it has no fields to map")
+        try:
+            named = {name.lower(): name for name in fields if name.lower() in FIELDS}
+            mapping = mapping_from(named, "the record").changed_by(given)
+            mapped = mapping.read(fields)
+        except (BadRow, InputError) as error:
+            raise NotSendable(str(error)) from None
+        record = record_of(Payment(mapped, {}))
+        assert record.value is not None
+        return Outgoing(record.key, record.value)
+
+    return prepare
 
 
 def _say_skipped(found: Sequence[Letter], letters: Sequence[Letter]) -> None:

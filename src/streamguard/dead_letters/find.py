@@ -138,14 +138,28 @@ _AS_READ = "ORDER BY source_topic, source_partition, source_offset"
 _LIST = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_NEWEST} LIMIT :limit"
 _ALL = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_AS_READ}"
 
-# What a reason quotes of its record: `(got -5)`, an id, a size, what is on either side of a comparison.
-_PLAIN = r"""
-regexp_replace(regexp_replace(regexp_replace(reason, ' \(got [^;]*\)|: it is .*', '', 'g'),
-    '^transaction_id .* was stored before.*', 'transaction_id was stored before'),
-    '^(a record of) [0-9,]+ (bytes)', '\1 so many \2')
-"""
+_QUOTED = {
+    r" \(got .*?\)(?=; \w+: |$)": "",
+    r" \((magic byte|byte 0x)[^)]*\)": "",
+    r"^transaction_id .* was stored before.*": "transaction_id was stored before",
+    r"^(the key has to be the account id|not a JSON object)(:| but) .*": r"\1",
+    r"\y[0-9][0-9,]* (bytes|characters)\y": r"so many \1",
+    r": offsets? [0-9].* lost": "",
+    r": line [0-9]+ column .*": "",
+}
+"""What a reason quotes of its record, and what is counted instead; regular expressions of Postgres."""
+
+
+def _plain_reason() -> str:
+    """SQL: the reason without what it quotes."""
+    expression = "reason"
+    for quoted, plain in _QUOTED.items():
+        expression = f"regexp_replace({expression}, '{quoted}', '{plain}', 'g')"
+    return f"left({expression}, 120)"
+
+
 _COUNTS = f"""
-SELECT left({_PLAIN}, 120) AS reason, count(*) AS letters FROM dead_letters {_WHERE} GROUP BY 1 ORDER BY 2 DESC, 1
+SELECT {_plain_reason()} AS reason, count(*) AS letters FROM dead_letters {_WHERE} GROUP BY 1 ORDER BY 2 DESC, 1
 """
 _BODY = """
 SELECT raw_key AS key, raw_value AS value FROM dead_letters

@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,12 +23,12 @@ from sqlalchemy import Connection, text
 
 from streamguard.config import Settings, UserError
 from streamguard.database.rows import select_as
-from streamguard.dead_letters.find import Body, Letter, Place, body_of
-from streamguard.dead_letters.originals import Original, Originals
+from streamguard.dead_letters.find import Letter, Place, body_of
+from streamguard.dead_letters.originals import Originals
+from streamguard.dead_letters.outgoing import NotSendable, Outgoing, Prepare, as_it_was, original_of, outgoing_of
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicReader
 from streamguard.kafka.topics import MAX_RECORD_BYTES
-from streamguard.models.fragments import text_field
 from streamguard.privacy.protection import Protection
 
 CHUNK = 200
@@ -59,19 +59,6 @@ class RetryError(UserError):
     """Dead letters could not be sent again."""
 
 
-class NotSendable(Exception):
-    """A dead letter that cannot be sent again; the sentence says why."""
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """The record that a dead letter is sent again as."""
-
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 @dataclass(frozen=True)
 class _Unfinished:
     """A dead letter that was being sent."""
@@ -100,21 +87,6 @@ class Sent:
     problem: str | None = None
 
 
-Prepare = Callable[[bytes | None, bytes | None], Outgoing]
-"""Key and value of a dead letter to the record that is sent; raises NotSendable."""
-
-
-def as_it_was(key: bytes | None, value: bytes | None) -> Outgoing:
-    """The record itself; one without a key has the account that its value names. Raises NotSendable."""
-    if value is None:
-        raise NotSendable("it has no bytes: it had none, they were cut by age, or the disk lost them")
-    if key is None and (account := text_field(value, "account_id")):
-        key = account.encode("utf-8", "replace")
-    if key is None:
-        raise NotSendable("it has no key, and its value names no account_id: by the key Kafka finds the partition")
-    return Outgoing(key, value)
-
-
 def retry(
     connection: Connection,
     settings: Settings,
@@ -140,8 +112,8 @@ def retry(
                 yield Sent(letter.place, found[letter.place])
                 continue
             try:
-                original = _original(body_of(connection, letter.place), topics, letter.place, protection)
-                record = _outgoing(original, letter.place, prepare)
+                original = original_of(body_of(connection, letter.place), topics, letter.place, protection)
+                record = outgoing_of(original, letter.place, prepare)
             except NotSendable as error:
                 yield Sent(letter.place, None, str(error))
                 continue
@@ -150,28 +122,6 @@ def retry(
                 yield from _send(connection, producer, chunk, who)
                 chunk = []
         yield from _send(connection, producer, chunk, who)
-
-
-def _original(body: Body, topics: Originals, place: Place, protection: Protection) -> Original:
-    """The record of a dead letter as it came. Raises NotSendable."""
-    if not topics.has_topic(place.topic):
-        raise NotSendable(f"the topic {place.topic} does not exist any more")
-    key, value = (None if part is None else bytes(part) for part in (body.key, body.value))
-    there = topics.at(place)
-    # A topic that was made anew may have another record at the place.
-    if there is not None and protection.kept(there.key, there.value) == (key, value):
-        return there
-    if protection.active:
-        raise NotSendable("personal data is protected, and the topic does not have the record as it came any more")
-    return Original(key, value)
-
-
-def _outgoing(original: Original, place: Place, prepare: Prepare) -> Outgoing:
-    record = prepare(original.key, original.value)
-    if len(record.value) > MAX_RECORD_BYTES:
-        raise NotSendable(f"its {len(record.value):,} bytes are more than the topic takes")
-    headers = [(name, value) for name, value in original.headers if name not in ("id", "dead_letter")]
-    return replace(record, headers=(*headers, ("dead_letter", str(place).encode())))
 
 
 @contextmanager

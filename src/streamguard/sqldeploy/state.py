@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from streamguard.config.http import http_session
 from streamguard.sqldeploy.script import DeployError
 
 STREAMS_PROPERTIES = {
@@ -28,7 +29,7 @@ class Server:
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._session = requests.Session()
+        self._session = http_session(url)
         self._last_command = -1
 
     def execute(self, sql: str, variables: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
+from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
 from streamguard.stack.errors import StackError
@@ -77,7 +78,8 @@ def kafka_probe(settings: Settings) -> str | None:
 def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
     """Ready when /healthcheck says healthy."""
     try:
-        answer = requests.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
+        with http_session(settings.ksqldb_url) as session:
+            answer = session.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
         return None if answer.json().get("isHealthy") else answer.text[:200]
     except (requests.RequestException, ValueError, AttributeError) as error:
         return type(error).__name__

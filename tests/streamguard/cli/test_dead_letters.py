@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -15,7 +16,9 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from streamguard.config import load_settings
 from streamguard.consumer.store import Store
+from streamguard.dead_letters.find import Filter, counts
 from streamguard.kafka.topics import ensure_topics
+from streamguard.models import Transaction
 from streamguard.privacy.protection import Protection
 from tests.streamguard.cli.test_commands import Line
 from tests.support.broker import BrokerProcess
@@ -83,6 +86,40 @@ def test_the_list_counts_by_reason_and_shows_the_newest_first(said: Commands, de
     assert said("list", "--since", "36h").startswith("3 dead letters:")
     assert said("list", "--reason", "100%_") == "no dead letters\n"
     assert "--since is 'soon': a time such as" in said("list", "--since", "soon", code=2)
+
+
+REASONS = {
+    "amount: an amount above 0 is expected": [
+        "amount: an amount above 0 is expected (got -5)",
+        'amount: an amount above 0 is expected (got "a (b); c)")',
+    ],
+    "amount: missing; currency: missing": ["amount: missing; currency: missing"],
+    "amount: above 0 is expected; currency: ISO 4217 is expected": [
+        "amount: above 0 is expected (got -5); currency: ISO 4217 is expected (got XXQ)"
+    ],
+    "transaction_id was stored before": ["transaction_id a b was stored before, from partition 0 offset 1"],
+    "the key has to be the account id": ['the key has to be the account id: it is "A", account_id is "B"'],
+    "not a JSON object": ["not a JSON object but 12"],
+    "a record of so many bytes is above the limit of 1,048,576": [
+        "a record of 5,242,880 bytes is above the limit of 1,048,576",
+        "a record of 12 bytes is above the limit of 1,048,576",
+    ],
+    "the record batch is corrupt (its checksum does not match)": [
+        "the record batch is corrupt (its checksum does not match): offset 7 is lost",
+        "the record batch is corrupt (its checksum does not match): offsets 7 to 9 are lost",
+    ],
+    "not JSON: unexpected character": ["not JSON: unexpected character: line 1 column 2 (char 1)"],
+    "an Avro record: only JSON is read": ["an Avro record (magic byte 0, schema id 7): only JSON is read"],
+}
+
+
+def test_reasons_are_counted_without_what_they_quote(desk: Desk) -> None:
+    insert = "INSERT INTO dead_letters (source_topic, source_partition, source_offset, reason) VALUES ('t', 0, %s, %s)"
+    for offset, reason in enumerate(reason for reasons in REASONS.values() for reason in reasons):
+        desk.rows(insert, offset, reason)
+    with desk.engine.connect() as connection:
+        found = {count.reason: count.letters for count in counts(connection, Filter())}
+    assert found == {plain: len(reasons) for plain, reasons in REASONS.items()}
 
 
 def test_show_reads_text_as_text_and_bytes_in_hexadecimal(said: Commands, desk: Desk) -> None:
@@ -225,3 +262,43 @@ def test_an_unavailable_broker_is_one_sentence_and_loses_nothing(
     assert "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS): " in said("retry", "transactions/0/0", "--yes", code=1)
     said.environment["KAFKA_BOOTSTRAP_SERVERS"] = address
     assert "1 sent again" in said("retry", "transactions/0/0", "--yes")
+
+
+def test_a_retry_can_map_the_fields_of_foreign_records(desk: Desk, broker: BrokerProcess) -> None:
+    ensure_topics(load_settings(kafka_bootstrap_servers=broker.address))
+    foreign = {"id": "p1", "amt": "12.50", "cc": "C1", "ts": "2026-01-02T03:04:05Z", "cur": "eur"}
+    desk.feed(
+        Record("transactions", 0, 0, None, orjson.dumps(foreign)),
+        Record("transactions", 0, 1, None, orjson.dumps({**foreign, "amt": "much"})),
+        Record("transactions", 0, 2, None, b"[]"),
+        Record("transactions", 0, 3, b"B", orjson.dumps({"amt": 1, "Currency": "BRL"})),
+    )
+    said = Commands(desk, broker)
+    assert "transactions/0/3 is not sent: the record has no account_id: say --map account_id='...'" in said(
+        "retry", "transactions/0/3", "--yes", "--map", "amount=amt", code=1
+    )
+    mapping = "transaction_id=id,amount=amt,account_id=cc,event_time=ts,currency=cur"
+    told = said("retry", "--yes", "--map", mapping, code=1)
+    assert re.search(r"transactions/0/0 is sent again as transactions/\d/0\n", told)
+    assert re.search(r"transactions/0/1 is not sent: .*much", told)
+    assert "transactions/0/2 is not sent: it is no JSON object, so it has no fields to map" in told
+    [record] = read_topic(broker.address)
+    fields = Transaction.from_record(record.value, record.key)
+    assert (record.key, fields.transaction_id, fields.amount, fields.currency) == (b"C1", "p1", Decimal("12.5"), "EUR")
+    assert fields.event_time == 1_767_323_045_000
+    own = transaction(4, "t4", "A", 7, T0_MS, merchant_id="M1").value or b""
+    desk.feed(
+        Record("transactions", 0, 4, b"A", own.replace(b'"amount"', b'"amt"').replace(b'"currency"', b'"CURRENCY"'))
+    )
+    said("retry", "transactions/0/4", "--yes", "--map", "amount=amt")
+    [mended] = [record for record in read_topic(broker.address) if record.key == b"A"]
+    fields = Transaction.from_record(mended.value, mended.key)
+    assert (fields.transaction_id, fields.amount, fields.currency, fields.merchant_id) == (
+        "t4",
+        Decimal(7),
+        "BRL",
+        "M1",
+    )
+    assert "a transaction has no field 'amont': did you mean amount" in said(
+        "retry", "--map", "amont=amt", "--yes", code=2
+    )

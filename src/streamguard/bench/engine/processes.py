@@ -14,6 +14,7 @@ from types import TracebackType
 import requests
 
 from streamguard.bench.broker.node import free_port
+from streamguard.config.http import http_session
 
 START_SECONDS = 60.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -60,9 +61,10 @@ class EngineProcess:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if requests.get(f"{self.url}/info", timeout=1).ok:
-                    return self
-            except requests.ConnectionError:
+                with http_session(self.url) as session:
+                    if session.get(f"{self.url}/info", timeout=1).ok:
+                        return self
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.01)
         raise RuntimeError(
             f"the engine does not answer within {START_SECONDS:.0f} s:\n{(self.folder / 'log').read_text()[-2000:]}"

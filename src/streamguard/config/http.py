@@ -1,0 +1,22 @@
+"""HTTP without surprises: a company's proxy is for other hosts, never for a server on this machine."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import requests
+
+
+def http_session(url: str) -> requests.Session:
+    """A session for the server at `url`; `http_proxy` and the like hold for it only where it is not on loopback."""
+    session = requests.Session()
+    session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
+    return session
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

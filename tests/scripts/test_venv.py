@@ -1,0 +1,37 @@
+"""scripts/venv.sh on machines with habits of their own: pip's settings, a locale without letters beyond ASCII."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import PROJECT_ROOT
+
+
+def sourced(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = f"set -euo pipefail; source scripts/venv.sh; {command}"
+    return subprocess.run(
+        ["bash", "-c", script], cwd=PROJECT_ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("habit", [{"PIP_USER": "1"}, {"PIP_TARGET": "/nowhere"}, {"PIP_PREFIX": "/nowhere"}])
+def test_pip_installs_into_the_projects_folder_whatever_its_settings(habit: dict[str, str]) -> None:
+    done = sourced("pip_install --no-index --no-deps no-such-package", **habit)
+    assert "No matching distribution found for no-such-package" in done.stderr
+    assert "user" not in done.stderr
+
+
+def test_the_way_to_the_sources_is_ascii_wherever_the_clone_is() -> None:
+    # Python reads the file in the encoding of the locale: under LC_ALL=C any other letter is an error.
+    packages = Path(sysconfig.get_paths()["purelib"])
+    [path_file] = packages.glob("__editable__.streamguard-*.pth")
+    line = path_file.read_text(encoding="ascii").strip()
+    assert not line.startswith("/")
+    assert (packages / line).resolve() == PROJECT_ROOT / "src"
+    done = sourced(".venv/bin/python -c 'import streamguard'", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -13,7 +13,7 @@ CHOICES = {
     "1": "batch: a number of transactions at once",
     "2": "stream: a steady rate until Ctrl-C",
     "3": "velocity: one account paying too fast",
-    "4": "replay: transactions of a CSV file",
+    "4": "replay: the payments of a file, yours too",
     "5": "quit",
     "6": "preview: ten transactions, sent nowhere",
 }
@@ -63,7 +63,7 @@ def _arguments(console: Console, choice: str) -> list[str]:
         account = _ask(console, "Account", "BR-0000042")
         return ["velocity", "--account", account, "--count", _ask(console, "How many", "5")]
     if choice == "4":
-        path = _ask(console, "File (.csv or .csv.gz)")
+        path = _ask(console, "File (CSV, JSON, Parquet or OFX; packed or not)")
         limit = _optional("--limit", _ask(console, "How many (empty: all)", ""))
         return ["replay", path, *limit, "--speed", _ask(console, "Speed (1 is real time, or max)", "max")]
     if choice == "6":

@@ -5,6 +5,7 @@ Sources of the forms: docs/own-data.md, "How values are written".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -45,6 +46,9 @@ _SCENARIOS = {"0": "", "1": "high_amount", "2": "compromised_terminal", "3": "le
 _FIRST = {"day_first": True, "month_first": False}
 """Forms of a time that say only what 01/02/2026 means."""
 _EMPTY = frozenset(("", "nan", "null", "none", "n/a", "<na>", "nat"))
+_DIGITS = frozenset("0123456789")
+_ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
+_FLOAT = re.compile(r"[1-9]\d*\.0")
 
 
 @dataclass(frozen=True)
@@ -299,6 +303,21 @@ def _currency(value: Any) -> str | None:
     return None if _is_blank(value) else read_currency(value)
 
 
+def _id(name: str) -> Read:
+    """An id. A whole number that pandas made a float loses its `.0`; one that was rounded is refused, for it is another's."""
+
+    def read(value: Any) -> str | None:
+        text = text_of(value)
+        if text is not None and text[0] in _DIGITS and (_ROUNDED.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) >= 2**53)):
+            raise ValueError(
+                f"{name} {value!r} is a number that a spreadsheet or pandas has rounded: its last digits are lost; "
+                "export it once more as text"
+            )
+        return text[:-2] if text is not None and _FLOAT.fullmatch(text) else text
+
+    return read
+
+
 def _upper(value: Any) -> str | None:
     text = text_of(value)
     return text and text.upper()
@@ -344,6 +363,7 @@ def _unquoted(read: Read) -> Read:
 
 
 _CONVERTERS: dict[str, Read] = {
+    **{name: _id(name) for name in ("transaction_id", "account_id", "merchant_id", "device_id")},
     "currency": _currency,
     "country": _upper,
     "latitude": _number("latitude"),

@@ -109,8 +109,24 @@ def amount_column(expression: Expression, rows: Rows, options: Options) -> Bound
         return lambda values: read(raw(values))
 
     bound = _alternatives("amount", expression, rows, reader, is_empty=lambda value: not value[0])
+    if bound and len(bound.columns) == 2 and all("abs" in one.forms for one in expression.alternatives):
+        bound = replace(bound, read=_in_one_direction(bound, rows))
     forms = tuple(form for one in expression.alternatives for form in one.forms)
-    return bound and replace(bound, forms=forms, notes=tuple(notes), names_currency=seen_codes)
+    return bound and replace(bound, forms=forms, notes=tuple(dict.fromkeys(notes)), names_currency=seen_codes)
+
+
+def _in_one_direction(bound: Bound, rows: Rows) -> Read:
+    """The amount of a statement with a column for each direction; a row with both is refused, for it is two payments."""
+    spent, received = (rows.getter(column) for column in bound.columns)
+    names = " and ".join(bound.columns)
+
+    def read(values: Any) -> Any:
+        out, into = spent(values), received(values)
+        if out != into and not _is_nothing(out) and not _is_nothing(into):
+            raise ValueError(f"amount is in both {names} ({out!r} and {into!r}): one payment a row is expected")
+        return bound.read(values)
+
+    return read
 
 
 def time_column(expression: Expression, rows: Rows, options: Options) -> Bound | None:
@@ -308,7 +324,11 @@ def _id(name: str) -> Read:
 
     def read(value: Any) -> str | None:
         text = text_of(value)
-        if text is not None and text[0] in _DIGITS and (_ROUNDED.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) >= 2**53)):
+        if (
+            text is not None
+            and text[0] in _DIGITS
+            and (_ROUNDED.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) >= 2**53))
+        ):
             raise ValueError(
                 f"{name} {value!r} is a number that a spreadsheet or pandas has rounded: its last digits are lost; "
                 "export it once more as text"
@@ -396,6 +416,8 @@ def _amount_form(one: Alternative, raw: Read, rows: Rows, options: Options, note
     sign: Any = "drop" if "abs" in one.forms else "flip" if "negative" in one.forms else "keep"
     decimal: Separator | None = "," if "comma" in one.forms else "." if "point" in one.forms else options.decimal
     values = [raw(row.values) for row in rows.sample]
+    if "minor" in one.forms:
+        notes.append("amount: in the smallest unit of its currency")
     if decimal is None:
         decimal = guess_decimal(values) or guess_decimal(all_values(rows, raw))
         if decimal is None:

@@ -7,72 +7,155 @@ Names are those of `data/guess.yaml`. A column is taken for a field if enough of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
+from unicodedata import normalize
 
 import yaml
 
 from streamguard.config.resources import DATA
+from streamguard.ingest.errors import InputError
 from streamguard.ingest.expressions import Alternative, Column, Expression, Literal, Term
 from streamguard.ingest.mapping import Mapping
 from streamguard.ingest.rows import Rows
 from streamguard.models.iso import COUNTRIES
-from streamguard.models.readings import AmountForm, amount_reader, guess_time, read_currency, read_label
+from streamguard.models.readings import (
+    AmountForm,
+    amount_reader,
+    currency_in_name,
+    guess_time,
+    read_currency,
+    read_label,
+)
 
 _ENOUGH = 0.5
 _SIGNS = re.compile(r"[^a-z0-9]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*[aApP]\.?[mM]\.?)?")
 
 
-def guessed(rows: Rows) -> Mapping:
-    """The fields that have a column. Required ones may be missing: `bind` says what to do then."""
+def guessed(rows: Rows, given: Collection[str] = ()) -> Mapping:
+    """The fields that have a column. Required ones may be missing: `bind` says what to do then.
+
+    `given` are fields that somebody has mapped. Raises InputError where one of the others can be seen in two ways.
+    """
     taken: set[str] = set()
     fields: dict[str, Expression] = {}
-    for name, words in _words().items():
+    for name, words in _words()["fields"].items():
         if name in fields:
             continue
+        if name == "currency" and "amount" in fields and currency_in_name(fields["amount"].columns[0]):
+            continue
+        if name == "currency" and "amount" in fields:
+            # `Main Currency` is that of `Main Amount`.
+            words = [fields["amount"].columns[0].lower().replace("amount", "currency"), *words]
         column = _best(name, words, rows, taken)
+        if column is None and name == "amount":
+            fields.update(_two_directions(rows, taken))
         if column is None:
             continue
-        taken.add(column)
-        fields[name] = _one((Column(column),))
-        if name == "amount" and _has_both_signs(rows, column):
-            # A statement: what was spent is below 0.
-            fields[name] = _one((Column(column),), ("abs",))
-            fields["transaction_type"] = _one((Column(column),), ("debit_if_negative",))
-        if name == "event_time" and (clock := _clock_beside(rows, column)):
-            taken.add(clock)
-            fields[name] = _one((Column(column), Literal(" "), Column(clock)))
+        twins = [column] if name in given else _twins(column, rows)
+        taken.update(twins)
+        fields[name] = _each(twins)
+        if name == "amount":
+            forms = ("minor",) if _counts_cents(column) else ()
+            fields[name] = _each(twins, forms)
+            if _has_both_signs(rows, column):
+                # A statement: what was spent is below 0.
+                fields[name] = _each(twins, (*forms, "abs"))
+                fields["transaction_type"] = _each(twins, ("debit_if_negative",))
+        if name == "event_time":
+            terms: tuple[Term, ...] = (Column(column),)
+            if clock := _clock_beside(rows, column):
+                taken.add(clock)
+                terms = (Column(column), Literal(" "), Column(clock))
+            if clock or len(twins) == 1:
+                fields[name] = Expression((Alternative(terms, (), _zone_beside(rows, column)),))
     return Mapping(fields)
 
 
-def _one(terms: tuple[Term, ...], forms: tuple[str, ...] = ()) -> Expression:
-    return Expression((Alternative(terms, forms),))
+def _each(columns: list[str], forms: tuple[str, ...] = ()) -> Expression:
+    return Expression(tuple(Alternative((Column(column),), forms) for column in columns))
+
+
+def _twins(column: str, rows: Rows) -> list[str]:
+    """The column and those that differ from it in letter case alone.
+
+    Raises InputError where a row has values in two of them that are not the same: which one holds cannot be seen.
+    """
+    same = [column, *(other for other in rows.columns if other != column and _is_same(other, column))]
+    for row in rows.sample if len(same) > 1 else ():
+        if len({str(value) for name in same if (value := rows.getter(name)(row.values)) not in (None, "")}) > 1:
+            names = " and ".join(repr(name) for name in same)
+            raise InputError(
+                f"{rows.name} has {names} with two values in line {row.line}: say with --map which one holds"
+            )
+    return same
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one.strip().lower() == other.strip().lower()
+
+
+def _two_directions(rows: Rows, taken: set[str]) -> dict[str, Expression]:
+    """Amount and direction of a statement with a column for what went out and one for what came in."""
+    out, into = (_best(name, _words()[name], rows, taken, _FITS["amount"]) for name in ("spent", "received"))
+    if out is None or into is None or out == into:
+        return {}
+    taken.update((out, into))
+    spent, received = Column(out), Column(into)
+    amount = Expression((Alternative((spent,), ("abs",)), Alternative((received,), ("abs",))))
+    direction = Expression((Alternative((spent,), ("debit",)), Alternative((received,), ("credit",))))
+    return {"amount": amount, "transaction_type": direction}
+
+
+def _counts_cents(column: str) -> bool:
+    return bool(set(_SIGNS.split(_CAMEL.sub(" ", column).lower())) & set(_words()["minor"]))
 
 
 @cache
-def _words() -> dict[str, list[str]]:
-    data: dict[str, list[str]] = yaml.safe_load((DATA / "guess.yaml").read_text(encoding="utf-8"))
+def _words() -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((DATA / "guess.yaml").read_text(encoding="utf-8"))
     return data
 
 
-def _best(field: str, words: list[str], rows: Rows, taken: set[str]) -> str | None:
-    """The first column, by the order of the words, whose values fit; a name in full before one that ends in a word."""
-    reads = _FITS.get(field)
-    bare = [(_SIGNS.sub("", column.lower()), column) for column in rows.columns if column not in taken]
-    last = [
-        (_SIGNS.sub("", column.lower().rsplit(".", 1)[-1]), column) for column in rows.columns if column not in taken
-    ]
+def _best(
+    field: str, words: list[str], rows: Rows, taken: set[str], reads: Callable[[list[Any]], bool] | None = None
+) -> str | None:
+    """The first column, by the order of the words, whose values fit; a name in full before one that ends in a word.
+
+    Where no values fit, a column with the very name of a required field all the same: its values are named then.
+    """
+    reads = reads or _FITS.get(field)
+    free = [column for column in rows.columns if column not in taken and not (field in _OF_ONE and _is_other(column))]
+    bare = [(_bare(column), column) for column in free]
+    last = [(_bare(column.rsplit(".", 1)[-1]), column) for column in free]
     for names, same in ((bare, str.__eq__), (last, str.__eq__), (bare, _has_at_its_end)):
-        for word in (_SIGNS.sub("", word) for word in words):
+        for word in map(_bare, words):
             for name, column in names:
                 if same(name, word) and (reads is None or _fits(reads, rows, column)):
                     return column
     if field == "event_time":
         times = [column for _, column in bare if _fits(_FITS["event_time"], rows, column)]
-        return times[0] if len(times) == 1 else None
+        if len(times) == 1:
+            return times[0]
+    if field in _OF_ONE:
+        return next((column for word in map(_bare, words) for name, column in bare if name == word), None)
     return None
+
+
+_OF_ONE = ("amount", "currency", "event_time")
+
+
+def _is_other(column: str) -> bool:
+    """Whether it is the amount or currency of something else: before a conversion, of a fee, what is left."""
+    return bool(set(_SIGNS.split(_CAMEL.sub(" ", column).lower())) & set(_words()["other"]))
+
+
+def _bare(name: str) -> str:
+    """A name without letter case, accents and signs."""
+    return _SIGNS.sub("", normalize("NFKD", name).lower().replace("\u00df", "ss"))
 
 
 def _has_at_its_end(name: str, word: str) -> bool:
@@ -82,7 +165,9 @@ def _has_at_its_end(name: str, word: str) -> bool:
 
 def _fits(reads: Callable[[list[Any]], bool], rows: Rows, column: str) -> bool:
     get = rows.getter(column)
-    values = [value for row in rows.sample if (value := get(row.values)) not in (None, "")]
+    values = [value for row in rows.sample if (value := get(row.values)) is not None and value != "" and value != " "]
+    if reads is _FITS["transaction_id"] and 2 * len(values) < len(rows.sample):
+        return False
     return bool(values) and reads(values)
 
 
@@ -121,6 +206,8 @@ def _within(limit: float) -> Callable[[Any], None]:
 
 
 _FITS: dict[str, Callable[[list[Any]], bool]] = {
+    # A reference or a note that most rows lack or share is no id.
+    "transaction_id": lambda values: 2 * len(set(map(str, values))) > len(values),
     "amount": _most(_any_amount),
     "currency": _most(read_currency),
     "event_time": lambda values: bool(guess_time(values)),
@@ -139,21 +226,22 @@ def _has_both_signs(rows: Rows, column: str) -> bool:
     )
 
 
+def _zone_beside(rows: Rows, column: str) -> str | None:
+    """The column with the zone of the times in `column`."""
+    for word in (_bare(column) + "timezone", *map(_bare, _words()["zone"])):
+        for other in rows.columns:
+            if _bare(other) == word and any(rows.getter(other)(row.values) for row in rows.sample):
+                return other
+    return None
+
+
 def _clock_beside(rows: Rows, column: str) -> str | None:
     """The column with the time of day, where `column` has nothing but dates."""
     dates = [str(get_value) for row in rows.sample if (get_value := rows.getter(column)(row.values)) not in (None, "")]
     if any(":" in text or text.isdigit() for text in dates):
         return None
     for other in rows.columns:
-        if _SIGNS.sub("", other.lower()) not in (
-            "time",
-            "hour",
-            "hora",
-            "uhrzeit",
-            "heure",
-            "timeofday",
-            "transactiontime",
-        ):
+        if other == column or _bare(other) not in map(_bare, _words()["clock"]):
             continue
         values = [str(rows.getter(other)(row.values) or "") for row in rows.sample]
         if all(_CLOCK.fullmatch(value.strip()) for value in values if value.strip()):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -24,10 +23,9 @@ from streamguard.ingest.mapping import FIELDS, MARKS, REQUIRED, Mapping
 from streamguard.ingest.rows import Rows
 from streamguard.models import Transaction, reason_of
 from streamguard.models.iso import places
-from streamguard.models.readings import read_currency
+from streamguard.models.readings import currency_in_name
 from streamguard.models.records import BadRecord, unify_names
 
-_WORDS = re.compile(r"[\s()\[\]_/-]+")
 _VALUES = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\(got .*?\)|\d[\d.,:]*""")
 
 
@@ -130,14 +128,11 @@ def bind(mapping: Mapping, rows: Rows, options: Options | None = None, required:
 
 
 def _in_header(mapping: Mapping, rows: Rows) -> str | None:
-    """The currency in the name of the amount's column: `valor (R$)`, `Amount (USD)`, `amount_eur`."""
+    """The currency in the name of the amount's column."""
     there = {column.strip().lower() for column in rows.columns}
     for column in mapping.fields["amount"].columns if "amount" in mapping.fields else ():
-        if column.strip().lower() not in there:
-            continue
-        for text in _WORDS.split(column):
-            with suppress(ValueError):
-                return read_currency(text)
+        if column.strip().lower() in there and (code := currency_in_name(column)):
+            return code
     return None
 
 

@@ -66,18 +66,31 @@ def plan(rows: Rows, layout: str | None = None, mapping: str | None = None, opti
     if layout and known:
         _check_columns(known, rows)
     if known is None:
-        base = guessed(rows)
+        base = guessed(rows, given.fields.keys())
         complete = given.fields.keys() >= base.fields.keys() or _says_all(given)
         # What a mapping names in full is no guess: columns that it leaves out are left out.
         wanted = given if complete else base.changed_by(given)
         title, is_guess, notes = ("--map", False, ()) if complete else ("a guess from header and values", True, ())
-        return Plan(rows, wanted, bind(wanted, rows, options), title, is_guess, notes, options)
+        chosen = Plan(rows, wanted, bind(wanted, rows, options), title, is_guess, notes, options)
+        if is_guess:
+            _check_guess(chosen)
+        return chosen
     wanted = known.mapping.changed_by(given)
     return Plan(rows, wanted, bind(wanted, rows, options), known.title, False, known.notes, options)
 
 
 def _says_all(given: Mapping) -> bool:
     return {"account_id", "amount", "event_time"} <= given.fields.keys()
+
+
+def _check_guess(chosen: Plan) -> None:
+    """Raise InputError where the guess reads none of the first rows: it is wrong, or the file says what nobody can read."""
+    payments, refused = chosen.preview(1)
+    if not payments:
+        raise InputError(
+            f"{described(chosen.rows)}: no row can be read by the guess {chosen.mapping} ({refused[0]}): say which column "
+            "holds what with --map"
+        )
 
 
 def _check_columns(layout: Layout, rows: Rows) -> None:

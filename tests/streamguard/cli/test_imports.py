@@ -176,7 +176,7 @@ TIMED = "account,amount,currency,time\nA,5,EUR,1762330530\n"
         (TIMED, ["--decimal", ";"], "--decimal is ';': it is . or ,"),
         (TIMED, ["--allow", "some"], "--allow is 'some'"),
         (TIMED, ["--zone", "Mars/Base"], "'Mars/Base' is no time zone"),
-        ("account,amount,currency,time\nA,5,EUR,yesterday\n", ["--yes"], "has no event_time"),
+        ("account,amount,currency,time\nA,5,EUR,yesterday\n", ["--yes"], "'yesterday': no date and time by any"),
     ],
 )
 def test_what_cannot_be_decided_is_one_sentence(tmp_path: Path, text: str, options: list[str], sentence: str) -> None:

@@ -23,7 +23,12 @@ CASES: dict[str, dict[str, Any]] = yaml.safe_load(
 def planned(case: dict[str, Any], folder: Path) -> Plan:
     path = folder / case.get("file", "payments.csv")
     path.write_bytes(case["text"].encode(case.get("encoding", "utf-8")))
-    return plan(open_source(str(path)), mapping=case.get("mapping"), options=Options(**case.get("options", {})))
+    source = open_source(str(path))
+    try:
+        return plan(source, mapping=case.get("mapping"), options=Options(**case.get("options", {})))
+    except InputError:
+        source.close()
+        raise
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,7 +6,7 @@ person reads. None of them guesses: what a column means is decided once, from ma
 """
 
 from streamguard.models.readings.amounts import AmountForm, amount_reader, guess_decimal
-from streamguard.models.readings.currencies import read_currency
+from streamguard.models.readings.currencies import currency_in_name, read_currency
 from streamguard.models.readings.labels import read_label
 from streamguard.models.readings.times import TimeForm, guess_time, parse_time, time_reader
 
@@ -14,6 +14,7 @@ __all__ = [
     "AmountForm",
     "TimeForm",
     "amount_reader",
+    "currency_in_name",
     "guess_decimal",
     "guess_time",
     "parse_time",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 from streamguard.models.iso import CURRENCIES
@@ -20,3 +22,11 @@ def read_currency(value: Any) -> str:
     if code not in CURRENCIES:
         raise ValueError(f"currency {value!r} is no ISO 4217 code such as EUR or KES")
     return code
+
+
+def currency_in_name(column: str) -> str | None:
+    """The currency in the name of an amount's column: `valor (R$)`, `Amount (USD)`, `amount_eur`."""
+    for text in re.split(r"[\s()\[\]_/-]+", column):
+        with suppress(ValueError):
+            return read_currency(text)
+    return None

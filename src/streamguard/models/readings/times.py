@@ -45,6 +45,7 @@ _PATTERNS = {
     "dmy": re.compile(rf"(?P<day>\d{{1,2}})[-/. ]{_MONTH},?[-/. ](?P<year>\d{{4}}|\d{{2}}){_CLOCK}"),
     "mdy": re.compile(rf"{_MONTH}[-/. ](?P<day>\d{{1,2}}),?[-/. ](?P<year>\d{{4}}|\d{{2}}){_CLOCK}"),
 }
+_DOTTED = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d{2}")
 _COMPACT = re.compile(r"(\d{8})T?(\d{2})(\d{2})(\d{2})?((?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?)(?:\[([+-]?\d{1,2}).*\])?")
 
 
@@ -110,6 +111,9 @@ def guess_time(values: Iterable[Any], zone: str = "UTC") -> list[TimeForm]:
         return []
     most = max(good for good, _, _ in found)
     best = [(form, times) for good, form, times in found if good == most]
+    if all(_DOTTED.match(str(value)) for value in seen):
+        # Nobody writes the month first between dots.
+        best = [(form, times) for form, times in best if form.name != "mdy"] or best
     first, times = best[0]
     return [first] + [form for form, others in best[1:] if others != times]
 

@@ -24,6 +24,7 @@ from streamguard.models.readings import (
     amount_reader,
     guess_decimal,
     guess_time,
+    is_negative,
     parse_time,
     read_currency,
     read_label,
@@ -365,8 +366,7 @@ def _direction(spent_is_negative: bool) -> Read:
         text = text_of(value)
         if text is None:
             return None
-        negative = "-" in text.replace("\u2212", "-") or text.startswith("(")
-        return "debit" if negative == spent_is_negative else "credit"
+        return "debit" if is_negative(text) == spent_is_negative else "credit"
 
     return read
 

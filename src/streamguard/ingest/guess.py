@@ -25,6 +25,7 @@ from streamguard.models.readings import (
     amount_reader,
     currency_in_name,
     guess_time,
+    is_negative,
     read_currency,
     read_label,
 )
@@ -220,10 +221,7 @@ _FITS: dict[str, Callable[[list[Any]], bool]] = {
 
 def _has_both_signs(rows: Rows, column: str) -> bool:
     get = rows.getter(column)
-    signs = [str(get(row.values)).replace("\u2212", "-").strip() for row in rows.sample]
-    return any(
-        text.startswith(("-", "(")) or text.endswith("-") or "-" in text[:5] for text in signs if "e-" not in text
-    )
+    return any(is_negative(get(row.values)) for row in rows.sample)
 
 
 def _zone_beside(rows: Rows, column: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 
 from streamguard.ingest.columns import Options
 from streamguard.ingest.errors import BadRow, InputError
-from streamguard.ingest.files import Row, open_source
+from streamguard.ingest.files import Row, Source, open_source
 from streamguard.ingest.plan import Plan, plan
 from tests.streamguard.ingest.test_examples import epoch_ms
 
@@ -20,28 +21,28 @@ CASES: dict[str, dict[str, Any]] = yaml.safe_load(
 )
 
 
-def planned(case: dict[str, Any], folder: Path) -> Plan:
-    path = folder / case.get("file", "payments.csv")
-    path.write_bytes(case["text"].encode(case.get("encoding", "utf-8")))
-    source = open_source(str(path))
-    try:
-        return plan(source, mapping=case.get("mapping"), options=Options(**case.get("options", {})))
-    except InputError:
-        source.close()
-        raise
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_file_is_read_right_or_says_why_not(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    if "says" in case:
-        with pytest.raises(InputError) as error:
-            planned(case, tmp_path)
-        assert case["says"] in str(error.value)
-        return
-    chosen = planned(case, tmp_path)
+    path = tmp_path / case.get("file", "payments.csv")
+    path.write_bytes(case["text"].encode(case.get("encoding", "utf-8")))
+    with closing(open_source(str(path))) as source:
+        if "says" in case:
+            with pytest.raises(InputError) as error:
+                planned(case, source)
+            assert case["says"] in str(error.value)
+        else:
+            _check(case, source)
+
+
+def planned(case: dict[str, Any], source: Source) -> Plan:
+    return plan(source, mapping=case.get("mapping"), options=Options(**case.get("options", {})))
+
+
+def _check(case: dict[str, Any], source: Source) -> None:
+    chosen = planned(case, source)
     payments, refused = [], {}
-    for row in chosen.rows.rows():  # type: ignore[attr-defined]
+    for row in source.rows():
         if not isinstance(row, Row):
             refused[row.line] = row.reason
             continue

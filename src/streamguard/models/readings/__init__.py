@@ -5,7 +5,7 @@ person reads. None of them guesses: what a column means is decided once, from ma
 `guess_decimal`), said, and then holds for every row.
 """
 
-from streamguard.models.readings.amounts import AmountForm, amount_reader, guess_decimal
+from streamguard.models.readings.amounts import AmountForm, amount_reader, guess_decimal, is_negative
 from streamguard.models.readings.currencies import currency_in_name, read_currency
 from streamguard.models.readings.labels import read_label
 from streamguard.models.readings.times import TimeForm, guess_time, parse_time, time_reader
@@ -17,6 +17,7 @@ __all__ = [
     "currency_in_name",
     "guess_decimal",
     "guess_time",
+    "is_negative",
     "parse_time",
     "read_currency",
     "read_label",

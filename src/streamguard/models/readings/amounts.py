@@ -27,6 +27,8 @@ _MONEY = "|".join(re.escape(sign) for sign in _SIGNS_AND_CODES)
 _MARKED = re.compile(
     rf"(?P<before>{_MONEY})?(?P<digits>[+-]?[\d.,]*?(?:[eE][+-]?\d+)?)(?P<behind>{_MONEY})?", re.IGNORECASE
 )
+_SIDE = re.compile(r"(.*[\d)])([dc])r\.?", re.IGNORECASE)
+_AROUND = re.compile(rf"({_MONEY})?\(([^()]*)\)({_MONEY})?", re.IGNORECASE)
 _CODE_OF = {**{sign.lower(): code for sign, code in SIGNS.items()}, **{code.lower(): code for code in CURRENCIES}}
 
 
@@ -89,6 +91,14 @@ def guess_decimal(values: Iterable[Any]) -> Separator | None:
     return None if unclear else "."
 
 
+def is_negative(value: Any) -> bool:
+    """Whether an amount, written in any form, is below 0: by its sign, in brackets, or a debit (DR)."""
+    if isinstance(value, str):
+        negative, digits, _ = _taken_apart(value)
+        return negative and any(character in "123456789" for character in digits)
+    return isinstance(value, int | float | Decimal) and value < 0
+
+
 def _number(value: Any) -> Decimal:
     """A number that was not a text; raises ValueError."""
     kind = type(value)
@@ -136,8 +146,13 @@ def _taken_apart(text: str) -> tuple[bool, str, str | None]:
     """
     bare = _SPACES.sub("", text).replace("\u2212", "-")
     negative = False
+    if side := _SIDE.fullmatch(bare):
+        # Debit and credit, as banks write them behind an amount.
+        bare, negative = side[1], side[2].lower() == "d"
+    if around := _AROUND.fullmatch(bare):
+        bare = f"({around[1] or ''}{around[2]}{around[3] or ''})"
     if bare.startswith("(") and bare.endswith(")"):
-        bare, negative = bare[1:-1], True
+        bare, negative = bare[1:-1], not negative
     if bare[-1:] in ("-", "+") and len(bare) > 1:
         negative, bare = negative ^ (bare[-1] == "-"), bare[:-1]
     before, bare = _sign(bare)

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPOCH_UNITS = {"s": Decimal(1000), "ms": Decimal(1), "us": Decimal("0.001"), "ns": Decimal("0.000001")}
@@ -27,7 +28,28 @@ _FIRST_MS, _LAST_MS = 10**11, 4_102_444_800_000
 """1973 to 2100: in these years seconds, milliseconds, micro- and nanoseconds cannot be taken for each other."""
 _GOOD_SHARE = 0.5
 
-_MONTHS = {name: n for n, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan ene janv januar janeiro enero janvier gennaio gen january",
+            "feb fev fevr februar fevereiro febrero fevrier febbraio february",
+            "mar mrz maerz marz marco marzo mars march",
+            "apr abr avr abril avril april aprile",
+            "may mai maio mayo mag maggio",
+            "jun june juni junho junio juin giu giugno",
+            "jul july juli julho julio juil juillet lug luglio",
+            "aug august ago agosto aout",
+            "sep sept set september setembro septiembre septembre settembre",
+            "oct okt out ott october oktober outubro octubre octobre ottobre",
+            "nov november novembro noviembre novembre",
+            "dec dez dic december dezember dezembro diciembre decembre dicembre",
+        ),
+        start=1,
+    )
+    for name in names.split()
+}
+"""Months in English, German, Portuguese, Spanish, French and Italian, without accents."""
 # Hours east of UTC. Names that several zones share (IST, and CST of China) mean what most exports mean, or are left out.
 _ABBREVIATIONS = {
     "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "EAT": 3,
@@ -39,10 +61,13 @@ _CLOCK = (
     r"(?:[T ,]+(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
     r"(?:\s*(?P<half>[aApP])\.?[mM]\.?)?)?(?:\s*\(?(?P<zone>Z|[A-Z]{2,5}|(?:GMT|UTC)?[+-]\d{2}:?(?:\d{2})?)\)?)?"
 )
-_MONTH = r"(?P<month>\d{1,2}|[A-Za-z]{3,9}\.?)"
+_MONTH = r"(?P<month>\d{1,2}|[^\W\d_]{3,10}\.?)"
+_WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? +", re.IGNORECASE)
 _PATTERNS = {
     "iso": re.compile(rf"(?P<year>\d{{4}})(?P<mark>[-/.]?)(?P<month>\d{{2}})(?P=mark)(?P<day>\d{{2}}){_CLOCK}"),
-    "dmy": re.compile(rf"(?P<day>\d{{1,2}})[-/. ]{_MONTH},?[-/. ](?P<year>\d{{4}}|\d{{2}}){_CLOCK}"),
+    "dmy": re.compile(
+        rf"(?P<day>\d{{1,2}})(?:[-/. ]|\.? (?:de )?){_MONTH}(?:,?[-/. ]| de )(?P<year>\d{{4}}|\d{{2}}){_CLOCK}"
+    ),
     "mdy": re.compile(rf"{_MONTH}[-/. ](?P<day>\d{{1,2}}),?[-/. ](?P<year>\d{{4}}|\d{{2}}){_CLOCK}"),
 }
 _DOTTED = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d{2}")
@@ -176,10 +201,28 @@ def _span_reader(unit_ms: int, origin: int) -> Callable[[Any], int]:
 
 
 def _instant(value: date, zone: tzinfo) -> int:
-    moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
+    """Epoch milliseconds; raises ValueError for a time that the zone has twice or not at all."""
+    if not isinstance(value, datetime):
+        return _since_1970(datetime(value.year, value.month, value.day, tzinfo=zone))
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=zone)
+        _check_clock(value, zone)
+    return _since_1970(value)
+
+
+def _since_1970(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+
+
+def _check_clock(moment: datetime, zone: tzinfo) -> None:
+    """Raise ValueError for an hour that the zone skips in spring or has twice in autumn."""
+    if not isinstance(zone, ZoneInfo) or moment.utcoffset() == moment.replace(fold=1).utcoffset():
+        return
+    exists = moment.astimezone(timezone.utc).astimezone(zone).replace(tzinfo=None) == moment.replace(tzinfo=None)
+    raise ValueError(
+        f"{zone.key} {'has this hour twice' if exists else 'skips this hour'} when its clocks change; "
+        "write its distance to UTC behind it, such as +01:00"
+    )
 
 
 class _DateReader:
@@ -224,6 +267,8 @@ class _DateReader:
 
     def _slow(self, value: str) -> int:
         text = value.strip()
+        if self._order != "iso":
+            text = _WEEKDAY.sub("", text, count=1) if _WEEKDAY.match(text) else text
         if self._order == "iso" and (compact := _COMPACT.fullmatch(text)):
             day, hour, minute, second, rest, east = compact.groups()
             # OFX writes its zone as [-3:BRT].
@@ -233,11 +278,13 @@ class _DateReader:
             raise ValueError(self._refusal(value))
         try:
             moment = _moment(found)
-            zone = zone_of(found["zone"]) if found["zone"] else self._zone
+            moment = moment.replace(tzinfo=zone_of(found["zone"]) if found["zone"] else self._zone)
+            if found["hour"] and not found["zone"]:
+                _check_clock(moment, self._zone)
         except ValueError as error:
             raise ValueError(self._refusal(value, str(error))) from None
         fraction = (found["fraction"] or "").ljust(3, "0")[:3]
-        return _instant(moment.replace(tzinfo=zone), zone) + int(fraction)
+        return _since_1970(moment) + int(fraction)
 
     def _refusal(self, value: object, why: str = "") -> str:
         example = {"iso": "2026-01-05T12:00:00Z", "dmy": "31/01/2026 12:00:00", "mdy": "01/31/2026 12:00:00"}[
@@ -246,10 +293,17 @@ class _DateReader:
         return f"{value!r} is no date and time such as {example}{f': {why}' if why else ''}"
 
 
+def _bare(name: str) -> str:
+    """The name of a month without letter case and accents."""
+    return normalize("NFKD", name.rstrip(".").lower()).encode("ascii", "ignore").decode()
+
+
 def _moment(found: re.Match[str]) -> datetime:
     """A date and a time without zone; raises ValueError for what no calendar or clock shows."""
     name = found["month"]
-    month = int(name) if name.isdigit() else _MONTHS.get(name[:3].lower(), 0)
+    month = int(name) if name.isdigit() else _MONTHS.get(_bare(name), 0)
+    if not month:
+        raise ValueError(f"{name!r} is no month")
     year = int(found["year"])
     if len(found["year"]) == 2:
         year += 2000 if year < 70 else 1900

@@ -353,7 +353,9 @@ MapOption = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="FIELD=COLUMN,...", help="Which column is which field; see docs/own-data.md."),
 ]
-Unit = Annotated[str | None, typer.Option(help="What times count: s, ms, us, ns; or hours, days, ... with --origin.")]
+Unit = Annotated[
+    str | None, typer.Option(help="What times count: s, ms, us, ns; excel; or hours, days, ... with --origin.")
+]
 Zone = Annotated[str | None, typer.Option(help="The zone of times that name none: America/Sao_Paulo; else UTC.")]
 Origin = Annotated[str | None, typer.Option(help="The day that hours or days count from.")]
 DayFirst = Annotated[bool | None, typer.Option("--day-first/--month-first", help="What 01/02/2026 means.")]

@@ -31,11 +31,12 @@ from streamguard.models.readings import (
     time_reader,
 )
 from streamguard.models.readings.amounts import Separator
-from streamguard.models.readings.times import DATE_ORDERS, EPOCH_UNITS, SPAN_UNITS, zone_of
+from streamguard.models.readings.times import DATE_ORDERS, EPOCH_UNITS, EXCEL, SPAN_UNITS, zone_of
 
 Read = Callable[[Any], Any]
 
 _UNIT_WORDS = {
+    "excel": "days of a spreadsheet",
     "s": "seconds since 1970",
     "ms": "milliseconds since 1970",
     "us": "microseconds since 1970",
@@ -331,7 +332,7 @@ def _id(name: str) -> Read:
             and (_ROUNDED.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) >= 2**53))
         ):
             raise ValueError(
-                f"{name} {value!r} is a number that a spreadsheet or pandas has rounded: its last digits are lost; "
+                f"{name} {text!r} is a number that a spreadsheet or pandas has rounded: its last digits are lost; "
                 "export it once more as text"
             )
         return text[:-2] if text is not None and _FLOAT.fullmatch(text) else text
@@ -446,8 +447,8 @@ def _time_form(one: Alternative, raw: Read, rows: Rows, options: Options, notes:
             options = replace(options, day_first=_FIRST[name])
         name = None
     name = name or options.unit
-    if name is not None and name not in (*EPOCH_UNITS, *SPAN_UNITS, *DATE_ORDERS):
-        known = ", ".join((*EPOCH_UNITS, *SPAN_UNITS, *DATE_ORDERS, *_FIRST))
+    if name is not None and name not in (*EPOCH_UNITS, *SPAN_UNITS, EXCEL, *DATE_ORDERS):
+        known = ", ".join((*EPOCH_UNITS, *SPAN_UNITS, EXCEL, *DATE_ORDERS, *_FIRST))
         raise InputError(f"event_time={one}: {name!r} is no form of a time: there are {known}")
     if name in SPAN_UNITS:
         origin = options.origin or one.at
@@ -482,6 +483,12 @@ def _guessed(one: Alternative, raw: Read, values: list[Any], zone: str, rows: Ro
         forms = _told_apart(forms, all_values(rows, raw))
     if len(forms) > 1:
         example = next(value for value in values if not _is_blank(value))
+        if any(form.name in EPOCH_UNITS for form in forms):
+            units = " or ".join(_UNIT_WORDS.get(form.name, _ORDER_WORDS.get(form.name, "")) for form in forms)
+            raise Ambiguous(
+                f"event_time of {rows.name}: {one} has values of several units ({units}), such as {example!r}: have it "
+                "written in one, or say which holds, such as --unit ms; rows of another are then refused"
+            )
         raise Ambiguous(
             f"event_time {example!r} in {rows.name} may be day/month or month/day, and no other value tells which: say "
             "--day-first or --month-first"
@@ -491,7 +498,9 @@ def _guessed(one: Alternative, raw: Read, values: list[Any], zone: str, rows: Ro
     shown = ", ".join(repr(value) for value in values[:3])
     counts = any(_is_number(value) for value in values)
     advice = (
-        "say what they count, such as --unit hours --origin 2026-01-01" if counts else "2026-01-05T12:00:00Z is one"
+        "say what they count, such as --unit hours --origin 2026-01-01, or --unit excel for the days of a spreadsheet"
+        if counts
+        else "2026-01-05T12:00:00Z is one"
     )
     raise InputError(
         f"event_time of {rows.name}: {one} has {shown}: no date and time by {'themselves' if counts else 'any calendar'}; "

@@ -33,7 +33,6 @@ from streamguard.models.readings import (
 _ENOUGH = 0.5
 _SIGNS = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*[aApP]\.?[mM]\.?)?")
 
 
 def guessed(rows: Rows, given: Collection[str] = ()) -> Mapping:
@@ -74,6 +73,12 @@ def guessed(rows: Rows, given: Collection[str] = ()) -> Mapping:
             if clock or len(twins) == 1:
                 fields[name] = Expression((Alternative(terms, (), _zone_beside(rows, column)),))
     return Mapping(fields)
+
+
+def guessed_label(rows: Rows) -> Expression | None:
+    """The column that says whether a payment was fraud, None where none has such a name and such values."""
+    column = _best("label", _words()["fields"]["label"], rows, set())
+    return _each([column]) if column else None
 
 
 def _each(columns: list[str], forms: tuple[str, ...] = ()) -> Expression:
@@ -141,8 +146,10 @@ def _best(
         times = [column for _, column in bare if _fits(_FITS["event_time"], rows, column)]
         if len(times) == 1:
             return times[0]
-    if field in _OF_ONE:
-        return next((column for word in map(_bare, words) for name, column in bare if name == word), None)
+    if field in _OF_ONE or field == "label":
+        # What is called fraud is a label, whatever it says.
+        sure = [word for word in map(_bare, words) if field != "label" or "fraud" in word]
+        return next((column for word in sure for name, column in bare if name == word), None)
     return None
 
 
@@ -236,12 +243,8 @@ def _zone_beside(rows: Rows, column: str) -> str | None:
 def _clock_beside(rows: Rows, column: str) -> str | None:
     """The column with the time of day, where `column` has nothing but dates."""
     dates = [str(get_value) for row in rows.sample if (get_value := rows.getter(column)(row.values)) not in (None, "")]
-    if any(":" in text or text.isdigit() for text in dates):
+    if any(":" in text or (text.isdigit() and len(text) != 8) for text in dates):
         return None
-    for other in rows.columns:
-        if other == column or _bare(other) not in map(_bare, _words()["clock"]):
-            continue
-        values = [str(rows.getter(other)(row.values) or "") for row in rows.sample]
-        if all(_CLOCK.fullmatch(value.strip()) for value in values if value.strip()):
-            return other
-    return None
+    words = set(map(_bare, _words()["clock"]))
+    named = [other for other in rows.columns if other != column and _bare(other) in words]
+    return next((other for other in named if any(rows.getter(other)(row.values) for row in rows.sample)), None)

@@ -11,8 +11,8 @@ from typing import Any
 
 from streamguard.ingest.columns import Options, missing_columns
 from streamguard.ingest.errors import BadRow, InputError
-from streamguard.ingest.guess import guessed
-from streamguard.ingest.layouts import Layout, layout_of, recognised
+from streamguard.ingest.guess import guessed, guessed_label
+from streamguard.ingest.layouts import Layout, known_layouts, layout_of, recognised
 from streamguard.ingest.mapping import Mapping, mapping_of
 from streamguard.ingest.payments import PaymentReader, bind, described, shown_columns
 from streamguard.ingest.rows import Rows
@@ -76,7 +76,13 @@ def plan(rows: Rows, layout: str | None = None, mapping: str | None = None, opti
             _check_guess(chosen)
         return chosen
     wanted = known.mapping.changed_by(given)
-    return Plan(rows, wanted, bind(wanted, rows, options), known.title, False, known.notes, options)
+    reader, said = bind(wanted, rows, options), known.notes
+    is_ours = known in known_layouts() and not wanted.keeps_rest
+    if is_ours and "label" not in reader.columns and (label := guessed_label(rows)):
+        # Somebody has added what they know of the payments: that is never left out in silence.
+        wanted = wanted.changed_by(Mapping({"label": label}))
+        reader, said = bind(wanted, rows, options), (*said, f"label: from the column {label}")
+    return Plan(rows, wanted, reader, known.title, False, said, options)
 
 
 def _says_all(given: Mapping) -> bool:

@@ -57,7 +57,7 @@ class Guess:
             named = trimmed(cells)
             if named and named[-1].strip().lower() == REASON_COLUMN:
                 return place
-            if len(cells) != self.common and len(named) != self.width:
+            if len(cells) != self.common and not self.width <= len(named) <= self.common:
                 continue
             texts = [cell for cell in named[: self.width] if cell.strip()]
             if any(_VALUE.fullmatch(text[:64]) for text in texts) and texts != [

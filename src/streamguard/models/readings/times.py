@@ -22,7 +22,9 @@ EPOCH_UNITS = {"s": Decimal(1000), "ms": Decimal(1), "us": Decimal("0.001"), "ns
 SPAN_UNITS = {"seconds": 1_000, "minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 """Units of times counted from a day that somebody has to name, in milliseconds."""
 DATE_ORDERS = ("iso", "dmy", "mdy")
-NAMES = (*EPOCH_UNITS, *SPAN_UNITS, *DATE_ORDERS)
+EXCEL = "excel"
+"""Days of a spreadsheet: 45291.5 is noon of 31 December 2023, in the zone of the form."""
+NAMES = (EXCEL, *EPOCH_UNITS, *SPAN_UNITS, *DATE_ORDERS)
 
 _FIRST_MS, _LAST_MS = 10**11, 4_102_444_800_000
 """1973 to 2100: in these years seconds, milliseconds, micro- and nanoseconds cannot be taken for each other."""
@@ -95,6 +97,8 @@ def time_reader(form: TimeForm) -> Callable[[Any], int]:
     zone = zone_of(form.zone)
     if form.name in EPOCH_UNITS:
         counted: Callable[[Any], int] = _epoch_reader(form.name)
+    elif form.name == EXCEL:
+        counted = _excel_reader(zone)
     elif form.name in SPAN_UNITS:
         counted = _span_reader(SPAN_UNITS[form.name], form.origin)
     elif form.name in DATE_ORDERS:
@@ -187,6 +191,19 @@ def _epoch_reader(unit: str) -> Callable[[Any], int]:
         if whole and type(value) is str and value.isascii() and value.isdigit() and len(value) < 19:
             return int(value) * whole
         return int(_count(value) * in_ms // 1)
+
+    return read
+
+
+def _excel_reader(zone: tzinfo) -> Callable[[Any], int]:
+    """A spreadsheet keeps nine places of a day, which are less than a millisecond: the nearest one is meant."""
+
+    def read(value: Any) -> int:
+        days = _count(value)
+        if not 0 < days < 100_000:
+            raise ValueError(f"{value!r} is no day of a spreadsheet, such as 45291.5")
+        moment = datetime(1899, 12, 30) + timedelta(milliseconds=round(days * 86_400_000))
+        return _instant(moment, zone)
 
     return read
 

@@ -48,8 +48,10 @@ _SCENARIOS = {"0": "", "1": "high_amount", "2": "compromised_terminal", "3": "le
 _FIRST = {"day_first": True, "month_first": False}
 """Forms of a time that say only what 01/02/2026 means."""
 _EMPTY = frozenset(("", "nan", "null", "none", "n/a", "<na>", "nat"))
-_DIGITS = frozenset("0123456789")
+_BEGINS_A_NUMBER = frozenset("0123456789=")
 _ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
+_FORMULA = re.compile(r'="([^"]+)"')
+"""How exports keep a spreadsheet from dropping zeros in front."""
 _FLOAT = re.compile(r"[1-9]\d*\.0")
 
 
@@ -259,6 +261,10 @@ def text_of(value: Any) -> str | None:
         return str(int(value))
     if isinstance(value, float) and value != value:
         return None
+    if isinstance(value, list | dict):
+        raise ValueError(
+            f"a text or a number is expected, {value!r} is {'an array' if isinstance(value, list) else 'an object'}"
+        )
     return str(value)
 
 
@@ -325,17 +331,21 @@ def _id(name: str) -> Read:
     """An id. A whole number that pandas made a float loses its `.0`; one that was rounded is refused, for it is another's."""
 
     def read(value: Any) -> str | None:
-        text = text_of(value)
-        if (
-            text is not None
-            and text[0] in _DIGITS
-            and (_ROUNDED.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) >= 2**53))
-        ):
+        try:
+            text = text_of(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if text is None or text[0] not in _BEGINS_A_NUMBER:
+            return text
+        if formula := _FORMULA.fullmatch(text):
+            return formula[1]
+        is_float = _FLOAT.fullmatch(text)
+        if _ROUNDED.fullmatch(text) or (is_float and float(text) >= 2**53):
             raise ValueError(
                 f"{name} {text!r} is a number that a spreadsheet or pandas has rounded: its last digits are lost; "
                 "export it once more as text"
             )
-        return text[:-2] if text is not None and _FLOAT.fullmatch(text) else text
+        return text[:-2] if is_float else text
 
     return read
 
@@ -556,7 +566,9 @@ def _zoned(one: Alternative, raw: Read, zone: str, rows: Rows, options: Options,
         value = raw(values)
         if _is_blank(value):
             return None
-        name = text_of(get_zone(values)) or "UTC"
+        name = text_of(get_zone(values)) or options.zone
+        if name is None:
+            raise ValueError(f"event_time {value!r} has no zone: {zone} is empty (--zone says which it is then)")
         try:
             if name not in readers:
                 readers[name] = time_reader(TimeForm(form.name, name))

@@ -140,7 +140,7 @@ def _best(
     for names, same in ((bare, str.__eq__), (last, str.__eq__), (bare, _has_at_its_end)):
         for word in map(_bare, words):
             for name, column in names:
-                if same(name, word) and (reads is None or _fits(reads, rows, column)):
+                if same(name, word) and (_fits(reads, rows, column) if reads else not _is_array(rows, column)):
                     return column
     if field == "event_time":
         times = [column for _, column in bare if _fits(_FITS["event_time"], rows, column)]
@@ -151,6 +151,12 @@ def _best(
         sure = [word for word in map(_bare, words) if field != "label" or "fraud" in word]
         return next((column for word in sure for name, column in bare if name == word), None)
     return None
+
+
+def _is_array(rows: Rows, column: str) -> bool:
+    """Whether it holds several things, such as all categories of a payment."""
+    values = [rows.getter(column)(row.values) for row in rows.sample]
+    return 2 * sum(isinstance(value, list) for value in values) > len(values)
 
 
 _OF_ONE = ("amount", "currency", "event_time")

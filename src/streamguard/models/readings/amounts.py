@@ -18,6 +18,7 @@ from streamguard.models.readings.currencies import SIGNS
 Separator = Literal[".", ","]
 
 _SPACES = re.compile("[\\s\u00a0\u2009\u202f'\u2019]+")
+_SPLIT = re.compile("\\d[\\s\u00a0\u2009\u202f'\u2019]+(?!\\d{3}(?!\\d))\\d")
 _PLAIN = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _EXPONENT = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)[eE][+-]?\d{1,3}")
 _POINT = re.compile(r"(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
@@ -126,6 +127,8 @@ def _comma(text: str) -> tuple[Decimal, str | None]:
 def _any(text: str, grouped: re.Pattern[str], group: str, decimal: str) -> tuple[Decimal, str | None]:
     """An amount with all that may stand around its digits; raises ValueError."""
     negative, digits, code = _taken_apart(text)
+    if _SPLIT.search(text):
+        raise ValueError(f"amount {text!r} is no number: a space or apostrophe between digits groups three of them")
     if _EXPONENT.fullmatch(digits):
         number = Decimal(digits)
     elif any(map(str.isdigit, digits)) and grouped.fullmatch(digits):

@@ -128,11 +128,11 @@ def test_the_aim_is_met_on_real_months(tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         (b"timestamp,customer_id\n2018-04-01T00:00:00Z,1\n", "has no amount"),
-        (HEADER + b"2018-04-01T00:00:00Z,1,2,much,0\n", "has no amount"),
-        (HEADER + b"2018-04-01T00:00:00Z,1,2,0,0\n", "an amount above 0 is expected (got 0) (line 2)"),
-        (HEADER + b"2018-04-01T00:00:00Z,1,2,5.00,maybe\n", "no column that says which payments are fraud"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,much,0\n", "line 2: amount 'much' is no number"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,0,0\n", "line 2: amount: an amount above 0 is expected (got 0)"),
+        (HEADER + b"2018-04-01T00:00:00Z,1,2,5.00,maybe\n", "label 'maybe' is neither yes nor no"),
         (HEADER + b"2018-04-01T00:00:00Z,1,2,5.00,0\n", "none of its 1 payments is labelled as fraud"),
-        (HEADER + b"yesterday,1,2,5.00,0\n", "has no event_time"),
+        (HEADER + b"yesterday,1,2,5.00,0\n", "timestamp has 'yesterday': no date and time"),
         (HEADER + b"2018-04-01T00:00:00Z,1\n", "it has 2 cells, the header has 5"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from streamguard.ingest.topics import times
 from streamguard.ingest.topics.answers import FIELDS, NUMBER_FIELDS, TEXT_FIELDS, Answers
+from streamguard.ingest.topics.doubts import doubt_of
 from streamguard.ingest.topics.envelopes import Envelope
 from streamguard.ingest.topics.errors import OpenQuestion
 from streamguard.ingest.topics.fields import Field, reference
@@ -94,9 +95,12 @@ class Columns:
 
     def take(self, name: str, leaf: Field, why: str) -> bool:
         """Take a field for a column; False where its values do not fit."""
-        how = read_as(name)(leaf, reference(self.root, leaf.path), self.answers)
+        sql = reference(self.root, leaf.path)
+        how = read_as(name)(leaf, sql, self.answers)
         if how is None:
             return False
+        if doubt := doubt_of(name, leaf, sql, self._leaves, len(self.keys), is_told=bool(why)):
+            raise times.Unclear(doubt)
         sql, guess, leaf.declared = how
         rare = f", in {len(leaf.values)} of {len(self.keys)} records" if len(leaf.values) < len(self.keys) else ""
         self.chosen[name] = (sql, ", ".join(filter(None, [leaf.name, why, guess])) + rare)

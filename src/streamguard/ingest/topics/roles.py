@@ -9,17 +9,17 @@ from streamguard.ingest.topics.fields import Field
 from streamguard.models.iso import COUNTRIES, CURRENCIES
 
 NAMES: dict[str, str] = {
-    "transaction_id": "transactionid txid txnid trxid paymentid transnum transactionnumber transactionref"
+    "transaction_id": "transactionid transid txid txnid trxid paymentid transnum transactionnumber transactionref"
     " transactionreference eventid orderid id uuid reference",
     "account_id": "accountid accountno accountnumber account payeraccount debtoraccount sourceaccount fromaccount nameorig"
     " customerid customerno customer cardid cardnumber ccnum card pan iban payerid payer senderid sender userid user"
     " clientid client memberid walletid wallet msisdn",
-    "amount": "amount transactionamount txamount paymentamount amt amountvalue moneyvalue value total"
-    " totalamount grossamount sum price",
+    "amount": "amount transactionamount transamount txamount paymentamount amt amountvalue moneyvalue value total"
+    " totalamount grossamount sum price amountcents amountminor",
     "currency": "currency currencycode isocurrencycode amountcurrency transactioncurrency ccy curr cur",
     "event_time": "eventtime eventtimestamp transactiontime transactiondate txtime txdatetime transdatetranstime occurredat"
     " paidat authorizedat createdat created creationtime timestamp ts datetime time date at bookedat bookingdate valuedate"
-    " processedat eventtimems tsms unixtime",
+    " processedat eventtimems tsms unixtime transtime",
     "transaction_type": "transactiontype txtype paymenttype type kind",
     "channel": "channel paymentchannel entrymode",
     "merchant_id": "merchantid merchantno merchantnumber terminalid payeeid creditorid namedest",

@@ -19,6 +19,7 @@ _UNITS = (
 )
 
 _WHOLE = re.compile(r"\d+")
+_COMPACT = re.compile(r"20\d\d[01]\d[0-3]\d[0-2]\d[0-5]\d[0-5]\d", re.ASCII)
 _DAY = r"(?P<day>\d{4}-\d\d-\d\d|\d{4}/\d\d/\d\d|\d{8}|\d\d?(?P<mark>[/.-])\d\d?(?P=mark)\d{4})"
 _ZONE = r"\s?(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?"
 _TIME = rf"(?:(?P<apart>[T ])\d\d:\d\d(?P<seconds>:\d\d)?(?P<fraction>\.\d{{1,9}})?{_ZONE})?"
@@ -44,6 +45,8 @@ def time_of(field: Field, answers: Answers) -> Reading | None:
         return None
     if all(isinstance(value, str) for value in values):
         texts = [value.strip() for value in values]
+        if all(map(_COMPACT.fullmatch, texts)):
+            return _patterned("yyyyMMddHHmmss", answers)
         if all(map(_WHOLE.fullmatch, texts)) and not all(len(text) == 8 for text in texts):
             return _number(list(map(int, texts)), "CAST({} AS BIGINT)", "VARCHAR")
         return _text(texts, answers)
@@ -85,6 +88,12 @@ def _text(texts: Sequence[str], answers: Answers) -> Reading | None:
         return Reading(
             lambda name: f"UNIX_TIMESTAMP(PARSE_TIMESTAMP({name}, '{quoted}'))", f"text {pattern}{order}", "VARCHAR"
         )
+    return _patterned(pattern, answers, order)
+
+
+def _patterned(pattern: str, answers: Answers, order: str = "") -> Reading:
+    """Text of a pattern in which a time may name no zone."""
+    quoted = pattern.replace("'", "''")
     zone = answers.zone or "UTC"
     said = f"in {zone}" if answers.zone else "no zone, read as UTC; --zone Area/City says another"
     return Reading(

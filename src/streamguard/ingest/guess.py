@@ -107,6 +107,12 @@ def _is_same(one: str, other: str) -> bool:
 def _two_directions(rows: Rows, taken: set[str]) -> dict[str, Expression]:
     """Amount and direction of a statement with a column for what went out and one for what came in."""
     out, into = (_best(name, _words()[name], rows, taken, _FITS["amount"]) for name in ("spent", "received"))
+    if out or into:
+        # A short statement may have nothing in one direction.
+        out, into = (
+            found or next((c for word in _words()[name] for c in rows.columns if _bare(c) == _bare(word)), None)
+            for name, found in (("spent", out), ("received", into))
+        )
     if out is None or into is None or out == into:
         return {}
     taken.update((out, into))
@@ -251,6 +257,11 @@ def _clock_beside(rows: Rows, column: str) -> str | None:
     dates = [str(get_value) for row in rows.sample if (get_value := rows.getter(column)(row.values)) not in (None, "")]
     if any(":" in text or (text.isdigit() and len(text) != 8) for text in dates):
         return None
-    words = set(map(_bare, _words()["clock"]))
+    # `order_time` is that of `order_date`.
+    words = {
+        *map(_bare, _words()["clock"]),
+        _bare(column).replace("date", "time"),
+        _bare(column).replace("data", "hora"),
+    }
     named = [other for other in rows.columns if other != column and _bare(other) in words]
     return next((other for other in named if any(rows.getter(other)(row.values) for row in rows.sample)), None)

@@ -59,6 +59,13 @@ _ABBREVIATIONS = {
     "PST": -8, "PDT": -7, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
 }  # fmt: skip
 
+_ZONES_OF_WEB_FORMS = {
+    "Eastern Time (US & Canada)": "America/New_York",
+    "Central Time (US & Canada)": "America/Chicago",
+    "Mountain Time (US & Canada)": "America/Denver",
+    "Pacific Time (US & Canada)": "America/Los_Angeles",
+}
+
 _CLOCK = (
     r"(?:[T ,]+(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
     r"(?:\s*(?P<half>[aApP])\.?[mM]\.?)?)?(?:\s*\(?(?P<zone>Z|[A-Z]{2,5}|(?:GMT|UTC)?[+-]\d{2}:?(?:\d{2})?)\)?)?"
@@ -158,7 +165,7 @@ def zone_of(name: str) -> tzinfo:
         if minutes < 24 * 60:
             return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes))
     try:
-        return ZoneInfo(text)
+        return ZoneInfo(_ZONES_OF_WEB_FORMS.get(text, text))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone such as America/Sao_Paulo, UTC or +03:00") from None
 

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +30,8 @@ from streamguard.cli.shared import DatabaseUnavailable, database, new_app
 from streamguard.cli.usage import INTERRUPTED
 from streamguard.config import UserError, get_settings
 from streamguard.ingest.columns import Options
-from streamguard.ingest.errors import InputError
+from streamguard.ingest.errors import Ambiguous, InputError, Missing
+from streamguard.ingest.expressions import Literal
 from streamguard.ingest.feed import Feed, open_source, refused_path
 from streamguard.ingest.layouts import known_layouts, write_layout
 from streamguard.ingest.payments import PaymentReader
@@ -125,7 +126,7 @@ def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "impo
     if send.to_file is not None and is_same_file(send.to_file, Path(file)):
         raise InputError(f"--to-file is {str(send.to_file)!r}, the file that is read: name another")
     with stop_on_signals() as stop, closing(read.open(file)) as source:
-        chosen = plan(source, read.layout, ",".join(read.mapping or []), options)
+        chosen = _planned(source, file, read, options, speaker)
         _show(source, chosen, chosen.is_guess or send.dry_run, speaker)
         if send.save_layout is not None:
             write_layout(send.save_layout, chosen.title, chosen.mapping, source)
@@ -158,6 +159,33 @@ def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "impo
         raise typer.Exit(INTERRUPTED)
     if outcome.why_not_known or feed.refusals.count > allowed * max(1, feed.rows_read):
         raise typer.Exit(1)
+
+
+def _planned(source: Any, file: str, read: HowToRead, options: Options, speaker: str) -> Plan:
+    """The plan for a file; what it leaves open is asked at a terminal, and an InputError elsewhere."""
+    mapping = list(read.mapping or [])
+    while True:
+        try:
+            return plan(source, read.layout, ",".join(mapping), options)
+        except Ambiguous as open_question:
+            if not _can_ask(file):
+                raise
+            yes = typer.confirm(open_question.question)
+            answer: Any = open_question.yes if yes else open_question.no
+            options = replace(options, **{open_question.name: answer})
+        except Missing as missing:
+            if not _can_ask(file):
+                raise
+            say(str(missing), speaker)
+            said = typer.prompt(f"{missing.name}: the name of its column, or its value in every row").strip()
+            names = {column.strip().lower() for column in source.columns}
+            # What is no column is the value itself; with marks of the mapping's grammar it is taken as it stands.
+            plain = said.lower() in names or said.startswith(("'", '"'))
+            mapping.append(f"{missing.name}={said if plain else Literal(said)}")
+
+
+def _can_ask(file: str) -> bool:
+    return file != "-" and sys.stdin.isatty()
 
 
 def _share(text: str) -> float:
@@ -208,7 +236,7 @@ def _agree(file: str, chosen: Plan, yes: bool) -> None:
     """Have a person agree to a guess; raises InputError where nobody can be asked, typer.Exit for a no."""
     if not chosen.is_guess or yes:
         return
-    if file == "-" or not sys.stdin.isatty():
+    if not _can_ask(file):
         raise InputError(
             "this mapping is a guess and nothing was sent: look at it, then say --yes, or say it yourself with --map or --layout"
         )

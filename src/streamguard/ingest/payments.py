@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from streamguard.ingest.columns import Bound, Options, amount_column, fixed, plain_column, time_column
-from streamguard.ingest.errors import BadRow, InputError
+from streamguard.ingest.errors import BadRow, Missing
 from streamguard.ingest.ids import RowIds
 from streamguard.ingest.mapping import FIELDS, MARKS, REQUIRED, Mapping
 from streamguard.ingest.rows import Rows
@@ -155,7 +155,9 @@ def _check(columns: dict[str, Bound], mapping: Mapping, rows: Rows) -> None:
             continue
         how = _OPTIONS.get(name, f"--map {name}=COLUMN")
         wanted = f" (none of {', '.join(mapping.fields[name].columns)})" if name in mapping.fields else ""
-        raise InputError(f"{described(rows)} has no {name}{wanted}: say {how}; its columns are {shown_columns(rows)}")
+        raise Missing(
+            f"{described(rows)} has no {name}{wanted}: say {how}; its columns are {shown_columns(rows)}", name
+        )
 
 
 def described(rows: Rows) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -231,3 +234,21 @@ def test_nested_json_is_mapped_by_dotted_names(tmp_path: Path) -> None:
     assert rows == [
         {"transaction_id": "x", "account_id": "A", "amount": 15.5, "currency": "USD", "event_time": 1762330530123}
     ]
+
+
+def test_what_is_left_open_is_asked_at_a_terminal(tmp_path: Path) -> None:
+    path = write(tmp_path, "who,amount,on\nA,1.234,01/02/2026\n")
+    out = tmp_path / "out.jsonl"
+    asker, terminal = os.openpty()
+    try:
+        # Thousands yes, day first no, the account's column, the currency itself, send them.
+        os.write(asker, b"y\nn\nWHO\nbrl\ny\n")
+        command = [sys.executable, "-m", "streamguard.cli", "import", str(path), "--to-file", str(out)]
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(asker)
+        os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    [row] = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert (row["account_id"], row["amount"], row["currency"]) == ("A", 1234.0, "BRL")
+    assert row["event_time"] == 1_767_312_000_000

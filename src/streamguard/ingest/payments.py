@@ -21,7 +21,7 @@ from streamguard.ingest.columns import Bound, Options, amount_column, fixed, pla
 from streamguard.ingest.errors import BadRow, Missing
 from streamguard.ingest.ids import RowIds
 from streamguard.ingest.mapping import FIELDS, MARKS, REQUIRED, Mapping
-from streamguard.ingest.rows import Rows
+from streamguard.ingest.rows import Rows, one_row
 from streamguard.models import Transaction, reason_of
 from streamguard.models.iso import places
 from streamguard.models.readings import read_currency
@@ -97,6 +97,14 @@ class PaymentReader:
         except BadRecord as error:
             raise BadRow(str(error), error.bare) from None
         return {**kept, **{name: value for name, value in fields.items() if name in kept or value is not None}}
+
+
+def read_object(mapping: Mapping, values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a transaction of one JSON object, each form found from its own values.
+
+    Raises BadRow for what is no transaction, InputError for a mapping that does not fit or needs an option.
+    """
+    return bind(mapping, one_row(values)).read(values).fields
 
 
 def bind(mapping: Mapping, rows: Rows, options: Options | None = None, required: bool = True) -> PaymentReader:

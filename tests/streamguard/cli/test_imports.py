@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from streamguard.cli.imports import app
 from streamguard.config import UserError
 from streamguard.ingest.mapping import mapping_of
+from streamguard.ingest.payments import read_object
 from tests.support.project import PROJECT_ROOT
 
 EXAMPLES = PROJECT_ROOT / "examples"
@@ -212,7 +213,7 @@ def test_a_zone_is_given_or_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_a_mapping_reads_a_single_record() -> None:
     mapping = mapping_of("amount=amt,account_id=who,event_time=at,currency='EUR',transaction_id=no")
-    fields = mapping.read({"amt": "12,50", "who": "A", "at": "2026-01-05T12:00:00Z", "no": 7})
+    fields = read_object(mapping, {"amt": "12,50", "who": "A", "at": "2026-01-05T12:00:00Z", "no": 7})
     assert {name: str(value) for name, value in fields.items()} == {
         "transaction_id": "7",
         "account_id": "A",

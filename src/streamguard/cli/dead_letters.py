@@ -143,7 +143,7 @@ def _mapped(words: str) -> Prepare:
     a field is that field. Raises InputError."""
     from streamguard.ingest.errors import BadRow, InputError
     from streamguard.ingest.mapping import FIELDS, mapping_from, mapping_of
-    from streamguard.ingest.payments import Payment
+    from streamguard.ingest.payments import Payment, read_object
     from streamguard.ingest.records import record_of
 
     given = mapping_of(words)
@@ -158,7 +158,7 @@ def _mapped(words: str) -> Prepare:
         try:
             named = {name.lower(): name for name in fields if name.lower() in FIELDS}
             mapping = mapping_from(named, "the record").changed_by(given)
-            mapped = mapping.read(fields)
+            mapped = read_object(mapping, fields)
         except (BadRow, InputError) as error:
             raise NotSendable(str(error)) from None
         record = record_of(Payment(mapped, {}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamguard.cli import imports
+from streamguard.cli import import_options as imports
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 from streamguard.kafka.clients import kafka_errors

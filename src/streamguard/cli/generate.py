@@ -1,7 +1,7 @@
 """The commands of the generator: batch, stream, velocity, replay, preview, report, evaluate; without a command, the menu.
 
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
-records (`runs.py`; `imports.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
+records (`runs.py`; `import_run.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
 Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
 acknowledged or no broker answered; 2 an option, file or setting that cannot be used; 130 a batch or replay cut short.
@@ -19,8 +19,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from streamguard.cli import generator_options as opt
-from streamguard.cli import imports
+from streamguard.cli import import_options as imports
 from streamguard.cli.evaluate import evaluate
+from streamguard.cli.import_run import run_import
 from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
@@ -215,7 +216,7 @@ def replay(
     with _exit_codes():
         read = imports.HowToRead(layout=layout, mapping=mapping, currency=currency)
         send = imports.HowToSend(limit, speed, shift_to_now, to_file, compression, wait, yes, waits_for_store=False)
-        imports.run_import(file, read, send, speaker="generate")
+        run_import(file, read, send, speaker="generate")
 
 
 @app.command()

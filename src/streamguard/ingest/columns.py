@@ -435,7 +435,11 @@ def _amount_form(one: Alternative, raw: Read, rows: Rows, options: Options, note
             example = next(value for value in values if isinstance(value, str) and ("." in value or "," in value))
             raise Ambiguous(
                 f"amount {example!r} in {rows.name} can be read in two ways, and no other value tells which: say "
-                "--decimal . or --decimal ,"
+                "--decimal . or --decimal ,",
+                f"Is the amount {example!r} above a thousand (the sign in it separates thousands)?",
+                "decimal",
+                yes="," if "." in example else ".",
+                no="." if "." in example else ",",
             )
         if decimal == ",":
             notes.append("amount: with a comma before the decimals")
@@ -495,13 +499,17 @@ def _guessed(one: Alternative, raw: Read, values: list[Any], zone: str, rows: Ro
         example = next(value for value in values if not _is_blank(value))
         if any(form.name in EPOCH_UNITS for form in forms):
             units = " or ".join(_UNIT_WORDS.get(form.name, _ORDER_WORDS.get(form.name, "")) for form in forms)
-            raise Ambiguous(
+            raise InputError(
                 f"event_time of {rows.name}: {one} has values of several units ({units}), such as {example!r}: have it "
                 "written in one, or say which holds, such as --unit ms; rows of another are then refused"
             )
         raise Ambiguous(
             f"event_time {example!r} in {rows.name} may be day/month or month/day, and no other value tells which: say "
-            "--day-first or --month-first"
+            "--day-first or --month-first",
+            f"Does the day come first in {example!r}?",
+            "day_first",
+            yes=True,
+            no=False,
         )
     if forms:
         return forms[0]

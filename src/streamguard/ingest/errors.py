@@ -16,7 +16,22 @@ class InputError(UserError):
 
 
 class Ambiguous(InputError):
-    """The values can be read in two ways; the sentence names the option that says which."""
+    """The values can be read in two ways; the sentence names the option that says which.
+
+    `question` asks a person at a terminal; yes sets the option of that `name` to `yes`, no to `no`.
+    """
+
+    def __init__(self, sentence: str, question: str, name: str, yes: object, no: object) -> None:
+        super().__init__(sentence)
+        self.question, self.name, self.yes, self.no = question, name, yes, no
+
+
+class Missing(InputError):
+    """No column gives a field that every transaction has; the sentence names the option that does."""
+
+    def __init__(self, sentence: str, name: str) -> None:
+        super().__init__(sentence)
+        self.name = name
 
 
 class BadRow(ValueError):

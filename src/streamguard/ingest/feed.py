@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from streamguard.ingest.errors import BadRow, InputError
-from streamguard.ingest.files import RefusedFile, Row, Source, Unreadable, open_source
+from streamguard.ingest.files import RefusedFile, Row, Source, Unreadable
 from streamguard.ingest.refusals import Refusals
 from streamguard.ingest.stored import DeadLine
 from streamguard.producer.record import Record
@@ -97,5 +97,3 @@ def refused_path(source: Source, path: str) -> Path:
 
 
 _SUFFIXES = frozenset("gz zst zip csv tsv txt json jsonl ndjson parquet ofx qfx".split())
-
-__all__ = ["Feed", "open_source", "refused_path"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
 
 from streamguard.ingest.errors import InputError
 from streamguard.ingest.expressions import Expression, Malformed, parse, parse_assignments
@@ -37,16 +36,6 @@ class Mapping:
     def changed_by(self, other: Mapping) -> Mapping:
         """This mapping with the fields of `other` in place of its own."""
         return Mapping({**self.fields, **other.fields}, self.keeps_rest)
-
-    def read(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a transaction of one JSON object, each form found from its own values.
-
-        Raises BadRow for what is no transaction, InputError for a mapping that does not fit or needs an option.
-        """
-        from streamguard.ingest.payments import bind
-        from streamguard.ingest.rows import one_row
-
-        return bind(self, one_row(values)).read(values).fields
 
 
 def mapping_of(text: str) -> Mapping:

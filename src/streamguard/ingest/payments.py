@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from streamguard.ingest.columns import Bound, Options, amount_column, fixed, plain_column, time_column
-from streamguard.ingest.errors import BadRow, InputError
+from streamguard.ingest.errors import BadRow, Missing
 from streamguard.ingest.ids import RowIds
 from streamguard.ingest.mapping import FIELDS, MARKS, REQUIRED, Mapping
-from streamguard.ingest.rows import Rows
+from streamguard.ingest.rows import Rows, one_row
 from streamguard.models import Transaction, reason_of
 from streamguard.models.iso import places
 from streamguard.models.readings import currency_in_name
@@ -97,6 +97,14 @@ class PaymentReader:
         return {**kept, **{name: value for name, value in fields.items() if name in kept or value is not None}}
 
 
+def read_object(mapping: Mapping, values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a transaction of one JSON object, each form found from its own values.
+
+    Raises BadRow for what is no transaction, InputError for a mapping that does not fit or needs an option.
+    """
+    return bind(mapping, one_row(values)).read(values).fields
+
+
 def bind(mapping: Mapping, rows: Rows, options: Options | None = None, required: bool = True) -> PaymentReader:
     """A reader of `rows`; raises InputError for columns that are missing, Ambiguous for what an option has to say."""
     options = options or Options()
@@ -150,7 +158,9 @@ def _check(columns: dict[str, Bound], mapping: Mapping, rows: Rows) -> None:
             continue
         how = _OPTIONS.get(name, f"--map {name}=COLUMN")
         wanted = f" (none of {', '.join(mapping.fields[name].columns)})" if name in mapping.fields else ""
-        raise InputError(f"{described(rows)} has no {name}{wanted}: say {how}; its columns are {shown_columns(rows)}")
+        raise Missing(
+            f"{described(rows)} has no {name}{wanted}: say {how}; its columns are {shown_columns(rows)}", name
+        )
 
 
 def described(rows: Rows) -> str:

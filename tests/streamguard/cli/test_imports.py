@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -14,6 +17,7 @@ from typer.testing import CliRunner, Result
 from streamguard.cli.imports import app
 from streamguard.config import UserError
 from streamguard.ingest.mapping import mapping_of
+from streamguard.ingest.payments import read_object
 from tests.support.project import PROJECT_ROOT
 
 EXAMPLES = PROJECT_ROOT / "examples"
@@ -209,7 +213,7 @@ def test_a_zone_is_given_or_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_a_mapping_reads_a_single_record() -> None:
     mapping = mapping_of("amount=amt,account_id=who,event_time=at,currency='EUR',transaction_id=no")
-    fields = mapping.read({"amt": "12,50", "who": "A", "at": "2026-01-05T12:00:00Z", "no": 7})
+    fields = read_object(mapping, {"amt": "12,50", "who": "A", "at": "2026-01-05T12:00:00Z", "no": 7})
     assert {name: str(value) for name, value in fields.items()} == {
         "transaction_id": "7",
         "account_id": "A",
@@ -231,3 +235,21 @@ def test_nested_json_is_mapped_by_dotted_names(tmp_path: Path) -> None:
     assert rows == [
         {"transaction_id": "x", "account_id": "A", "amount": 15.5, "currency": "USD", "event_time": 1762330530123}
     ]
+
+
+def test_what_is_left_open_is_asked_at_a_terminal(tmp_path: Path) -> None:
+    path = write(tmp_path, "who,amount,on\nA,1.234,01/02/2026\n")
+    out = tmp_path / "out.jsonl"
+    asker, terminal = os.openpty()
+    try:
+        # Thousands yes, day first no, the account's column, the currency itself, send them.
+        os.write(asker, b"y\nn\nWHO\nbrl\ny\n")
+        command = [sys.executable, "-m", "streamguard.cli", "import", str(path), "--to-file", str(out)]
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(asker)
+        os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    [row] = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert (row["account_id"], row["amount"], row["currency"]) == ("A", 1234.0, "BRL")
+    assert row["event_time"] == 1_767_312_000_000

@@ -93,6 +93,12 @@ def fixed(name: str, text: str) -> Bound:
 
 def plain_column(name: str, expression: Expression, rows: Rows) -> Bound | None:
     """A field that is neither time nor amount; None where the file has no such column."""
+    if name == "currency":
+        # What is taken for granted holds for a file without the column, not for a row that leaves it empty.
+        named = tuple(
+            one for one in expression.alternatives if any(_column(rows, c) for c in Expression((one,)).columns)
+        )
+        expression = Expression(named) if named else expression
     bound = _alternatives(name, expression, rows, lambda one, raw: _plain_reader(name, one, raw))
     if bound and not bound.columns and name == "currency":
         [code] = {term.text for one in expression.alternatives for term in one.terms if isinstance(term, Literal)}

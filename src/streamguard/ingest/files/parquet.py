@@ -89,7 +89,11 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """
     for at, field in enumerate(batch.schema):
         kind = _plain_type(field.type)
-        if kind != field.type:
+        if pa.types.is_float32(kind):
+            # 12.1 of single precision is 12.1 and not 12.100000381469727.
+            exact = batch.column(at).cast(pa.string()).cast(pa.float64())
+            batch = batch.set_column(at, field.with_type(pa.float64()), exact)
+        elif kind != field.type:
             batch = batch.set_column(at, field.with_type(kind), batch.column(at).cast(kind, safe=False))
     return batch
 

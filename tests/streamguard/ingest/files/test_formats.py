@@ -14,6 +14,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -210,6 +211,14 @@ def test_parquet_with_a_damaged_page_is_one_sentence(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(InputError, match="damaged or incomplete"):
         open_source(str(file))
+
+
+def test_parquet_of_single_precision_has_the_decimals_that_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "payments.parquet"
+    pq.write_table(pa.table({"amount": pa.array([12.1, 3.3, None, 100_000.01], pa.float32())}), file)
+    with closing(open_source(str(file))) as source:
+        amounts = [row.values["amount"] for row in source.rows() if isinstance(row, Row)]
+    assert amounts == [12.1, 3.3, None, 100_000.01]
 
 
 def test_a_zip_of_several_files_asks_which(tmp_path: Path) -> None:

@@ -146,6 +146,8 @@ def _best(
     for names, same in ((bare, str.__eq__), (last, str.__eq__), (bare, _has_at_its_end)):
         for word in map(_bare, words):
             for name, column in names:
+                if field == "transaction_id" and same is _has_at_its_end and not name.endswith(word):
+                    continue  # The date of a transaction is not its id.
                 if same(name, word) and (_fits(reads, rows, column) if reads else not _is_array(rows, column)):
                     return column
     if field == "event_time":

@@ -100,7 +100,7 @@ def _follow(rules: Sequence[Rule]) -> None:
     with database() as connection:
         mode = modes.modes_of(connection).get(name)
     try:
-        for statement in follow(server, {} if mode is None else {name: mode}):
+        for statement in follow(server, {} if mode is None else {name: mode}, always=True):
             print(f"{statement} done")
         there = server.states().keys()
     except UserError as error:

@@ -31,19 +31,30 @@ def differing(modes: Mapping[str, str], states: Mapping[str, str]) -> dict[str, 
     for query_id, mode in _wanted(modes).items():
         state = states.get(query_id)
         if state is not None and (mode == OFF) != (state == PAUSED):
-            found[query_id] = f"{'PAUSE' if mode == OFF else 'RESUME'} {query_id};"
+            found[query_id] = _statement(query_id, mode)
     return found
 
 
-def follow(server: Server, modes: Mapping[str, str]) -> list[str]:
-    """Pause and resume what differs; returns the statements that were sent. Raises DeployError."""
+def follow(server: Server, modes: Mapping[str, str], *, always: bool = False) -> list[str]:
+    """Pause and resume what differs; returns the statements that were sent. Raises DeployError.
+
+    With `always` whatever state the server shows: a statement that changes nothing is none too many.
+    """
     try:
-        statements = list(differing(modes, server.states()).values())
+        states = server.states()
+        every = {
+            query_id: _statement(query_id, mode) for query_id, mode in _wanted(modes).items() if query_id in states
+        }
+        statements = list((every if always else differing(modes, states)).values())
         for statement in statements:
             server.execute(statement)
     except Rejected as error:
         raise DeployError(f"the ksqlDB server does not let a query follow the mode of its rule: {error}") from None
     return statements
+
+
+def _statement(query_id: str, mode: str) -> str:
+    return f"{'PAUSE' if mode == OFF else 'RESUME'} {query_id};"
 
 
 def _wanted(modes: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from streamguard.config import load_settings
 from streamguard.rules import modes
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.health import Context, engine
@@ -117,6 +116,9 @@ def test_a_deployment_does_not_start_a_rule_that_is_off(line: Line, desk: Desk, 
     switched = line("rules", "set", "HIGH_VELOCITY", "active", "--reason", "here too")
     assert "the server does not run HIGH_VELOCITY: `streamguard deploy queries.sql` sends it" in switched
     assert "new        query   HIGH_VELOCITY" in line("deploy", "queries.sql")
+    line("rules", "set", "HIGH_AMOUNT", "off", "--reason", "not here")
+    assert "off        query   HIGH_AMOUNT" in line("deploy", "--replace", "--define", "high_amount=9")
+    assert "HIGH_AMOUNT" not in states(server)
 
 
 def test_a_server_that_does_not_answer_is_named_and_the_mode_is_stored(
@@ -134,4 +136,3 @@ def test_a_deployment_without_a_database_says_that_it_knows_no_modes(line: Line)
     line.url = f"postgresql://streamguard:x@127.0.0.1:{free_port()}/streamguard"
     said = line("deploy")
     assert "the modes of rules are not known, a rule that is off may run: the database (DATABASE_URL)" in said
-    assert load_settings().database_url is not None

@@ -26,11 +26,12 @@ def unavailable(context: Context) -> Iterator[Finding]:
 
 @check("A query has failed")
 def failed(context: Context) -> Iterator[Finding]:
-    """A persistent query is in another state than RUNNING, and its rule is not off."""
-    off = off_queries(_modes(context))
+    """A persistent query is in another state than RUNNING; what is paused by the mode of its rule is not meant."""
+    modes = _modes(context)
+    by_mode = off_queries(modes) | differing(modes, _states(context)).keys()
     for query in context.queries:
         name, state = query["id"], str(query["state"])
-        if state == PAUSED and name.upper() in off:
+        if state == PAUSED and name.upper() in by_mode:
             continue
         if state == PAUSED:
             yield Finding(f"the query {name} is paused: its rule sees no transaction; `RESUME {name};` continues it")
@@ -45,7 +46,7 @@ def failed(context: Context) -> Iterator[Finding]:
 @check("A query does not follow the mode of its rule")
 def other_mode(context: Context) -> Iterator[Finding]:
     """A rule was switched off or on while the server did not answer, or what switched it was killed."""
-    states = {str(query["id"]).upper(): str(query["state"]) for query in context.queries}
+    states = _states(context)
     for query_id, statement in differing(_modes(context), states).items():
         yield Finding(
             f"the query {query_id} is {states[query_id]}, the mode of its rule asks for `{statement}`: `streamguard deploy`"
@@ -95,6 +96,10 @@ def source_missing(context: Context) -> Iterator[Finding]:
             yield Finding(
                 f"the server does not have {', '.join(names)}: `streamguard deploy {file}` connects the topic"
             )
+
+
+def _states(context: Context) -> dict[str, str]:
+    return {str(query["id"]).upper(): str(query["state"]) for query in context.queries}
 
 
 def _modes(context: Context) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 import aiokafka
 import confluent_kafka
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Tp
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
     AdminClient,
@@ -347,8 +347,16 @@ def test_configs_are_described_and_altered(cluster: str, admin: AdminClient, top
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
 
     def described() -> dict[str, Any]:
-        found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
-        return found
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
+            except KafkaException as error:
+                # Kafka answers the creation before every part of it knows of the topic.
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                    raise
+                continue
+            return found
 
     def wait_for(name: str, value: str) -> None:
         deadline = time.monotonic() + 10

@@ -15,7 +15,7 @@ from typing import Any
 import aiokafka
 import confluent_kafka
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka import TopicPartition as Tp
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
     AdminClient,
@@ -353,7 +353,10 @@ def test_configs_are_described_and_altered(cluster: str, admin: AdminClient, top
                 found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
             except KafkaException as error:
                 # Kafka answers the creation before every part of it knows of the topic.
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                if (
+                    error.args[0].code() != confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART
+                    or time.monotonic() > deadline
+                ):
                     raise
                 continue
             return found

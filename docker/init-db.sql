@@ -18,7 +18,8 @@ INSERT INTO schema_version (version, name) VALUES
     (4, 'outbox'),
     (5, 'personal_data'),
     (6, 'amounts'),
-    (7, 'refused_alerts');
+    (7, 'refused_alerts'),
+    (8, 'rule_mode_history');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -42,7 +43,7 @@ CREATE TABLE transactions (
     source_offset     BIGINT NOT NULL,
     stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON COLUMN transactions.is_fraud IS 'linked to at least one alert that nobody dismissed';
+COMMENT ON COLUMN transactions.is_fraud IS 'linked to an alert that an analyst confirmed, or to an open one of an active rule that nobody dismissed';
 
 -- Links and account context look an account up by time.
 CREATE INDEX transactions_account_time ON transactions (account_id, event_time);
@@ -207,13 +208,25 @@ CREATE TABLE list_history (
 );
 COMMENT ON TABLE list_history IS 'every change of a list: who, when, why, and until when the entry is valid';
 
--- How the Python rules take part; a rule without a row is active. Read for every batch, so a change works at once.
+-- Read for every batch, so a change works at once.
 CREATE TABLE rule_modes (
     rule       TEXT PRIMARY KEY,
     mode       TEXT NOT NULL CHECK (mode IN ('active', 'shadow', 'off')),
     changed_by TEXT NOT NULL,
     changed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
+COMMENT ON TABLE rule_modes IS 'how a rule of the catalogue takes part, by its name; a rule without a row is active';
+
+CREATE TABLE rule_mode_history (
+    change_no   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule        TEXT NOT NULL,
+    mode_before TEXT NOT NULL CHECK (mode_before IN ('active', 'shadow', 'off')),
+    mode_after  TEXT NOT NULL CHECK (mode_after IN ('active', 'shadow', 'off')),
+    reason      TEXT NOT NULL,
+    changed_by  TEXT NOT NULL,
+    changed_at  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE rule_mode_history IS 'every change of the mode of a rule: who, when, why, before and after';
 
 CREATE TABLE dead_letters (
     source_topic      TEXT NOT NULL,

@@ -14,6 +14,12 @@ FIRST = ("tests/integration/", "tests/streamguard_ksql/runtime/", "tests/streamg
 """Suites that take longest and mostly wait: begun last, one of them would hold up the end of the run alone."""
 
 
+def pytest_configure() -> None:
+    """Ctrl-C reaches the processes of tests also where the run itself ignores it, as one in the background does."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long suites first; files stay together."""
     items.sort(

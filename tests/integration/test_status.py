@@ -123,6 +123,23 @@ def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
 
 
+def test_a_rule_that_is_off_is_no_problem_and_a_start_finishes_what_was_cut_off(stack: StackRun) -> None:
+    name = "HIGH_AMOUNT"
+
+    def store(mode: str) -> Callable[[], object]:
+        return lambda: stack.streamguard("psql", "-c", f"UPDATE rule_modes SET mode = '{mode}' WHERE rule = '{name}'")
+
+    def start() -> str:
+        return stack.start("--no-generator")
+
+    stack.streamguard("rules", "set", name, "off", "--reason", "noisy")
+    with disturbed(stack, by=store("active"), undone_by=start):
+        wait_for(stack, 1, f"PROBLEM: the query {name} is PAUSED, the mode of its rule asks for `RESUME {name};`")
+    with disturbed(stack, by=store("off"), undone_by=start):
+        wait_for(stack, 1, f"PROBLEM: the query {name} is RUNNING, the mode of its rule asks for `PAUSE {name};`")
+    stack.streamguard("rules", "set", name, "active", "--reason", "good")
+
+
 def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
     """Its topic takes no record, so it starts again and again; each time the reason is the same."""
     url = stack.settings.ksqldb_url

@@ -347,8 +347,19 @@ def test_configs_are_described_and_altered(cluster: str, admin: AdminClient, top
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
 
     def described() -> dict[str, Any]:
-        found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
-        return found
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                found: dict[str, Any] = admin.describe_configs([resource])[resource].result(10)
+            except KafkaException as error:
+                # Kafka answers the creation before every part of it knows of the topic.
+                if (
+                    error.args[0].code() != confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART
+                    or time.monotonic() > deadline
+                ):
+                    raise
+                continue
+            return found
 
     def wait_for(name: str, value: str) -> None:
         deadline = time.monotonic() + 10

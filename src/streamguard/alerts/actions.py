@@ -32,7 +32,8 @@ class AlertLine:
     """An alert in a list; `currency` is that of the transaction that raised it, None until it is stored.
 
     `refusal` is why its newest settled version cannot be judged, where its outcome is `refused`: the dead letter's
-    topic/partition/offset and reason.
+    topic/partition/offset and reason. `mode` is that of its rule now: only the alerts of an active rule count as fraud
+    before an analyst confirms them.
     """
 
     alert_id: str
@@ -46,6 +47,7 @@ class AlertLine:
     score: int | None
     status: str
     refusal: str | None = None
+    mode: str = "active"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class AlertFile:
 
 _LINES = f"""
 SELECT {columns_of(AlertLine)} FROM (
-    SELECT a.*, t.currency, r.reason AS refusal FROM fraud_alerts a LEFT JOIN transactions t USING (transaction_id)
+    SELECT a.*, t.currency, r.reason AS refusal, coalesce(m.mode, 'active') AS mode
+    FROM fraud_alerts a LEFT JOIN transactions t USING (transaction_id)
+    LEFT JOIN rule_modes m ON m.rule = a.rule
     LEFT JOIN LATERAL (
         SELECT reason FROM decisions d WHERE d.alert_id = a.alert_id AND d.outcome = 'refused'
         ORDER BY d.tx_count DESC LIMIT 1

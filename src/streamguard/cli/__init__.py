@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dead-letters": ("streamguard.cli.dead_letters", "app", "Records that could not be used: list, show, retry."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
-    "rules": ("streamguard.cli.rules", "app", "The rules; Python rules active, shadow or off."),
+    "rules": ("streamguard.cli.rules", "app", "The rules: what they find and how often; active, shadow or off."),
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
     "psql": ("streamguard.cli.psql", "app", "psql on the database; arguments are psql's own."),
     "topics": ("streamguard.cli.topics", "topics_app", "The topics of the broker."),

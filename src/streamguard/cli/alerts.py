@@ -114,7 +114,8 @@ def _line(alert: AlertLine) -> str:
     outcome = alert.outcome or "undecided"
     points = "" if alert.score is None else f" ({alert.score})"
     refusal = "" if alert.refusal is None else f"\n    refused: {alert.refusal}"
+    mode = "" if alert.mode == "active" else f"  (rule is {alert.mode})"
     return (
         f"{alert.detected_at:%Y-%m-%d %H:%M:%S}  {outcome + points:<14} {alert.status:<9} {amount:>12}  "
-        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{refusal}"
+        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{mode}{refusal}"
     )

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from streamguard.cli.shared import new_app
+from streamguard.cli.shared import DatabaseUnavailable, NoTables, database, new_app
 from streamguard.config import get_settings
 from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
-from streamguard.sqldeploy import DeployError, topics_of, variables_of
+from streamguard.rules.modes import modes_of
+from streamguard.sqldeploy import DeployError, follow, off_queries, topics_of, variables_of
 from streamguard.sqldeploy import deploy as run
 from streamguard.sqldeploy.state import Server
 
@@ -40,12 +41,35 @@ def deploy(
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))
     server = Server(settings.ksqldb_url)
-    outcomes = run(server, paths, given=given, replace=replace, tell=lambda outcome: print(outcome, flush=True))
+    modes = _modes()
+    outcomes = run(
+        *(server, paths),
+        given=given,
+        replace=replace,
+        off=off_queries(modes),
+        tell=lambda outcome: print(outcome, flush=True),
+    )
+    for statement in follow(server, modes):
+        print(f"{statement} as the mode of its rule says")
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]
     if different:
         names = ", ".join(item.name for item in different)
         typer.echo(f"{names}: another version runs and was left as it is; --replace replaces it.", err=True)
         raise typer.Exit(1)
+
+
+def _modes() -> dict[str, str]:
+    """The modes of rules. SQL can be deployed without a database, which is then said."""
+    try:
+        with database() as connection:
+            return modes_of(connection)
+    except NoTables:
+        return {}
+    except DatabaseUnavailable as error:
+        typer.echo(
+            f"the modes of rules are not known, a rule that is off may run: {error}; deploy again then", err=True
+        )
+        return {}
 
 
 def _definitions(options: list[str]) -> dict[str, str]:

@@ -1,22 +1,31 @@
-"""`streamguard rules list|set`: the catalogue of rules, and the modes of the Python rules.
+"""`streamguard rules list|set|history`: the catalogue of rules with their figures, and their modes.
 
-A change of mode takes effect with the next batch.
+A change of mode takes effect with the next batch. It is stored first; the query of a SQL rule that is switched off, or on
+again, follows. Where that does not come about, `status` names it, and `deploy`, `up` or the same command finishes it.
 """
 
 from __future__ import annotations
 
 import getpass
+import json
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Annotated, Any
 
 import typer
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 
 from streamguard.cli.shared import database, new_app
-from streamguard.database.tables import RuleModeRow
-from streamguard.rules import REGISTRY, catalogue
+from streamguard.config import UserError, get_settings
+from streamguard.rules import Rule, catalogue, modes
+from streamguard.rules.catalogue import SQL
+from streamguard.rules.decide import ACTIVE, OFF
+from streamguard.rules.figures import Figures, figures_of
+from streamguard.sqldeploy import follow
+from streamguard.sqldeploy.state import Server
 
-app = new_app("List the rules; switch a Python rule to active, shadow or off.")
+app = new_app("List the rules; switch a rule to active, shadow or off; show who did.")
+
+_SERVER_TIMEOUT_S = 20.0
 
 
 class Mode(str, Enum):
@@ -27,25 +36,111 @@ class Mode(str, Enum):
     off = "off"
 
 
+class NotFollowed(UserError):
+    """The mode is stored, and the query of the rule does not follow it yet."""
+
+
 @app.command("list")
-def list_rules() -> None:
-    """Every SQL and Python rule: kind, name, mode, version, severity, what it finds, and its limits."""
+def list_rules(
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array, an object for each rule.")] = False,
+) -> None:
+    """Every rule: kind, name, mode, version, severity, alerts of the last day and week (of a Python rule: decisions in which
+    it had points), how many of its resolved alerts analysts confirmed, what it finds, and its limits."""
     with database() as connection:
-        modes = {row.rule: row.mode for row in connection.execute(select(RuleModeRow.rule, RuleModeRow.mode))}
-    for rule in catalogue():
-        mode = modes.get(rule.name, Mode.active.value) if rule.kind == "python" else ""
-        limits = f" ({', '.join(rule.limits)})" if rule.limits else ""
-        print(f"{rule.kind:<7}{rule.name:<21}{mode:<7} v{rule.version}  {rule.severity:<7} {rule.finds}{limits}")
+        mode_of, figures = modes.modes_of(connection), figures_of(connection)
+    rules = catalogue()
+    lines = [_fields(rule, mode_of.get(rule.name, ACTIVE), figures.get(rule.name)) for rule in rules]
+    if as_json:
+        print(json.dumps(lines, indent=2))
+    else:
+        _print_table(lines)
+    if strangers := sorted(figures.keys() - {rule.name for rule in rules}):
+        typer.echo(f"rules with alerts and without a line in ksqldb/rules.yaml: {', '.join(strangers)}", err=True)
 
 
 @app.command("set")
-def set_mode(rule: str, mode: Mode) -> None:
-    """Switch a Python rule while everything runs; exits 1 for an unknown one."""
-    if rule not in REGISTRY:
-        typer.echo(f"there is no Python rule {rule}; there are: {', '.join(REGISTRY)}", err=True)
-        raise typer.Exit(1)
-    changes = {"mode": mode.value, "changed_by": getpass.getuser(), "changed_at": func.clock_timestamp()}
+def set_mode(
+    rule: str,
+    mode: Mode,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+    by: Annotated[str | None, typer.Option("--by", help="Who changes it; the login name if not given.")] = None,
+) -> None:
+    """Switch a rule while everything runs; exits 1 for an unknown one, and where its query does not follow."""
+    if not reason.strip():
+        raise typer.BadParameter("a reason is expected", param_hint="--reason")
     with database() as connection:
-        statement = insert(RuleModeRow).values(rule=rule, **changes)
-        connection.execute(statement.on_conflict_do_update(index_elements=["rule"], set_=changes))
-    print(f"{rule} is {mode.value}")
+        before = modes.set_mode(connection, rule, mode.value, who=by or getpass.getuser(), why=reason)
+        rules = [known for known in modes.rules_named(connection, rule) if known.kind == SQL]
+    print(f"{rule} is {mode.value}" + (" already" if before == mode.value else f" (it was {before})"))
+    # Between active and shadow a query does not change; the same mode again is how a broken switch is finished.
+    if rules and (OFF in (before, mode.value) or before == mode.value):
+        _follow(rules)
+
+
+@app.command()
+def history(rule: Annotated[str | None, typer.Argument(help="Of this rule only.")] = None) -> None:
+    """Every change of a mode, the oldest first: when, which rule, before and after, who, why."""
+    with database() as connection:
+        changes = modes.changes_of(connection, rule)
+        if rule is not None and not changes:
+            modes.rules_named(connection, rule)
+    for change in changes:
+        switch = f"{change.mode_before} -> {change.mode_after}"
+        print(
+            f"{change.changed_at:%Y-%m-%d %H:%M:%S}  {change.rule:<21} {switch:<17} {change.changed_by}: {change.reason}"
+        )
+    if not changes:
+        print("no changes")
+
+
+def _follow(rules: Sequence[Rule]) -> None:
+    """Let the queries of one rule follow the mode that is stored by now; raises NotFollowed."""
+    name = rules[0].name
+    server = Server(get_settings().ksqldb_url, timeout_s=_SERVER_TIMEOUT_S)
+    with database() as connection:
+        mode = modes.modes_of(connection).get(name)
+    try:
+        for statement in follow(server, {} if mode is None else {name: mode}, always=True):
+            print(f"{statement} done")
+        there = server.states().keys()
+    except UserError as error:
+        raise NotFollowed(
+            f"the mode of {name} is stored, and its query does not follow yet ({error}): repeat the command, or"
+            " `streamguard deploy`, when the server answers"
+        ) from None
+    if mode != OFF and not any(str(rule.query_id).upper() in there for rule in rules):
+        typer.echo(f"the server does not run {name}: `streamguard deploy {rules[0].file}` sends it", err=True)
+
+
+def _fields(rule: Rule, mode: str, figures: Figures | None) -> dict[str, Any]:
+    """A rule as JSON has it."""
+    found = figures or Figures(rule.name)
+    return {
+        "kind": rule.kind,
+        "name": rule.name,
+        "version": rule.version,
+        "mode": mode,
+        "severity": rule.severity,
+        "finds": rule.finds,
+        "limits": list(rule.limits),
+        "file": rule.file,
+        "query_id": rule.query_id,
+        "last_day": found.day,
+        "last_week": found.week,
+        "confirmed": found.confirmed,
+        "dismissed": found.dismissed,
+        "confirmed_share": found.confirmed_share,
+        "dismissed_share": None if found.confirmed_share is None else 1 - found.confirmed_share,
+    }
+
+
+def _print_table(lines: Sequence[Mapping[str, Any]]) -> None:
+    print(f"{'kind':<7}{'name':<21}{'mode':<7}    severity{'day':>8}{'week':>8}  confirmed  finds (limits)")
+    for line in lines:
+        limits = f" ({', '.join(line['limits'])})" if line["limits"] else ""
+        resolved = line["confirmed"] + line["dismissed"]
+        confirmed = f"{line['confirmed']} of {resolved}" if resolved else "-"
+        print(
+            f"{line['kind']:<7}{line['name']:<21}{line['mode']:<7} v{line['version']} {line['severity']:<8}"
+            f"{line['last_day']:>8}{line['last_week']:>8}  {confirmed:<9}  {line['finds']}{limits}"
+        )

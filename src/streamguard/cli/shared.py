@@ -19,6 +19,10 @@ class DatabaseUnavailable(UserError):
     """The database does not answer, or has no tables yet."""
 
 
+class NoTables(DatabaseUnavailable):
+    """The database has no tables yet."""
+
+
 def new_app(help_text: str) -> typer.Typer:
     """A Typer app with the options that all of ours have."""
     return typer.Typer(
@@ -44,9 +48,7 @@ def database(*, autocommit: bool = False) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         if sqlstate(error) == _UNDEFINED_TABLE:
-            raise DatabaseUnavailable(
-                "the database (DATABASE_URL) has no tables yet: `streamguard up` makes them"
-            ) from None
+            raise NoTables("the database (DATABASE_URL) has no tables yet: `streamguard up` makes them") from None
         if not is_outage(error):
             raise
         raise DatabaseUnavailable(f"the database (DATABASE_URL): {error_message(error)}") from None

@@ -192,12 +192,26 @@ class ListHistoryRow(Base):
 
 
 class RuleModeRow(Base):
-    """How a Python rule takes part: active, shadow or off."""
+    """How a rule takes part: active, shadow or off. A rule without a row is active."""
 
     __tablename__ = "rule_modes"
 
     rule: Mapped[str] = mapped_column(primary_key=True)
     mode: Mapped[str]
+    changed_by: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class RuleModeHistoryRow(Base):
+    """One change of the mode of a rule: who, when, why, before and after."""
+
+    __tablename__ = "rule_mode_history"
+
+    change_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    rule: Mapped[str]
+    mode_before: Mapped[str]
+    mode_after: Mapped[str]
+    reason: Mapped[str]
     changed_by: Mapped[str]
     changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from streamguard.sqldeploy.script import DeployError, Item, read
 from streamguard.sqldeploy.state import Rejected, Server
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source
 
-UNCHANGED, NEW, DIFFERENT, REPLACED = "unchanged", "new", "different", "replaced"
+UNCHANGED, NEW, DIFFERENT, REPLACED, OFF = "unchanged", "new", "different", "replaced", "off"
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ def deploy(
     *,
     given: Mapping[str, str] = MappingProxyType({}),
     replace: bool = False,
+    off: Collection[str] = (),
     tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Bring `files` to the server. All are read before anything is sent, so a wrong file changes nothing.
 
-    `given` has values of variables in the place of those that the files DEFINE.
+    `given` has values of variables in the place of those that the files DEFINE. `off` has the ids of queries whose rule is
+    off: one that does not run is not started.
 
     With `replace`, what differs and all in these files that reads from it is taken down and made anew; without it,
     what differs stays as it runs. Raises DeployError with file, line and the server's message.
@@ -77,6 +79,8 @@ def deploy(
         elif status == NEW and _status(server, item) != NEW:
             # The same source may stand in several files; the first has made it by now.
             status = _status(server, item)
+        if status in (NEW, REPLACED) and item.kind == "query" and item.name in off:
+            status = OFF
         if status in (NEW, REPLACED):
             _send(server, item)
         outcome = Outcome(status, item)

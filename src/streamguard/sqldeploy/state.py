@@ -71,6 +71,11 @@ class Server:
         [entity] = self.execute("SHOW QUERIES;")
         return {str(query["id"]).upper(): str(query["queryString"]) for query in entity["queries"]}
 
+    def states(self) -> dict[str, str]:
+        """The persistent queries: id in upper case to the state, such as RUNNING or PAUSED."""
+        [entity] = self.execute("SHOW QUERIES;")
+        return {str(query["id"]).upper(): str(query["state"]) for query in entity["queries"]}
+
     def figures(self) -> list[dict[str, Any]]:
         """What `GET /queries` of the embedded engine says of each query; nothing on ksqlDB, which has no such page.
 

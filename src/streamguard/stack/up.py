@@ -18,7 +18,8 @@ from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
-from streamguard.sqldeploy import DeployError, deploy, topics_of, variables_of
+from streamguard.rules.modes import modes_of
+from streamguard.sqldeploy import DeployError, deploy, follow, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
@@ -141,6 +142,7 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
         report(f"database: {apply_schema(engine)}")
         with engine.begin() as connection:
             protection_of(connection, settings)
+            modes = modes_of(connection)
     except UserError:
         raise
     except Exception as error:
@@ -149,12 +151,15 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
         engine.dispose()
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(rules))
-    outcomes = deploy(Server(settings.ksqldb_url), rules, given=variables_of(settings))
+    server = Server(settings.ksqldb_url)
+    outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if counts["different"]:
         names = ", ".join(outcome.item.name for outcome in outcomes if outcome.status == "different")
         report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")
+    for statement in follow(server, modes):
+        report(f"SQL: {statement} as the mode of its rule says")
     apply_sources(settings, report)
 
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from streamguard.alerts.actions import NoSuchAlert, list_alerts, resolve_alert, show_alert
 from streamguard.cli.alerts import app
+from streamguard.rules.modes import set_mode
 from tests.support.desk import Desk
 from tests.support.records import T0_MS, high_amount, high_velocity, transaction
 
@@ -73,3 +74,14 @@ def test_amounts_are_stored_exactly_and_shown_by_their_currency(desk: Desk, monk
 def test_an_unknown_alert_is_an_error(desk: Desk) -> None:
     with desk.engine.begin() as connection, pytest.raises(NoSuchAlert, match="there is no alert x"):
         resolve_alert(connection, "x", "confirmed", who="a", why="b", topic="decisions")
+
+
+def test_alerts_of_a_rule_in_shadow_say_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.feed(transaction(0, "big", "A", 4_000, T0_MS), high_amount(0, "big", "A", 4_000, T0_MS))
+    desk.feed(transaction(1, "t1", "B", 10, T0_MS), high_velocity(1, "B", T0_MS, ["t1"], 10))
+    with desk.engine.begin() as connection:
+        set_mode(connection, "HIGH_AMOUNT", "shadow", who="ana", why="measured first")
+    monkeypatch.setenv("DATABASE_URL", desk.postgres.url())
+    listed = CliRunner().invoke(app, ["list"]).stdout.splitlines()
+    assert [line.endswith("HIGH_AMOUNT:big  (rule is shadow)") for line in listed].count(True) == 1 == len(listed) - 1
+    assert "HIGH_AMOUNT:big  (rule is shadow)\n" in CliRunner().invoke(app, ["show", "HIGH_AMOUNT:big"]).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -62,12 +63,51 @@ def test_lists_are_kept(line: Line) -> None:
 
 
 def test_rules_are_switched(line: Line) -> None:
+    assert line("rules", "history") == "no changes\n"
     assert re.search(r"^python night +active +v1", line("rules", "list"), re.M)
-    assert line("rules", "set", "night", "shadow") == "night is shadow\n"
+    switched = line("rules", "set", "night", "shadow", "--reason", "measured first", "--by", "ana")
+    assert switched == "night is shadow (it was active)\n"
     listed = line("rules", "list")
     assert re.search(r"^python night +shadow +v1", listed, re.M)
-    assert re.search(r"^sql    HIGH_VELOCITY +v1 .*within a tumbling minute", listed, re.M)
-    assert "there is no Python rule nigh; there are:" in line("rules", "set", "nigh", "off", code=1)
+    assert re.search(r"^sql    HIGH_VELOCITY +active +v1 .*within a tumbling minute", listed, re.M)
+    line("rules", "set", "HIGH_AMOUNT", "shadow", "--reason", "new limit", "--by", "bia")
+    assert re.search(r"^[\d-]+ [\d:]+  night +active -> shadow +ana: measured first\n", line("rules", "history"))
+    assert line("rules", "history", "HIGH_AMOUNT").endswith("active -> shadow  bia: new limit\n")
+    assert line("rules", "history", "new_place") == "no changes\n"
+
+
+def test_rules_are_listed_as_json(line: Line) -> None:
+    line("rules", "set", "HIGH_AMOUNT", "shadow", "--reason", "x")
+    rules = json.loads(line("rules", "list", "--json"))
+    [found] = [rule for rule in rules if rule["query_id"] == "high_amount"]
+    assert found == {
+        "kind": "sql",
+        "name": "HIGH_AMOUNT",
+        "version": 1,
+        "mode": "shadow",
+        "severity": "medium",
+        "finds": "a transaction above an amount",
+        "limits": ["high_amount"],
+        "file": "queries.sql",
+        "query_id": "high_amount",
+        "last_day": 0,
+        "last_week": 0,
+        "confirmed": 0,
+        "dismissed": 0,
+        "confirmed_share": None,
+        "dismissed_share": None,
+    }
+    assert {rule["kind"] for rule in rules} == {"sql", "python"}
+
+
+def test_wrong_rules_and_modes_are_one_sentence(line: Line) -> None:
+    wrong = line("rules", "set", "nigh", "off", "--reason", "x", code=1)
+    assert wrong == "streamguard: there is no rule nigh; night is the nearest name; see `streamguard rules list`\n"
+    assert "HIGH_AMOUNT is the nearest name" in line("rules", "history", "HIGH_AMONT", code=1)
+    assert "'of' is not one of 'active', 'shadow', 'off'" in line("rules", "set", "night", "of", code=2)
+    assert line("rules", "set", "night", "off", code=2).count("\n") == 1
+    assert line("rules", "set", "night", "off", "--reason", " ", code=2).count("\n") == 1
+    assert line("rules", "history") == "no changes\n"
 
 
 def test_psql_passes_its_arguments_on(line: Line) -> None:

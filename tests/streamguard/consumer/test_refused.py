@@ -272,6 +272,8 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["transaction_id", "TRANSACTION_ID", "Transaction_Id", "event_time", "amount", "x"])
 
 
+# How long values take to make says nothing of the code.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     value=st.binary(max_size=40) | st.dictionaries(NAMES, JSON).map(lambda fields: json.dumps(fields).encode()),
     key=st.binary(),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy.exc import DBAPIError
+
 from streamguard.config.resources import source_files, sql_file
-from streamguard.sqldeploy import DeployError
+from streamguard.rules.modes import modes_of
+from streamguard.sqldeploy import DeployError, off_queries
+from streamguard.sqldeploy.modes import PAUSED, differing
 from streamguard.sqldeploy.run import missing, variables_of
 from streamguard.stack.health.base import Context, Finding, check
 
@@ -22,10 +26,14 @@ def unavailable(context: Context) -> Iterator[Finding]:
 
 @check("A query has failed")
 def failed(context: Context) -> Iterator[Finding]:
-    """A persistent query is in another state than RUNNING."""
+    """A persistent query is in another state than RUNNING; what is paused by the mode of its rule is not meant."""
+    modes = _modes(context)
+    by_mode = off_queries(modes) | differing(modes, _states(context)).keys()
     for query in context.queries:
         name, state = query["id"], str(query["state"])
-        if state == "PAUSED":
+        if state == PAUSED and name.upper() in by_mode:
+            continue
+        if state == PAUSED:
             yield Finding(f"the query {name} is paused: its rule sees no transaction; `RESUME {name};` continues it")
         elif state != "RUNNING":
             reasons = ": ".join([state, *_reasons(context, name)[-1:]])
@@ -33,6 +41,17 @@ def failed(context: Context) -> Iterator[Finding]:
                 f"the query {name} has failed ({reasons}): its rule sees no transaction; `streamguard logs ksqldb` says"
                 " whether it starts again by itself, a restart of the server starts it in any case"
             )
+
+
+@check("A query does not follow the mode of its rule")
+def other_mode(context: Context) -> Iterator[Finding]:
+    """A rule was switched off or on while the server did not answer, or what switched it was killed."""
+    states = _states(context)
+    for query_id, statement in differing(_modes(context), states).items():
+        yield Finding(
+            f"the query {query_id} is {states[query_id]}, the mode of its rule asks for `{statement}`: `streamguard deploy`"
+            " or `streamguard up` sends that"
+        )
 
 
 @check("A query leaves records out")
@@ -54,8 +73,9 @@ def rule_missing(context: Context) -> Iterator[Finding]:
     """A statement of queries.sql is not on the server: it was terminated or dropped, or never deployed."""
     if context.engine is None:
         return
-    names = [item.name for item in missing(context.engine, [sql_file("queries.sql")], variables_of(context.settings))]
-    if names:
+    items = missing(context.engine, [sql_file("queries.sql")], variables_of(context.settings))
+    off = off_queries(_modes(context))
+    if names := [item.name for item in items if item.kind != "query" or item.name not in off]:
         yield Finding(
             f"the server does not have {', '.join(names)} of queries.sql: `streamguard deploy` sends what is missing"
         )
@@ -76,6 +96,18 @@ def source_missing(context: Context) -> Iterator[Finding]:
             yield Finding(
                 f"the server does not have {', '.join(names)}: `streamguard deploy {file}` connects the topic"
             )
+
+
+def _states(context: Context) -> dict[str, str]:
+    return {str(query["id"]).upper(): str(query["state"]) for query in context.queries}
+
+
+def _modes(context: Context) -> dict[str, str]:
+    """The modes of rules; none where the database does not answer or has no tables, which other checks say."""
+    try:
+        return {} if context.database is None else modes_of(context.database)
+    except DBAPIError:
+        return {}
 
 
 def _reasons(context: Context, query_id: str) -> list[str]:

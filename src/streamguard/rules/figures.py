@@ -1,0 +1,54 @@
+"""How often each rule has hit lately, and what analysts made of its alerts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from streamguard.database.rows import select_as
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one rule: `day` and `week` count its alerts that were stored in the last 24 hours and 7 days, or, of a Python rule,
+    the decisions made in that time in which it had points. `confirmed` and `dismissed` count the alerts that analysts
+    resolved, of all times, where the rule raised the alert or had points."""
+
+    rule: str
+    day: int = 0
+    week: int = 0
+    confirmed: int = 0
+    dismissed: int = 0
+
+    @property
+    def confirmed_share(self) -> float | None:
+        """Confirmed of the resolved alerts, 0 to 1; None where none is resolved."""
+        resolved = self.confirmed + self.dismissed
+        return self.confirmed / resolved if resolved else None
+
+
+_SQL = """
+SELECT rule, count(*) FILTER (WHERE created_at > now() - INTERVAL '1 day') AS day,
+    count(*) FILTER (WHERE created_at > now() - INTERVAL '7 days') AS week,
+    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed
+FROM fraud_alerts GROUP BY rule
+"""
+_PYTHON = """
+SELECT v.verdict ->> 'rule' AS rule, count(*) FILTER (WHERE d.decided_at > now() - INTERVAL '1 day') AS day,
+    count(*) FILTER (WHERE d.decided_at > now() - INTERVAL '7 days') AS week,
+    count(DISTINCT a.alert_id) FILTER (WHERE a.status = 'confirmed') AS confirmed,
+    count(DISTINCT a.alert_id) FILTER (WHERE a.status = 'dismissed') AS dismissed
+FROM decisions d
+JOIN fraud_alerts a USING (alert_id)
+CROSS JOIN LATERAL jsonb_array_elements(d.verdicts) AS v (verdict)
+WHERE d.decided_by = 'rules' AND (d.decided_at > now() - INTERVAL '7 days' OR a.status <> 'open')
+    AND (v.verdict ->> 'points')::INTEGER <> 0
+GROUP BY 1
+"""
+
+
+def figures_of(connection: Connection) -> dict[str, Figures]:
+    """The figures of every rule that has any, by its name."""
+    found = [*select_as(connection, Figures, text(_SQL)), *select_as(connection, Figures, text(_PYTHON))]
+    return {figures.rule: figures for figures in found}

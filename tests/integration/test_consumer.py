@@ -22,7 +22,7 @@ from tests.support.broker import BrokerProcess
 from tests.support.damage import corrupt_batch
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import Program, eventually
-from tests.support.records import T0_MS, transaction_value
+from tests.support.records import T0_MS, high_amount, transaction_value
 from tests.support.topics import read_topic
 
 pytestmark = pytest.mark.integration
@@ -115,6 +115,18 @@ def test_a_consumer_that_comes_first_makes_the_topics(bench: Bench) -> None:
     eventually(lambda: set(admin.list_topics()), lambda there: wanted <= there, 30, bench.said)
     admin.close()
     assert differences(settings) == []
+
+
+def test_alerts_wait_for_a_backlog_of_transactions_and_no_longer(bench: Bench) -> None:
+    """First alerts without end beside transactions, then nothing more: whoever waited is read."""
+    bench.payments(3_000)
+    for number in range(3_000):
+        account = f"A{number}"
+        bench.send("fraud_alerts", account, high_amount(0, f"t{number}", account, 5_000, T0_MS + number).value)
+    bench.producer.flush()
+    bench.consumer(STREAMGUARD_BATCH_MAX_RECORDS="50")
+    bench.wait_read(6_000)
+    bench.in_is_out()
 
 
 def test_poison_ends_in_the_table_and_once_in_the_topic(bench: Bench) -> None:

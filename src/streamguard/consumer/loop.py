@@ -138,10 +138,10 @@ class Consumer:
                 if self._idle_for_good():
                     log.info("no partition was assigned for a while; rejoining")
                     return
+                began = time.monotonic()
                 if polled:
-                    began = time.monotonic()
                     self._store_polled(reader, polled)
-                    self._take_turns(reader, polled, time.monotonic() - began)
+                self._take_turns(reader, polled, time.monotonic() - began)
                 self._housekeeping(reader)
                 self._wait_s = FIRST_WAIT_S
             except Fenced as error:
@@ -167,7 +167,9 @@ class Consumer:
             if p.topic != self._settings.alerts_topic
         )
         had_alerts = any(p.topic == self._settings.alerts_topic for p in polled)
-        pause = self._turns.alerts_wait(seconds, had_alerts, waiting > self._settings.batch_max_records)
+        # Where nothing came there is nothing to wait for, whatever the client knows of the end of the partitions.
+        transactions_wait = bool(polled) and waiting > self._settings.batch_max_records
+        pause = self._turns.alerts_wait(seconds, had_alerts, transactions_wait)
         try:
             (reader.pause if pause else reader.resume)(*alerts)
         except AssertionError:

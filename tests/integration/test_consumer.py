@@ -117,8 +117,7 @@ def test_a_consumer_that_comes_first_makes_the_topics(bench: Bench) -> None:
     assert differences(settings) == []
 
 
-def test_alerts_wait_for_a_backlog_of_transactions_and_no_longer(bench: Bench) -> None:
-    """First alerts without end beside transactions, then nothing more: whoever waited is read."""
+def test_more_than_a_batch_of_both_topics_is_read_to_the_end(bench: Bench) -> None:
     bench.payments(3_000)
     for number in range(3_000):
         account = f"A{number}"

@@ -19,7 +19,6 @@ from streamguard.config import Settings
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, LostRecord, Span
 from streamguard.consumer.store import Fenced, Store, Stored
-from streamguard.consumer.turns import Turns
 from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
 from streamguard.kafka.topics import ensure_topics
@@ -77,7 +76,6 @@ class Consumer:
         self._committed_at = 0.0
         self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
         self._meter = Meter()
-        self._turns = Turns()
 
     def run(self) -> None:
         """Read and store until `stop` is set. Retries while the broker is unavailable."""
@@ -138,10 +136,8 @@ class Consumer:
                 if self._idle_for_good():
                     log.info("no partition was assigned for a while; rejoining")
                     return
-                began = time.monotonic()
                 if polled:
                     self._store_polled(reader, polled)
-                self._take_turns(reader, polled, time.monotonic() - began)
                 self._housekeeping(reader)
                 self._wait_s = FIRST_WAIT_S
             except Fenced as error:
@@ -152,29 +148,6 @@ class Consumer:
                     raise
                 self._seen_changes = -1
                 self._outage(reader, error)
-
-    def _take_turns(
-        self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]], seconds: float
-    ) -> None:
-        """With a backlog of transactions (an import), give alerts their share of the time only; else read both as they come.
-
-        What is stored does not depend on it (`streamguard.consumer.store`), only how soon a transaction is.
-        """
-        alerts = [p for p in reader.assignment() if p.topic == self._settings.alerts_topic]
-        waiting = sum(
-            max(0, (reader.highwater(p) or 0) - self._positions.get((p.topic, p.partition), 0))
-            for p in reader.assignment()
-            if p.topic != self._settings.alerts_topic
-        )
-        had_alerts = any(p.topic == self._settings.alerts_topic for p in polled)
-        # Where nothing came there is nothing to wait for, whatever the client knows of the end of the partitions.
-        transactions_wait = bool(polled) and waiting > self._settings.batch_max_records
-        pause = self._turns.alerts_wait(seconds, had_alerts, transactions_wait)
-        try:
-            (reader.pause if pause else reader.resume)(*alerts)
-        except AssertionError:
-            # The client asserts that a partition is assigned; it was revoked just now. The next round seeks again.
-            return
 
     def _assignment_changed(self, reader: KafkaConsumer) -> bool:
         assigned = {(partition.topic, partition.partition) for partition in reader.assignment()}

@@ -6,6 +6,7 @@ were, under the same names, and a key that is the same or is not read. What a li
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.hashing import partition_for
+from streamguard_ksql.java import CONTEXT
 from streamguard_ksql.local.topics import KNOWN_KEYS, LocalTopics
 from streamguard_ksql.operators.record import Batch, InputRecord, Record
 from streamguard_ksql.operators.sinks import gives_rows, serializers
 from streamguard_ksql.operators.sources import Reader
-from streamguard_ksql.types import Array, SqlType
+from streamguard_ksql.types import Array, Decimal, SqlType
 
 UNCHANGED = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STRING"})
 """Types whose values JSON gives back as they were."""
@@ -76,8 +78,23 @@ def _comes_back(sql_type: SqlType) -> bool:
 
 def _reading(target: DataSource, reader: Reader) -> Callable[[Any, Any], tuple[Any, Any, None]]:
     """Generated code: key, values and window that the reader makes of a row of the target."""
+    env = Environment()
     names = [c.name for c in target.schema.stored]
-    wanted = [c.name for c in reader.source.schema.stored]
-    texts = [f"v[{names.index(name)}]" if name in names else "None" for name in wanted]
-    values = "v" if names == wanted else f"None if v is None else {list_of(texts)}"
-    return Environment().function("hand_over", "k, v", f"({'k' if reader.has_key else 'None'}, {values}, None)")
+    wanted = reader.source.schema.stored
+    texts = [_column(f"v[{names.index(c.name)}]", c.type, env) if c.name in names else "None" for c in wanted]
+    as_it_is = texts == [f"v[{i}]" for i in range(len(names))]
+    values = "v" if as_it_is else f"None if v is None else {list_of(texts)}"
+    return env.function("hand_over", "k, v", f"({'k' if reader.has_key else 'None'}, {values}, None)")
+
+
+def _column(text: str, sql_type: SqlType, env: Environment) -> str:
+    """The code that makes of a written value the one that is read: a DECIMAL gets all the places of its type.
+
+    GREATEST and LEAST give a literal as it is, with fewer.
+    """
+    if isinstance(sql_type, Decimal):
+        quantum = env.bind(decimal.Decimal(1).scaleb(-sql_type.scale))
+        return f"(None if {text} is None else {text}.quantize({quantum}, None, {env.bind(CONTEXT)}))"
+    if isinstance(sql_type, Array) and (item := _column("x", sql_type.item, env)) != "x":
+        return f"(None if {text} is None else [{item} for x in {text}])"
+    return text

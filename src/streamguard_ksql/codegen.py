@@ -179,18 +179,20 @@ class Expression:
     """A method that is one expression: it can be called, and generated code has its text in place of a call.
 
     `Expression("{state} + {value}", "state", "value")` is a function of two parameters. A call costs more than what most
-    such methods do.
+    such methods do. `objects` are what the template refers to besides, by name.
     """
 
-    def __init__(self, template: str, *parameters: str) -> None:
+    def __init__(self, template: str, *parameters: str, **objects: Any) -> None:
         self._template = template
         self._parameters = parameters
-        text = self.text(*parameters)
-        self._function = Environment().function("expression", ", ".join(parameters), text)
+        self._objects = objects
+        env = Environment()
+        self._function = env.function("expression", ", ".join(parameters), self.text(env, *parameters))
 
-    def text(self, *arguments: str) -> str:
+    def text(self, env: Environment, *arguments: str) -> str:
         """The expression over these texts, which may occur in it several times."""
-        return f"({self._template.format(**dict(zip(self._parameters, arguments, strict=True)))})"
+        names = {name: env.bind(value, f"{name}_") for name, value in self._objects.items()}
+        return f"({self._template.format(**dict(zip(self._parameters, arguments, strict=True)), **names)})"
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)
@@ -198,4 +200,4 @@ class Expression:
 
 def applied(env: Environment, function: Callable[..., Any], *arguments: str) -> str:
     """The text of `function(*arguments)`: of an `Expression` its text, of anything else a call."""
-    return function.text(*arguments) if isinstance(function, Expression) else env.call(function, *arguments)
+    return function.text(env, *arguments) if isinstance(function, Expression) else env.call(function, *arguments)

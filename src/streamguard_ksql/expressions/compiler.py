@@ -236,7 +236,7 @@ class Compiler(Predicates):
         arguments = self._arguments(call, codes, resolved)
         body = self.body_of(resolved, codes)
         if resolved.variant.nulls == "pass":
-            return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
+            return Code(applied(self.env, body, *(a.text for a in arguments)), resolved.returns)
         return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:

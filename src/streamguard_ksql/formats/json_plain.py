@@ -139,6 +139,7 @@ def _decoder(
     body = [f"r = {env.call(decode, 'data')}"]
     for i, read in decimals.items():
         # Set in the decoded object, whose fields become a tuple at once.
-        body.append(f"if r.c{i} is not None: r.c{i} = {env.call(read, f'bytes(r.c{i})')}")
+        test = "" if spelt[f"c{i}"] in always else f"if r.c{i} is not None: "
+        body.append(f"{test}r.c{i} = {env.call(read, f'bytes(r.c{i})')}")
     cut = "" if len(fields) == count else f"[:{count}]"
     return env.define("read_plain", "data", [*body, f"return {env.call(astuple, 'r')}{cut}"])

@@ -117,7 +117,7 @@ class Topology:
         runtime = self.runtime
         match node:
             case SinkNode() if runtime.rows is not None and gives_rows(node.target):
-                return RowSink(runtime), False
+                return RowSink(node.target, runtime), False
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
             case MaterializeNode():

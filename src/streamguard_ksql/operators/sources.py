@@ -60,7 +60,7 @@ class Reader:
             source.schema.key, source.schema.stored, source.key_format, source.value_format, source.window
         )
         self.headers = [_header_reader(c) for c in source.schema.headers]
-        self.row = row_builder(node)
+        self.row = None if _is_whole(node) else row_builder(node)
         self.time = time_extractor(source)
         self.condition: Condition | None = None
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
@@ -90,7 +90,7 @@ class Reader:
                 except ROW_ERRORS as error:
                     self._unusable(message, error, values)
                     continue
-                row = row_of(values, key, time, partition, offset, window, header_values)
+                row = values if row_of is None else row_of(values, key, time, partition, offset, window, header_values)
             elif self.condition is not None:
                 continue
             found.append(Record(key, row, time, window, headers))
@@ -231,9 +231,12 @@ def node_source(node: FilterNode) -> SourceNode:
 
 def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
     """Generated code over RECORD_PARTS: the columns that the query uses, wherever in the record they are."""
-    texts = column_texts(node)
-    whole = [f"v[{i}]" for i in range(len(node.source.schema.stored))]
-    return Environment().function("source_row", RECORD_PARTS, "v" if texts == whole else list_of(texts))
+    return Environment().function("source_row", RECORD_PARTS, list_of(column_texts(node)))
+
+
+def _is_whole(node: SourceNode) -> bool:
+    """Whether the columns are the stored values as they are."""
+    return column_texts(node) == [f"v[{i}]" for i in range(len(node.source.schema.stored))]
 
 
 def column_texts(node: SourceNode) -> list[str]:

@@ -16,59 +16,19 @@ DEFINE countries = 'AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE 
 CREATE STREAM fraud_labels (
   account_id VARCHAR KEY,
   transaction_id VARCHAR,
+  merchant_id VARCHAR,
+  amount DECIMAL(19, 4),
   is_fraud BOOLEAN,
   reason VARCHAR,
   event_time BIGINT,
   reported_at BIGINT
 ) WITH (KAFKA_TOPIC='fraud_labels', VALUE_FORMAT='JSON', PARTITIONS=3, TIMESTAMP='reported_at');
 
--- A chargeback names the payment only: where was it made?
-CREATE TABLE payment_merchant WITH (KAFKA_TOPIC='payment_merchant', VALUE_FORMAT='JSON') AS
-SELECT transaction_id, LATEST_BY_OFFSET(merchant_id) AS merchant_id
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-GROUP BY transaction_id
-EMIT CHANGES;
-
-CREATE STREAM confirmed_fraud WITH (KAFKA_TOPIC='confirmed_fraud', VALUE_FORMAT='JSON') AS
-SELECT transaction_id, reported_at
-FROM fraud_labels
-WHERE is_fraud
-PARTITION BY transaction_id
-EMIT CHANGES;
-
-CREATE STREAM fraud_at_merchant WITH (KAFKA_TOPIC='fraud_at_merchant', VALUE_FORMAT='JSON') AS
-SELECT p.merchant_id AS merchant_id, f.transaction_id AS transaction_id, f.reported_at AS reported_at
-FROM confirmed_fraud f
-JOIN payment_merchant p ON f.transaction_id = p.transaction_id
-PARTITION BY p.merchant_id
-EMIT CHANGES;
-
 CREATE TABLE merchant_fraud WITH (KAFKA_TOPIC='merchant_fraud', VALUE_FORMAT='JSON') AS
 SELECT merchant_id, COUNT(*) AS frauds, MAX(reported_at) AS last_reported
-FROM fraud_at_merchant
+FROM fraud_labels
+WHERE is_fraud AND merchant_id IS NOT NULL
 GROUP BY merchant_id
-EMIT CHANGES;
-
-CREATE STREAM transactions_by_merchant WITH (KAFKA_TOPIC='transactions_by_merchant', VALUE_FORMAT='JSON') AS
-SELECT merchant_id, account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY merchant_id
 EMIT CHANGES;
 
 INSERT INTO fraud_alerts WITH (QUERY_ID='compromised_merchant')
@@ -81,8 +41,16 @@ SELECT t.account_id AS account_id,
        t.event_time AS window_start,
        t.event_time AS window_end,
        t.event_time AS detected_at
-FROM transactions_by_merchant t
+FROM transactions t
 JOIN merchant_fraud m ON t.merchant_id = m.merchant_id
 WHERE m.frauds >= ${compromised_count} AND t.event_time >= m.last_reported AND t.event_time - m.last_reported < ${compromised_ms}
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
 PARTITION BY t.account_id
 EMIT CHANGES;

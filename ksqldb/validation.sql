@@ -10,7 +10,7 @@ DEFINE old_ms = '604800000';
 CREATE STREAM transactions_received (
   account_id VARCHAR KEY,
   transaction_id VARCHAR,
-  amount DOUBLE,
+  amount DECIMAL(19, 4),
   currency VARCHAR,
   channel VARCHAR,
   merchant_id VARCHAR,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,6 +14,10 @@ from streamguard.rules.base import REGISTRY, SEVERITIES
 
 CATALOGUE_FILE = "rules.yaml"
 SQL, PYTHON = "sql", "python"
+ALL, CORE = "all", "core"
+_CORE_FILE = "queries.sql"
+_WITHOUT_ALERTS = ("validation.sql",)
+"""SQL that raises no alert, and is deployed with the rules."""
 
 
 class CatalogueError(UserError):
@@ -62,6 +67,17 @@ def sql_rules() -> list[Rule]:
     return [
         Rule(SQL, e.name, e.version, e.file, query_id, e.finds, e.limits, e.severity) for query_id, e in entries.items()
     ]
+
+
+def sql_files(which: str = ALL) -> list[Path]:
+    """The SQL files of the whole catalogue, or of the two core rules, in the order in which they are deployed.
+
+    Raises CatalogueError.
+    """
+    names = [_CORE_FILE]
+    if which == ALL:
+        names += [*(rule.file for rule in sql_rules()), *_WITHOUT_ALERTS]
+    return [sql_file(name) for name in dict.fromkeys(names)]
 
 
 def python_rules() -> list[Rule]:

@@ -8,17 +8,15 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy import text
 
-from streamguard.cli.shared import DatabaseUnavailable, database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, RuleSet, database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
 from streamguard.models import show_amount
-from streamguard.rules.catalogue import ALL, CORE
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
@@ -61,13 +59,6 @@ FROM (
     FROM fraud_alerts
 ) a
 """
-
-
-class RuleSet(str, Enum):
-    """Which SQL rules `up` deploys."""
-
-    all = ALL
-    core = CORE
 
 
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]

@@ -88,7 +88,12 @@ def test_a_merchant_with_recent_confirmed_fraud_is_compromised() -> None:
     box.pay("disputed", merchant_id="N")
     reported = T0_MS + 5 * DAY_MS
     for transaction_id, merchant, is_fraud in (("bad", "M", True), ("disputed", "N", False)):
-        label = {"transaction_id": transaction_id, "merchant_id": merchant, "is_fraud": is_fraud, "reported_at": reported}
+        label = {
+            "transaction_id": transaction_id,
+            "merchant_id": merchant,
+            "is_fraud": is_fraud,
+            "reported_at": reported,
+        }
         box.put("fraud_labels", "A", label, reported)
     box.pay("before", account="B", merchant_id="M", at_ms=reported - 1)
     box.pay("after", account="B", merchant_id="M", at_ms=reported)

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from streamguard_ksql.local import LocalEngine
-
 from streamguard.evaluation.accounts import History, Kept, from_ms
 from streamguard.models import FraudAlert
 from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
@@ -27,6 +25,7 @@ from streamguard.sqldeploy.script import DeployError, read
 from streamguard.sqldeploy.state import STREAMS_PROPERTIES
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
+from streamguard_ksql.local import LocalEngine
 from streamguard_ksql.operators.record import InputRecord
 
 PARTITIONS = 3

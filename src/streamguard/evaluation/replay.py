@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamguard.evaluation.accounts import History, Kept, from_ms
+from streamguard.config.resources import values_file
 from streamguard.models import FraudAlert
 from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
 from streamguard.rules.listed import Lists, list_keys
 from streamguard.sqldeploy.script import DeployError, read
 from streamguard.sqldeploy.state import STREAMS_PROPERTIES
+from streamguard.sqldeploy.values import first_values
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.local import LocalEngine
@@ -60,6 +62,8 @@ class RuleSet:
     limits: RuleLimits = field(default_factory=RuleLimits)
     modes: Mapping[str, str] = field(default_factory=dict)
     lists: Lists = field(default_factory=Lists)
+    first_values: bool = True
+    """Whether tables begin with the rows of `NAME-values.sql`; not where the records of their topics are fed."""
 
 
 class Places:
@@ -87,11 +91,7 @@ class Replay:
         self._written: list[InputRecord] = []
         self.engine.listen(ALERTS, self._written.extend)
         for file in rules.files:
-            for item in read(file, rules.given):
-                try:
-                    self.engine.execute(item.statement)
-                except KsqlError as error:
-                    raise DeployError(f"{item.file}:{item.line}: {error.message}") from None
+            self._run(file)
         self._history = History()
         self._versions: set[tuple[str, int]] = set()
         self.unknown: Counter[str] = Counter()
@@ -118,6 +118,15 @@ class Replay:
             for alerts in of_account.values():
                 self.unknown.update(alert.rule for alert in alerts)
         return judged
+
+    def _run(self, file: Path) -> None:
+        for item in read(file, self._rules.given):
+            try:
+                self.engine.execute(item.statement)
+            except KsqlError as error:
+                raise DeployError(f"{item.file}:{item.line}: {error.message}") from None
+        if self._rules.first_values and (values := values_file(file)) is not None:
+            self.engine.run(first_values(values))
 
     def _raised(self) -> dict[bytes | None, dict[str | None, list[FraudAlert]]]:
         """The versions that a batch has raised and that are new, by account and transaction."""

@@ -24,10 +24,12 @@ CREATE TABLE account_recent WITH (KAFKA_TOPIC='account_recent', VALUE_FORMAT='JS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
        LATEST_BY_OFFSET(event_time, 20) AS times,
+       LATEST_BY_OFFSET(amount, 20) AS amounts,
        LATEST_BY_OFFSET(transaction_id) AS transaction_id,
        LATEST_BY_OFFSET(amount) AS amount,
        COUNT(*) AS tx_count,
-       SUM(CAST(amount AS DECIMAL(38, 4))) AS total_amount
+       SUM(CAST(amount AS DECIMAL(38, 4))) AS total_amount,
+       SUM(CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)) AS total_square
 FROM transactions
 WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
   AND amount > 0 AND amount < 1000000000000
@@ -43,10 +45,12 @@ EMIT CHANGES;
 CREATE STREAM account_recent_changes (
   account VARCHAR,
   times ARRAY<BIGINT>,
+  amounts ARRAY<DECIMAL(19, 4)>,
   transaction_id VARCHAR,
   amount DECIMAL(19, 4),
   tx_count BIGINT,
-  total_amount DECIMAL(38, 4)
+  total_amount DECIMAL(38, 4),
+  total_square DOUBLE
 ) WITH (KAFKA_TOPIC='account_recent', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');
 
 -- Rule: more payments than the limit in the minute that ends with this one. `amount` is that of the last payment.

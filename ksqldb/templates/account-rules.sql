@@ -21,10 +21,12 @@ CREATE TABLE account_recent WITH (KAFKA_TOPIC='account_recent', VALUE_FORMAT='JS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
        LATEST_BY_OFFSET(event_time, 20) AS times,
+       LATEST_BY_OFFSET(amount, 20) AS amounts,
        LATEST_BY_OFFSET(transaction_id) AS transaction_id,
        LATEST_BY_OFFSET(amount) AS amount,
        COUNT(*) AS tx_count,
-       {{ total() }} AS total_amount
+       {{ total() }} AS total_amount,
+       SUM(CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)) AS total_square
 FROM transactions
 WHERE {{ valid() }}
 GROUP BY account_id
@@ -33,10 +35,12 @@ EMIT CHANGES;
 CREATE STREAM account_recent_changes (
   account VARCHAR,
   times ARRAY<BIGINT>,
+  amounts ARRAY<DECIMAL(19, 4)>,
   transaction_id VARCHAR,
   amount DECIMAL(19, 4),
   tx_count BIGINT,
-  total_amount DECIMAL(38, 4)
+  total_amount DECIMAL(38, 4),
+  total_square DOUBLE
 ) WITH (KAFKA_TOPIC='account_recent', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');
 
 -- Rule: more payments than the limit in the minute that ends with this one. `amount` is that of the last payment.
@@ -61,7 +65,7 @@ EMIT CHANGES;
 INSERT INTO fraud_alerts WITH (QUERY_ID='amount_anomaly')
 {{ alert('AMOUNT_ANOMALY', account='account', start='times[-1]') }}
 FROM account_recent_changes
-WHERE tx_count > ${anomaly_after} AND amount * (tx_count - 1) > ${anomaly_times} * (total_amount - amount)
+WHERE tx_count > ${anomaly_after} AND {{ above_average('amount', '${anomaly_times}') }}
 PARTITION BY account
 EMIT CHANGES;
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from streamguard.evaluation.accounts import History, Kept, from_ms
 from streamguard.config.resources import values_file
+from streamguard.evaluation.accounts import History, Kept, from_ms
 from streamguard.models import FraudAlert
 from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
+from streamguard.rules.catalogue import base_points
 from streamguard.rules.listed import Lists, list_keys
 from streamguard.sqldeploy.script import DeployError, read
 from streamguard.sqldeploy.state import STREAMS_PROPERTIES
@@ -92,6 +93,7 @@ class Replay:
         self.engine.listen(ALERTS, self._written.extend)
         for file in rules.files:
             self._run(file)
+        self._base = base_points()
         self._history = History()
         self._versions: set[tuple[str, int]] = set()
         self.unknown: Counter[str] = Counter()
@@ -124,7 +126,7 @@ class Replay:
             try:
                 self.engine.execute(item.statement)
             except KsqlError as error:
-                raise DeployError(f"{item.file}:{item.line}: {error.message}") from None
+                raise DeployError(f"{item.file}:{item.line}: {_first_line(error)}") from None
         if self._rules.first_values and (values := values_file(file)) is not None:
             self.engine.run(first_values(values))
 
@@ -146,7 +148,11 @@ class Replay:
         alert = alert_of(raised)
         listed, allowed = self._rules.lists.matching(alert, list_keys(alert, transaction))
         context = Context(transaction, past, listed, allowed, limits=self._rules.limits)
-        return decide(alert, context, REGISTRY.values(), self._rules.modes)
+        return decide(alert, context, REGISTRY.values(), self._rules.modes, self._base)
+
+
+def _first_line(error: KsqlError) -> str:
+    return error.message.partition("\n")[0]
 
 
 def alert_of(raised: FraudAlert) -> Alert:

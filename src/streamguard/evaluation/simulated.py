@@ -69,9 +69,7 @@ def page(found: Sequence[Simulated], span: Span, command: str) -> str:
     parts = [_HEAD.format(command=command, days=span.days, share=100 * span.fraud_share, customers=span.customers)]
     for one in found:
         limits = ", ".join(f"`{name}` {value}" for name, value in one.limits.items())
-        rules = "\n".join(
-            f"| {rule} | {count:,} | {one.kept[rule]:,} |" for rule, count in sorted(one.raised.items())
-        )
+        rules = "\n".join(f"| {rule} | {count:,} | {one.kept[rule]:,} |" for rule, count in sorted(one.raised.items()))
         lines = "\n".join(one.evaluation.lines())
         parts.append(
             f"## {one.profile}\n\nWith {limits}.\n\n```text\n{lines}\n```\n\n"

@@ -81,7 +81,8 @@ class _Mode:
 def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> int:
     """Decide on every waiting version of `alerts` whose transaction is stored; returns how many were decided.
 
-    `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision is put into the outbox for `topic`.
+    `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision
+    is put into the outbox for `topic`.
     """
     cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)

@@ -169,7 +169,11 @@ class Predicates:
             raise KsqlError(str(error)) from error
 
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:
-        """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead."""
+        """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead.
+
+        A whole number that a DECIMAL is compared with is made one beforehand: Python compares two of a kind faster.
+        """
+        left, right = self._as_decimal(left, right), self._as_decimal(right, left)
         if not (isinstance(left.type, Decimal) and right.type == DOUBLE) and not (
             left.type == DOUBLE and isinstance(right.type, Decimal)
         ):
@@ -179,6 +183,11 @@ class Predicates:
                 short = self.converted(literal, DOUBLE)
                 return (left, short) if literal is right else (short, right)
         return self._exact(left), self._exact(right)
+
+    def _as_decimal(self, code: Code, other: Code) -> Code:
+        if not (isinstance(other.type, Decimal) and code.constant and type(code.value) is int):
+            return code
+        return replace(code, text=self.env.bind(exact(code.value)))
 
     def _exact(self, code: Code) -> Code:
         if code.type != DOUBLE:

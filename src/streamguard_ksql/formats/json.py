@@ -25,6 +25,7 @@ from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
     double_to_string,
+    parse_decimal,
     parse_double,
     parse_long,
     wrap_int,
@@ -130,6 +131,8 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
             return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
+        case Decimal(_, scale):
+            return (f"{{:.{scale}f}}").format
         case _:
             return _SCALAR_WRITERS.get(sql_type.base, str)
 
@@ -147,7 +150,6 @@ _SCALAR_WRITERS: dict[str, Callable[[Any], str]] = {
     "BOOLEAN": lambda value: "true" if value else "false",
     "STRING": text_of_string,
     "DOUBLE": _double_text,
-    "DECIMAL": decimal_to_string,
     "BYTES": lambda value: f'"{base64.b64encode(value).decode()}"',
 }
 
@@ -237,7 +239,8 @@ _MOST_SHAPES = 1000
 
 def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
     if are_plain(columns):
-        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed)).read
+        decimals = {i: reader(c.type) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
+        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed), decimals).read
     return _field_by_field(columns, load)
 
 
@@ -351,17 +354,24 @@ def _expect(value: Any, kind: type, sql_type: SqlType) -> Any:
 
 
 def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -> decimal.Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal, str)):
-        raise ValueError(f"cannot read DECIMAL from {_kind(value)}")
-    exact = decimal.Decimal(repr(value) if isinstance(value, float) else value)
+    exact = _exactly(value)
     with decimal.localcontext() as context:
         context.prec = 100
         result = exact.quantize(quantum)
         if result != exact:
             raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
-        if len(result.as_tuple().digits) - scale > precision - scale and result != 0:
+        if len(result.as_tuple().digits) > precision and result != 0:
             raise ValueError(f"Numeric field overflow: {value} does not fit DECIMAL({precision}, {scale})")
     return result
+
+
+def _exactly(value: Any) -> decimal.Decimal:
+    """The number that a JSON value is, or that its text says."""
+    if isinstance(value, str):
+        return parse_decimal(value.strip(SPACE))
+    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal)):
+        raise ValueError(f"cannot read DECIMAL from {_kind(value)}")
+    return decimal.Decimal(repr(value) if isinstance(value, float) else value)
 
 
 def _boolean(value: Any) -> bool:

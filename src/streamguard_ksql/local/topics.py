@@ -58,10 +58,10 @@ class LocalTopics:
 
     def received(self, topic: str, records: Iterable[InputRecord]) -> None:
         """Note records from outside; KsqlError for a partition that their topic does not have."""
-        count, ends = self._counts.get(topic, 1), self.ends
+        count, ends = self._counts.get(topic), self.ends
         for record in records:
             partition, offset = record[1], record[2]
-            if partition >= count:
+            if count is not None and partition >= count:
                 raise KsqlError(
                     f"A record of partition {partition} was fed, but topic '{topic}' has {count}: "
                     "give the partitions of the topic when the engine is made."

@@ -1,5 +1,5 @@
 -- Confirmed fraud feeds back: chargebacks, days late. Where a card was used against its owner's habits, the chargeback says
--- nothing of the merchant; the others say that cards are copied there. Reads queries.sql and unusual-rules.sql.
+-- nothing of the merchant; the others say that cards are copied there. Reads the sources of queries.sql and amount-rules.sql.
 
 -- The limits, once, in milliseconds: how long a merchant stays compromised from its first fraud (28 days), how long after
 -- one fraud alone (10), how long a fraud is remembered (35), how long before it an unusual amount explains it (14).

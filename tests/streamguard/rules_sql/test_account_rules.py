@@ -21,7 +21,7 @@ from tests.streamguard.rules_sql.reading import (
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 from tests.support.records import T0_MS
 
-FILES = ("queries.sql", "account-rules.sql")
+FILES = ("queries.sql", "account-rules.sql", "amount-rules.sql")
 SAO_PAULO, RIO, CAMPINAS = (-23.55, -46.63), (-22.91, -43.17), (-22.91, -47.06)
 
 

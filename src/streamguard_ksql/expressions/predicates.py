@@ -108,6 +108,9 @@ class Predicates:
             raise KsqlError(
                 f"Unary {node.sign} needs a number, got {operand.type or 'null'}: {format_expression(node)}"
             )
+        if isinstance(operand.type, Decimal) and node.sign == "-":
+            # Python's minus sign rounds to the 28 digits of its default context.
+            return self.env.guarded_code([operand], lambda x: f"{x}.copy_negate()", operand.type, strict=True)
         wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
         if wrap is None or node.sign != "-" or operand.constant:
             return self.env.guarded_code([operand], lambda x: f"({node.sign}{x})", operand.type, strict=True)

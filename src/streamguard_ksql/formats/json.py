@@ -131,8 +131,6 @@ def writer(sql_type: SqlType) -> Callable[[Any], str]:
         case Struct(fields):
             writers = [(text_of_string(name) + ":", name, _nullable(writer(t))) for name, t in fields]
             return lambda value: "{" + ",".join(label + text(value.get(name)) for label, name, text in writers) + "}"
-        case Decimal(_, scale):
-            return (f"{{:.{scale}f}}").format
         case _:
             return _SCALAR_WRITERS.get(sql_type.base, str)
 
@@ -150,6 +148,7 @@ _SCALAR_WRITERS: dict[str, Callable[[Any], str]] = {
     "BOOLEAN": lambda value: "true" if value else "false",
     "STRING": text_of_string,
     "DOUBLE": _double_text,
+    "DECIMAL": decimal_to_string,
     "BYTES": lambda value: f'"{base64.b64encode(value).decode()}"',
 }
 
@@ -239,7 +238,7 @@ _MOST_SHAPES = 1000
 
 def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
     if are_plain(columns):
-        decimals = {i: reader(c.type) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
+        decimals = {i: _decimal_text(c.type, load) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
         return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed), decimals).read
     return _field_by_field(columns, load)
 
@@ -362,7 +361,37 @@ def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -
             raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
         if len(result.as_tuple().digits) > precision and result != 0:
             raise ValueError(f"Numeric field overflow: {value} does not fit DECIMAL({precision}, {scale})")
-    return result
+    return result or _zero(quantum)
+
+
+def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> Callable[[bytes], decimal.Decimal | None]:
+    """The function that makes a DECIMAL of the JSON text of a number, a string or null.
+
+    ValueError, SerializationError or ArithmeticError where it cannot be. A number that fits is read at once.
+    """
+    convert = reader(sql_type)
+    quantum = decimal.Decimal(1).scaleb(-sql_type.scale)
+    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
+
+    def read(data: bytes) -> decimal.Decimal | None:
+        if data[0] in _NUMBER_STARTS:
+            try:
+                return quantize(decimal.Decimal(data.decode()), quantum) or _zero(quantum)
+            except ArithmeticError:
+                pass  # said below, as for any other value
+        value = load(data)
+        return None if value is None else convert(value)
+
+    return read
+
+
+_NUMBER_STARTS = b"-0123456789"
+_UNFIT = [decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]
+
+
+def _zero(quantum: decimal.Decimal) -> decimal.Decimal:
+    """Zero with the places of a type: Java's decimals have no negative one."""
+    return quantum - quantum
 
 
 def _exactly(value: Any) -> decimal.Decimal:

@@ -47,7 +47,7 @@ def are_plain(columns: Sequence[Column]) -> bool:
 class PlainObjects:
     """Reads JSON objects. `load` parses any JSON; `slow` makes the row of what was parsed.
 
-    `convert` has, by position, what makes a DECIMAL of a parsed value (not None); ValueError where it cannot be.
+    `decimals` has, by position, what makes a DECIMAL of the text of a value.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class PlainObjects:
         columns: Sequence[Column],
         load: Callable[[bytes], Any],
         slow: Callable[[Any], Sequence[Any] | None],
-        convert: Mapping[int, Callable[[Any], Any]] = MappingProxyType({}),
+        decimals: Mapping[int, Callable[[bytes], Any]] = MappingProxyType({}),
     ) -> None:
         self._columns = columns
-        self._decimals = {i: lru_cache(KNOWN_TEXTS)(_reads(load, function)) for i, function in convert.items()}
+        self._decimals = {i: lru_cache(KNOWN_TEXTS)(_refusing(read)) for i, read in decimals.items()}
         self._load = load
         self._slow = slow
         self._known: set[str] = set()
@@ -106,17 +106,16 @@ def _is_clear(columns: Sequence[Column], known: set[str], always: set[str]) -> b
     return all(c.name in always or spellings.get(c.name.upper(), 0) <= 1 for c in columns)
 
 
-def _reads(load: Callable[[bytes], Any], convert: Callable[[Any], Any]) -> Callable[[bytes], Any]:
-    """What makes a DECIMAL of the bytes of a JSON value; DecodeError where the slow path has to say what is wrong."""
+def _refusing(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """The reader, with a DecodeError where the slow path has to say what is wrong."""
 
-    def read(data: bytes) -> Any:
+    def reading(data: bytes) -> Any:
         try:
-            value = load(data)
-            return None if value is None else convert(value)
+            return read(data)
         except (ValueError, SerializationError, *ROW_ERRORS) as error:
             raise msgspec.DecodeError from error
 
-    return read
+    return reading
 
 
 def _decoder(

@@ -112,10 +112,10 @@ CASES: list[Case] = [
 AlertCase = tuple[str, dict[str, Any], int, str]
 ALERT_CASES: list[AlertCase] = [
     ("repeated_anomaly", {}, 0, ""),
-    ("repeated_anomaly", {"rule": "AMOUNT_ANOMALY", "tx_count": 1}, 0, ""),
-    ("repeated_anomaly", {"rule": "AMOUNT_ANOMALY", "tx_count": 2}, 10, "1 unusual amount of this account"),
+    ("repeated_anomaly", {"rule": "UNUSUAL_AMOUNT", "tx_count": 1}, 0, ""),
+    ("repeated_anomaly", {"rule": "UNUSUAL_AMOUNT", "tx_count": 2}, 10, "1 unusual amount of this account"),
     ("repeated_anomaly", {"rule": "HIGH_FOR_ACCOUNT", "tx_count": 5}, 40, "4 unusual amounts"),
-    ("repeated_anomaly", {"rule": "REPEATED_ANOMALY", "tx_count": 9}, 40, "8 unusual amounts"),
+    ("repeated_anomaly", {"rule": "REPEATED_UNUSUAL", "tx_count": 9}, 40, "8 unusual amounts"),
     # Its tx_count are transactions of any amount.
     ("repeated_anomaly", {"rule": "HIGH_VELOCITY", "tx_count": 5}, 0, ""),
     ("merchant_frauds", {}, 0, ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
-COUNT_ANOMALIES = frozenset({"AMOUNT_ANOMALY", "HIGH_FOR_ACCOUNT", "REPEATED_ANOMALY"})
+COUNT_ANOMALIES = frozenset({"UNUSUAL_AMOUNT", "HIGH_FOR_ACCOUNT", "REPEATED_UNUSUAL"})
 """SQL rules whose `tx_count` is the number of unusual amounts of the account within days, this transaction included."""
 
 POINTS_EACH, AT_MOST = 10, 40

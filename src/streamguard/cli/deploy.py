@@ -12,8 +12,9 @@ from streamguard.config import get_settings
 from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
+from streamguard.rules.catalogue import sql_files
 from streamguard.rules.modes import modes_of
-from streamguard.sqldeploy import DeployError, follow, off_queries, topics_of, variables_of
+from streamguard.sqldeploy import DeployError, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy import deploy as run
 from streamguard.sqldeploy.state import Server
 
@@ -25,7 +26,7 @@ def deploy(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="SQL files; if none, queries.sql and sources/*.sql of ksqldb. The package has what is not here."
+            help="SQL files; if none, all of ksqldb/rules.yaml and ksqldb/sources. The package has what is not here."
         ),
     ] = None,
     define: Annotated[
@@ -36,7 +37,7 @@ def deploy(
 ) -> None:
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
-    paths = [sql_file(file) for file in files or [Path("queries.sql"), *source_files()]]
+    paths = [sql_file(file) for file in files] if files else [*sql_files(), *source_files()]
     given = variables_of(settings) | _definitions(define or [])
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))
@@ -49,6 +50,8 @@ def deploy(
         off=off_queries(modes),
         tell=lambda outcome: print(outcome, flush=True),
     )
+    for file in insert_first_values(server, settings, paths):
+        print(f"values     {file}")
     for statement in follow(server, modes):
         print(f"{statement} as the mode of its rule says")
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]

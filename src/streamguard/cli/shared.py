@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 import typer
 from sqlalchemy import Connection
@@ -11,8 +12,16 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import UserError, get_settings
 from streamguard.database import error_message, is_outage, make_engine, sqlstate
+from streamguard.rules.catalogue import ALL, CORE
 
 _UNDEFINED_TABLE = "42P01"
+
+
+class RuleSet(str, Enum):
+    """Which SQL rules: the whole catalogue, or the two of queries.sql."""
+
+    all = ALL
+    core = CORE
 
 
 class DatabaseUnavailable(UserError):

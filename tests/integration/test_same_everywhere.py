@@ -22,7 +22,7 @@ TOPICS = ("transactions", "blacklist", "currency_limits")
 DECISIONS = """
 SELECT d.alert_id, d.tx_count, a.rule, a.account_id, d.transaction_id, d.outcome, d.score, d.reason, d.verdicts::TEXT,
     v.evidence ->> 'amount', (v.evidence ->> 'window_start')::BIGINT, (v.evidence ->> 'detected_at')::BIGINT
-FROM decisions d JOIN fraud_alerts a USING (alert_id) JOIN alert_versions v USING (alert_id, tx_count)
+FROM decisions d JOIN fraud_alerts a USING (alert_id) JOIN alert_versions v ON v.alert_id = d.alert_id AND v.tx_count = d.tx_count
 WHERE decided_by = 'rules' ORDER BY 1, 2
 """
 

@@ -106,6 +106,10 @@ class _Part(Batch):
             found = self._readings[kind] = [whole[i] for i in self._positions]
         return found
 
+    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+        # Records that were handed over have no bytes: what is known of them, the whole batch knows.
+        return self if stop - start == len(self) else _Part(self._whole, self._positions[start:stop])
+
 
 class OutputRecord(NamedTuple):
     """A record for a topic, as bytes; the partition is found from the key."""

@@ -25,6 +25,10 @@ UNCHANGED = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STR
 """Types whose values JSON gives back as they were."""
 
 
+NO_BYTES = b"a row that was handed over"
+"""In place of the value of a record whose row is known: whoever reads it all the same reports an error."""
+
+
 class HandOver:
     """Makes batches of the rows that are written to the topic of a target, as its readers would read them."""
 
@@ -43,7 +47,7 @@ class HandOver:
         new, found = tuple.__new__, []
         for r in records:
             partition = 0 if r.key is None or count == 1 else self._partition(r.key, count)
-            place = (topic, partition, offsets[partition], None, None, r.time, r.headers)
+            place = (topic, partition, offsets[partition], None, NO_BYTES, r.time, r.headers)
             offsets[partition] += 1
             found.append(new(InputRecord, place))
         ends.update({(topic, p): end for p, end in enumerate(offsets) if end})

@@ -221,5 +221,7 @@ def _number(source: SqlType, target: SqlType) -> Conversion:
     if source.base == "DOUBLE":
         return lambda value: java.fit_decimal(java.double_to_decimal(value), precision, scale)
     if isinstance(source, Decimal):
+        if source.scale == scale and source.precision <= precision:
+            return _same
         return lambda value: java.fit_decimal(value, precision, scale)
     return lambda value: java.fit_decimal(decimal.Decimal(value), precision, scale)

@@ -13,11 +13,7 @@ from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.java import divide, remainder, wrap_int, wrap_long
 from streamguard_ksql.types import (
     BIGINT,
-    BIGINT_MAX,
-    BIGINT_MIN,
     DOUBLE,
-    INT_MAX,
-    INT_MIN,
     INTEGER,
     STRING,
     Decimal,
@@ -59,29 +55,15 @@ def decimal_result(op: str, left: Decimal, right: Decimal) -> Decimal:
 
 
 def integer_operation(op: str, result: SqlType) -> Callable[[int, int], int]:
-    """Java's int or long arithmetic: overflow wraps, division truncates towards zero."""
+    """Java's int or long *, / and %: overflow wraps, division truncates towards zero."""
     wrap = wrap_int if result == INTEGER else wrap_long
     match op:
         case "/":
             return lambda a, b: wrap(divide(a, b))
         case "%":
             return remainder
-        case "+":
-            return _add_int if result == INTEGER else _add_long
-        case "-":
-            return lambda a, b: wrap(a - b)
         case _:
             return lambda a, b: wrap(a * b)
-
-
-def _add_int(a: int, b: int) -> int:
-    total = a + b
-    return total if INT_MIN <= total <= INT_MAX else wrap_int(total)
-
-
-def _add_long(a: int, b: int) -> int:
-    total = a + b
-    return total if BIGINT_MIN <= total <= BIGINT_MAX else wrap_long(total)
 
 
 def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.Decimal]:
@@ -96,8 +78,7 @@ def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.
         "%": CONTEXT.remainder,
     }[op]
     if op in "+-*":
-        # As many places as the type has, where both sides have as many as theirs; of an integer they are none.
-        return lambda a, b: operation(a, b).quantize(quantum, None, CONTEXT)
+        return operation  # it has the places that the type has
 
     def run(a: Any, b: Any) -> decimal.Decimal:
         if b == 0:

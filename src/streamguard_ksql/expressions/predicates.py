@@ -20,7 +20,21 @@ from streamguard_ksql.expressions.numbers import (
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder, remainder_doubles, wrap_int, wrap_long
 from streamguard_ksql.schema import quoted_type
-from streamguard_ksql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
+from streamguard_ksql.types import (
+    BIGINT,
+    BIGINT_MAX,
+    BIGINT_MIN,
+    BOOLEAN,
+    DOUBLE,
+    INT_MAX,
+    INT_MIN,
+    INTEGER,
+    STRING,
+    TIMESTAMP,
+    Decimal,
+    SqlType,
+    is_numeric,
+)
 
 COMPARISON_NAMES = {
     "=": "EQUAL",
@@ -33,6 +47,8 @@ COMPARISON_NAMES = {
     "IS NOT DISTINCT FROM": "IS_NOT_DISTINCT_FROM",
 }
 PYTHON_COMPARISON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+EXACT_DIGITS = 28
+"""Up to here Python's own operators on decimals are exact: the precision of its default context."""
 CHAIN = 10
 """Longer chains, and CASEs of more conditions, become statements."""
 EQUALITIES = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
@@ -94,8 +110,10 @@ class Predicates:
     def _operation(self, op: str, result: SqlType, right: Code) -> Callable[[str, str], str]:
         if op == "%" and result in (INTEGER, BIGINT) and right.constant and right.value > 0:
             return self._remainder
-        if result == DOUBLE and op in "+-*":
+        if op in "+-*" and (result == DOUBLE or (isinstance(result, Decimal) and result.precision < EXACT_DIGITS)):
             return lambda a, b: f"({a} {op} {b})"
+        if op in "+-" and result in (INTEGER, BIGINT):
+            return lambda a, b: self._wrapping(f"{a} {op} {b}", result)
         if result == DOUBLE:
             function: Callable[..., Any] = divide_doubles if op == "/" else remainder_doubles
         elif isinstance(result, Decimal):
@@ -103,6 +121,12 @@ class Predicates:
         else:
             function = integer_operation(op, result)
         return lambda a, b: self.env.call(function, a, b)
+
+    def _wrapping(self, text: str, result: SqlType) -> str:
+        """A sum or difference of integers: a call only for one that is out of range."""
+        least, most, wrap = (INT_MIN, INT_MAX, wrap_int) if result == INTEGER else (BIGINT_MIN, BIGINT_MAX, wrap_long)
+        name = self.env.fresh()
+        return f"({name} if {least} <= ({name} := {text}) <= {most} else {self.env.call(wrap, name)})"
 
     def _remainder(self, a: str, b: str) -> str:
         """By a positive number: as Java has it, with the sign of the left side."""

@@ -16,7 +16,7 @@ from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.order import by_time, merge_by_time
-from streamguard_ksql.operators.record import Batch, OutputRecord, Record
+from streamguard_ksql.operators.record import Batch, Merged, OutputRecord, Record
 from streamguard_ksql.operators.sinks import Sink, gives_rows
 from streamguard_ksql.operators.sources import Reader
 from streamguard_ksql.operators.state import Stores
@@ -141,7 +141,7 @@ class LocalQuery:
     def process(self) -> list[Any]:
         """Process the records that wait; what it made of them: rows if it `gives_rows`, else records of its topic."""
         inputs = {
-            topic: found[0] if len(found) == 1 else Batch(merge_by_time(found))
+            topic: found[0] if len(found) == 1 else Merged(found, by_time([[r.time for r in part] for part in found]))
             for topic, found in self._waiting.items()
         }
         self._waiting = {}

@@ -111,6 +111,28 @@ class _Part(Batch):
         return self if stop - start == len(self) else _Part(self._whole, self._positions[start:stop])
 
 
+class Merged(Batch):
+    """The records of several batches in an order given by positions in all of them together."""
+
+    __slots__ = ("_order", "_parts")
+
+    def __init__(self, parts: Sequence[Batch], order: Sequence[int]) -> None:
+        together = [record for part in parts for record in part]
+        super().__init__([together[i] for i in order])
+        self._parts = parts
+        self._order = order
+
+    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+        found = self._readings.get(kind)
+        if found is None:
+            together = [one for part in self._parts for one in part.reading(kind, read)]
+            found = self._readings[kind] = [together[i] for i in self._order]
+        return found
+
+    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+        return self if stop - start == len(self) else _Part(self, list(range(start, stop)))
+
+
 class OutputRecord(NamedTuple):
     """A record for a topic, as bytes; the partition is found from the key."""
 

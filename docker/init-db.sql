@@ -241,6 +241,7 @@ CREATE TABLE rule_replacements (
     replaced_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     first_offsets  JSONB NOT NULL,
     alert_offsets  JSONB,
+    finished_at    TIMESTAMPTZ,
     applies        BOOLEAN NOT NULL DEFAULT TRUE,
     left_out       BIGINT NOT NULL DEFAULT 0,
     superseded     BIGINT NOT NULL DEFAULT 0
@@ -248,11 +249,12 @@ CREATE TABLE rule_replacements (
 COMMENT ON TABLE rule_replacements IS 'every replacement of a SQL rule: who, when, why, before and after, and where the new one begins';
 COMMENT ON COLUMN rule_replacements.first_offsets IS 'the first offset of each partition of transactions that the new rule decides on';
 COMMENT ON COLUMN rule_replacements.alert_offsets IS 'the first offset of each partition of fraud_alerts that the new rule wrote; null while the old one runs';
+COMMENT ON COLUMN rule_replacements.finished_at IS 'when the new rule was sent; null in a deployment that runs or was cut off';
 COMMENT ON COLUMN rule_replacements.applies IS 'false once a topic was made anew: its offsets mean nothing any more';
 COMMENT ON COLUMN rule_replacements.left_out IS 'alerts of the new rule on transactions before its first, which were not stored before';
 COMMENT ON COLUMN rule_replacements.superseded IS 'alerts of the old rule on transactions that the new one decides on';
 
-CREATE UNIQUE INDEX rule_replacements_open ON rule_replacements (rule) WHERE alert_offsets IS NULL;
+CREATE UNIQUE INDEX rule_replacements_open ON rule_replacements (rule) WHERE finished_at IS NULL;
 
 -- Alerts that cannot be decided yet: their transaction is not stored, or the old rule still runs.
 CREATE TABLE held_alerts (

@@ -231,6 +231,7 @@ class RuleReplacementRow(Base):
     replaced_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     first_offsets: Mapped[dict[str, Any]]
     alert_offsets: Mapped[dict[str, Any] | None]
+    finished_at: Mapped[datetime | None]
     applies: Mapped[bool] = mapped_column(server_default=text("true"))
     left_out: Mapped[int] = mapped_column(server_default=text("0"))
     superseded: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,7 +1,11 @@
 """Where the SQL rules that were replaced begin: stored before the old one ends, read by the consumer with each alert.
 
-A replacement is open, without `alert_offsets`, as long as the old rule may still write alerts. `begin`, `close` and `cancel`
-can be repeated, so that whatever was killed is finished by the same call. `consumer.replacements` has what the offsets mean.
+1. `begin` stores the first offsets of transactions that the new rule decides on. The old one still runs.
+2. `close` stores the offsets of alerts at which the old one has ended, and before the new one is sent.
+3. `finish` says that the new one was sent.
+
+Each can be repeated, so that what was killed is continued with the same offsets; before `close` a replacement can be
+cancelled. `consumer.replacements` has what the offsets mean.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Replacement:
-    """One replacement of a rule; `is_open` while the old rule may still run."""
+    """One replacement of a rule; `is_open` until the new rule was sent."""
 
     rule: str
     start: str
@@ -47,21 +51,27 @@ class Replacement:
     is_open: bool
 
 
-_OPEN = "SELECT rule, start, first_offsets FROM rule_replacements WHERE alert_offsets IS NULL AND rule = ANY(:rules)"
+_OPEN = """
+SELECT rule, first_offsets, alert_offsets FROM rule_replacements WHERE finished_at IS NULL AND rule = ANY(:rules)
+"""
 _BEGIN = """
 INSERT INTO rule_replacements (rule, start, sql_before, sql_after, reason, replaced_by, first_offsets)
 VALUES (:rule, :start, :sql_before, :sql_after, :reason, :who, CAST(:offsets AS JSONB))
 """
 _RESTART = """
 UPDATE rule_replacements SET start = :start, sql_after = :sql_after, reason = :reason, replaced_by = :who
-WHERE alert_offsets IS NULL AND rule = :rule
+WHERE finished_at IS NULL AND rule = :rule
 """
 _CLOSE = """
 UPDATE rule_replacements SET alert_offsets = CAST(:offsets AS JSONB) WHERE alert_offsets IS NULL AND rule = ANY(:rules)
 """
 _CANCEL = "DELETE FROM rule_replacements WHERE alert_offsets IS NULL AND rule = ANY(:rules) RETURNING rule"
+_FINISH = """
+UPDATE rule_replacements SET finished_at = clock_timestamp()
+WHERE finished_at IS NULL AND alert_offsets IS NOT NULL AND rule = ANY(:rules)
+"""
 _ALL = f"""
-SELECT {columns_of(Replacement).replace("is_open", "alert_offsets IS NULL AS is_open")} FROM rule_replacements
+SELECT {columns_of(Replacement).replace("is_open", "finished_at IS NULL AS is_open")} FROM rule_replacements
 WHERE CAST(:rule AS TEXT) IS NULL OR rule = :rule ORDER BY replacement_no
 """
 _WRITTEN_FROM = """
@@ -97,15 +107,21 @@ def begin(
 def close(connection: Connection, rules: Collection[str], ends: Callable[[], Offsets]) -> None:
     """Note that the old rules have ended and the new ones have not begun: what is written from now on is of the new ones.
 
-    `ends` asks for the ends of the partitions of alerts. Rules without an open replacement are left as they are.
+    `ends` asks for the ends of the partitions of alerts. Rules without an open replacement are left as they are, and those
+    that have such offsets.
     """
     _lock(connection)
-    if connection.execute(text(_OPEN), {"rules": list(rules)}).first() is not None:
+    if any(row.alert_offsets is None for row in connection.execute(text(_OPEN), {"rules": list(rules)})):
         connection.execute(text(_CLOSE), {"rules": list(rules), "offsets": _json(ends())})
 
 
+def finish(connection: Connection, rules: Collection[str]) -> None:
+    """Note that the new rules were sent; a later replacement of them is another one."""
+    connection.execute(text(_FINISH), {"rules": list(rules)})
+
+
 def cancel(connection: Connection, rules: Collection[str]) -> list[str]:
-    """Forget open replacements: the old rules go on as if nothing had been. Returns the rules that had one."""
+    """Forget replacements whose old rules have not ended: they go on as if nothing had been. Returns the rules that had one."""
     _lock(connection)
     return sorted(row.rule for row in connection.execute(text(_CANCEL), {"rules": list(rules)}))
 

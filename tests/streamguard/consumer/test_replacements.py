@@ -30,6 +30,7 @@ def begin(desk: Desk, end: int, *, start: str = NOW, rule: str = "HIGH_AMOUNT") 
 def close(desk: Desk, end: int, rule: str = "HIGH_AMOUNT") -> None:
     with desk.engine.begin() as connection:
         replacements.close(connection, [rule], lambda: {0: end})
+        replacements.finish(connection, [rule])
 
 
 def stored(desk: Desk) -> list[Any]:

@@ -29,7 +29,7 @@ Offsets = Mapping[int, int]
 
 @dataclass(frozen=True)
 class Change:
-    """Why rules are replaced, by whom, and what the statements are before and after."""
+    """Why a rule is replaced, by whom, and the statements that it consists of, before (None: it is new) and after."""
 
     reason: str
     who: str
@@ -81,27 +81,29 @@ WHERE applies AND alert_offsets IS NOT NULL ORDER BY rule, replacement_no DESC
 
 
 def begin(
-    connection: Connection, rules: Collection[str], start: str, change: Change, ends: Callable[[], Offsets]
+    connection: Connection, changes: Mapping[str, Change], start: str, ends: Callable[[], Offsets]
 ) -> dict[str, dict[int, int]]:
-    """Note that rules are being replaced; returns for each the first offsets of transactions that the new one decides on.
+    """Note the `changes` of rules by name; returns for each the first offsets of transactions that the new one decides on.
 
     `ends` asks for the ends of the topic's partitions, once the consumer cannot store an alert: all that it has stored is
     on transactions before them. A replacement that is open is continued, with the offsets that it has.
     """
     _lock(connection)
-    open_rules = {row.rule: row.first_offsets for row in connection.execute(text(_OPEN), {"rules": list(rules)})}
-    fields = {"start": start, "who": change.who, "reason": change.reason, "sql_after": change.sql_after}
-    offsets = {} if open_rules.keys() >= set(rules) else ends()
-    found = {}
-    for rule in rules:
-        if rule in open_rules:
-            connection.execute(text(_RESTART), {**fields, "rule": rule})
-            found[rule] = {int(number): int(offset) for number, offset in open_rules[rule].items()}
-            continue
-        row = {**fields, "rule": rule, "sql_before": change.sql_before, "offsets": _json(offsets)}
-        connection.execute(text(_BEGIN), row)
-        found[rule] = dict(offsets)
-    return found
+    rows: Any = connection.execute(text(_OPEN), {"rules": list(changes)})
+    continued = {row.rule: {int(number): int(offset) for number, offset in row.first_offsets.items()} for row in rows}
+    new = {} if continued.keys() >= changes.keys() else dict(ends())
+    for rule, change in changes.items():
+        row = {
+            "rule": rule,
+            "start": start,
+            "sql_before": change.sql_before,
+            "sql_after": change.sql_after,
+            "reason": change.reason,
+            "who": change.who,
+            "offsets": _json(new),
+        }
+        connection.execute(text(_RESTART if rule in continued else _BEGIN), row)
+    return {rule: continued.get(rule, new) for rule in changes}
 
 
 def close(connection: Connection, rules: Collection[str], ends: Callable[[], Offsets]) -> None:

@@ -26,7 +26,7 @@ from streamguard.rules import replacements
 from streamguard.rules.catalogue import CATALOGUE_FILE, sql_rules
 from streamguard.rules.replacements import BEGINNING, Change
 from streamguard.sqldeploy.flow import Behind, upstream, wait_read
-from streamguard.sqldeploy.run import Outcome, Plan, Tell, running_text, topic_of
+from streamguard.sqldeploy.run import LIVE, Outcome, Plan, Tell, lineage, running_text, topic_of
 from streamguard.sqldeploy.script import DeployError, Item
 from streamguard_ksql.ast import CreateAsSelect, InsertInto
 from streamguard_ksql.formatter import format_statement
@@ -140,9 +140,11 @@ def _known(items: Sequence[Item]) -> dict[str, str]:
 def _let_old_rules_read(plan: Plan, rules: Mapping[str, str], start: str, how: Replacing) -> None:
     """Steps 1 and 2; what fails leaves no replacement."""
     topic = how.settings.transactions_topic
-    names = sorted(set(rules.values()))
+    changes = {
+        name: _change(plan, [query for query, of in rules.items() if of == name], how) for name in rules.values()
+    }
     with how.transaction() as connection:
-        offsets = replacements.begin(connection, names, start, _change(plan, how), lambda: ends_of(how.kafka, topic))
+        offsets = replacements.begin(connection, changes, start, lambda: ends_of(how.kafka, topic))
     if start == BEGINNING:
         return
     try:
@@ -158,8 +160,9 @@ def _let_old_rules_read(plan: Plan, rules: Mapping[str, str], start: str, how: R
         raise
 
 
-def _change(plan: Plan, how: Replacing) -> Change:
-    begins = [item for item in plan.items if plan.begins(item)]
-    before = [text for item in begins if (text := running_text(plan.server, item)) is not None]
-    after = [format_statement(item.statement) for item in begins]
+def _change(plan: Plan, queries: Collection[str], how: Replacing) -> Change:
+    """Of one rule, which may have several queries."""
+    parts = [item for item in lineage(plan.items, queries) if item.name not in LIVE]
+    before = [text for item in parts if (text := running_text(plan.server, item)) is not None]
+    after = [format_statement(item.statement) for item in parts]
     return Change(how.reason, how.who, "\n".join(before) or None, "\n".join(after))

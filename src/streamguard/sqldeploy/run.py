@@ -172,6 +172,20 @@ def sources_of(statement: Statement) -> set[str]:
     return _sources(statement.query.source) if isinstance(statement, InsertInto | CreateAsSelect) else set()
 
 
+def lineage(items: Sequence[Item], queries: Collection[str]) -> list[Item]:
+    """Of the statements those that lead to the queries with these ids, and these, in their order."""
+    sources: set[str] = set()
+    topics: set[str] = set()
+    found = []
+    for item in reversed(items):
+        fills = item.statement.target in sources if isinstance(item.statement, InsertInto) else False
+        if item.name in queries or item.name in sources or topic_of(item) in topics or fills:
+            found.append(item)
+            sources |= sources_of(item.statement)
+            topics |= {str(topic_of(item))} if item.kind != "query" else set()
+    return found[::-1]
+
+
 def _status(server: Server, item: Item) -> str:
     running = running_text(server, item)
     if running is None:

@@ -24,7 +24,7 @@ def alert(offset: int, n: int) -> Record:
 
 def begin(desk: Desk, end: int, *, start: str = NOW, rule: str = "HIGH_AMOUNT") -> dict[str, dict[int, int]]:
     with desk.engine.begin() as connection:
-        return replacements.begin(connection, [rule], start, CHANGE, lambda: {0: end})
+        return replacements.begin(connection, {rule: CHANGE}, start, lambda: {0: end})
 
 
 def close(desk: Desk, end: int, rule: str = "HIGH_AMOUNT") -> None:

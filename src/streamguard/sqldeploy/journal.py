@@ -37,6 +37,8 @@ class Shadow:
     reason: str
     made_by: str
     made_at: datetime
+    quiet_s: float
+    """Since the state was set, seconds."""
 
     def items(self) -> list[Item]:
         """The statements under their real names. Raises DeployError."""
@@ -54,12 +56,13 @@ class Shadow:
         return texts == [file["text"] for file in files] and self.definitions == dict(definitions)
 
 
+_COLUMNS = columns_of(Shadow).replace("quiet_s", "extract(epoch FROM clock_timestamp() - changed_at)::FLOAT AS quiet_s")
 _OPEN = f"""
-SELECT {columns_of(Shadow)} FROM shadow_deployments WHERE state IN ('running', 'promoting', 'dropping')
+SELECT {_COLUMNS} FROM shadow_deployments WHERE state IN ('running', 'promoting', 'dropping')
 """
 _NOTE = f"""
 INSERT INTO shadow_deployments (state, files, definitions, reason, made_by)
-VALUES ('running', CAST(:files AS JSONB), CAST(:definitions AS JSONB), :reason, :who) RETURNING {columns_of(Shadow)}
+VALUES ('running', CAST(:files AS JSONB), CAST(:definitions AS JSONB), :reason, :who) RETURNING {_COLUMNS}
 """
 _CHANGE = """
 UPDATE shadow_deployments

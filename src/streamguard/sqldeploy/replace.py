@@ -28,6 +28,7 @@ from streamguard.rules.replacements import BEGINNING, Change
 from streamguard.sqldeploy.flow import Behind, upstream, wait_read
 from streamguard.sqldeploy.run import LIVE, Outcome, Plan, Tell, lineage, running_text, topic_of
 from streamguard.sqldeploy.script import DeployError, Item
+from streamguard.sqldeploy.trial import check_planned
 from streamguard_ksql.ast import CreateAsSelect, InsertInto
 from streamguard_ksql.formatter import format_statement
 
@@ -121,6 +122,8 @@ def check(plan: Plan) -> None:
                 f"the query {query} raises alerts of {rule.name} too and is not replaced: deploy {rule.file} as well, or end"
                 f" it with `TERMINATE {query};`"
             )
+    if plan.affected:
+        check_planned(plan.server, plan.items)
 
 
 def wait_deleted(kafka: KafkaAdminClient, topics: Collection[str | None]) -> None:

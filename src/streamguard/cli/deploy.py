@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streamguard.cli.shadow import Start, deploy_shadow
-from streamguard.cli.shared import DatabaseUnavailable, NoTables, database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, NoTables, database, deployment, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_admin, kafka_errors
@@ -107,7 +107,7 @@ def _carry_out(
             )
         made.take_down()
         return made.send(tell)
-    with kafka_errors(), kafka_admin(settings) as kafka:
+    with deployment(), kafka_errors(), kafka_admin(settings) as kafka:
         how = Replacing(
             *(settings, kafka, database, start, who, reason),
             tell=tell,

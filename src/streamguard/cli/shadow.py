@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamguard.cli.shared import database
+from streamguard.cli.shared import database, deployment
 from streamguard.config import Settings, UserError, get_settings
 from streamguard.kafka.clients import kafka_admin, kafka_errors
 from streamguard.kafka.lags import ends_of
@@ -23,8 +23,9 @@ from streamguard.rules.modes import modes_of
 from streamguard.rules.replacements import BEGINNING, NOW, written_from
 from streamguard.sqldeploy import Outcome, Replacing, follow, promote
 from streamguard.sqldeploy.difference import Difference, RuleDifference, difference
-from streamguard.sqldeploy.flow import Behind, upstream, wait_read
+from streamguard.sqldeploy.flow import Behind, Flow, upstream, wait_read
 from streamguard.sqldeploy.journal import Shadow, open_shadow
+from streamguard.sqldeploy.modes import PAUSED
 from streamguard.sqldeploy.replace import rules_of
 from streamguard.sqldeploy.shadow import PREFIX
 from streamguard.sqldeploy.state import Server
@@ -97,6 +98,7 @@ def compare(
         queries = [PREFIX + query for query in rules] + list(rules)
         _check_running(server, shadow, queries[: len(rules)])
         flows = upstream(server, queries, settings.transactions_topic)
+        _name_paused(flows)
         wait_read(
             *(kafka, settings.kafka_bootstrap_servers, flows, (settings.transactions_topic, read)), tell=_say_behind
         )
@@ -116,7 +118,7 @@ _ON = {NOW: "transactions from now on", BEGINNING: "all transactions of the topi
 
 @contextmanager
 def _replacing(settings: Settings, start: str | None, who: str, reason: str) -> Iterator[tuple[Server, Replacing]]:
-    with kafka_errors(), kafka_admin(settings) as kafka:
+    with deployment(), kafka_errors(), kafka_admin(settings) as kafka:
         how = Replacing(*(settings, kafka, database, start, who, reason), tell=_say, wait=_say_behind)
         yield Server(settings.ksqldb_url), how
 
@@ -148,6 +150,12 @@ def _check_running(server: Server, shadow: Shadow, queries: Sequence[str]) -> No
         raise UserError(
             f"the shadow of {shadow.names} lacks {missing[0]}: `streamguard deploy --shadow` of the same files finishes it"
         )
+
+
+def _name_paused(flows: Sequence[Flow]) -> None:
+    for flow in flows:
+        if flow.state == PAUSED:
+            typer.echo(f"the query {flow.query_id} is paused: its alerts end where it was left", err=True)
 
 
 def _instant_ms(text: str | None) -> int:

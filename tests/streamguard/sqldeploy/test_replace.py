@@ -215,3 +215,10 @@ def test_topics_of_the_old_rows_are_filled_anew(line: Line, server: KsqlServerPr
         assert "account_velocity" in admin.list_topics()
     finally:
         admin.close()
+
+
+def test_two_deployments_at_once_are_one_after_the_other(line: Line, desk: Desk) -> None:
+    with desk.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_lock(5347003)")
+        for command in (("deploy",), ("deploy", "--shadow", "queries.sql"), ("rules", "promote", "--reason", "x")):
+            assert "another deployment is going on: wait until it has ended" in line(*command, code=1)

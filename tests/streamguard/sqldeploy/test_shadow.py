@@ -1,0 +1,51 @@
+"""Every rule file as a shadow, on a running engine: under other names, with the same alerts, and gone without a trace."""
+
+from __future__ import annotations
+
+import json
+
+from streamguard.sqldeploy.script import read
+from streamguard.sqldeploy.state import Server
+from streamguard_ksql.formatter import format_statement
+from streamguard_ksql.parser import parse_statement
+from tests.streamguard.cli.test_commands import Line
+from tests.streamguard.sqldeploy.plain import Arrivals
+from tests.streamguard.sqldeploy.test_promote import has_no_shadow
+from tests.support.desk import Desk
+from tests.support.ksqldb import KsqlServerProcess
+from tests.support.processes import Program, eventually
+from tests.support.project import PROJECT_ROOT
+
+# Rows, no rules, and rules under the names of others.
+WITHOUT = ("currency-limits-values", "validation", "card-2018")
+FILES = sorted(file for file in (PROJECT_ROOT / "ksqldb").glob("*.sql") if file.stem not in WITHOUT)
+
+
+def test_what_is_printed_of_a_statement_means_the_same() -> None:
+    for file in FILES:
+        for item in read(file):
+            assert parse_statement(format_statement(item.statement)) == item.statement, (file.name, item.name)
+
+
+def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
+    line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
+) -> None:
+    names = [file.name for file in FILES]
+    line("deploy", "queries.sql", *(name for name in names if name != "queries.sql"))
+    before = set(Server(server.url).queries())
+    arrivals = Arrivals(server.bootstrap_servers)
+    arrivals.send(200)
+    line("deploy", "--shadow", *names)
+    engine = Server(server.url)
+    shadows = {query: state for query, state in engine.states().items() if "SHADOW_" in query}
+    assert len(shadows) == len(before) and set(shadows.values()) == {"RUNNING"}
+    arrivals.send(200)
+    consumer.start()
+    eventually(lambda: desk.rows("SELECT count(*) FROM transactions"), lambda found: found == [(400,)])
+    found = json.loads(line("rules", "compare", "--json"))
+    assert found["transactions"] == 400 and found["unplaced"] == 0
+    assert found["rules"]["HIGH_VELOCITY"]["live"] > 0 and found["rules"]["LOOKBACK_VELOCITY"]["live"] > 0
+    for rule in found["rules"].values():
+        assert rule["live"] == rule["shadow"] and not (rule["gained"] or rule["lost"] or rule["changed"])
+    line("rules", "drop-shadow")
+    assert has_no_shadow(server) and set(Server(server.url).queries()) == before

@@ -15,71 +15,78 @@ CREATE TABLE blacklist (
   expires_at BIGINT
 ) WITH (KAFKA_TOPIC='blacklist', VALUE_FORMAT='JSON', PARTITIONS=3);
 
--- Every payment once per kind under which it could be listed.
-CREATE STREAM payment_entries (
-  entry VARCHAR KEY,
-  account_id VARCHAR,
-  transaction_id VARCHAR,
-  amount DOUBLE,
-  event_time BIGINT
-) WITH (KAFKA_TOPIC='payment_entries', VALUE_FORMAT='JSON', PARTITIONS=3, TIMESTAMP='event_time');
-
-INSERT INTO payment_entries WITH (QUERY_ID='payment_accounts')
-SELECT CONCAT('account:', account_id) AS entry, AS_VALUE(account_id) AS account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY CONCAT('account:', account_id)
-EMIT CHANGES;
-
-INSERT INTO payment_entries WITH (QUERY_ID='payment_merchants')
-SELECT CONCAT('merchant:', merchant_id) AS entry, account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE merchant_id IS NOT NULL
-  AND LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY CONCAT('merchant:', merchant_id)
-EMIT CHANGES;
-
-INSERT INTO payment_entries WITH (QUERY_ID='payment_devices')
-SELECT CONCAT('device:', device_id) AS entry, account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE device_id IS NOT NULL
-  AND LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY CONCAT('device:', device_id)
-EMIT CHANGES;
-
-INSERT INTO fraud_alerts WITH (QUERY_ID='blacklisted')
-SELECT p.account_id AS account_id,
-       CONCAT('BLACKLISTED:', p.transaction_id) AS alert_id,
+-- A join needs the key of its table: the account as it is listed.
+INSERT INTO fraud_alerts WITH (QUERY_ID='blacklisted_account')
+SELECT t.account_id AS account_id,
+       CONCAT('BLACKLISTED:', t.transaction_id) AS alert_id,
        'BLACKLISTED' AS rule,
-       p.transaction_id AS transaction_id,
-       p.amount AS amount,
+       t.transaction_id AS transaction_id,
+       t.amount AS amount,
        CAST(1 AS BIGINT) AS tx_count,
-       p.event_time AS window_start,
-       p.event_time AS window_end,
-       p.event_time AS detected_at
-FROM payment_entries p
-JOIN blacklist b ON p.entry = b.entry
-WHERE b.expires_at IS NULL OR b.expires_at > p.event_time
-PARTITION BY p.account_id
+       t.event_time AS window_start,
+       t.event_time AS window_end,
+       t.event_time AS detected_at
+FROM transactions t
+JOIN blacklist b ON CONCAT('account:', t.account_id) = b.entry
+WHERE (b.expires_at IS NULL OR b.expires_at > t.event_time)
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
+PARTITION BY t.account_id
 EMIT CHANGES;
+
+-- A join needs the key of its table: the merchant as it is listed.
+INSERT INTO fraud_alerts WITH (QUERY_ID='blacklisted_merchant')
+SELECT t.account_id AS account_id,
+       CONCAT('BLACKLISTED:', t.transaction_id) AS alert_id,
+       'BLACKLISTED' AS rule,
+       t.transaction_id AS transaction_id,
+       t.amount AS amount,
+       CAST(1 AS BIGINT) AS tx_count,
+       t.event_time AS window_start,
+       t.event_time AS window_end,
+       t.event_time AS detected_at
+FROM transactions t
+JOIN blacklist b ON CONCAT('merchant:', t.merchant_id) = b.entry
+WHERE (b.expires_at IS NULL OR b.expires_at > t.event_time)
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
+PARTITION BY t.account_id
+EMIT CHANGES;
+
+-- A join needs the key of its table: the device as it is listed.
+INSERT INTO fraud_alerts WITH (QUERY_ID='blacklisted_device')
+SELECT t.account_id AS account_id,
+       CONCAT('BLACKLISTED:', t.transaction_id) AS alert_id,
+       'BLACKLISTED' AS rule,
+       t.transaction_id AS transaction_id,
+       t.amount AS amount,
+       CAST(1 AS BIGINT) AS tx_count,
+       t.event_time AS window_start,
+       t.event_time AS window_end,
+       t.event_time AS detected_at
+FROM transactions t
+JOIN blacklist b ON CONCAT('device:', t.device_id) = b.entry
+WHERE (b.expires_at IS NULL OR b.expires_at > t.event_time)
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
+PARTITION BY t.account_id
+EMIT CHANGES;
+

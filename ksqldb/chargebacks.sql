@@ -1,9 +1,12 @@
--- Confirmed fraud feeds back: chargebacks, days late, build a table of fraud per merchant; a payment at a merchant with
--- recent confirmed fraud becomes an alert. Reads the sources of queries.sql.
+-- Confirmed fraud feeds back: chargebacks, days late. Where a card was used against its owner's habits, the chargeback says
+-- nothing of the merchant; the others say that cards are copied there. Reads the sources of queries.sql and amount-rules.sql.
 
--- How long a merchant stays compromised after its last chargeback, in milliseconds (14 days), and after how many.
-DEFINE compromised_ms = '1209600000';
-DEFINE compromised_count = '1';
+-- The limits, once, in milliseconds: how long a merchant stays compromised from its first fraud (28 days), how long after
+-- one fraud alone (10), how long a fraud is remembered (35), how long before it an unusual amount explains it (14).
+DEFINE compromised_ms = '2419200000';
+DEFINE single_ms = '864000000';
+DEFINE run_ms = '3024000000';
+DEFINE explained_ms = '1209600000';
 
 -- What makes a transaction valid, the same in every rule (docs/sql-rules.md): how far its time may be ahead of the
 -- clock, the codes of ISO 4217 and ISO 3166, and the currencies without decimal places and with three of them.
@@ -16,73 +19,52 @@ DEFINE countries = 'AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE 
 CREATE STREAM fraud_labels (
   account_id VARCHAR KEY,
   transaction_id VARCHAR,
+  merchant_id VARCHAR,
+  amount DECIMAL(19, 4),
   is_fraud BOOLEAN,
   reason VARCHAR,
   event_time BIGINT,
   reported_at BIGINT
 ) WITH (KAFKA_TOPIC='fraud_labels', VALUE_FORMAT='JSON', PARTITIONS=3, TIMESTAMP='reported_at');
 
--- A chargeback names the payment only: where was it made?
-CREATE TABLE payment_merchant WITH (KAFKA_TOPIC='payment_merchant', VALUE_FORMAT='JSON') AS
-SELECT transaction_id, LATEST_BY_OFFSET(merchant_id) AS merchant_id
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-GROUP BY transaction_id
-EMIT CHANGES;
-
-CREATE STREAM confirmed_fraud WITH (KAFKA_TOPIC='confirmed_fraud', VALUE_FORMAT='JSON') AS
-SELECT transaction_id, reported_at
-FROM fraud_labels
-WHERE is_fraud
-PARTITION BY transaction_id
-EMIT CHANGES;
-
-CREATE STREAM fraud_at_merchant WITH (KAFKA_TOPIC='fraud_at_merchant', VALUE_FORMAT='JSON') AS
-SELECT p.merchant_id AS merchant_id, f.transaction_id AS transaction_id, f.reported_at AS reported_at
-FROM confirmed_fraud f
-JOIN payment_merchant p ON f.transaction_id = p.transaction_id
-PARTITION BY p.merchant_id
+CREATE STREAM unexplained_fraud WITH (KAFKA_TOPIC='unexplained_fraud', VALUE_FORMAT='JSON') AS
+SELECT l.merchant_id AS merchant_id, l.transaction_id AS transaction_id, l.event_time AS event_time
+FROM fraud_labels l
+LEFT JOIN account_unusual u ON l.account_id = u.account
+WHERE l.is_fraud AND l.merchant_id IS NOT NULL AND l.event_time IS NOT NULL
+  AND (u.times IS NULL OR ARRAY_LENGTH(FILTER(u.times, x => x >= l.event_time - ${explained_ms})) = 0)
+PARTITION BY l.merchant_id
 EMIT CHANGES;
 
 CREATE TABLE merchant_fraud WITH (KAFKA_TOPIC='merchant_fraud', VALUE_FORMAT='JSON') AS
-SELECT merchant_id, COUNT(*) AS frauds, MAX(reported_at) AS last_reported
-FROM fraud_at_merchant
+SELECT merchant_id, LATEST_BY_OFFSET(event_time, 40) AS times
+FROM unexplained_fraud
 GROUP BY merchant_id
 EMIT CHANGES;
 
-CREATE STREAM transactions_by_merchant WITH (KAFKA_TOPIC='transactions_by_merchant', VALUE_FORMAT='JSON') AS
-SELECT merchant_id, account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY merchant_id
-EMIT CHANGES;
-
+-- Rule: a payment where cards are copied. `tx_count` counts the frauds, the window is from the first of them.
 INSERT INTO fraud_alerts WITH (QUERY_ID='compromised_merchant')
 SELECT t.account_id AS account_id,
        CONCAT('COMPROMISED_MERCHANT:', t.transaction_id) AS alert_id,
        'COMPROMISED_MERCHANT' AS rule,
        t.transaction_id AS transaction_id,
        t.amount AS amount,
-       m.frauds AS tx_count,
-       t.event_time AS window_start,
+       CAST(ARRAY_LENGTH(FILTER(m.times, x => x > t.event_time - ${run_ms})) AS BIGINT) AS tx_count,
+       ARRAY_MIN(FILTER(m.times, x => x > t.event_time - ${run_ms})) AS window_start,
        t.event_time AS window_end,
        t.event_time AS detected_at
-FROM transactions_by_merchant t
+FROM transactions t
 JOIN merchant_fraud m ON t.merchant_id = m.merchant_id
-WHERE m.frauds >= ${compromised_count} AND t.event_time >= m.last_reported AND t.event_time - m.last_reported < ${compromised_ms}
+WHERE ARRAY_LENGTH(FILTER(m.times, x => x > t.event_time - ${run_ms})) > 0
+  AND ARRAY_MIN(FILTER(m.times, x => x > t.event_time - ${run_ms})) > t.event_time - ${compromised_ms}
+  AND (ARRAY_LENGTH(FILTER(m.times, x => x > t.event_time - ${run_ms})) > 1 OR ARRAY_MIN(FILTER(m.times, x => x > t.event_time - ${run_ms})) > t.event_time - ${single_ms})
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
 PARTITION BY t.account_id
 EMIT CHANGES;

@@ -69,7 +69,7 @@ CREATE STREAM account_devices_changes (
   account VARCHAR,
   devices ARRAY<VARCHAR>,
   transaction_id VARCHAR,
-  amount DOUBLE,
+  amount DECIMAL(19, 4),
   event_time BIGINT,
   tx_count BIGINT
 ) WITH (KAFKA_TOPIC='account_devices', KEY_FORMAT='NONE', VALUE_FORMAT='JSON');

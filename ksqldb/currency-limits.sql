@@ -1,7 +1,6 @@
 -- A limit per currency, kept in a table that can be changed live:
 --   ksql -e "INSERT INTO currency_limits (currency, limit_amount) VALUES ('KES', 120000);"
--- Reads the sources of queries.sql. Set the first limits after the deploy:
---   .venv/bin/ksql -f ksqldb/currency-limits-values.sql
+-- Reads the sources of queries.sql. The first limits are those of currency-limits-values.sql, sent once, to an empty table.
 
 -- What makes a transaction valid, the same in every rule (docs/sql-rules.md): how far its time may be ahead of the
 -- clock, the codes of ISO 4217 and ISO 3166, and the currencies without decimal places and with three of them.
@@ -13,23 +12,8 @@ DEFINE countries = 'AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE 
 
 CREATE TABLE currency_limits (
   currency VARCHAR PRIMARY KEY,
-  limit_amount DOUBLE
+  limit_amount DECIMAL(19, 4)
 ) WITH (KAFKA_TOPIC='currency_limits', VALUE_FORMAT='JSON', PARTITIONS=3);
-
--- A join needs both sides keyed alike.
-CREATE STREAM transactions_by_currency WITH (KAFKA_TOPIC='transactions_by_currency', VALUE_FORMAT='JSON') AS
-SELECT UCASE(currency) AS currency, account_id, transaction_id, amount, event_time
-FROM transactions
-WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 255
-  AND amount > 0 AND amount < 1000000000000
-  AND amount = CASE WHEN INSTR('${no_places}', UCASE(currency)) > 0 THEN ROUND(amount, 0)
-                    WHEN INSTR('${three_places}', UCASE(currency)) > 0 THEN ROUND(amount, 3) ELSE ROUND(amount, 2) END
-  AND event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
-  AND LEN(UCASE(currency)) = 3 AND INSTR('${currencies}', UCASE(currency)) % 4 = 1
-  AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
-  AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
-PARTITION BY UCASE(currency)
-EMIT CHANGES;
 
 INSERT INTO fraud_alerts WITH (QUERY_ID='currency_limit')
 SELECT t.account_id AS account_id,
@@ -41,8 +25,16 @@ SELECT t.account_id AS account_id,
        t.event_time AS window_start,
        t.event_time AS window_end,
        t.event_time AS detected_at
-FROM transactions_by_currency t
-JOIN currency_limits l ON t.currency = l.currency
+FROM transactions t
+JOIN currency_limits l ON UCASE(t.currency) = l.currency
 WHERE t.amount > l.limit_amount
+  AND LEN(t.account_id) BETWEEN 1 AND 255 AND LEN(t.transaction_id) BETWEEN 1 AND 255
+  AND t.amount > 0 AND t.amount < 1000000000000
+  AND t.amount = CASE WHEN INSTR('${no_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 0)
+                    WHEN INSTR('${three_places}', UCASE(t.currency)) > 0 THEN ROUND(t.amount, 3) ELSE ROUND(t.amount, 2) END
+  AND t.event_time BETWEEN 100000000000 AND UNIX_TIMESTAMP() + ${max_ahead_ms}
+  AND LEN(UCASE(t.currency)) = 3 AND INSTR('${currencies}', UCASE(t.currency)) % 4 = 1
+  AND (t.country IS NULL OR (LEN(t.country) = 2 AND INSTR('${countries}', t.country) % 3 = 1))
+  AND (t.latitude IS NULL OR t.latitude BETWEEN -90 AND 90) AND (t.longitude IS NULL OR t.longitude BETWEEN -180 AND 180)
 PARTITION BY t.account_id
 EMIT CHANGES;

@@ -12,7 +12,8 @@ The life of a statement, step by step, and where to read it:
    `functions.registry`, where a decorator registers them.
 5. `topology.Topology` makes an operator of each node (`operators`): bytes in through `operators.sources.Reader`, batches of
    `Record` from one operator to the next, bytes out through `operators.sinks.Sink`; formats in `formats`.
-   Up to here nothing uses a socket or a clock: `testing.harness.Harness` drives it all with plain records.
+   Up to here nothing uses a socket or a clock: `local.LocalEngine` runs it all over plain records, in partitions and
+   batches, and `testing.harness.Harness` drives one query after the other, for cases.
 6. `runtime.service.KafkaRuntime.submit` makes a statement durable in the command topic and starts its query:
    `runtime.query.QueryRunner` polls, runs, produces and commits; its state is kept in a changelog
    (`runtime.changelog.Changelog`) together with how far it has read, and comes back from there after a crash.

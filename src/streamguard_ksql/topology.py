@@ -17,7 +17,7 @@ from streamguard_ksql.operators import aggregate, joins, stateless
 from streamguard_ksql.operators.base import Operator, Receive, Runtime
 from streamguard_ksql.operators.keys import inner_key
 from streamguard_ksql.operators.record import Batch, InputRecord, Record
-from streamguard_ksql.operators.sinks import Materializer, Sink
+from streamguard_ksql.operators.sinks import Materializer, RowSink, Sink, gives_rows
 from streamguard_ksql.operators.sources import StreamSource, TableSource
 from streamguard_ksql.operators.state import Store
 from streamguard_ksql.plan import (
@@ -53,6 +53,8 @@ class Topology:
         self.plan = plan
         self.sources: dict[str, list[StreamSource | TableSource]] = {}
         self.operators: list[Any] = []
+        self._placed = False
+        """Whether the operators above the one that is being built have state by partition."""
         self._build(plan, deliver or _nowhere, needs_old=False)
 
     @property
@@ -67,9 +69,14 @@ class Topology:
         return {topic: reader.times for topic, reader in readers.items() if reader.time is not None}
 
     def feed(self, partition: int, messages: Sequence[InputRecord]) -> None:
-        """Process a batch of one topic's partition, in order."""
-        for source in self.sources[messages[0].topic]:
-            source.read(partition, messages)
+        """Process a batch of one topic's partition, in order; each record by all the sources over the topic in turn."""
+        found = self.sources[messages[0].topic]
+        if len(found) == 1:
+            found[0].read(partition, messages)
+            return
+        for message in messages:
+            for source in found:
+                source.read(partition, [message])
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -88,15 +95,17 @@ class Topology:
                 emit = self._by_key(node, emit)
             operator = JOINS[type(node)](node, self.runtime, emit)
             self.operators.append(operator)
+            self._placed = True
             left, right = node.inputs
             receive_left, receive_right = operator.left, operator.right
-            if _exchanges(node):
+            if exchanges(node):
                 receive_left, receive_right = self._by_key(left, receive_left), self._by_key(right, receive_right)
             self._build(left, receive_left, needs_old=False)
             self._build(right, receive_right, needs_old=False)
             return
         operator, below_needs_old = self._operator(node, emit, needs_old)
         self.operators.append(operator)
+        self._placed = self._placed or isinstance(operator, (aggregate.Aggregation, aggregate.TableAggregation))
         below = node.inputs[0]
         if isinstance(below, AggregateNode) and isinstance(
             operator, (aggregate.Aggregation, aggregate.TableAggregation)
@@ -107,6 +116,8 @@ class Topology:
     def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
         runtime = self.runtime
         match node:
+            case SinkNode() if runtime.rows is not None and gives_rows(node.target):
+                return RowSink(runtime), False
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
             case MaterializeNode():
@@ -123,7 +134,8 @@ class Topology:
             case FlatMapNode():
                 return stateless.FlatMap(node, runtime, emit), False
             case SelectKeyNode():
-                return stateless.SelectKey(node, runtime, emit, self._partition_of(node.schema.key)), needs_old
+                partition_of = self._partition_of(node.schema.key) if self._placed else None
+                return stateless.SelectKey(node, runtime, emit, partition_of), needs_old
             case AggregateNode():
                 return self._aggregation(node, emit, needs_old)
         raise TypeError(f"no operator for {type(node).__name__}")
@@ -183,13 +195,16 @@ class Topology:
 
     def _group_partition(self, node: AggregateNode) -> aggregate.PartitionOf:
         """Groups stay in their rows' partition where GROUP BY keeps the key; else they go where the new key hashes to."""
-        below = node.source.schema.key
-        if [c.name for c in below] == [getattr(k, "name", None) for k in node.keys] and not node.source.is_table:
-            return None
-        return self._partition_of(node.schema.key)
+        return self._partition_of(node.schema.key) if moves_groups(node) else None
 
 
-def _exchanges(node: Node) -> bool:
+def moves_groups(node: AggregateNode) -> bool:
+    """Whether GROUP BY gives rows another key, and with it another partition."""
+    keys = [c.name for c in node.source.schema.key]
+    return node.source.is_table or keys != [getattr(k, "name", None) for k in node.keys]
+
+
+def exchanges(node: Node) -> bool:
     """Whether the sides of a join have to be moved to meet: one has a new key, or their keys' bytes or partitions differ."""
     left, right = node.inputs
     return not isinstance(node, ForeignKeyJoinNode) and _placement(left) != _placement(right)
@@ -202,7 +217,7 @@ def _placement(node: Node) -> object:
             return node.source.key_format.name, node.source.partitions
         case SelectKeyNode() | ForeignKeyJoinNode():
             return "inner"
-        case _ if type(node) in JOINS and _exchanges(node):
+        case _ if type(node) in JOINS and exchanges(node):
             return "inner"
         case _:
             return _placement(node.inputs[0])

@@ -77,6 +77,10 @@ class StackRun:
     def start(self, *options: str) -> str:
         return self.run("./start.sh", *options).stdout
 
+    def start_core(self) -> str:
+        """Without the generator stream, and with the two core rules alone: for what is compared with a plain computation."""
+        return self.start("--no-generator", "--rules", "core")
+
     def stop(self, *options: str) -> str:
         return self.run("./stop.sh", *options).stdout
 

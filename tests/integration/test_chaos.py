@@ -90,7 +90,7 @@ def play(
     """Send the stream through an empty stack; `disturb` is called once part of it is stored."""
     count = recording.count
     takes_s = count / TPS * slower
-    stack.start("--no-generator")
+    stack.start_core()
     began = time.monotonic()
     speed = str(TIME_SCALE / slower)
     sending = stack.begin(BIN / "python", "generate_transactions.py", "replay", recording.file, "--speed", speed)

@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
 @pytest.fixture(scope="module")
 def scored(stack: StackRun) -> tuple[str, str]:
     """What a start without a generator printed, and what `evaluate` prints for the guide's batch."""
-    said = stack.start("--no-generator")
+    said = stack.start_core()
     stack.generate("batch", "--count", "20000", "--seed", "7", "--fraud-share", "0.05")
     return said, scorecard(stack, pages.blocks(GENERATOR_GUIDE, "text")[0])
 
@@ -268,7 +268,7 @@ def test_the_bench_of_the_broker_runs() -> None:
 def test_the_scorecard_of_a_week_is_what_evaluate_prints(tmp_path: Path) -> None:
     """With the rules that look back over each account. On a stack of its own: windows close by event time."""
     stack, wanted = StackRun(tmp_path / "state"), pages.blocks(GENERATOR_GUIDE, "text")[1]
-    stack.start("--no-generator")
+    stack.start_core()
     try:
         stack.streamguard("deploy", "ksqldb/account-rules.sql")
         stack.generate("batch", "--seed", "7", "--start", "2026-03-02", "--duration", "604800", "--fraud-share", "0.05")

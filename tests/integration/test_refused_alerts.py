@@ -25,7 +25,7 @@ BOOKS = (
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[StackRun]:
     stack = StackRun(tmp_path / "state")
-    stack.start("--no-generator")
+    stack.start_core()
     yield stack
     stack.run("./stop.sh", "--wipe", check=False)
 

@@ -15,6 +15,7 @@ from streamguard.config import Settings, get_settings
 from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_admin, kafka_errors
 from streamguard.kafka.topics import ensure_topics
+from streamguard.rules.catalogue import sql_files
 from streamguard.rules.modes import modes_of
 from streamguard.rules.replacements import NOW
 from streamguard.sqldeploy import (
@@ -24,6 +25,7 @@ from streamguard.sqldeploy import (
     Replacing,
     carry_out,
     follow,
+    insert_first_values,
     off_queries,
     plan,
     topics_of,
@@ -41,7 +43,7 @@ def deploy(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="SQL files; if none, queries.sql and sources/*.sql of ksqldb. The package has what is not here."
+            help="SQL files; if none, all of ksqldb/rules.yaml and ksqldb/sources. The package has what is not here."
         ),
     ] = None,
     define: Annotated[
@@ -64,7 +66,7 @@ def deploy(
 ) -> None:
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
-    paths = [sql_file(file) for file in files or [Path("queries.sql"), *source_files()]]
+    paths = [sql_file(file) for file in files] if files else [*sql_files(), *source_files()]
     given = variables_of(settings) | _definitions(define or [])
     who = by or getpass.getuser()
     if shadow:
@@ -81,6 +83,8 @@ def deploy(
     modes = _modes()
     made = plan(server, items, replace=replace, off=off_queries(modes or {}))
     outcomes = _carry_out(settings, made, _start(start, replace), who, reason, has_database=modes is not None)
+    for file in insert_first_values(server, settings, paths):
+        print(f"values     {file}")
     for statement in follow(server, modes or {}):
         print(f"{statement} as the mode of its rule says")
     _name_different(outcomes)

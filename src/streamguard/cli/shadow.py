@@ -21,7 +21,7 @@ from streamguard.models import FraudAlert
 from streamguard.privacy.mode import protection_of
 from streamguard.rules.modes import modes_of
 from streamguard.rules.replacements import BEGINNING, NOW, written_from
-from streamguard.sqldeploy import Outcome, Replacing, follow, promote
+from streamguard.sqldeploy import Outcome, Replacing, follow, insert_first_values, promote
 from streamguard.sqldeploy.difference import Difference, RuleDifference, difference
 from streamguard.sqldeploy.flow import Behind, Flow, upstream, wait_read
 from streamguard.sqldeploy.journal import Shadow, open_shadow
@@ -65,6 +65,8 @@ def promote_shadow(
     with _replacing(settings, start.value, by or getpass.getuser(), reason) as (server, how):
         shadow = _shadow()
         promote.promote(server, how, shadow)
+        for file in insert_first_values(server, settings, [Path(file["name"]) for file in shadow.files]):
+            print(f"values     {file}")
         with database() as connection:
             modes = modes_of(connection)
         for statement in follow(server, modes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 import typer
 from sqlalchemy import Connection, text
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import UserError, get_settings
 from streamguard.database import error_message, is_outage, make_engine, sqlstate
+from streamguard.rules.catalogue import ALL, CORE
 
 _UNDEFINED_TABLE, _LOCK_NOT_AVAILABLE = "42P01", "55P03"
 
@@ -19,6 +21,13 @@ _DEPLOYMENT_LOCK = 5_347_003
 
 _LOCK_WITHIN = "5s"
 """Postgres notices within a moment that the process which held the lock was killed."""
+
+
+class RuleSet(str, Enum):
+    """Which SQL rules: the whole catalogue, or the two of queries.sql."""
+
+    all = ALL
+    core = CORE
 
 
 class DatabaseUnavailable(UserError):

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from sqlalchemy import text
 
-from streamguard.cli.shared import DatabaseUnavailable, database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, RuleSet, database, new_app
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
 from streamguard.models import show_amount
@@ -60,6 +60,7 @@ FROM (
 ) a
 """
 
+
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
 
 
@@ -91,6 +92,10 @@ def up(
     no_generator: Annotated[
         bool, typer.Option("--no-generator", help="Without the stream of generated transactions.")
     ] = False,
+    rules: Annotated[
+        RuleSet,
+        typer.Option("--rules", help="Which SQL rules to deploy: the whole catalogue, or the two of queries.sql."),
+    ] = RuleSet.all,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
     ] = False,
@@ -98,7 +103,7 @@ def up(
 ) -> None:
     """Start what does not run yet, wait until each part is ready, show what runs and the first alerts."""
     commands = SCRIPTS if by_script else Commands()
-    options = StartOptions(docker=docker, generator=not no_generator, command=commands.up)
+    options = StartOptions(docker=docker, generator=not no_generator, rules=rules.value, command=commands.up)
     settings = get_settings()
     try:
         if foreground:

@@ -44,6 +44,12 @@ def packaged_sql() -> list[Path]:
     return sorted(path for path in (DATA / SQL_FOLDER).iterdir() if path.is_file())
 
 
+def values_file(file: Path) -> Path | None:
+    """The rows that the tables of a SQL file begin with, `NAME-values.sql` beside it; None where it has none."""
+    values = file.with_name(f"{file.stem}-values.sql")
+    return values if values.exists() else None
+
+
 def source_files() -> list[Path]:
     """The SQL of the foreign topics that `streamguard connect` has written below the current folder, by name."""
     return sorted((SQL_FOLDER / SOURCES).glob("*.sql"))

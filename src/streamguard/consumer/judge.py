@@ -7,7 +7,7 @@ however often the process was killed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -20,6 +20,7 @@ from streamguard.consumer import statements as sql
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch, fetch_values
 from streamguard.rules import REGISTRY, Alert, Context, Listed, RuleLimits, StoredTransaction, decide
+from streamguard.rules.listed import ListEntry, Lists, list_keys
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -65,15 +66,6 @@ class _Past(StoredTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class _ListEntry:
-    list: str
-    kind: str
-    value: str
-    reason: str
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Resolved:
     account_id: str
     confirmed: int
@@ -86,10 +78,11 @@ class _Mode:
     mode: str
 
 
-def judge(cursor: Any, alerts: list[str], limits: RuleLimits, topic: str) -> int:
+def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> int:
     """Decide on every waiting version of `alerts` whose transaction is stored; returns how many were decided.
 
-    Each decision is put into the outbox for `topic`.
+    `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision
+    is put into the outbox for `topic`.
     """
     cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)
@@ -114,7 +107,7 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, topic: str) -> int
             dismissed_before=before.dismissed if before else 0,
             limits=limits,
         )
-        decision = decide(alert, context, REGISTRY.values(), modes)
+        decision = decide(alert, context, REGISTRY.values(), modes, base)
         decisions.append(
             NewDecision(
                 alert_id=alert.alert_id,
@@ -165,35 +158,14 @@ Candidate = tuple[Alert, "StoredTransaction | None"]
 
 def _lists(cursor: Any, candidates: Sequence[Candidate]) -> list[tuple[tuple[Listed, ...], tuple[Listed, ...]]]:
     """For each candidate the entries of blacklist and allowlist that match it and are valid at its time."""
-    keys = [_list_keys(alert, transaction) for alert, transaction in candidates]
+    keys = [list_keys(alert, transaction) for alert, transaction in candidates]
     values = sorted({value for pairs in keys for _, value in pairs})
     cursor.execute(sql.LISTED, {"values": values})
-    entries = {(entry.list, entry.kind, entry.value): entry for entry in fetch(cursor, _ListEntry)}
-
-    def matching(name: str, alert: Alert, pairs: list[tuple[str, str]]) -> tuple[Listed, ...]:
-        found = (entries.get((name, kind, value)) for kind, value in pairs)
-        return tuple(
-            Listed(entry.kind, entry.value, entry.reason)
-            for entry in found
-            if entry is not None and (entry.expires_at is None or entry.expires_at > alert.detected_at)
-        )
-
-    return [
-        (matching("blacklist", alert, pairs), matching("allowlist", alert, pairs))
-        for (alert, _), pairs in zip(candidates, keys, strict=True)
-    ]
+    lists = Lists(fetch(cursor, ListEntry))
+    return [lists.matching(alert, pairs) for (alert, _), pairs in zip(candidates, keys, strict=True)]
 
 
 def _resolved(cursor: Any, candidates: Sequence[Candidate]) -> dict[str, _Resolved]:
     """The alerts that analysts confirmed and dismissed, by account."""
     cursor.execute(sql.RESOLVED, {"accounts": sorted({alert.account_id for alert, _ in candidates})})
     return {row.account_id: row for row in fetch(cursor, _Resolved)}
-
-
-def _list_keys(alert: Alert, transaction: StoredTransaction | None) -> list[tuple[str, str]]:
-    """The (kind, value) pairs under which a transaction could be listed."""
-    keys: list[tuple[str, str | None]] = [("account", alert.account_id)]
-    if transaction is not None:
-        keys += [("merchant", transaction.merchant_id), ("device", transaction.device_id)]
-        keys += [("ip", transaction.ip_address), ("country", transaction.country)]
-    return [(kind, value) for kind, value in keys if value is not None]

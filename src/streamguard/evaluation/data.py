@@ -14,10 +14,11 @@ from streamguard.ingest.errors import BadRow
 from streamguard.ingest.files import Row, open_source
 from streamguard.ingest.payments import PaymentReader
 from streamguard.ingest.plan import Plan, plan
+from streamguard.ingest.records import record_of
 from streamguard.ingest.refusals import Refusals
 from streamguard.ingest.rows import Rows
 
-DAY_S = 86_400
+DAY_MS = 86_400_000
 
 
 class DataError(UserError):
@@ -25,26 +26,34 @@ class DataError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class CardPayment:
-    """One payment; `at` is epoch seconds, UTC. `is_fraud` is the truth: a label seven days later, and for the score."""
+class LabelledPayment:
+    """One payment as a record of `transactions`; `at_ms` is its event time, `label` the truth: empty, or the kind of fraud.
 
-    at: int
-    card: str
-    terminal: str
+    `amount` is in units of its currency.
+    """
+
+    at_ms: int
+    account: str
+    merchant: str | None
     amount: float
-    is_fraud: bool
+    label: str
+    value: bytes
+
+    @property
+    def is_fraud(self) -> bool:
+        return bool(self.label)
 
     @property
     def day(self) -> int:
         """Days since 1970, UTC."""
-        return self.at // DAY_S
+        return self.at_ms // DAY_MS
 
 
 @dataclass(frozen=True)
 class Labelled:
     """Payments by time, how many rows of the files are none, and what each file was taken for."""
 
-    payments: list[CardPayment]
+    payments: list[LabelledPayment]
     refusals: Refusals
     files: list[str]
 
@@ -66,7 +75,7 @@ def read(path: Path, layout: str | None = None, mapping: str | None = None, opti
         raise DataError(
             f"{path}: none of its {len(payments):,} payments is labelled as fraud, so nothing can be measured"
         )
-    payments.sort(key=lambda payment: payment.at)
+    payments.sort(key=lambda payment: payment.at_ms)
     return Labelled(payments, refusals, said)
 
 
@@ -82,7 +91,7 @@ def _files(path: Path) -> list[Path]:
 
 def _read_file(
     file: Path, plan_of: Callable[[Rows], Plan], refusals: Refusals, said: list[str]
-) -> Iterator[CardPayment]:
+) -> Iterator[LabelledPayment]:
     """The payments of one file; raises DataError where it has no labels, InputError where it cannot be read."""
     with closing(open_source(str(file))) as source:
         chosen = plan_of(source)
@@ -94,16 +103,19 @@ def _read_file(
                 refusals.add(row.line, row.reason)
                 continue
             try:
-                fields, marks = reader.read(row.values)
+                payment = reader.read(row.values)
             except BadRow as error:
                 refusals.add(row.line, str(error), error.kind)
                 continue
-            yield CardPayment(
-                fields["event_time"] // 1000,
+            record = record_of(payment)
+            fields = payment.fields
+            yield LabelledPayment(
+                record.event_time,
                 fields["account_id"],
-                fields.get("merchant_id") or "",
+                fields.get("merchant_id"),
                 float(fields["amount"]),
-                bool(marks.get("label")),
+                record.label,
+                record.value or b"",
             )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from streamguard.evaluation.data import CardPayment
-from streamguard.evaluation.rules import Points
+from streamguard.evaluation.data import LabelledPayment
+from streamguard.evaluation.scores import Score
 
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
 
-Scored = tuple[CardPayment, Points]
+Scored = tuple[LabelledPayment, Score]
 
 
 def test_weeks(days: Sequence[int]) -> list[int]:
@@ -20,22 +20,27 @@ def test_weeks(days: Sequence[int]) -> list[int]:
     return sorted(starts)
 
 
-def test_week(scored: Iterable[Scored], start: int) -> list[list[Scored]]:
+def by_day(scored: Iterable[Scored]) -> dict[int, list[Scored]]:
+    """The payments of each day."""
+    days: defaultdict[int, list[Scored]] = defaultdict(list)
+    for pair in scored:
+        days[pair[0].day].append(pair)
+    return days
+
+
+def test_week(scored: Mapping[int, Sequence[Scored]], start: int) -> list[list[Scored]]:
     """The days of the test week, without the cards known as compromised by the day.
 
     Known are the frauds of the training week, and day by day those of the delay, whose labels come in meanwhile.
     """
     train = start - TRAIN_DAYS - DELAY_DAYS
-    frauds: defaultdict[int, set[str]] = defaultdict(set)
-    days: list[list[Scored]] = [[] for _ in range(TEST_DAYS)]
-    for payment, points in scored:
-        if payment.is_fraud:
-            frauds[payment.day].add(payment.card)
-        if start <= payment.day < start + TEST_DAYS:
-            days[payment.day - start].append((payment, points))
-    known = set().union(*(frauds[day] for day in range(train, train + TRAIN_DAYS)))
+
+    def compromised(day: int) -> set[str]:
+        return {payment.account for payment, _ in scored.get(day, ()) if payment.is_fraud}
+
+    known = set().union(*(compromised(day) for day in range(train, train + TRAIN_DAYS)))
     kept = []
-    for number, day in enumerate(days):
-        known |= frauds[train + TRAIN_DAYS + number - 1]
-        kept.append([(payment, points) for payment, points in day if payment.card not in known])
+    for number in range(TEST_DAYS):
+        known |= compromised(train + TRAIN_DAYS + number - 1)
+        kept.append([pair for pair in scored.get(start + number, ()) if pair[0].account not in known])
     return kept

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import orjson
 
@@ -157,7 +158,7 @@ class Evaluation:
         lines.extend(f"{kind:<22}{'-':>10}{count:>8,}" for kind, count in others)
         return lines
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> dict[str, Any]:
         """The scorecard for a machine."""
         kinds = {
             kind: {
@@ -170,9 +171,9 @@ class Evaluation:
             }
             for kind, score in self.scores.items()
         }
-        result = {"transactions": self.transactions, "alerts": len(self._alerts), "kinds": kinds}
+        result: dict[str, Any] = {"transactions": self.transactions, "alerts": len(self._alerts), "kinds": kinds}
         result["lookalikes"] = self.lookalikes
-        return orjson.dumps({**result, "false_alerts": dict(self.false_alerts)}, option=orjson.OPT_INDENT_2)
+        return {**result, "false_alerts": dict(self.false_alerts)}
 
 
 def _transaction_id(record: Record) -> str:

@@ -31,7 +31,8 @@ def delay_ms(rng: Random) -> int:
 def with_chargebacks(records: Iterable[Record], rng: Random) -> Iterator[Record]:
     """The records, each chargeback among them when its time has come, and at the end those that are still to come.
 
-    The value: transaction_id, account_id, is_fraud, reason (the kind of fraud), event_time of the payment, reported_at.
+    The value: transaction_id, account_id, merchant_id, amount, is_fraud, reason (the kind of fraud), event_time of the
+    payment, reported_at.
     """
     pending: list[tuple[int, int, Record]] = []
     for number, record in enumerate(records):
@@ -51,6 +52,8 @@ def _chargeback(record: Record, reported_at: int) -> Record:
     value = {
         "transaction_id": fields["transaction_id"],
         "account_id": fields["account_id"],
+        "merchant_id": fields.get("merchant_id"),
+        "amount": fields["amount"],
         "is_fraud": bool(record.label),
         "reason": record.label or "not_recognised",
         "event_time": record.event_time,

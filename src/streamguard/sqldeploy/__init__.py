@@ -9,13 +9,15 @@
    queries have read.
 6. `shadow` rewrites files so that they run beside what runs, `journal` keeps what was deployed so, `promote` makes it real
    or drops it, `difference` compares the alerts of both.
-7. `modes.follow` pauses and resumes the queries of SQL rules, as the modes of the rules say.
+7. `values.insert_first_values` gives a new table the rows that it begins with.
+8. `modes.follow` pauses and resumes the queries of SQL rules, as the modes of the rules say.
 """
 
 from streamguard.sqldeploy.modes import follow, off_queries
 from streamguard.sqldeploy.replace import Replacing, carry_out
 from streamguard.sqldeploy.run import Outcome, Plan, deploy, plan, topics_of, variables_of
 from streamguard.sqldeploy.script import DeployError
+from streamguard.sqldeploy.values import insert_first_values
 
 __all__ = [
     "DeployError",
@@ -25,6 +27,7 @@ __all__ = [
     "carry_out",
     "deploy",
     "follow",
+    "insert_first_values",
     "off_queries",
     "plan",
     "topics_of",

@@ -12,14 +12,15 @@ from sqlalchemy import Engine
 
 from streamguard.alerts.actions import AlertLine, list_alerts
 from streamguard.config import Settings, UserError
-from streamguard.config.resources import source_files, sql_file
+from streamguard.config.resources import source_files
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
+from streamguard.rules.catalogue import ALL, sql_files
 from streamguard.rules.modes import modes_of
-from streamguard.sqldeploy import DeployError, deploy, follow, off_queries, topics_of, variables_of
+from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
@@ -37,6 +38,8 @@ class StartOptions:
 
     docker: bool = False
     generator: bool = True
+    rules: str = ALL
+    """Which SQL rules are deployed, `catalogue.ALL` or `catalogue.CORE`; those that run already stay."""
     command: str = "streamguard up"
     """How messages name the start."""
 
@@ -55,7 +58,7 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
     generator = options.generator or "generator" in (running or {})
     infrastructure = [] if options.docker else embedded_parts(settings)
     parts = [*infrastructure, *application_parts(settings, generator=generator)]
-    rules = [sql_file("queries.sql")]
+    rules = sql_files(options.rules)
     _check(settings, [part for part in infrastructure if part.name not in (running or {})], rules)
     if options.docker:
         report("docker compose up")
@@ -155,6 +158,8 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    for file in insert_first_values(server, settings, rules):
+        report(f"SQL: the values of {file.name}")
     if counts["different"]:
         names = ", ".join(outcome.item.name for outcome in outcomes if outcome.status == "different")
         report(f"{names}: another version runs; `streamguard deploy --replace` replaces it")

@@ -22,10 +22,10 @@ from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
-from streamguard_ksql.functions.registry import CallSite, Resolved
+from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
 from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
 from streamguard_ksql.schema import refuse_impossible
-from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
+from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct
 
 NESTED = 20
 """Levels of an expression whose code is within each other in one Python function."""
@@ -274,7 +274,8 @@ class Compiler(Predicates):
         types = tuple(
             p if p is not None else (c.type if c else None) for p, c in self._parameter_types(resolved, codes)
         )
-        return CallSite(types, resolved.returns, literals, self.scope.config)
+        config = self.scope.config
+        return CallSite(types, resolved.returns, literals, config, config.get(CLOCK, wall_clock_ms))
 
     @staticmethod
     def _parameter_types(resolved: Resolved, codes: Sequence[Code | None]) -> list[tuple[SqlType | None, Code | None]]:
@@ -285,7 +286,10 @@ class Compiler(Predicates):
         arguments = []
         for i, code in enumerate(codes):
             if code is not None:
-                arguments.append(self.converted(code, resolved.parameters[i]))
+                parameter = resolved.parameters[i]
+                # A DECIMAL is given as it is, with the places it has.
+                is_decimal = isinstance(code.type, Decimal) and isinstance(parameter, Decimal)
+                arguments.append(code if is_decimal else self.converted(code, parameter))
                 continue
             function = call.args[i]
             assert isinstance(function, ast.LambdaFunction)

@@ -38,6 +38,10 @@ ReturnRule = Callable[[Sequence[SqlType | None], Mapping[int, Any]], SqlType | N
 """The type of a result from the argument types and the constant arguments by position."""
 
 
+CLOCK = "streamguard.clock"
+"""The setting that has the clock of a query's functions, a function without arguments, where it is not the machine's."""
+
+
 def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 

@@ -17,6 +17,7 @@ from streamguard_ksql import ast
 from streamguard_ksql.operators.aggregator import FIRST_STATE, Accumulate, Aggregator
 from streamguard_ksql.operators.base import Operator, Receive, Runtime, Skip
 from streamguard_ksql.operators.grouping import Grouping
+from streamguard_ksql.operators.order import merge_by_time
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.operators.state import Store, WindowStore
 from streamguard_ksql.plan import AggregateNode, grace_ms
@@ -40,6 +41,7 @@ class Task:
 class Aggregation(Operator, ABC):
     """The base of all aggregations over streams; HAVING is part of it.
 
+    Nothing behind it has state by partition: changes of several partitions are passed on together, in the order of time.
     A group that HAVING does not let pass is no row of the table: one that passed and no longer does becomes a tombstone.
     """
 
@@ -61,14 +63,16 @@ class Aggregation(Operator, ABC):
         else:
             for key, r in keyed:
                 batches.setdefault(self.partition_of(key), []).append((key, r))
-        for target, batch in batches.items():
-            results: list[Record] = []
-            try:
-                self.accumulate(target, batch, results)
-            finally:
-                # Also what came before a record that ends the query.
-                if results:
-                    self.emit(target, results)
+        found: list[list[Record]] = []
+        try:
+            for target, batch in batches.items():
+                found.append([])
+                self.accumulate(target, batch, found[-1])
+        finally:
+            # Also what came before a record that ends the query.
+            results = merge_by_time(found)
+            if results:
+                self.emit(partition, results)
 
     @abstractmethod
     def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
@@ -187,6 +191,7 @@ class WindowAggregation(Aggregation):
         current = None
         for key, r in batch:
             time = r.time
+            closes = self.final and self._closes_windows(now, time)
             if time > now:
                 now = time
             name = identity(key)
@@ -203,11 +208,17 @@ class WindowAggregation(Aggregation):
                     if change is not None:
                         results.append(change)
                 start += advance
+            if closes:
+                # Not at the end of the batch: by then the windows that close now may be past their retention.
+                results += self._finished(partition, now - grace)
         if now > before:
             self.stream_time.set(partition, now)
-            if self.final:
-                results += self._finished(partition, now - grace)
             self.store.drop_before(partition, now - self.retention)
+
+    def _closes_windows(self, before: int, now: int) -> bool:
+        """Whether stream time, when it goes from `before` to `now`, passes the end of a window and its grace."""
+        offset = self.size + self.grace
+        return (now - offset) // self.advance > (before - offset) // self.advance
 
     def _accumulate_one(
         self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int

@@ -74,6 +74,10 @@ class Batch(list[InputRecord]):
                 found = self._readings[kind] = read(self)
         return found
 
+    def know(self, kind: object, reading: Sequence[Any]) -> None:
+        """What `reading` of that kind gives, where it is known without reading."""
+        self._readings[kind] = reading
+
     def part(self, start: int, stop: int) -> Sequence[InputRecord]:
         """The records from `start` to before `stop`, with what has been read of them."""
         if stop - start == len(self):
@@ -84,6 +88,33 @@ class Batch(list[InputRecord]):
         with self._lock:
             part._readings = {kind: reading[start:stop] for kind, reading in self._readings.items()}
         return part
+
+    def by_partition(self) -> dict[int, Batch]:
+        """The records of each partition, for a batch that has several; what is read of one is read of all at once."""
+        positions: dict[int, list[int]] = {}
+        for i, record in enumerate(self):
+            positions.setdefault(record[1], []).append(i)
+        if len(positions) == 1:
+            return dict.fromkeys(positions, self)
+        return {p: _Part(self, found) for p, found in sorted(positions.items())}
+
+
+class _Part(Batch):
+    """The records of a batch at some positions, in order."""
+
+    __slots__ = ("_positions", "_whole")
+
+    def __init__(self, whole: Batch, positions: list[int]) -> None:
+        super().__init__([whole[i] for i in positions])
+        self._whole = whole
+        self._positions = positions
+
+    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+        found = self._readings.get(kind)
+        if found is None:
+            whole = self._whole.reading(kind, read)
+            found = self._readings[kind] = [whole[i] for i in self._positions]
+        return found
 
 
 class OutputRecord(NamedTuple):

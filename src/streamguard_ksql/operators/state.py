@@ -121,6 +121,11 @@ class Store:
                 yield partition, key, self.get(partition, key)
             keys.clear()
 
+    def forget_changes(self) -> None:
+        """As if all had been committed, for a store that has no changelog."""
+        for keys in self._dirty.values():
+            keys.clear()
+
     def restore(self, partition: int, key: Any, value: Any) -> None:
         """Put back an entry from the changelog, without marking it changed."""
         table = self.table(partition)
@@ -162,6 +167,11 @@ class WindowStore(Store):
                 if entries is not None:
                     for key, value in self._chunked(partition, start, names, entries):
                         yield partition, key, value
+            windows.clear()
+
+    def forget_changes(self) -> None:
+        self._dropped.clear()
+        for windows in self._changed.values():
             windows.clear()
 
     def _chunked(
@@ -234,3 +244,14 @@ class Stores:
         store = self.by_name.get(name)
         if store is not None:
             store.restore(partition, key, value)
+
+    def forget_changes(self) -> None:
+        """As if all had been committed: for a query that is not restored."""
+        for store in self.by_name.values():
+            store.forget_changes()
+
+    def adopt(self, others: Stores) -> None:
+        """Take over the entries of the stores of another query that have the same names."""
+        for name, store in self.by_name.items():
+            for partition, table in others.by_name[name].tables.items() if name in others.by_name else ():
+                store.table(partition).update(table)

@@ -176,14 +176,17 @@ class FlatMap(Operator):
 
 
 class SelectKey(Operator):
-    """PARTITION BY: a new key, and with it the partition that the row belongs to from here on."""
+    """PARTITION BY: a new key, and with it the partition that the row belongs to from here on.
+
+    Without `partition_of` rows stay where they are, in their order: nothing behind it has state by partition.
+    """
 
     def __init__(
         self,
         node: SelectKeyNode,
         runtime: Runtime,
         emit: Receive,
-        partition_of: Callable[[tuple[Any, ...] | None], int],
+        partition_of: Callable[[tuple[Any, ...] | None], int] | None,
     ) -> None:
         super().__init__(emit)
         self.keys = RowFunction(node.keys, node.source, runtime, "PartitionBy") if node.keys else None
@@ -193,13 +196,18 @@ class SelectKey(Operator):
         self.key_only = [all(ref.name in names for ref in column_refs(e)) for e in node.keys]
 
     def receive(self, partition: int, records: list[Record]) -> None:
-        batches: dict[int, list[Record]] = {}
+        moved = []
         for r in records:
             key = self._null_key(r) if r.value is None else None if self.keys is None else tuple(self.keys(r.value))
             if key is not None and len(key) == 1 and key[0] is None:
                 key = None
-            moved = Record(key, r.value, r.time, None, r.headers)
-            batches.setdefault(self.partition_of(key), []).append(moved)
+            moved.append(Record(key, r.value, r.time, None, r.headers))
+        if self.partition_of is None:
+            self.emit(partition, moved)
+            return
+        batches: dict[int, list[Record]] = {}
+        for r in moved:
+            batches.setdefault(self.partition_of(r.key), []).append(r)
         for target, batch in batches.items():
             self.emit(target, batch)
 

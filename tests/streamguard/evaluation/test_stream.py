@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 
 import orjson
@@ -90,7 +89,7 @@ def test_an_alert_on_a_look_alike_is_counted_under_it() -> None:
     assert evaluation.lookalikes == {"family_trip": 1}
     quiet = scored([record], [])
     assert quiet.lines()[-1].split() == ["family_trip", "1", "0"]
-    assert json.loads(quiet.to_json())["lookalikes"] == {"family_trip": 1}
+    assert quiet.to_json()["lookalikes"] == {"family_trip": 1}
 
 
 def test_an_alert_on_what_was_not_read_is_unknown() -> None:
@@ -108,7 +107,7 @@ def test_one_incident_is_raised_once_however_often_it_is_updated() -> None:
     score = evaluation.scores["velocity_burst"]
     assert (score.incidents, score.caught, score.transactions, score.covered) == (1, 1, 4, 4)
     assert score.delays_ms == [9_000]
-    assert json.loads(evaluation.to_json())["kinds"]["velocity_burst"]["recall"] == 1.0
+    assert evaluation.to_json()["kinds"]["velocity_burst"]["recall"] == 1.0
     assert any(line.startswith("velocity_burst") and "100.0 %" in line for line in evaluation.lines())
 
 

@@ -91,10 +91,10 @@ def test_the_sources_of_the_sql_files_are_kept_too(settings: Settings, admin: Ka
     """ksqlDB would make them with a week: what is stamped 2018 would be gone within minutes."""
     files = [sql_file(name) for name in ("queries.sql", "blacklist.sql", "currency-limits.sql", "chargebacks.sql")]
     topics = {topic.name: topic for topic in topics_of(files)}
-    assert {"transactions", "fraud_alerts", "payment_entries", "currency_limits", "fraud_labels"} <= topics.keys()
+    assert {"transactions", "fraud_alerts", "blacklist", "currency_limits", "fraud_labels"} <= topics.keys()
     created = ensure_topics(settings, extra=topics.values())
-    assert {"payment_entries", "currency_limits"} <= set(created)
-    assert setting_of(admin, "payment_entries") == "-1"
+    assert {"blacklist", "currency_limits"} <= set(created)
+    assert setting_of(admin, "fraud_labels") == "-1"
     compacted = admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, "currency_limits")], config_filter="all"
     )["topic"]

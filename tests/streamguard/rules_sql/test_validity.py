@@ -21,9 +21,11 @@ from streamguard.consumer.records import Batch, Decoder
 from streamguard.models.fields import MIN_TIME_MS
 from streamguard.models.iso import COUNTRIES, CURRENCIES, NO_PLACES, THREE_PLACES
 from streamguard.sqldeploy.script import Item, read
-from streamguard_ksql.ast import Logical, Source
+from streamguard_ksql import ast
+from streamguard_ksql.ast import ColumnRef, Join, Logical, Source
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.testing.harness import Harness
+from streamguard_ksql.transform import rewrite
 from tests.support.project import PROJECT_ROOT
 from tests.support.records import Record
 
@@ -49,14 +51,23 @@ def conditions(item: Item) -> set[Any]:
         elif node is not None:
             yield node
 
-    return set(parts(item.statement.query.where))  # type: ignore[attr-defined]
+    alias = source_of(item).alias
+
+    def unqualified(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        return ColumnRef(node.name) if isinstance(node, ColumnRef) and node.source == alias else None
+
+    return {rewrite(part, unqualified) for part in parts(item.statement.query.where)}  # type: ignore[attr-defined]
 
 
 def readers() -> list[Item]:
-    """The queries that read the transactions themselves."""
+    """The queries that read the transactions themselves, alone or joined with a table."""
     items = [item for file in FILES for item in read(file)]
-    queries = [item for item in items if hasattr(item.statement, "query")]
-    return [q for q in queries if q.statement.query.source == Source("TRANSACTIONS", "TRANSACTIONS")]  # type: ignore[attr-defined]
+    return [item for item in items if hasattr(item.statement, "query") and source_of(item).name == "TRANSACTIONS"]
+
+
+def source_of(item: Item) -> Source:
+    relation = item.statement.query.source  # type: ignore[attr-defined]
+    return relation.left if isinstance(relation, Join) else relation  # type: ignore[return-value]
 
 
 def test_each_query_over_the_transactions_has_the_whole_condition() -> None:

@@ -70,7 +70,7 @@ def test_a_promotion_while_transactions_arrive_loses_and_doubles_nothing(
 ) -> None:
     servers = server.bootstrap_servers
     consumer.start()
-    line("deploy")
+    line("deploy", "queries.sql")
     arrivals = Arrivals(servers)
     arrivals.send(1_500)
     deployed = line("deploy", "--shadow", *LOWER, "--reason", "a lower limit", "--by", "ana")
@@ -101,7 +101,7 @@ def test_the_difference_is_that_of_a_plain_reading(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:
     servers = server.bootstrap_servers
-    line("deploy")
+    line("deploy", "queries.sql")
     Arrivals(servers).send(600)
     line("deploy", "--shadow", *LOWER, "--define", "high_amount=3200")
     assert "left out: alerts on" in line("rules", "compare"), "nothing is stored yet"
@@ -127,11 +127,11 @@ def test_the_difference_is_that_of_a_plain_reading(
     assert stored_versions(desk) <= versions(servers, {}, 3, 3)
     assert "is dropped" in line("rules", "drop-shadow", "--reason", "too many")
     assert has_no_shadow(server) and not set(NONE_OF_IT) & topics(server)
-    assert "unchanged  query   HIGH_VELOCITY" in line("deploy")
+    assert "unchanged  query   HIGH_VELOCITY" in line("deploy", "queries.sql")
 
 
 def test_other_files_take_the_place_of_a_shadow(line: Line, server: KsqlServerProcess, desk: Desk) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     Arrivals(server.bootstrap_servers).send(300)
     line("deploy", "--shadow", *LOWER)
     assert "unchanged  query   SHADOW_HIGH_VELOCITY" in line("deploy", "--shadow", *LOWER)

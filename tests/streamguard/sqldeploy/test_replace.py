@@ -57,17 +57,19 @@ def test_from_now_leaves_earlier_alerts_out_and_from_the_beginning_adds_them(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:
     consumer.start()
-    line("deploy")
+    line("deploy", "queries.sql")
     pay(server, ("old-low", 2_000), ("old-high", 4_000))
     eventually(lambda: stored(desk), lambda found: found == ["old-high"])
-    said = line("deploy", "--replace", "--define", "high_amount=1000", "--reason", "small ones", "--by", "ana")
+    said = line(
+        "deploy", "--replace", "queries.sql", "--define", "high_amount=1000", "--reason", "small ones", "--by", "ana"
+    )
     assert "HIGH_AMOUNT: alerts on transactions from now on" in said and "replaced   query   HIGH_AMOUNT" in said
     pay(server, ("new-low", 2_000))
     eventually(lambda: stored(desk), lambda found: found == ["new-low", "old-high"])
     eventually(lambda: raised(server), lambda found: found == {"old-low", "old-high", "new-low"})
     assert ["left out: 1 of HIGH_AMOUNT" in sentence for sentence in reported(desk)] == [True]
 
-    said = line("deploy", "--replace", "--from", "beginning", "--define", "high_amount=500")
+    said = line("deploy", "--replace", "--from", "beginning", "queries.sql", "--define", "high_amount=500")
     assert "HIGH_AMOUNT: alerts on all transactions of the topic" in said
     eventually(lambda: stored(desk), lambda found: found == ["new-low", "old-high", "old-low"])
     history = line("rules", "history", "HIGH_AMOUNT")
@@ -84,12 +86,12 @@ def test_a_stricter_rule_raises_nothing_from_rows_of_the_old_one(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:
     """The table of the old rule goes on after the limit is stored; its topic is filled anew for the new one."""
-    line("deploy")
+    line("deploy", "queries.sql")
     for count in range(5):
         produce(
             server.bootstrap_servers, "transactions", [("A", transaction_value(f"t{count}", "A", 10, T0_MS + count))]
         )
-    line("deploy", "--replace", *LOWER[1:-1], "velocity_count=7")
+    line("deploy", "--replace", *LOWER[:-1], "velocity_count=7")
     assert all(limits_of(desk).values()) or sum(limits_of(desk).values()) == 5
     for count in range(5, 9):
         produce(
@@ -105,7 +107,7 @@ def test_a_new_rule_counts_from_where_it_is_asked_to(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:
     consumer.start()
-    line("deploy")
+    line("deploy", "queries.sql")
     pay(server, ("old", 15_000))
     line("deploy", "--from", "now", "account-rules.sql", "--define", "spend_amount=9000")
     pay(server, ("new", 16_000))
@@ -146,7 +148,7 @@ def test_a_new_rule_counts_from_where_it_is_asked_to(
 def test_what_cannot_be_is_one_sentence_and_nothing_changes(
     line: Line, desk: Desk, server: KsqlServerProcess, tmp_path: Path, options: list[str], text: str, said: str
 ) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     before = statements(server)
     file = tmp_path / "f.sql"
     file.write_text(text)
@@ -157,58 +159,65 @@ def test_what_cannot_be_is_one_sentence_and_nothing_changes(
 
 
 def test_a_rule_that_another_file_raises_too_is_not_replaced_alone(
-    line: Line, server: KsqlServerProcess, tmp_path: Path
+    line: Line, server: KsqlServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line("deploy")
-    text = (PROJECT_ROOT / "ksqldb" / "card-2018.sql").read_text()
-    file = tmp_path / "card.sql"
-    file.write_text(text[: text.index("CREATE STREAM transactions")] + text[text.index("INSERT INTO fraud_alerts") :])
-    line("deploy", str(file))
+    folder = tmp_path / "project" / "ksqldb"
+    folder.mkdir(parents=True)
+    catalogue = (PROJECT_ROOT / "ksqldb" / "rules.yaml").read_text()
+    more = "more_amount: {name: HIGH_AMOUNT, version: 1, file: more.sql, finds: the same, severity: low}"
+    (folder / "rules.yaml").write_text(f"{catalogue}\n{more}\n")
+    (folder / "queries.sql").write_text(QUERIES)
+    high_amount = QUERIES[QUERIES.index("INSERT INTO fraud_alerts WITH (QUERY_ID='high_amount')") :]
+    defines = QUERIES[QUERIES.index("DEFINE") : QUERIES.index("CREATE STREAM transactions")]
+    text = defines + high_amount[: high_amount.index("-- Rule 2")].replace("'high_amount'", "'more_amount'")
+    (folder / "more.sql").write_text(text)
+    monkeypatch.chdir(folder.parent)
+    line("deploy", "queries.sql", "more.sql")
     before = statements(server)
-    said = line("deploy", "--replace", "--define", "high_amount=5", code=1)
-    assert (
-        "the query CARD_HIGH_AMOUNT raises alerts of HIGH_AMOUNT too and is not replaced: deploy card-2018.sql" in said
-    )
+    said = line("deploy", "--replace", "queries.sql", "--define", "high_amount=5", code=1)
+    assert "the query MORE_AMOUNT raises alerts of HIGH_AMOUNT too and is not replaced: deploy more.sql as well" in said
     assert statements(server) == before
 
 
 def test_without_a_database_from_now_is_refused_and_from_the_beginning_is_not(
     line: Line, server: KsqlServerProcess
 ) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     before = statements(server)
     line.url = f"postgresql://streamguard:x@127.0.0.1:{free_port()}/streamguard"
-    said = line("deploy", "--replace", "--define", "high_amount=5", code=1)
+    said = line("deploy", "--replace", "queries.sql", "--define", "high_amount=5", code=1)
     assert "from where on the rules count is stored in the database (DATABASE_URL)" in said
     assert statements(server) == before
     assert "replaced   query   HIGH_AMOUNT" in line(
-        "deploy", "--replace", "--from", "beginning", "--define", "high_amount=5"
+        "deploy", "--replace", "--from", "beginning", "queries.sql", "--define", "high_amount=5"
     )
 
 
 def test_a_replacement_that_was_left_is_named_and_taken_back_by_the_files_that_run(
     line: Line, desk: Desk, server: KsqlServerProcess
 ) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     with desk.engine.begin() as connection:
         changes = {"HIGH_AMOUNT": Change("x", "ana", "before", "after")}
         replacements.begin(connection, changes, NOW, lambda: {0: 0, 1: 0, 2: 0})
     [sentence] = reported(desk)
     assert "the replacement of HIGH_AMOUNT from now on was begun and is not finished" in sentence
-    line("deploy")
+    line("deploy", "queries.sql")
     assert reported(desk) == []
 
 
 def test_a_rule_that_is_off_is_replaced_and_stays_off(line: Line, desk: Desk, server: KsqlServerProcess) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     line("rules", "set", "HIGH_AMOUNT", "off", "--reason", "noisy")
     pay(server, ("a", 5_000))
-    assert "off        query   HIGH_AMOUNT" in line("deploy", "--replace", "--define", "high_amount=1000")
+    assert "off        query   HIGH_AMOUNT" in line(
+        "deploy", "--replace", "queries.sql", "--define", "high_amount=1000"
+    )
     assert "HIGH_AMOUNT" not in statements(server) and reported(desk) == []
 
 
 def test_topics_of_the_old_rows_are_filled_anew(line: Line, server: KsqlServerProcess) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     line("deploy", "--replace", *LOWER)
     admin = KafkaAdminClient(bootstrap_servers=server.bootstrap_servers)
     try:
@@ -218,7 +227,14 @@ def test_topics_of_the_old_rows_are_filled_anew(line: Line, server: KsqlServerPr
 
 
 def test_two_deployments_at_once_are_one_after_the_other(line: Line, desk: Desk) -> None:
-    with desk.engine.connect() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_lock(5347003)")
-        for command in (("deploy",), ("deploy", "--shadow", "queries.sql"), ("rules", "promote", "--reason", "x")):
+    connection = desk.postgres.connect()
+    try:
+        connection.cursor().execute("SELECT pg_advisory_lock(5347003)")
+        for command in (
+            ("deploy", "queries.sql"),
+            ("deploy", "--shadow", "queries.sql"),
+            ("rules", "promote", "--reason", "x"),
+        ):
             assert "another deployment is going on: wait until it has ended" in line(*command, code=1)
+    finally:
+        connection.close()

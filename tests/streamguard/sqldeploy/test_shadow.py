@@ -16,8 +16,8 @@ from tests.support.ksqldb import KsqlServerProcess
 from tests.support.processes import Program, eventually
 from tests.support.project import PROJECT_ROOT
 
-# Rows, no rules, and rules under the names of others.
-WITHOUT = ("currency-limits-values", "validation", "card-2018")
+# Rows, and no rules.
+WITHOUT = ("currency-limits-values", "validation")
 FILES = sorted(file for file in (PROJECT_ROOT / "ksqldb").glob("*.sql") if file.stem not in WITHOUT)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError
 
-from streamguard.config.resources import source_files, sql_file
+from streamguard.config.resources import source_files
+from streamguard.rules.catalogue import CORE, sql_files
 from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, off_queries
 from streamguard.sqldeploy.modes import PAUSED, differing
 from streamguard.sqldeploy.run import missing, variables_of
+from streamguard.sqldeploy.script import read
 from streamguard.stack.health.base import Context, Finding, check
 
 
@@ -70,15 +72,21 @@ def skipped(context: Context) -> Iterator[Finding]:
 
 @check("A rule is missing")
 def rule_missing(context: Context) -> Iterator[Finding]:
-    """A statement of queries.sql is not on the server: it was terminated or dropped, or never deployed."""
+    """A statement of a file of the catalogue is not on the server: it was terminated or dropped, or never deployed.
+
+    Files of which nothing runs are not meant, but for the core rules: `up --rules core` does not deploy them.
+    """
     if context.engine is None:
         return
-    items = missing(context.engine, [sql_file("queries.sql")], variables_of(context.settings))
-    off = off_queries(_modes(context))
-    if names := [item.name for item in items if item.kind != "query" or item.name not in off]:
-        yield Finding(
-            f"the server does not have {', '.join(names)} of queries.sql: `streamguard deploy` sends what is missing"
-        )
+    off, given = off_queries(_modes(context)), variables_of(context.settings)
+    core, states = sql_files(CORE), _states(context)
+    for file in sql_files():
+        runs = [item for item in read(file, given) if item.kind == "query" and item.name in states]
+        items = missing(context.engine, [file], given) if runs or file in core else []
+        if names := [item.name for item in items if item.kind != "query" or item.name not in off]:
+            yield Finding(
+                f"the server does not have {', '.join(names)} of {file.name}: `streamguard deploy` sends what is missing"
+            )
 
 
 @check("A foreign topic is not connected")

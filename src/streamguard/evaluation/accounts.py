@@ -1,0 +1,77 @@
+"""What the consumer reads from Postgres around an alert, kept in memory: the accounts' latest transactions.
+
+`History.add` is told of the transactions in the order of their partitions; `before` gives what the consumer's query
+`HISTORY` gives: the account's transactions before one in its partition, newest first by event time, at most HISTORY_LENGTH.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+
+from streamguard.models import Transaction
+from streamguard.rules.base import HISTORY_LENGTH, StoredTransaction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """An instant from epoch milliseconds, exact to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+class Kept:
+    """A transaction, decoded when it is looked at: most belong to accounts without an alert."""
+
+    __slots__ = ("_seen", "key", "offset", "value")
+
+    def __init__(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        self.offset = offset
+        self.key = key
+        self.value = value
+        self._seen: StoredTransaction | None = None
+
+    def seen(self) -> StoredTransaction:
+        """As rules see it."""
+        if self._seen is None:
+            self._seen = stored(Transaction.from_record(self.value, self.key))
+        return self._seen
+
+
+def stored(t: Transaction) -> StoredTransaction:
+    """The transaction as it is read back from the database."""
+    return StoredTransaction(
+        transaction_id=t.transaction_id,
+        amount=t.amount,
+        currency=t.currency,
+        merchant_id=t.merchant_id,
+        merchant_category=t.merchant_category,
+        country=t.country,
+        longitude=t.longitude,
+        device_id=t.device_id,
+        ip_address=t.ip_address,
+        event_time=from_ms(t.event_time),
+    )
+
+
+class History:
+    """The latest transactions of every account; an account is in one partition."""
+
+    def __init__(self) -> None:
+        self._accounts: defaultdict[bytes | None, list[tuple[int, int, Kept]]] = defaultdict(list)
+
+    def before(self, key: bytes | None) -> tuple[StoredTransaction, ...]:
+        """The transactions of an account that were added, newest first."""
+        return tuple(kept.seen() for _, _, kept in reversed(self._accounts.get(key, ())))
+
+    def add(self, event_time: int, kept: Kept) -> None:
+        """Take up a transaction; what is older than the HISTORY_LENGTH newest is never asked for again."""
+        known = self._accounts[kept.key]
+        entry = (event_time, kept.offset, kept)
+        if not known or entry[:2] > known[-1][:2]:
+            known.append(entry)
+        else:
+            insort(known, entry, key=lambda one: one[:2])
+        if len(known) > HISTORY_LENGTH:
+            del known[0]

@@ -1,0 +1,169 @@
+"""Transactions through the SQL rules, the Python rules and the decision, in this process: without broker and database.
+
+1. `Replay.feed` takes a batch of records, as topics have them, in the order in which they are to be seen.
+2. The queries of the SQL files run over it (`streamguard_ksql.local`), and what they write to `fraud_alerts` is read as the
+   consumer reads it.
+3. Each version of an alert is judged once, with the account's transactions before its own as its context, by the same
+   `decide` as in the consumer.
+
+What the running stack stores of the same records is the same, row for row: a test holds both together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from streamguard.config.resources import values_file
+from streamguard.evaluation.accounts import History, Kept, from_ms
+from streamguard.models import FraudAlert
+from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
+from streamguard.rules.catalogue import base_points
+from streamguard.rules.listed import Lists, list_keys
+from streamguard.sqldeploy.script import DeployError, read
+from streamguard.sqldeploy.state import STREAMS_PROPERTIES
+from streamguard.sqldeploy.values import first_values
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.hashing import partition_for
+from streamguard_ksql.local import LocalEngine
+from streamguard_ksql.operators.record import InputRecord
+
+PARTITIONS = 3
+TRANSACTIONS, ALERTS, LABELS = "transactions", "fraud_alerts", "fraud_labels"
+
+
+class Sent(NamedTuple):
+    """A record before it has a place in its topic; `time` is epoch milliseconds."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A version of an alert with the decision on it; `partition` and `offset` are those of its transaction."""
+
+    alert: FraudAlert
+    decision: Decision
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """What is replayed: SQL files with values for their DEFINEs, limits of the Python rules, modes, and lists."""
+
+    files: Sequence[Path]
+    given: Mapping[str, str] = field(default_factory=dict)
+    limits: RuleLimits = field(default_factory=RuleLimits)
+    modes: Mapping[str, str] = field(default_factory=dict)
+    lists: Lists = field(default_factory=Lists)
+    first_values: bool = True
+    """Whether tables begin with the rows of `NAME-values.sql`; not where the records of their topics are fed."""
+
+
+class Places:
+    """Gives records their partition and offset, as a producer and an empty broker would."""
+
+    def __init__(self, partitions: int = PARTITIONS) -> None:
+        self._partitions = partitions
+        self._next: defaultdict[tuple[str, int], int] = defaultdict(int)
+
+    def place(self, record: Sent) -> InputRecord:
+        """The record at the end of its partition."""
+        topic, key, value, time = record
+        partition = 0 if key is None else partition_for(key, self._partitions)
+        offset = self._next[topic, partition]
+        self._next[topic, partition] = offset + 1
+        return InputRecord(topic, partition, offset, key, value, time, ())
+
+
+class Replay:
+    """One rule set over a stream of records. Raises DeployError for SQL that does not plan."""
+
+    def __init__(self, rules: RuleSet, partitions: int = PARTITIONS) -> None:
+        self._rules = rules
+        self.engine = LocalEngine(partitions, STREAMS_PROPERTIES, topics={TRANSACTIONS: partitions, LABELS: partitions})
+        self._written: list[InputRecord] = []
+        self.engine.listen(ALERTS, self._written.extend)
+        for file in rules.files:
+            self._run(file)
+        self._base = base_points()
+        self._history = History()
+        self._versions: set[tuple[str, int]] = set()
+        self.unknown: Counter[str] = Counter()
+        """Alerts, by rule, that name a transaction which is not in the batch that raised them."""
+
+    def feed(self, records: Sequence[InputRecord], valid: Iterable[InputRecord] | None = None) -> list[Judged]:
+        """Run the rules over a batch; returns what was raised, in the order of the transactions.
+
+        `valid` has the transactions among `records` that the consumer stores; all of them, if not given.
+        """
+        self.engine.feed(records)
+        raised = self._raised()
+        judged: list[Judged] = []
+        for record in (r for r in records if r.topic == TRANSACTIONS) if valid is None else valid:
+            kept = Kept(record.offset, record.key, record.value)
+            if (of_account := raised.get(record.key)) and (alerts := of_account.pop(kept.seen().transaction_id, None)):
+                past = self._history.before(record.key)
+                judged += [
+                    Judged(alert, self._decide(alert, kept.seen(), past), record.partition, record.offset)
+                    for alert in alerts
+                ]
+            self._history.add(record.time, kept)
+        for of_account in raised.values():
+            for alerts in of_account.values():
+                self.unknown.update(alert.rule for alert in alerts)
+        return judged
+
+    def _run(self, file: Path) -> None:
+        for item in read(file, self._rules.given):
+            try:
+                self.engine.execute(item.statement)
+            except KsqlError as error:
+                raise DeployError(f"{item.file}:{item.line}: {_first_line(error)}") from None
+        if self._rules.first_values and (values := values_file(file)) is not None:
+            self.engine.run(first_values(values))
+
+    def _raised(self) -> dict[bytes | None, dict[str | None, list[FraudAlert]]]:
+        """The versions that a batch has raised and that are new, by account and transaction."""
+        raised: dict[bytes | None, dict[str | None, list[FraudAlert]]] = {}
+        for record in self._written:
+            alert = FraudAlert.from_record(record.value, record.key)
+            version = (alert.alert_id, alert.tx_count or 0)
+            if version not in self._versions:
+                self._versions.add(version)
+                raised.setdefault(record.key, {}).setdefault(alert.transaction_id, []).append(alert)
+        self._written.clear()
+        return raised
+
+    def _decide(
+        self, raised: FraudAlert, transaction: StoredTransaction, past: tuple[StoredTransaction, ...]
+    ) -> Decision:
+        alert = alert_of(raised)
+        listed, allowed = self._rules.lists.matching(alert, list_keys(alert, transaction))
+        context = Context(transaction, past, listed, allowed, limits=self._rules.limits)
+        return decide(alert, context, REGISTRY.values(), self._rules.modes, self._base)
+
+
+def _first_line(error: KsqlError) -> str:
+    return error.message.partition("\n")[0]
+
+
+def alert_of(raised: FraudAlert) -> Alert:
+    """A version of an alert as the Python rules see it."""
+    return Alert(
+        alert_id=raised.alert_id,
+        rule=raised.rule,
+        account_id=raised.account_id,
+        tx_count=raised.tx_count or 0,
+        amount=raised.amount,
+        window_start=None if raised.window_start is None else from_ms(raised.window_start),
+        window_end=None if raised.window_end is None else from_ms(raised.window_end),
+        detected_at=from_ms(raised.detected_at),
+    )

@@ -21,8 +21,8 @@ Version = tuple[str, int, str]
 class Arrivals:
     """Transactions of some accounts, one every 400 ms of their own time, which are sent as fast as the broker takes them."""
 
-    def __init__(self, servers: str) -> None:
-        self._servers = servers
+    def __init__(self, servers: str, start_ms: int = T0_MS) -> None:
+        self._servers, self._start_ms = servers, start_ms
         self._random = random.Random(5)
         self._sent = 0
         self._stop = threading.Event()
@@ -33,7 +33,7 @@ class Arrivals:
         records = []
         for number in range(self._sent, self._sent + count):
             account, amount = f"A{self._random.randrange(40)}", self._random.randrange(100, 3_500)
-            records.append((account, transaction_value(f"t{number}", account, amount, T0_MS + 400 * number)))
+            records.append((account, transaction_value(f"t{number}", account, amount, self._start_ms + 400 * number)))
         self._sent += count
         produce(self._servers, "transactions", records)
 

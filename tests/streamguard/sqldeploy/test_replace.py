@@ -129,18 +129,18 @@ def test_a_new_rule_counts_from_where_it_is_asked_to(
             "INSERT INTO transactions WITH (QUERY_ID='more') SELECT * FROM transactions;" + VELOCITY,
             "the query MORE writes into transactions, which is no part of a shadow",
         ),
-        (["--shadow"], VELOCITY.replace("total_amount AS amount", "nothing AS amount"), "NOTHING"),
+        (["--shadow"], VELOCITY.replace("tx_count,", "nothing AS tx_count,"), "NOTHING"),
         (["--shadow"], "SELEC 1;", "f.sql: line 1:1"),
         (
             ["--replace"],
-            VELOCITY.replace("total_amount AS amount", "nothing AS amount"),
+            VELOCITY.replace("tx_count,", "nothing AS tx_count,"),
             "HIGH_VELOCITY cannot be planned",
         ),
         (
             ["--replace"],
             QUERIES[
                 QUERIES.index("CREATE STREAM account_velocity_changes") : QUERIES.index("-- ...become alerts")
-            ].replace("total_amount DOUBLE,", ""),
+            ].replace("total_amount DECIMAL(38, 4),", ""),
             "the query HIGH_VELOCITY uses ACCOUNT_VELOCITY_CHANGES, which is to be replaced: deploy its file too",
         ),
     ],

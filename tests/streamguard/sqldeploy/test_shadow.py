@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
@@ -33,7 +34,8 @@ def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
     names = [file.name for file in FILES]
     line("deploy", "queries.sql", *(name for name in names if name != "queries.sql"))
     before = set(Server(server.url).queries())
-    arrivals = Arrivals(server.bootstrap_servers)
+    # After the entries of tables: what reads them later takes them as of the time of the transaction.
+    arrivals = Arrivals(server.bootstrap_servers, (time.time_ns() // 60_000_000_000 + 1) * 60_000)
     arrivals.send(200)
     line("deploy", "--shadow", *names)
     engine = Server(server.url)
@@ -45,7 +47,11 @@ def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
     found = json.loads(line("rules", "compare", "--json"))
     assert found["transactions"] == 400 and found["unplaced"] == 0
     assert found["rules"]["HIGH_VELOCITY"]["live"] > 0 and found["rules"]["LOOKBACK_VELOCITY"]["live"] > 0
-    for rule in found["rules"].values():
-        assert rule["live"] == rule["shadow"] and not (rule["gained"] or rule["lost"] or rule["changed"])
+    differing = {
+        name: rule
+        for name, rule in found["rules"].items()
+        if rule["live"] != rule["shadow"] or rule["gained"] or rule["lost"] or rule["changed"]
+    }
+    assert differing == {}
     line("rules", "drop-shadow")
     assert has_no_shadow(server) and set(Server(server.url).queries()) == before

@@ -66,7 +66,9 @@ def deploy(
 ) -> None:
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
-    paths = [sql_file(file) for file in files] if files else [*sql_files(), *source_files()]
+    # Foreign topics write into the live stream of transactions: they are no part of a shadow.
+    every = sql_files() if shadow else [*sql_files(), *source_files()]
+    paths = [sql_file(file) for file in files] if files else every
     given = variables_of(settings) | _definitions(define or [])
     who = by or getpass.getuser()
     if shadow:

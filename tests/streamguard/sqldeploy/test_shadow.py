@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from streamguard.rules.catalogue import sql_files
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard_ksql.formatter import format_statement
@@ -15,15 +16,10 @@ from tests.streamguard.sqldeploy.test_promote import has_no_shadow
 from tests.support.desk import Desk
 from tests.support.ksqldb import KsqlServerProcess
 from tests.support.processes import Program, eventually
-from tests.support.project import PROJECT_ROOT
-
-# Rows, and no rules.
-WITHOUT = ("currency-limits-values", "validation")
-FILES = sorted(file for file in (PROJECT_ROOT / "ksqldb").glob("*.sql") if file.stem not in WITHOUT)
 
 
 def test_what_is_printed_of_a_statement_means_the_same() -> None:
-    for file in FILES:
+    for file in sql_files():
         for item in read(file):
             assert parse_statement(format_statement(item.statement)) == item.statement, (file.name, item.name)
 
@@ -31,13 +27,12 @@ def test_what_is_printed_of_a_statement_means_the_same() -> None:
 def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:
-    names = [file.name for file in FILES]
-    line("deploy", "queries.sql", *(name for name in names if name != "queries.sql"))
+    line("deploy")
     before = set(Server(server.url).queries())
     # After the entries of tables: what reads them later takes them as of the time of the transaction.
     arrivals = Arrivals(server.bootstrap_servers, (time.time_ns() // 60_000_000_000 + 1) * 60_000)
     arrivals.send(200)
-    line("deploy", "--shadow", *names)
+    line("deploy", "--shadow")
     engine = Server(server.url)
     shadows = {query: state for query, state in engine.states().items() if "SHADOW_" in query}
     assert len(shadows) == len(before) and set(shadows.values()) == {"RUNNING"}

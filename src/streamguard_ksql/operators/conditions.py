@@ -51,6 +51,7 @@ class Condition:
         self.rest: Test | None = self.whole
         self._met: Test = self.whole
         self._shared: object = None
+        self._is_shared = [False] * len(self._parts)
         self._seen = -1
         global _changes
         with _lock:
@@ -78,6 +79,9 @@ class Condition:
             found = Counter(name for c in _conditions[self._kind] for name in set(c.names))
         most = max((found[name] for name in self.names if name is not None), default=0)
         is_shared = [name is not None and found[name] == most > 1 for name in self.names]
+        if is_shared == self._is_shared:
+            return
+        self._is_shared = is_shared
         shared = [part for part, is_one in zip(self._parts, is_shared, strict=True) if is_one]
         rest = [part for part, is_one in zip(self._parts, is_shared, strict=True) if not is_one]
         self._shared = None

@@ -98,6 +98,8 @@ class LocalQuery:
         self._order = order_of(query.plan)
         self._bytes: list[OutputRecord] = []
         self._rows: list[Record] = []
+        self._of_partitions: list[list[Any]] = []
+        """What a batch has given so far, by partition."""
         self._runtime = Runtime(
             query.query_id,
             self._bytes.append,
@@ -168,7 +170,8 @@ class LocalQuery:
     def _end(self, reason: str) -> list[Any]:
         """End with a reason; the results of what came before stay."""
         self.failure = reason
-        return self._take()
+        self._of_partitions.append(self._take())
+        return merge_by_time(self._of_partitions)
 
     def _take(self) -> list[Any]:
         taken: list[Any] = self._rows + self._bytes
@@ -177,6 +180,7 @@ class LocalQuery:
         return taken
 
     def _feed(self, inputs: Mapping[str, Batch]) -> list[Any]:
+        self._of_partitions = []
         self.consumed += sum(map(len, inputs.values()))
         batches = list(inputs.values())
         if self._order in (Order.AS_FED, Order.AS_ONE) and len(batches) == 1:
@@ -186,15 +190,14 @@ class LocalQuery:
             self._merged(batches)
             return self._take()
         split = [batch.by_partition() for batch in batches]
-        written = []
         for partition in sorted({p for parts in split for p in parts}):
             parts = [parts[partition] for parts in split if partition in parts]
             if len(parts) == 1:
                 self._topology.feed(partition, parts[0])
             else:
                 self._merged(parts)
-            written.append(self._take())
-        return merge_by_time(written)
+            self._of_partitions.append(self._take())
+        return merge_by_time(self._of_partitions)
 
     def _merged(self, batches: list[Batch]) -> None:
         """Feed the records of several topics, the earliest first, each topic's in their order.

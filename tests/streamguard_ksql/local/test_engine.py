@@ -157,6 +157,16 @@ def test_a_query_that_ends_says_why_and_the_others_go_on() -> None:
     assert len(box.written) == 4
 
 
+def test_a_query_that_ends_in_one_partition_keeps_what_it_made_of_the_others() -> None:
+    sum_of = (
+        "CREATE TABLE out WITH (kafka_topic='out') AS SELECT k, SUM(CAST(v AS DECIMAL(2, 0))) AS s FROM t GROUP BY k;"
+    )
+    box = Box(STREAM + sum_of, partitions=3)
+    given = [(0, b"a", 1), (1, b"b", 60), (1, b"b", 60), (2, b"c", 1)]
+    box.engine.feed([InputRecord("in", p, n, key, orjson.dumps({"V": v}), n) for n, (p, key, v) in enumerate(given)])
+    assert box.values() == [{"S": 1}, {"S": 60}]
+
+
 def test_records_that_nobody_reads_are_counted() -> None:
     box = Box(STREAM + COPY)
     box.feed({"V": 1}, {"V": 1}, topic="elsewhere")

@@ -26,6 +26,10 @@ UNCHANGED, NEW, DIFFERENT, REPLACED, OFF, WAITS = "unchanged", "new", "different
 """What became of a statement; one that is new and uses a source of which another version runs waits for that to be replaced."""
 
 
+_TOPIC = "topic "
+"""Before the names of topics, among those of streams and tables."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one statement."""
@@ -95,10 +99,11 @@ class Plan:
         held: set[str] = set()
         for item in self.items:
             outcome = Outcome(self._sent(item, held), item)
-            if (outcome.status in (DIFFERENT, WAITS) and isinstance(item.statement, CreateSource)) or (
-                outcome.status == WAITS and item.kind != "query"
-            ):
+            is_source = isinstance(item.statement, CreateSource)
+            if outcome.status == WAITS or (outcome.status == DIFFERENT and is_source):
                 held.add(item.name)
+            if outcome.status == WAITS and (topic := topic_of(item)) is not None:
+                held.add(_TOPIC + topic)
             tell(outcome)
             outcomes.append(outcome)
         return outcomes
@@ -110,7 +115,7 @@ class Plan:
             status = _status(self.server, item)
         if status in (NEW, REPLACED) and item.kind == "query" and item.name in self.off:
             return OFF
-        if status == NEW and _names(item) & set(held):
+        if status == NEW and (_names(item) | {_TOPIC + str(topic_of(item))}) & set(held):
             return WAITS
         if status in (NEW, REPLACED):
             _send(self.server, item)

@@ -85,7 +85,7 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     sent, it is continued; of rules that run as the plan wants, it is ended.
     """
     if how.start is not None:
-        check(plan)
+        prepare(plan)
     rules = _known([item for item in plan.items if plan.begins(item)])
     names = set(rules.values())
     _end_others(plan, rules, how)
@@ -110,20 +110,27 @@ def _end_others(plan: Plan, rules: Mapping[str, str], how: Replacing) -> None:
         replacements.cancel(connection, sent - set(rules.values()))
 
 
-def check(plan: Plan) -> None:
-    """Raise DeployError where a rule is not in the catalogue, where another query, which stays, raises alerts under its name,
-    and where a statement cannot be planned."""
-    rules = rules_of([item for item in plan.items if plan.begins(item)])
-    names = set(rules.values())
+def prepare(plan: Plan) -> None:
+    """Add the other queries of the rules that are replaced to what is replaced, for a rule is replaced whole.
+
+    Raises DeployError where a rule is not in the catalogue, where a query that is not in the files raises alerts under its
+    name, and where a statement cannot be planned.
+    """
+    if not plan.affected:
+        rules_of([item for item in plan.items if plan.begins(item)])
+        return
+    names = set(rules_of([item for item in plan.items if plan.begins(item)]).values())
+    siblings = {query for query, name in _known(plan.items).items() if name in names}
+    plan.affected = [item for item in plan.items if item in plan.affected or item.name in siblings]
+    given, running = {item.name for item in plan.items}, plan.server.queries()
     for rule in sql_rules():
         query = str(rule.query_id).upper()
-        if rule.name in names and query not in rules and plan.affected and query in plan.server.queries():
+        if rule.name in names and query in running and query not in given:
             raise DeployError(
                 f"the query {query} raises alerts of {rule.name} too and is not replaced: deploy {rule.file} as well, or end"
                 f" it with `TERMINATE {query};`"
             )
-    if plan.affected:
-        check_planned(plan.server, plan.items)
+    check_planned(plan.server, plan.items)
 
 
 def wait_deleted(kafka: KafkaAdminClient, topics: Collection[str | None]) -> None:

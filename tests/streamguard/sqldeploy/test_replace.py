@@ -179,6 +179,20 @@ def test_a_rule_that_another_file_raises_too_is_not_replaced_alone(
     assert statements(server) == before
 
 
+def test_a_rule_of_several_queries_is_replaced_whole(
+    line: Line, desk: Desk, server: KsqlServerProcess, tmp_path: Path
+) -> None:
+    text = (PROJECT_ROOT / "ksqldb" / "blacklist.sql").read_text()
+    file = tmp_path / "blacklist.sql"
+    line("deploy", "queries.sql", "blacklist.sql")
+    file.write_text(text.replace("CONCAT('account:', t.account_id)", "CONCAT('account:', UCASE(t.account_id))", 1))
+    said = line("deploy", "--replace", str(file))
+    assert [part.split()[-1] for part in said.splitlines() if part.startswith("replaced")] == [
+        *("BLACKLISTED_ACCOUNT", "BLACKLISTED_MERCHANT", "BLACKLISTED_DEVICE")
+    ]
+    assert desk.rows("SELECT rule, finished_at IS NOT NULL FROM rule_replacements") == [("BLACKLISTED", True)]
+
+
 def test_without_a_database_from_now_is_refused_and_from_the_beginning_is_not(
     line: Line, server: KsqlServerProcess
 ) -> None:

@@ -193,6 +193,24 @@ def test_a_rule_of_several_queries_is_replaced_whole(
     assert desk.rows("SELECT rule, finished_at IS NOT NULL FROM rule_replacements") == [("BLACKLISTED", True)]
 
 
+def test_a_rule_of_several_queries_that_was_replaced_in_part_is_replaced_whole(
+    line: Line, desk: Desk, server: KsqlServerProcess
+) -> None:
+    """Killed when one of the three was taken down."""
+    files = ("queries.sql", "blacklist.sql")
+    line("deploy", *files)
+    with desk.engine.begin() as connection:
+        changes = {"BLACKLISTED": Change("x", "ana", "before", "after")}
+        replacements.begin(connection, changes, NOW, lambda: {0: 0, 1: 0, 2: 0})
+    server.ksql("TERMINATE BLACKLISTED_DEVICE;")
+    assert "the replacement of BLACKLISTED was begun and is not finished" in line("deploy", *files, code=1)
+    assert line("deploy", "--replace", *files).count("replaced   query   BLACKLISTED") == 2
+    assert desk.rows("SELECT rule, finished_at IS NOT NULL FROM rule_replacements") == [("BLACKLISTED", True)]
+    assert {query for query in statements(server) if "BLACKLISTED" in query} == {
+        *("BLACKLISTED_ACCOUNT", "BLACKLISTED_MERCHANT", "BLACKLISTED_DEVICE")
+    }
+
+
 def test_without_a_database_from_now_is_refused_and_from_the_beginning_is_not(
     line: Line, server: KsqlServerProcess
 ) -> None:

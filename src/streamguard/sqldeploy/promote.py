@@ -11,7 +11,7 @@ from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import journal
 from streamguard.sqldeploy.journal import DROPPED, DROPPING, PROMOTED, PROMOTING, RUNNING, Shadow
 from streamguard.sqldeploy.modes import off_queries
-from streamguard.sqldeploy.replace import Replacing, carry_out, check, wait_deleted
+from streamguard.sqldeploy.replace import Replacing, carry_out, prepare, wait_deleted
 from streamguard.sqldeploy.run import Outcome, plan, topics_of_items
 from streamguard.sqldeploy.script import DeployError, Item, StatementRejected, read_text
 from streamguard.sqldeploy.shadow import shadow_of, shadow_topics, traces_of
@@ -64,15 +64,15 @@ def promote(server: Server, how: Replacing, shadow: Shadow) -> list[Outcome]:
     with how.transaction() as connection:
         off = off_queries(modes_of(connection))
     live = plan(server, items, replace=True, off=off)
-    check(live)
+    prepare(live)
     with how.transaction() as connection:
         journal.change(connection, shadow, PROMOTING, who=how.who, reason=how.reason)
     ensure_topics(how.settings, extra=topics_of_items(items))
     try:
         outcomes = carry_out(live, how)
     except DeployError:
-        untouched = plan(server, items, replace=True, off=off)
-        if [live.status(item) for item in items] == [untouched.status(item) for item in items]:
+        untouched = plan(server, items, off=off)
+        if live.statuses == untouched.statuses:
             with how.transaction() as connection:
                 journal.change(connection, shadow, RUNNING)
         raise

@@ -85,9 +85,11 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     sent, it is continued; of rules that run as the plan wants, it is ended.
     """
     if how.start is not None:
-        check(plan)
+        prepare(plan)
     rules = _known([item for item in plan.items if plan.begins(item)])
     names = set(rules.values())
+    if how.start is None:
+        _check_left(plan, names, how)
     _end_others(plan, rules, how)
     if how.start is not None and rules:
         _let_old_rules_read(plan, rules, how.start, how)
@@ -103,27 +105,50 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
 
 def _end_others(plan: Plan, rules: Mapping[str, str], how: Replacing) -> None:
     """End replacements that are not continued: the old rule goes on where it has not ended, else the new one was sent."""
-    running = plan.server.queries()
-    sent = {name for query, name in _known(plan.items).items() if query in running}
+    running = _running_rules(plan)
     with how.transaction() as connection:
-        replacements.finish(connection, sent)
-        replacements.cancel(connection, sent - set(rules.values()))
+        replacements.finish(connection, running)
+        replacements.cancel(connection, running - set(rules.values()))
 
 
-def check(plan: Plan) -> None:
-    """Raise DeployError where a rule is not in the catalogue, where another query, which stays, raises alerts under its name,
-    and where a statement cannot be planned."""
-    rules = rules_of([item for item in plan.items if plan.begins(item)])
-    names = set(rules.values())
+def _running_rules(plan: Plan) -> set[str]:
+    """The rules of which the server runs every query that the files have."""
+    queries, running = _known(plan.items), plan.server.queries()
+    return set(queries.values()) - {name for query, name in queries.items() if query not in running}
+
+
+def prepare(plan: Plan) -> None:
+    """Add the other queries of the rules that are replaced to what is replaced, for a rule is replaced whole.
+
+    Raises DeployError where a rule is not in the catalogue, where a query that is not in the files raises alerts under its
+    name, and where a statement cannot be planned.
+    """
+    names = set(rules_of([item for item in plan.items if plan.begins(item)]).values())
+    given, running = {item.name for item in plan.items}, plan.server.queries()
+    siblings = {query for query, name in _known(plan.items).items() if name in names and query in running}
+    plan.affected = [item for item in plan.items if item in plan.affected or item.name in siblings]
     for rule in sql_rules():
         query = str(rule.query_id).upper()
-        if rule.name in names and query not in rules and plan.affected and query in plan.server.queries():
+        if rule.name in names and query in running and query not in given:
             raise DeployError(
                 f"the query {query} raises alerts of {rule.name} too and is not replaced: deploy {rule.file} as well, or end"
                 f" it with `TERMINATE {query};`"
             )
     if plan.affected:
         check_planned(plan.server, plan.items)
+
+
+def _check_left(plan: Plan, names: Collection[str], how: Replacing) -> None:
+    """Raise DeployError where a replacement was left and some of the rule's old queries still run: it has to be continued."""
+    running = plan.server.queries()
+    with how.transaction() as connection:
+        left = {name for name in names if any(one.is_open for one in replacements.replacements_of(connection, name))}
+    for rule in sql_rules():
+        if rule.name in left and str(rule.query_id).upper() in running:
+            raise DeployError(
+                f"the replacement of {rule.name} was begun and is not finished: `streamguard deploy --replace` of the same"
+                " files goes on with it"
+            )
 
 
 def wait_deleted(kafka: KafkaAdminClient, topics: Collection[str | None]) -> None:
@@ -157,9 +182,9 @@ def _let_old_rules_read(plan: Plan, rules: Mapping[str, str], start: str, how: R
             wait_read(how.kafka, servers, flows, (topic, offsets[name]), how.wait)
     except Exception:
         # Only where the old rule still runs: else its alerts end with what it has written, whatever comes next.
-        running = plan.server.queries()
+        running = _running_rules(plan)
         with how.transaction() as connection:
-            replacements.cancel(connection, {name for query, name in rules.items() if query in running})
+            replacements.cancel(connection, running & changes.keys())
         raise
 
 

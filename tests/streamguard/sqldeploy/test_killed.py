@@ -103,7 +103,8 @@ class Bench:
 
     def _call(self, what: str, server: Server, how: Replacing, count: int) -> None:
         if what == "deploy":
-            promote.deploy_shadow(server, how, [self.file], {"velocity_count": str(count)})
+            definitions = {"velocity_count": str(count), "max_ahead_ms": str(3_600_000 + count)}
+            promote.deploy_shadow(server, how, [self.file], definitions)
             return
         with self.desk.engine.begin() as connection:
             shadow = open_shadow(connection)
@@ -202,6 +203,33 @@ def test_a_promotion_that_is_killed_at_a_step_is_finished_by_the_next(
     expected = bench.expected(3)
     eventually(lambda: differs(bench.desk, expected), lambda found: found == NO_DIFFERENCE, 60)
     eventually(lambda: waiting(bench.desk), lambda found: found == [(0, 0)])
+
+
+@pytest.mark.parametrize("stride", [pytest.param(4, id="some"), pytest.param(1, id="each", marks=pytest.mark.soak)])
+def test_a_rule_of_several_queries_that_is_killed_on_the_way(bench: Bench, stride: int) -> None:
+    """One replacement of the rule for each promotion, with the limits of its first attempt."""
+    bench.file = PROJECT_ROOT / "ksqldb" / "blacklist.sql"
+    deploy(Server(bench.server.url), [bench.file])
+    arrivals = Arrivals(bench.server.bootstrap_servers)
+    live = bench.names()
+    bench.call("deploy", count=1)
+    steps = bench.call("promote")
+    limits = (
+        "SELECT first_offsets FROM rule_replacements WHERE rule = 'BLACKLISTED' ORDER BY replacement_no DESC LIMIT 1"
+    )
+    for count, last in enumerate(range(1, steps + 1, stride), 2):
+        bench.call("deploy", count=count)
+        arrivals.send(20)
+        bench.call("promote", last)
+        first = bench.desk.rows(limits)
+        arrivals.send(20)
+        bench.call("promote")
+        begun = bench.desk.rows("SELECT count(*), count(finished_at) FROM rule_replacements")
+        assert begun == [(count, count)] and bench.names() == live and has_no_shadow(bench.server)
+        [(offsets,)] = bench.desk.rows(limits)
+        assert isinstance(offsets, dict)
+        assert sum(offsets.values()) in (40 * (count - 1), 40 * (count - 1) - 20)
+        assert sum(offsets.values()) == 40 * (count - 1) or [(offsets,)] == first
 
 
 def test_a_process_that_is_killed_between_two_statements(

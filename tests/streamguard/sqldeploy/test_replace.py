@@ -179,6 +179,38 @@ def test_a_rule_that_another_file_raises_too_is_not_replaced_alone(
     assert statements(server) == before
 
 
+def test_a_rule_of_several_queries_is_replaced_whole(
+    line: Line, desk: Desk, server: KsqlServerProcess, tmp_path: Path
+) -> None:
+    text = (PROJECT_ROOT / "ksqldb" / "blacklist.sql").read_text()
+    file = tmp_path / "blacklist.sql"
+    line("deploy", "queries.sql", "blacklist.sql")
+    file.write_text(text.replace("CONCAT('account:', t.account_id)", "CONCAT('account:', UCASE(t.account_id))", 1))
+    said = line("deploy", "--replace", str(file))
+    assert [part.split()[-1] for part in said.splitlines() if part.startswith("replaced")] == [
+        *("BLACKLISTED_ACCOUNT", "BLACKLISTED_MERCHANT", "BLACKLISTED_DEVICE")
+    ]
+    assert desk.rows("SELECT rule, finished_at IS NOT NULL FROM rule_replacements") == [("BLACKLISTED", True)]
+
+
+def test_a_rule_of_several_queries_that_was_replaced_in_part_is_replaced_whole(
+    line: Line, desk: Desk, server: KsqlServerProcess
+) -> None:
+    """Killed when one of the three was taken down."""
+    files = ("queries.sql", "blacklist.sql")
+    line("deploy", *files)
+    with desk.engine.begin() as connection:
+        changes = {"BLACKLISTED": Change("x", "ana", "before", "after")}
+        replacements.begin(connection, changes, NOW, lambda: {0: 0, 1: 0, 2: 0})
+    server.ksql("TERMINATE BLACKLISTED_DEVICE;")
+    assert "the replacement of BLACKLISTED was begun and is not finished" in line("deploy", *files, code=1)
+    assert line("deploy", "--replace", *files).count("replaced   query   BLACKLISTED") == 2
+    assert desk.rows("SELECT rule, finished_at IS NOT NULL FROM rule_replacements") == [("BLACKLISTED", True)]
+    assert {query for query in statements(server) if "BLACKLISTED" in query} == {
+        *("BLACKLISTED_ACCOUNT", "BLACKLISTED_MERCHANT", "BLACKLISTED_DEVICE")
+    }
+
+
 def test_without_a_database_from_now_is_refused_and_from_the_beginning_is_not(
     line: Line, server: KsqlServerProcess
 ) -> None:

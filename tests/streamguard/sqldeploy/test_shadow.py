@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 
-from streamguard.rules.catalogue import sql_files
+import pytest
+
+from streamguard.rules.catalogue import sql_files, sql_rules
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard_ksql.formatter import format_statement
 from streamguard_ksql.parser import parse_statement
 from tests.streamguard.cli.test_commands import Line
-from tests.streamguard.sqldeploy.plain import Arrivals
-from tests.streamguard.sqldeploy.test_promote import has_no_shadow
+from tests.streamguard.sqldeploy.plain import Arrivals, versions
+from tests.streamguard.sqldeploy.test_promote import NO_DIFFERENCE, differs, has_no_shadow
 from tests.support.desk import Desk
 from tests.support.ksqldb import KsqlServerProcess
 from tests.support.processes import Program, eventually
@@ -50,3 +52,22 @@ def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
     assert differing == {}
     line("rules", "drop-shadow")
     assert has_no_shadow(server) and set(Server(server.url).queries()) == before
+
+
+def test_a_limit_that_every_file_has_replaces_every_rule(
+    line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line("deploy")
+    arrivals = Arrivals(server.bootstrap_servers)
+    arrivals.send(200)
+    before = set(Server(server.url).topics())
+    monkeypatch.setenv("STREAMGUARD_MAX_AHEAD_S", "300")
+    assert "different" not in line("deploy", "--replace")
+    arrivals.send(200)
+    consumer.start()
+    engine = Server(server.url)
+    assert set(engine.topics()) == before and set(engine.states().values()) == {"RUNNING"}
+    replaced = desk.rows("SELECT rule FROM rule_replacements WHERE finished_at IS NOT NULL ORDER BY rule")
+    assert [rule for (rule,) in replaced] == sorted({rule.name for rule in sql_rules()})
+    expected = versions(server.bootstrap_servers, {}, 3, 3)
+    eventually(lambda: differs(desk, expected), lambda found: found == NO_DIFFERENCE, 60)

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from streamguard.alerts.actions import MOST_DEAD_LETTERS, AlertLine, list_alerts, resolve_alert, show_alert
-from streamguard.alerts.verify import claim_of, differences, transactions_of
+from streamguard.alerts.claim import claim_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.evaluation.verify import verify as recompute
 from streamguard.kafka.clients import kafka_errors
 from streamguard.models import show_amount
 from streamguard.privacy.mode import protection_of
@@ -82,20 +83,26 @@ def reopen(alert_id: str, reason: Why, by: Who = None) -> None:
 
 @app.command()
 def verify(alert_id: str) -> None:
-    """Re-read the topic and recompute the alert from its transactions; exits 1 if the results differ."""
+    """Run the rule's own SQL over the topic once more; exits 1 if it does not give the alert as it is stored."""
     with database() as connection:
         claim = claim_of(connection, alert_id)
         protection = protection_of(connection, get_settings())
     with kafka_errors():
-        transactions = transactions_of(get_settings(), claim, protection)
-    for transaction in transactions:
-        amount = show_amount(transaction.amount, transaction.currency)
-        print(f"  {transaction.transaction_id}  {amount:>12} {transaction.currency}")
-    if found := differences(claim, transactions):
-        for sentence in found:
-            print(f"DIFFERENT: {sentence}")
+        result = recompute(get_settings(), claim, protection)
+    for item in result.evidence:
+        amount = show_amount(item.transaction.amount, item.transaction.currency)
+        place = f"{item.topic}/{item.partition}/{item.offset}"
+        print(f"  {item.transaction.transaction_id}  {amount:>12} {item.transaction.currency}  {place}")
+    print(f"Computed with {result.origin}.")
+    for sentence in result.notes:
+        print(f"NOTE: {sentence}")
+    for sentence in result.differences:
+        print(f"DIFFERENT: {sentence}")
+    for sentence in result.lost:
+        print(f"MAY BE LOST: {sentence}")
+    if result.differences:
         raise typer.Exit(1)
-    print(f"{claim.rule} is confirmed: {_count(len(transactions))} in the topic, as the alert states")
+    print(f"{claim.rule} is confirmed: from the topic its rule raises the alert as it is stored")
 
 
 def _resolve(alert_id: str, status: str, reason: str, by: str | None) -> None:

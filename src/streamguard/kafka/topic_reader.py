@@ -25,7 +25,7 @@ class TopicReader:
 
     `start` is the first offset to read of each partition; partitions that are not in it are read from their beginning, and
     so is a partition that ends before its `start` (the topic was made anew). Corrupt batches are logged and left out. After
-    the iteration `ends` holds the offsets behind the last record.
+    the iteration `ends` holds the offsets behind the last record, and `begins` those of the first that there still is.
     """
 
     def __init__(self, bootstrap_servers: str, topic: str, start: Mapping[int, int] | None = None) -> None:
@@ -33,6 +33,7 @@ class TopicReader:
         self._topic = topic
         self._start = start or {}
         self.ends: dict[int, int] = {}
+        self.begins: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Any]:
         """The records, in their order within each partition. Raises TopicNotRead, kafka.errors.KafkaError."""
@@ -53,6 +54,7 @@ class TopicReader:
             self.ends = {partition.partition: end for partition, end in ends.items()}
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
+            self.begins = {partition.partition: consumer.position(partition) for partition in partitions}
             for partition in partitions:
                 start = self._start.get(partition.partition, 0)
                 if 0 < start <= ends[partition]:

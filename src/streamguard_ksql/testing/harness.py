@@ -17,8 +17,9 @@ from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard_ksql.parser import parse_statements
+from streamguard_ksql.parser import parse_statement, split_statements
 from streamguard_ksql.topology import Topology
+from streamguard_ksql.variables import substitute
 
 
 class MemoryTopics:
@@ -55,6 +56,8 @@ class Harness:
     errors: list[ProcessingError] = field(default_factory=list)
     failures: list[FatalRecordError] = field(default_factory=list)
     """Why queries have ended."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """By name in lower case what DEFINE gave."""
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.topics, self.properties)
@@ -64,12 +67,21 @@ class Harness:
         self._changelogs: dict[str, dict[tuple[str, int, bytes], bytes | None]] = {}
 
     def run_script(self, text: str) -> None:
-        """Execute the statements of a script in order; KsqlError where one is refused."""
-        for statement in parse_statements(text):
-            self.execute(statement)
+        """Execute the statements of a script in order; KsqlError where one is refused.
+
+        `${name}` stands for what DEFINE gave it above, as in ksqlDB's shell.
+        """
+        for part, place in split_statements(text):
+            filled = substitute(part, self.variables)
+            # As many lines above it as in the script: errors then have the script's lines and columns.
+            self.execute(parse_statement("\n" * (place.line - 1) + " " * (place.column - 1) + filled))
 
     def execute(self, statement: ast.Statement) -> None:
         match statement:
+            case ast.Define(name, value):
+                self.variables[name.lower()] = value
+            case ast.Undefine(name):
+                self.variables.pop(name.lower(), None)
             case ast.SetProperty(name, value):
                 self.properties[name] = value
             case ast.UnsetProperty(name):

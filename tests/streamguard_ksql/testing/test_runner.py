@@ -57,6 +57,28 @@ def test_a_script_that_does_as_expected(script: Path, inputs: Path, outputs: Pat
     assert (outcome.exit_code, outcome.stdout) == (0, "\t >>> Test passed!\n")
 
 
+@pytest.mark.parametrize(
+    ("statements", "passes"),
+    [
+        ("DEFINE topic = 'payments'; DEFINE least = '100';", True),
+        ("DEFINE LEAST = '100'; DEFINE Topic = 'payments';", True),
+        ("DEFINE topic = 'payments'; DEFINE least = '1'; DEFINE least = '100';", True),
+        ("DEFINE topic = 'payments'; DEFINE least = '500';", False),
+        ("DEFINE topic = 'payments'; DEFINE least = '100'; UNDEFINE least;", False),
+    ],
+)
+def test_variables_are_filled_in(tmp_path: Path, inputs: Path, outputs: Path, statements: str, passes: bool) -> None:
+    text = statements + SCRIPT.replace("'payments'", "'${topic}'").replace("100", "${least}")
+    outcome = run("-s", write(tmp_path / "variables.sql", text), "-i", inputs, "-o", outputs)
+    assert (outcome.exit_code == 0) == passes, outcome.stdout
+
+
+def test_an_error_below_a_define_has_the_line_of_the_script(tmp_path: Path, outputs: Path) -> None:
+    text = "DEFINE a = '1';\n\nCREATE STREAM s (k STRING KEY) WITH;\n"
+    outcome = run("-s", write(tmp_path / "wrong.sql", text), "-o", outputs)
+    assert (outcome.exit_code, "line 3:" in outcome.stdout) == (1, True), outcome.stdout
+
+
 def test_the_long_names_of_the_arguments(script: Path, inputs: Path, outputs: Path) -> None:
     outcome = run("--sql-file", script, "--input-file", inputs, "--output-file", outputs)
     assert outcome.exit_code == 0

@@ -19,7 +19,8 @@ INSERT INTO schema_version (version, name) VALUES
     (5, 'personal_data'),
     (6, 'amounts'),
     (7, 'refused_alerts'),
-    (8, 'rule_mode_history');
+    (8, 'rule_mode_history'),
+    (9, 'backtests');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -227,6 +228,16 @@ CREATE TABLE rule_mode_history (
     changed_at  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE rule_mode_history IS 'every change of the mode of a rule: who, when, why, before and after';
+
+CREATE TABLE backtests (
+    backtest_no BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    command     TEXT NOT NULL,
+    inputs      TEXT NOT NULL,
+    result      TEXT NOT NULL,
+    created_by  TEXT NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE backtests IS 'back-tests of rules: the inputs, from which each can be repeated, and the result, both JSON texts whose bytes count';
 
 CREATE TABLE dead_letters (
     source_topic      TEXT NOT NULL,

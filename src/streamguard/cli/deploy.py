@@ -38,7 +38,7 @@ def deploy(
     """Say per statement whether it is unchanged, new or different; send what is new. Exits 1 if something differs."""
     settings = get_settings()
     paths = [sql_file(file) for file in files] if files else [*sql_files(), *source_files()]
-    given = variables_of(settings) | _definitions(define or [])
+    given = variables_of(settings) | definitions(define or [])
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))
     server = Server(settings.ksqldb_url)
@@ -75,7 +75,7 @@ def _modes() -> dict[str, str]:
         return {}
 
 
-def _definitions(options: list[str]) -> dict[str, str]:
+def definitions(options: list[str]) -> dict[str, str]:
     """`NAME=VALUE` as names in lower case to values; raises DeployError."""
     found = {}
     for option in options:

@@ -6,6 +6,7 @@ transactions of several partitions together there is one process for all.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -107,6 +108,8 @@ def _work(job: Job, reading: Reading, writer: Connection) -> None:
     """What a process does. It ends with the one that started it, to which it reports after each batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICE)
+    # What is kept refers to itself in no circle, and there is so much of it that looking for circles takes long.
+    gc.disable()
     with suppress(BrokenPipeError):
         try:
             outcome = _run(job, reading, lambda count: writer.send((_PROGRESS, count)))

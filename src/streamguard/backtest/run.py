@@ -21,6 +21,7 @@ from streamguard.rules import Decision, RuleLimits
 from streamguard.rules.listed import Lists
 from streamguard_ksql.ast import InsertValues
 from streamguard_ksql.local import LocalEngine
+from streamguard_ksql.local import by_topic as batches_by_topic
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.parser import parse_statement
 
@@ -116,24 +117,29 @@ class Run:
         for statement in map(parse_statement, self._job.values):
             if isinstance(statement, InsertValues) and statement.target in tables:
                 engine.execute(statement)
+        # They are there before the first transaction, whatever event time it has.
+        engine.feed()
         return engine
 
     def feed(self, batch: Sequence[InputRecord]) -> None:
         """Run a batch through all engines, and judge what they raise."""
         usable, transactions = self._usable(batch)
+        by_topic = batches_by_topic(usable)
         for engine in self._engines:
-            engine.feed(usable)
+            engine.feed_topics(by_topic)
         raised = [versions.take() for versions in self._versions]
+        accounts = set[bytes | None]().union(*raised)
         for record, facts in transactions:
             kept = Kept(record.offset, record.key, record.value, record.partition)
-            found = [
-                (part, alert)
-                for part, of in zip(self._job.parts, raised, strict=True)
-                if record.key in of
-                for alert in of[record.key].pop(facts.transaction_id, ())
-            ]
-            if found and any(readable([kept])):
-                self._judge(found, kept, facts.event_time)
+            if record.key in accounts:
+                found = [
+                    (part, alert)
+                    for part, of in zip(self._job.parts, raised, strict=True)
+                    if record.key in of
+                    for alert in of[record.key].pop(facts.transaction_id, ())
+                ]
+                if found and any(readable([kept])):
+                    self._judge(found, kept, facts.event_time)
             self._history.add(facts.event_time, kept)
         self._judge_others(raised)
 

@@ -140,7 +140,11 @@ class LocalEngine:
 
         KsqlError for a record of a partition that its topic does not have.
         """
-        for topic, found in _by_topic(records).items():
+        self.feed_topics(by_topic(records))
+
+    def feed_topics(self, batches: Mapping[str, Batch]) -> None:
+        """The same for records by their topics: what is read of a batch is read once for all engines that are given it."""
+        for topic, found in batches.items():
             self.topics.received(topic, found)
             if not self._deliver(topic, found):
                 self.unread[topic] += len(found)
@@ -172,27 +176,27 @@ class LocalEngine:
         if written is None:
             return
         stored = self.topics.stored(merge_by_time(written))
-        self._deliver(topic, stored)
+        self._deliver(topic, Batch(stored))
         for listener in self._listeners.get(topic, ()):
             listener(stored)
 
-    def _deliver(self, topic: str, records: list[InputRecord]) -> bool:
+    def _deliver(self, topic: str, batch: Batch) -> bool:
         """Pass records to the queries that read their topic; whether there are any."""
         readers = self._readers.get(topic, ())
-        batch = Batch(records)
         for query in readers:
             query.receive(topic, batch)
         return bool(readers)
 
 
-def _by_topic(records: Iterable[InputRecord]) -> dict[str, list[InputRecord]]:
+def by_topic(records: Iterable[InputRecord]) -> dict[str, Batch]:
+    """Records of several topics as a batch of each, in their order."""
     found: dict[str, list[InputRecord]] = {}
     for record in records:
         known = found.get(record[0])
         if known is None:
             known = found[record[0]] = []
         known.append(record)
-    return found
+    return {topic: Batch(records) for topic, records in found.items()}
 
 
 def _in_order(queries: list[LocalQuery]) -> list[LocalQuery]:

@@ -53,3 +53,15 @@ SELECT {{ named(of ~ account, 'account_id') }},
 {%- macro total() -%}
 SUM(CAST(amount AS DECIMAL(38, 4)))
 {%- endmacro -%}
+
+{#- Over account_amounts_changes: whether an amount is above so many times the account's average before the newest. -#}
+{%- macro above_average(of, times) -%}
+{{ of }} * (tx_count - 1) > {{ times }} * (total_amount - amount)
+{%- endmacro -%}
+
+{#- The same, whether the newest amount is `spread` standard deviations above that average. -#}
+{%- macro above_spread() -%}
+CAST(amount * (tx_count - 1) - (total_amount - amount) AS DOUBLE) > ${spread} * SQRT(GREATEST(CAST(0 AS DOUBLE),
+      (tx_count - 1) * (total_square - CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE))
+      - CAST(total_amount - amount AS DOUBLE) * CAST(total_amount - amount AS DOUBLE)))
+{%- endmacro -%}

@@ -111,8 +111,8 @@ def double_to_string(value: float) -> str:
 
 
 def decimal_to_string(value: decimal.Decimal) -> str:
-    """BigDecimal.toPlainString: all digits of its scale, never an exponent."""
-    return format(value, "f")
+    """BigDecimal.toPlainString: all digits of its scale, never an exponent, and no negative zero."""
+    return format(value or value.copy_abs(), "f")
 
 
 def boolean_to_string(value: bool) -> str:

@@ -17,7 +17,7 @@ from streamguard_ksql.operators import aggregate, joins, stateless
 from streamguard_ksql.operators.base import Operator, Receive, Runtime
 from streamguard_ksql.operators.keys import inner_key
 from streamguard_ksql.operators.record import Batch, InputRecord, Record
-from streamguard_ksql.operators.sinks import Materializer, Sink
+from streamguard_ksql.operators.sinks import Materializer, RowSink, Sink, gives_rows
 from streamguard_ksql.operators.sources import StreamSource, TableSource
 from streamguard_ksql.operators.state import Store
 from streamguard_ksql.plan import (
@@ -116,6 +116,8 @@ class Topology:
     def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
         runtime = self.runtime
         match node:
+            case SinkNode() if runtime.rows is not None and gives_rows(node.target):
+                return RowSink(runtime), False
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
             case MaterializeNode():

@@ -159,8 +159,8 @@ def check_replay(empty: StackRun, file: Path, count: int, folder: Path) -> int:
     (folder / "cards.sql").write_text(rules)
     limits = ("--define", "high_amount=220", "--define", "velocity_count=2")
     said = empty.streamguard("deploy", folder / "cards.sql", *limits, "--replace").stdout
-    assert said.count("unchanged") == 2
-    assert said.count("replaced ") == 4
+    assert said.count("unchanged") == 4
+    assert said.count("replaced ") == 2
     empty.generate("replay", str(file), "--limit", str(count), "--speed", "max")
     empty.wait_count("transactions", count, timeout_s=120)
     empty.wait_settled(quiet_s=4)
@@ -191,8 +191,8 @@ def test_a_changed_rule_is_different_until_it_is_replaced(stack: StackRun, tmp_p
     assert re.findall(r"^replaced +\w+ +(\w+)", said.stdout, re.MULTILINE)[0] == "ACCOUNT_VELOCITY"
     assert stack.streamguard("deploy", changed).stdout.count("unchanged") == 6
     rules = Path("ksqldb/account-rules.sql")
-    assert stack.streamguard("deploy", rules).stdout.count("new ") == 11
-    assert stack.streamguard("deploy", rules).stdout.count("unchanged") == 11
+    assert stack.streamguard("deploy", rules).stdout.count("new ") == 10
+    assert stack.streamguard("deploy", rules).stdout.count("unchanged") == 10
     wrong = tmp_path / "wrong.sql"
     wrong.write_text("CREATE STREAM x AS\n  SELECT nothing FROM transactions;\n")
     said = stack.streamguard("deploy", wrong, check=False)

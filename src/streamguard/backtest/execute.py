@@ -55,7 +55,7 @@ def length(spec: Spec) -> int | None:
 def _job(spec: Spec, plan: Plan, a: Side, b: Side, labels: dict[str, bool]) -> Job:
     return Job(
         parts=plan.parts,
-        judging={name: Judging(side.limits, side.modes, side.lists) for name, side in ((A, a), (B, b))},
+        judging={name: Judging(side.limits, side.modes, side.lists, side.base) for name, side in ((A, a), (B, b))},
         partitions=spec.topic.partitions if spec.topic else {TRANSACTIONS: PARTITIONS, LABELS: PARTITIONS},
         clock_ms=spec.clock_ms,
         from_ms=spec.from_ms,

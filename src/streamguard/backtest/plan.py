@@ -50,7 +50,9 @@ def make_plan(a: Side, b: Side, change: Statements, *, everything: bool = False)
     the same.
     """
     rules_a, rules_b = a.rules(), b.rules()
-    judged_alike = a.limits == b.limits and all(a.modes.get(r.name) == b.modes.get(r.name) for r in python_rules())
+    judged_alike = (a.limits, a.base) == (b.limits, b.base) and all(
+        a.modes.get(r.name) == b.modes.get(r.name) for r in python_rules()
+    )
     both, only_a, only_b, unchanged = [], [], [], []
     for key, name in {**rules_a, **rules_b}.items():
         there = key in rules_a, key in rules_b
@@ -94,7 +96,7 @@ def new_engine(statements: Iterable[Sql], partitions: Mapping[str, int], clock: 
         try:
             engine.execute(sql.statement)
         except KsqlError as error:
-            raise BacktestError(f"{sql.where}: {error.message}") from None
+            raise BacktestError(f"{sql.where}: {error.message.splitlines()[0]}") from None
     return engine
 
 

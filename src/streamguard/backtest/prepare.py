@@ -19,7 +19,7 @@ from streamguard.config import Settings
 from streamguard.config.resources import values_file
 from streamguard.evaluation.replay import ALERTS, LABELS, PARTITIONS, TRANSACTIONS
 from streamguard.ingest.columns import Options
-from streamguard.rules.catalogue import sql_files
+from streamguard.rules.catalogue import base_points, sql_files
 from streamguard.rules.listed import Lists
 from streamguard.sqldeploy import variables_of
 from streamguard.sqldeploy.state import Server
@@ -73,7 +73,7 @@ def prepare(request: Request, settings: Settings, stack: Stack, clock_ms: int) -
     _check_request(request)
     given = variables_of(settings)
     change = read_change(request.sql, given, request.define) if request.sql or request.define else {}
-    a = Side(what_runs(given, change, stack.server), modes=stack.modes, lists=stack.lists)
+    a = Side(what_runs(given, change, stack.server), modes=stack.modes, lists=stack.lists, base=base_points())
     b = changed(a, change, request.limits, request.modes)
     plan = make_plan(a, b, change, everything=request.everything)
     warm_ms = None

@@ -15,9 +15,9 @@ from streamguard.backtest.found import Found, Place, SideFound, covered, found_o
 from streamguard.backtest.plan import A, B, Part, failures, new_engine
 from streamguard.backtest.records import Facts, facts_of
 from streamguard.evaluation.accounts import History, Kept, readable
-from streamguard.evaluation.replay import TRANSACTIONS, Versions, decision_on
+from streamguard.evaluation.replay import TRANSACTIONS, Past, Versions, decision_on
 from streamguard.models import FraudAlert
-from streamguard.rules import Decision, RuleLimits
+from streamguard.rules import Decision, RuleLimits, StoredTransaction
 from streamguard.rules.listed import Lists
 from streamguard_ksql.ast import InsertValues
 from streamguard_ksql.local import LocalEngine
@@ -36,6 +36,8 @@ class Judging:
     limits: RuleLimits
     modes: Mapping[str, str]
     lists: Lists
+    base: Mapping[str, int] = field(default_factory=dict)
+    """The points that the alerts of a SQL rule begin with, by its name."""
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,13 @@ class Run:
                 if known is not None and known[0] == alert:
                     decision = known[1]
                 else:
-                    decision = decision_on(alert, kept.seen(), past, self._job.judging[side])
+                    decision = self._decide(side, alert, kept.seen(), past)
                     decided[version] = alert, decision
                 self._take(side, alert, decision, event_time, kept)
+
+    def _decide(self, side: str, alert: FraudAlert, seen: StoredTransaction | None, past: Past) -> Decision:
+        judging = self._job.judging[side]
+        return decision_on(alert, seen, past, judging, judging.base)
 
     def _judge_others(self, raised: Iterable[Mapping[bytes | None, Mapping[str | None, list[FraudAlert]]]]) -> None:
         """Judge the versions that name an earlier transaction, or none. Those of one that is not stored never are."""
@@ -231,7 +237,7 @@ class Run:
             if alert.transaction_id is not None and seen is None:
                 self._outcome.sides[side].refused["transaction_id: a transaction that is not stored"] += 1
                 continue
-            decision = decision_on(alert, seen, (), self._job.judging[side])
+            decision = self._decide(side, alert, seen, ())
             at_ms = alert.detected_at if seen is None else round(seen.event_time.timestamp() * 1000)
             self._take(side, alert, decision, at_ms, kept)
 

@@ -30,6 +30,8 @@ class Side:
     limits: RuleLimits = field(default_factory=RuleLimits)
     modes: Mapping[str, str] = field(default_factory=dict)
     lists: Lists = field(default_factory=Lists)
+    base: Mapping[str, int] = field(default_factory=dict)
+    """The points that the alerts of a SQL rule begin with, by its name."""
 
     def rules(self) -> dict[str, str]:
         """The SQL rules that are not off: the name that their alerts carry, by the key of their query."""

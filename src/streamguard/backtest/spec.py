@@ -24,6 +24,7 @@ class SideSpec:
     statements: list[Sql]
     limits: dict[str, Any]
     modes: dict[str, str]
+    base: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Spec:
     def sides(self) -> tuple[Side, Side]:
         """A and B."""
         lists = Lists(self.lists)
-        a, b = (Side(by_key(s.statements), RuleLimits(**s.limits), s.modes, lists) for s in (self.a, self.b))
+        a, b = (Side(by_key(s.statements), RuleLimits(**s.limits), s.modes, lists, s.base) for s in (self.a, self.b))
         return a, b
 
     def shown(self) -> dict[str, Any]:
@@ -96,12 +97,12 @@ class Spec:
 def side_spec(side: Side, keys: Sequence[str]) -> SideSpec:
     """A side with those of its statements that are needed."""
     kept = [side.statements[key] for key in keys if key in side.statements]
-    return SideSpec(kept, side.limits.model_dump(mode="json"), dict(side.modes))
+    return SideSpec(kept, side.limits.model_dump(mode="json"), dict(side.modes), dict(side.base))
 
 
 def _shown_side(side: SideSpec) -> dict[str, Any]:
     statements = {sql.key: sql.digest for sql in side.statements}
-    return {"statements": statements, "limits": side.limits, "modes": side.modes}
+    return {"statements": statements, "limits": side.limits, "modes": side.modes, "points": side.base}
 
 
 def _digest(value: Any) -> str:

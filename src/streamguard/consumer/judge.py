@@ -7,7 +7,7 @@ however often the process was killed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -78,10 +78,11 @@ class _Mode:
     mode: str
 
 
-def judge(cursor: Any, alerts: list[str], limits: RuleLimits, topic: str) -> int:
+def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> int:
     """Decide on every waiting version of `alerts` whose transaction is stored; returns how many were decided.
 
-    Each decision is put into the outbox for `topic`.
+    `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision
+    is put into the outbox for `topic`.
     """
     cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)
@@ -106,7 +107,7 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, topic: str) -> int
             dismissed_before=before.dismissed if before else 0,
             limits=limits,
         )
-        decision = decide(alert, context, REGISTRY.values(), modes)
+        decision = decide(alert, context, REGISTRY.values(), modes, base)
         decisions.append(
             NewDecision(
                 alert_id=alert.alert_id,

@@ -38,6 +38,7 @@ from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models import DeadLetter, FraudAlert, Transaction
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard.rules import RuleLimits
+from streamguard.rules.catalogue import base_points
 
 
 class Fenced(RuntimeError):
@@ -101,6 +102,7 @@ class Store:
         self._settings = settings
         self._group = settings.consumer_group
         self._limits = limits or RuleLimits()
+        self._base = base_points()
         self._protection = protection
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
@@ -260,7 +262,7 @@ class Store:
         topic = self._settings.decisions_topic
         settled = settle_refusals(cursor, sorted(alerts), refused, topic)
         open_alerts = sorted(alerts | settled.alerts)
-        decided = judge(cursor, open_alerts, self._limits, topic) if open_alerts else 0
+        decided = judge(cursor, open_alerts, self._limits, self._base, topic) if open_alerts else 0
         cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked

@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from streamguard.config.resources import values_file
 from streamguard.evaluation.accounts import History, Kept, from_ms
 from streamguard.models import BadRecord, FraudAlert
 from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
+from streamguard.rules.catalogue import base_points
 from streamguard.rules.listed import Lists, list_keys
 from streamguard.sqldeploy.script import DeployError, read
 from streamguard.sqldeploy.state import STREAMS_PROPERTIES
+from streamguard.sqldeploy.values import first_values
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.local import LocalEngine
@@ -62,6 +65,8 @@ class RuleSet:
     limits: RuleLimits = field(default_factory=RuleLimits)
     modes: Mapping[str, str] = field(default_factory=dict)
     lists: Lists = field(default_factory=Lists)
+    first_values: bool = True
+    """Whether tables begin with the rows of `NAME-values.sql`; not where the records of their topics are fed."""
 
 
 class Places:
@@ -88,11 +93,8 @@ class Replay:
         self.engine = LocalEngine(partitions, STREAMS_PROPERTIES, topics={TRANSACTIONS: partitions, LABELS: partitions})
         self.versions = Versions(self.engine)
         for file in rules.files:
-            for item in read(file, rules.given):
-                try:
-                    self.engine.execute(item.statement)
-                except KsqlError as error:
-                    raise DeployError(f"{item.file}:{item.line}: {error.message}") from None
+            self._run(file)
+        self._base = base_points()
         self._history = History()
         self.unknown: Counter[str] = Counter()
         """Alerts, by rule, that name a transaction which is not in the batch that raised them."""
@@ -119,8 +121,17 @@ class Replay:
                 self.unknown.update(alert.rule for alert in alerts)
         return judged
 
+    def _run(self, file: Path) -> None:
+        for item in read(file, self._rules.given):
+            try:
+                self.engine.execute(item.statement)
+            except KsqlError as error:
+                raise DeployError(f"{item.file}:{item.line}: {_first_line(error)}") from None
+        if self._rules.first_values and (values := values_file(file)) is not None:
+            self.engine.run(first_values(values))
+
     def _decide(self, raised: FraudAlert, transaction: StoredTransaction, past: Past) -> Decision:
-        return decision_on(raised, transaction, past, self._rules)
+        return decision_on(raised, transaction, past, self._rules, self._base)
 
 
 class Versions:
@@ -161,12 +172,21 @@ class Judging(Protocol):
     def lists(self) -> Lists: ...
 
 
-def decision_on(raised: FraudAlert, transaction: StoredTransaction | None, past: Past, by: Judging) -> Decision:
-    """What the Python rules decide on a version of an alert, after the account's transactions before its own."""
+def decision_on(
+    raised: FraudAlert, transaction: StoredTransaction | None, past: Past, by: Judging, base: Mapping[str, int]
+) -> Decision:
+    """What the Python rules decide on a version of an alert, after the account's transactions before its own.
+
+    `base` has the points that the alerts of a SQL rule begin with.
+    """
     alert = alert_of(raised)
     listed, allowed = by.lists.matching(alert, list_keys(alert, transaction))
     context = Context(transaction, past, listed, allowed, limits=by.limits)
-    return decide(alert, context, REGISTRY.values(), by.modes)
+    return decide(alert, context, REGISTRY.values(), by.modes, base)
+
+
+def _first_line(error: KsqlError) -> str:
+    return error.message.partition("\n")[0]
 
 
 def alert_of(raised: FraudAlert) -> Alert:

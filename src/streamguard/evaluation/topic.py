@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from heapq import merge
 
 from streamguard.config import Settings
 from streamguard.consumer.records import Batch, Decoder
 from streamguard.evaluation.data import DataError, LabelledPayment
 from streamguard.kafka.topic_reader import TopicReader
+from streamguard_ksql.operators.record import InputRecord
 
 
 def read_topic(settings: Settings) -> list[LabelledPayment]:
@@ -40,3 +42,16 @@ def read_topic(settings: Settings) -> list[LabelledPayment]:
             " `streamguard generate batch --fraud-share 0.05`"
         )
     return payments
+
+
+def read_records(settings: Settings, topics: Iterable[str]) -> Iterator[InputRecord]:
+    """All records of topics: each partition in its order, the partitions merged by time; topics that are not there have none.
+
+    The time of a record is its own timestamp: that of the event, as the producer sets it. Raises TopicNotRead, KafkaError.
+    """
+    partitions: defaultdict[tuple[str, int], list[InputRecord]] = defaultdict(list)
+    for topic in topics:
+        for r in TopicReader(settings.kafka_bootstrap_servers, topic):
+            record = InputRecord(topic, r.partition, r.offset, r.key, r.value, r.timestamp, r.headers)
+            partitions[topic, r.partition].append(record)
+    return merge(*partitions.values(), key=lambda record: record.time)

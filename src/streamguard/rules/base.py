@@ -74,6 +74,9 @@ class Context:
     limits: RuleLimits = DEFAULT_LIMITS
 
 
+COMPROMISED_MERCHANT = "COMPROMISED_MERCHANT"
+"""The SQL rule on merchants: `tx_count` is the number of unexplained frauds, the window starts with the first of them."""
+
 HISTORY_LENGTH = 50
 """How many of the account's earlier transactions a rule can see."""
 

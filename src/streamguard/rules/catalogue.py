@@ -37,6 +37,8 @@ class Rule:
     limits: tuple[str, ...]
     """DEFINEs of the SQL file, or fields of `RuleLimits`."""
     severity: str
+    points: int | None = None
+    """What the hit of a SQL rule is worth by itself; None for `RuleLimits.base_score`, and for Python rules."""
 
 
 class _Entry(BaseModel):
@@ -48,6 +50,7 @@ class _Entry(BaseModel):
     finds: str
     limits: tuple[str, ...] = ()
     severity: str = Field(pattern="|".join(SEVERITIES))
+    points: int | None = Field(None, ge=0, le=100)
 
 
 _ENTRIES = TypeAdapter(dict[str, _Entry])
@@ -65,8 +68,14 @@ def sql_rules() -> list[Rule]:
         place = ".".join(map(str, first["loc"]))
         raise CatalogueError(f"{path}: {place}: {first['msg']}") from None
     return [
-        Rule(SQL, e.name, e.version, e.file, query_id, e.finds, e.limits, e.severity) for query_id, e in entries.items()
+        Rule(SQL, e.name, e.version, e.file, query_id, e.finds, e.limits, e.severity, e.points)
+        for query_id, e in entries.items()
     ]
+
+
+def base_points() -> dict[str, int]:
+    """What the hit of each SQL rule is worth by itself, by its name, where the catalogue says so. Raises CatalogueError."""
+    return {rule.name: rule.points for rule in sql_rules() if rule.points is not None}
 
 
 def sql_files(which: str = ALL) -> list[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from streamguard.rules.base import Alert, Context, Registered, Verdict
@@ -24,13 +25,22 @@ class Decision:
     verdicts: list[dict[str, Any]]
 
 
-def decide(alert: Alert, context: Context, rules: Iterable[Registered], modes: Mapping[str, str]) -> Decision:
-    """Ask every rule that is not off, add up. The reason names the SQL rule first, then what the active rules said."""
+def decide(
+    alert: Alert,
+    context: Context,
+    rules: Iterable[Registered],
+    modes: Mapping[str, str],
+    base: Mapping[str, int] = MappingProxyType({}),
+) -> Decision:
+    """Ask every rule that is not off, add up. The reason names the SQL rule first, then what the active rules said.
+
+    `base` has what the hit of a SQL rule is worth by itself, where that is not `RuleLimits.base_score`.
+    """
     asked = [(known, modes.get(known.name, ACTIVE)) for known in rules]
     verdicts = [(known, mode, known.judge(alert, context)) for known, mode in asked if mode != OFF]
     active = [verdict for _, mode, verdict in verdicts if mode == ACTIVE]
     limits = context.limits
-    score = max(0, min(100, limits.base_score + sum(verdict.points for verdict in active)))
+    score = max(0, min(100, base.get(alert.rule, limits.base_score) + sum(verdict.points for verdict in active)))
     insisted = {verdict.outcome for verdict in active if verdict.outcome}
     if "block" in insisted:
         outcome = "block"

@@ -25,6 +25,10 @@ class RuleLimits(CheckedSettings):
     high_ratio: Decimal = Decimal(5)
     normal_ratio: Decimal = Decimal(2)
     known_merchant_transactions: int = Field(default=3, ge=1)
+    certain_frauds: int = Field(default=2, ge=1)
+    """Unexplained frauds from which a merchant is taken as compromised."""
+    compromise_fades_days: int = Field(default=25, ge=1)
+    """Days after its first fraud from which a compromised merchant is taken as repaired, more likely than not."""
     night_from_hour: int = Field(default=0, ge=0, le=23)
     night_until_hour: int = Field(default=5, ge=0, le=24)
     testing_small_amount: Decimal = Decimal(10)

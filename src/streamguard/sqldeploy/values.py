@@ -29,21 +29,26 @@ def insert_first_values(server: Server, settings: Settings, files: Sequence[Path
     return [values for file in files if (values := values_file(file)) is not None and _insert(server, settings, values)]
 
 
-def _insert(server: Server, settings: Settings, values: Path) -> bool:
+def first_values(values: Path) -> list[InsertValues]:
+    """The statements of a file of rows. Raises DeployError."""
     try:
-        text = values.read_text(encoding="utf-8")
-        statements = parse_statements(text)
+        statements = parse_statements(values.read_text(encoding="utf-8"))
     except KsqlError as error:
         raise DeployError(f"{values}: {error.message}") from None
     inserts = [statement for statement in statements if isinstance(statement, InsertValues)]
     if len(inserts) != len(statements) or len({statement.target for statement in inserts}) != 1:
         raise DeployError(f"{values}: only INSERT INTO ... VALUES into one table is expected")
+    return inserts
+
+
+def _insert(server: Server, settings: Settings, values: Path) -> bool:
+    inserts = first_values(values)
     try:
         [described] = server.execute(f"DESCRIBE `{inserts[0].target}`;")
         # Each row replaces what the table has for its key, so rows of a deploy that was cut short may be sent again.
         if _records_ever(settings, str(described["sourceDescription"]["topic"])) >= len(inserts):
             return False
-        server.execute(text)
+        server.execute(values.read_text(encoding="utf-8"))
     except Rejected as error:
         raise DeployError(f"{values}: {error}") from None
     return True

@@ -25,7 +25,7 @@ from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
 from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
 from streamguard_ksql.schema import refuse_impossible
-from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Map, SqlType, Struct
+from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct
 
 NESTED = 20
 """Levels of an expression whose code is within each other in one Python function."""
@@ -286,7 +286,10 @@ class Compiler(Predicates):
         arguments = []
         for i, code in enumerate(codes):
             if code is not None:
-                arguments.append(self.converted(code, resolved.parameters[i]))
+                parameter = resolved.parameters[i]
+                # A DECIMAL is given as it is, with the places it has.
+                is_decimal = isinstance(code.type, Decimal) and isinstance(parameter, Decimal)
+                arguments.append(code if is_decimal else self.converted(code, parameter))
                 continue
             function = call.args[i]
             assert isinstance(function, ast.LambdaFunction)

@@ -95,9 +95,12 @@ def decimal_operation(op: str, result: Decimal) -> Callable[[Any, Any], decimal.
         "/": CONTEXT.divide,
         "%": CONTEXT.remainder,
     }[op]
+    if op in "+-*":
+        # As many places as the type has, where both sides have as many as theirs; of an integer they are none.
+        return lambda a, b: operation(a, b).quantize(quantum, None, CONTEXT)
 
     def run(a: Any, b: Any) -> decimal.Decimal:
-        if op in "/%" and b == 0:
+        if b == 0:
             raise EvaluationError("Division by zero")
         exact_value = operation(decimal.Decimal(a), decimal.Decimal(b))
         value = exact_value.quantize(quantum, context=CONTEXT)

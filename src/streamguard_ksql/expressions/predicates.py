@@ -108,6 +108,9 @@ class Predicates:
             raise KsqlError(
                 f"Unary {node.sign} needs a number, got {operand.type or 'null'}: {format_expression(node)}"
             )
+        if isinstance(operand.type, Decimal) and node.sign == "-":
+            # Python's minus sign rounds to the 28 digits of its default context.
+            return self.env.guarded_code([operand], lambda x: f"{x}.copy_negate()", operand.type, strict=True)
         wrap = {"INTEGER": wrap_int, "BIGINT": wrap_long}.get(operand.type.base) if operand.type else None
         if wrap is None or node.sign != "-" or operand.constant:
             return self.env.guarded_code([operand], lambda x: f"({node.sign}{x})", operand.type, strict=True)
@@ -169,7 +172,11 @@ class Predicates:
             raise KsqlError(str(error)) from error
 
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:
-        """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead."""
+        """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead.
+
+        A whole number that a DECIMAL is compared with is made one beforehand: Python compares two of a kind faster.
+        """
+        left, right = self._as_decimal(left, right), self._as_decimal(right, left)
         if not (isinstance(left.type, Decimal) and right.type == DOUBLE) and not (
             left.type == DOUBLE and isinstance(right.type, Decimal)
         ):
@@ -179,6 +186,11 @@ class Predicates:
                 short = self.converted(literal, DOUBLE)
                 return (left, short) if literal is right else (short, right)
         return self._exact(left), self._exact(right)
+
+    def _as_decimal(self, code: Code, other: Code) -> Code:
+        if not (isinstance(other.type, Decimal) and code.constant and type(code.value) is int):
+            return code
+        return replace(code, text=self.env.bind(exact(code.value)))
 
     def _exact(self, code: Code) -> Code:
         if code.type != DOUBLE:

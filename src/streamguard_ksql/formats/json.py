@@ -25,6 +25,7 @@ from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
     double_to_string,
+    parse_decimal,
     parse_double,
     parse_long,
     wrap_int,
@@ -237,7 +238,8 @@ _MOST_SHAPES = 1000
 
 def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
     if are_plain(columns):
-        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed)).read
+        decimals = {i: _decimal_text(c.type, load) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
+        return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed), decimals).read
     return _field_by_field(columns, load)
 
 
@@ -351,17 +353,54 @@ def _expect(value: Any, kind: type, sql_type: SqlType) -> Any:
 
 
 def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -> decimal.Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal, str)):
-        raise ValueError(f"cannot read DECIMAL from {_kind(value)}")
-    exact = decimal.Decimal(repr(value) if isinstance(value, float) else value)
+    exact = _exactly(value)
     with decimal.localcontext() as context:
         context.prec = 100
         result = exact.quantize(quantum)
         if result != exact:
             raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
-        if len(result.as_tuple().digits) - scale > precision - scale and result != 0:
+        if len(result.as_tuple().digits) > precision and result != 0:
             raise ValueError(f"Numeric field overflow: {value} does not fit DECIMAL({precision}, {scale})")
-    return result
+    return result or _zero(quantum)
+
+
+def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> Callable[[bytes], decimal.Decimal | None]:
+    """The function that makes a DECIMAL of the JSON text of a number, a string or null.
+
+    ValueError, SerializationError or ArithmeticError where it cannot be. A number that fits is read at once.
+    """
+    convert = reader(sql_type)
+    quantum = decimal.Decimal(1).scaleb(-sql_type.scale)
+    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
+
+    def read(data: bytes) -> decimal.Decimal | None:
+        if data[0] in _NUMBER_STARTS:
+            try:
+                return quantize(decimal.Decimal(data.decode()), quantum) or _zero(quantum)
+            except ArithmeticError:
+                pass  # said below, as for any other value
+        value = load(data)
+        return None if value is None else convert(value)
+
+    return read
+
+
+_NUMBER_STARTS = b"-0123456789"
+_UNFIT = [decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]
+
+
+def _zero(quantum: decimal.Decimal) -> decimal.Decimal:
+    """Zero with the places of a type: Java's decimals have no negative one."""
+    return quantum - quantum
+
+
+def _exactly(value: Any) -> decimal.Decimal:
+    """The number that a JSON value is, or that its text says."""
+    if isinstance(value, str):
+        return parse_decimal(value.strip(SPACE))
+    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal)):
+        raise ValueError(f"cannot read DECIMAL from {_kind(value)}")
+    return decimal.Decimal(repr(value) if isinstance(value, float) else value)
 
 
 def _boolean(value: Any) -> bool:

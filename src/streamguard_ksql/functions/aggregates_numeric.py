@@ -79,17 +79,19 @@ class SumDecimal(_Sum):
         super().__init__(site)
         self._type = site.types[0]
         assert isinstance(self._type, Decimal)
-        self._limit = CONTEXT.create_decimal(1).scaleb(self._type.precision - self._type.scale)
+        self._limit: Any = CONTEXT.create_decimal(1).scaleb(self._type.precision - self._type.scale)
+        self._least = -self._limit
 
     def add(self, state: Any, value: Any) -> Any:
-        return state if value is None else self._fitting(CONTEXT.add(state, value))
+        if value is None:
+            return state
+        total = CONTEXT.add(state, value)
+        return total if self._least < total < self._limit else self._overflow(total)
 
     def undo(self, state: Any, value: Any) -> Any:
-        return state if value is None else self._fitting(CONTEXT.subtract(state, value))
+        return self.add(state, None if value is None else value.copy_negate())
 
-    def _fitting(self, total: Any) -> Any:
-        if -self._limit < total < self._limit:
-            return total
+    def _overflow(self, total: Any) -> Any:
         raise FatalRecordError(
             f"Numeric field overflow: a SUM has reached {decimal_to_string(total)}, which does not fit {self._type}. "
             "CAST what is summed to a DECIMAL with more digits."

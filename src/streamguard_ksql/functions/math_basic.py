@@ -6,6 +6,7 @@ import decimal
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from streamguard_ksql import java
@@ -83,7 +84,13 @@ def as_it_is(value: int) -> int:
 def _round(value: decimal.Decimal, places: int) -> decimal.Decimal:
     """Halves go up in the positive direction: 2.5 to 3, -2.5 to -2."""
     rounding = decimal.ROUND_HALF_DOWN if value < 0 else decimal.ROUND_HALF_UP
-    return value.quantize(decimal.Decimal(1).scaleb(-places), rounding=rounding, context=java.CONTEXT)
+    return value.quantize(_quantum(places), rounding, java.CONTEXT)
+
+
+@cache
+def _quantum(places: int) -> decimal.Decimal:
+    """One of the last of so many decimal places."""
+    return decimal.Decimal(1).scaleb(-places)
 
 
 def _trunc(value: decimal.Decimal, places: int) -> decimal.Decimal:
@@ -113,7 +120,7 @@ def round_decimal(value: decimal.Decimal) -> decimal.Decimal:
 
 @scalar("ROUND", "(val DECIMAL, decimalPlaces INT) -> DECIMAL", category=MATH, returns=same_decimal)
 def round_decimal_to(value: decimal.Decimal, places: int) -> decimal.Decimal:
-    return _round(value, places).quantize(value, context=java.CONTEXT)
+    return _round(value, places).quantize(value, None, java.CONTEXT)
 
 
 @scalar("TRUNC", "(val DOUBLE) -> BIGINT", category=MATH, description="The number cut off after some decimal places.")

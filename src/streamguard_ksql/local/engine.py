@@ -6,8 +6,10 @@ where they do not: a query is given all that those before it made of the batch, 
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,10 +19,11 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import CLOCK, wall_clock_ms
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.local.query import LocalQuery
+from streamguard_ksql.local.rows import HandOver, hands_over
 from streamguard_ksql.local.topics import LocalTopics
 from streamguard_ksql.operators.base import ProcessingError
 from streamguard_ksql.operators.order import merge_by_time
-from streamguard_ksql.operators.record import Batch, InputRecord, OutputRecord
+from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.parser import parse_statement, split_statements
 from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.variables import substitute
@@ -59,8 +62,9 @@ class LocalEngine:
         self._listeners: dict[str, list[Listener]] = {}
         self._order: list[LocalQuery] = []
         self._readers: dict[str, list[LocalQuery]] = {}
-        self._written: dict[str, list[list[OutputRecord]]] = {}
-        """By topic what was written to it and is not yet stored, by who wrote it."""
+        self._written: dict[str, list[tuple[LocalQuery | None, list[Any]]]] = {}
+        """By topic what was made for it and is not yet stored, by who made it; None is INSERT VALUES."""
+        self._hand_overs: dict[str, HandOver | None] = {}
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class LocalEngine:
                 config.pop(name, None)
             case ast.InsertValues():
                 record = insert_values_record(statement, self.engine.catalog, config, self._clock)
-                self._written.setdefault(record.topic, []).append([record])
+                self._written.setdefault(record.topic, []).append((None, [record]))
             case _:
                 self._apply(statement)
 
@@ -110,6 +114,7 @@ class LocalEngine:
         if outcome.query is not None:
             self._start(outcome.query)
         self._order = _in_order(list(self.queries.values()))
+        self._hand_overs.clear()
         self._readers = {t: [q for q in self._order if t in q.topics] for query in self._order for t in query.topics}
 
     def _start(self, query: PersistentQuery) -> None:
@@ -134,6 +139,7 @@ class LocalEngine:
     def listen(self, topic: str, listener: Listener) -> None:
         """Give a listener what is written to a topic, at the end of each `feed`."""
         self._listeners.setdefault(topic, []).append(listener)
+        self._hand_overs.clear()
 
     def feed(self, records: Sequence[InputRecord] = ()) -> None:
         """Run all queries over records, in the order in which they are to be seen, and over what follows from them.
@@ -144,14 +150,15 @@ class LocalEngine:
 
     def feed_topics(self, batches: Mapping[str, Batch]) -> None:
         """The same for records by their topics: what is read of a batch is read once for all engines that are given it."""
-        for topic, found in batches.items():
-            self.topics.received(topic, found)
-            if not self._deliver(topic, found):
-                self.unread[topic] += len(found)
-        while self._pass():
-            pass
-        for topic in list(self._written):
-            self._store(topic)
+        with _without_collector():
+            for topic, found in batches.items():
+                self.topics.received(topic, found)
+                if not self._deliver(topic, found):
+                    self.unread[topic] += len(found)
+            while self._pass():
+                pass
+            for topic in list(self._written):
+                self._store(topic)
 
     def _pass(self) -> bool:
         """Give each query what there is for it; whether there was anything."""
@@ -161,24 +168,44 @@ class LocalEngine:
                 self._store(topic)
             if query.waits:
                 progress = True
-                self._keep(query.process())
+                self._keep(query, query.process())
         return progress
 
-    def _keep(self, records: list[OutputRecord]) -> None:
+    def _keep(self, query: LocalQuery, made: list[Any]) -> None:
         """Keep results until all that a batch adds to their topic is there."""
-        topic = records[0].topic if records else ""
-        if topic in self._readers or topic in self._listeners:
-            self._written.setdefault(topic, []).append(records)
+        for sink in query.query.sinks if made else ():
+            is_wanted = sink.topic in self._readers or sink.topic in self._listeners
+            if is_wanted or not query.gives_rows:
+                self._written.setdefault(sink.topic, []).append((query, made))
 
     def _store(self, topic: str) -> None:
         """Store what was written to a topic, in the order of time, and pass it on."""
         written = self._written.pop(topic, None)
         if written is None:
             return
-        stored = self.topics.stored(merge_by_time(written))
+        hand_over = self._hand_over(topic)
+        if hand_over is not None and all(query is not None for query, _ in written):
+            self._deliver(topic, hand_over.batch(merge_by_time([made for _, made in written])))
+            return
+        records = [made if query is None else query.written(made) for query, made in written]
+        stored = self.topics.stored(merge_by_time(records))
         self._deliver(topic, Batch(stored))
         for listener in self._listeners.get(topic, ()):
             listener(stored)
+
+    def _hand_over(self, topic: str) -> HandOver | None:
+        """How rows of a topic reach its readers as they are; None where they have to become bytes."""
+        if topic not in self._hand_overs:
+            targets = [sink for query in self._order for sink in query.query.sinks if sink.topic == topic]
+            readers = [r for query in self._readers.get(topic, ()) for t, r in query.readers if t == topic]
+            possible = (
+                bool(targets)
+                and topic not in self._listeners
+                and all(target == targets[0] for target in targets)
+                and all(hands_over(targets[0], reader) for reader in readers)
+            )
+            self._hand_overs[topic] = HandOver(targets[0], readers, self.topics) if possible else None
+        return self._hand_overs[topic]
 
     def _deliver(self, topic: str, batch: Batch) -> bool:
         """Pass records to the queries that read their topic; whether there are any."""
@@ -186,6 +213,18 @@ class LocalEngine:
         for query in readers:
             query.receive(topic, batch)
         return bool(readers)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Rows refer to each other in no circle, and there are so many that looking for circles would take half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def by_topic(records: Iterable[InputRecord]) -> dict[str, Batch]:

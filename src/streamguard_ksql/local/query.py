@@ -10,18 +10,22 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
+from typing import Any
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.order import by_time, merge_by_time
-from streamguard_ksql.operators.record import Batch, OutputRecord
+from streamguard_ksql.operators.record import Batch, OutputRecord, Record
+from streamguard_ksql.operators.sinks import Sink, gives_rows
+from streamguard_ksql.operators.sources import Reader
 from streamguard_ksql.operators.state import Stores
 from streamguard_ksql.plan import (
     AggregateNode,
     ForeignKeyJoinNode,
     Node,
     SelectKeyNode,
+    SinkNode,
     StreamStreamJoinNode,
     StreamTableJoinNode,
     TableTableJoinNode,
@@ -86,18 +90,22 @@ class LocalQuery:
         self.failure: str | None = None
         self._report = report
         self._waiting: dict[str, list[Batch]] = {}
-        self._written: list[OutputRecord] = []
+        self._bytes: list[OutputRecord] = []
+        self._rows: list[Record] = []
         self._runtime = Runtime(
             query.query_id,
-            self._written.append,
+            self._bytes.append,
             self._log,
             query.config,
             partitions=max(partitions.values()),
             skipped=self.skipped,
+            rows=self._rows.extend,
         )
         self._topology = Topology(query.plan, self._runtime)
         if stores is not None:
             self._runtime.stores.adopt(stores)
+        self.gives_rows = isinstance(query.plan, SinkNode) and gives_rows(query.target)
+        self._sink: Sink | None = None
         self._order = order_of(query.plan)
         self._times_of = self._topology.times_of
 
@@ -105,6 +113,11 @@ class LocalQuery:
     def topics(self) -> list[str]:
         """The topics that the query reads."""
         return self._topology.topics
+
+    @property
+    def readers(self) -> list[tuple[str, Reader]]:
+        """How it reads each of its topics."""
+        return [(topic, source.reader) for topic, found in self._topology.sources.items() for source in found]
 
     @property
     def stores(self) -> Stores:
@@ -120,8 +133,8 @@ class LocalQuery:
         """Whether it has records to process."""
         return bool(self._waiting)
 
-    def process(self) -> list[OutputRecord]:
-        """Process the records that wait; what it wrote."""
+    def process(self) -> list[Any]:
+        """Process the records that wait; what it made of them: rows if it `gives_rows`, else records of its topic."""
         inputs = {
             topic: found[0] if len(found) == 1 else Batch(merge_by_time(found))
             for topic, found in self._waiting.items()
@@ -138,17 +151,27 @@ class LocalQuery:
         self.produced += len(written)
         return written
 
-    def _end(self, reason: str) -> list[OutputRecord]:
+    def written(self, made: list[Any]) -> list[OutputRecord]:
+        """What it made as records of its topic."""
+        if not self.gives_rows:
+            return made
+        if self._sink is None:
+            self._sink = Sink(self.query.target, self.query.plan.source.window, self._runtime)
+        self._sink.receive(0, made)
+        return self._take()
+
+    def _end(self, reason: str) -> list[Any]:
         """End with a reason; the results of what came before stay."""
         self.failure = reason
         return self._take()
 
-    def _take(self) -> list[OutputRecord]:
-        taken = self._written[:]
-        self._written.clear()
+    def _take(self) -> list[Any]:
+        taken: list[Any] = self._rows + self._bytes
+        self._rows.clear()
+        self._bytes.clear()
         return taken
 
-    def _feed(self, inputs: Mapping[str, Batch]) -> list[OutputRecord]:
+    def _feed(self, inputs: Mapping[str, Batch]) -> list[Any]:
         self.consumed += sum(map(len, inputs.values()))
         batches = list(inputs.values())
         if self._order is Order.AS_FED:

@@ -46,22 +46,25 @@ class LocalTopics:
 
     def stored(self, written: Iterable[OutputRecord]) -> list[InputRecord]:
         """Records with the partition that a producer would choose for their key, 0 without one, and an offset."""
-        found, ends = [], self.ends
+        found = []
         for topic, key, value, time, headers in written:
             count = self._counts.get(topic, 1)
             partition = 0 if count == 1 or key is None else self._partition_for(key, count)
-            place = (topic, partition)
-            offset = ends.get(place, 0)
-            ends[place] = offset + 1
-            found.append(InputRecord(topic, partition, offset, key, value, time, headers))
+            found.append(InputRecord(topic, partition, self.place(topic, partition), key, value, time, headers))
         return found
+
+    def place(self, topic: str, partition: int) -> int:
+        """The offset of one more record of a partition."""
+        offset = self.ends.get((topic, partition), 0)
+        self.ends[topic, partition] = offset + 1
+        return offset
 
     def received(self, topic: str, records: Iterable[InputRecord]) -> None:
         """Note records from outside; KsqlError for a partition that their topic does not have."""
-        count, ends = self._counts.get(topic, 1), self.ends
+        count, ends = self._counts.get(topic), self.ends
         for record in records:
             partition, offset = record[1], record[2]
-            if partition >= count:
+            if count is not None and partition >= count:
                 raise KsqlError(
                     f"A record of partition {partition} was fed, but topic '{topic}' has {count}: "
                     "give the partitions of the topic when the engine is made."

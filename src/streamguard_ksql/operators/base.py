@@ -63,6 +63,8 @@ class Runtime:
     steps: int = 0
     """Counts the parts of a batch that has many: who watches the query sees that it makes progress."""
     skipped: Counter[str] = field(default_factory=Counter)
+    rows: Callable[[list[Record]], None] | None = None
+    """Where results go that need not become bytes (see `sinks.gives_rows`); None where all have to."""
 
     def row_error(self, step: str, message: str, row: Any, skip: str = "") -> None:
         """Report a row that an expression had no value for; with `skip`, the reason, one that is left out."""

@@ -74,6 +74,10 @@ class Batch(list[InputRecord]):
                 found = self._readings[kind] = read(self)
         return found
 
+    def know(self, kind: object, reading: Sequence[Any]) -> None:
+        """What `reading` of that kind gives, where it is known without reading."""
+        self._readings[kind] = reading
+
     def part(self, start: int, stop: int) -> Sequence[InputRecord]:
         """The records from `start` to before `stop`, with what has been read of them."""
         if stop - start == len(self):

@@ -39,6 +39,30 @@ class Materializer(Operator):
             materialize(self.store, partition, r, r.time)
 
 
+def gives_rows(target: DataSource) -> bool:
+    """Whether the rows of a target are what is read of their bytes, and always can be written."""
+    return target.key_format.name in ("KAFKA", "NONE") and target.value_format.name == "JSON" and not target.timestamp
+
+
+def _has_no_time(record: Record, runtime: Runtime) -> None:
+    runtime.row_error("Sink", "the timestamp column of the result is NULL or negative", record.value, Skip.TIMESTAMP)
+
+
+class RowSink(Operator):
+    """Passes rows on as they are, to who reads them in the same process or makes bytes of them later (`Sink`)."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(lambda partition, records: None)
+        self.runtime = runtime
+
+    def receive(self, partition: int, records: list[Record]) -> None:
+        assert self.runtime.rows is not None
+        for r in records:
+            if r.time < 0:
+                _has_no_time(r, self.runtime)
+        self.runtime.rows([r for r in records if r.time >= 0])
+
+
 class Sink(Operator):
     """Writes rows to a topic in its formats.
 
@@ -68,9 +92,7 @@ class Sink(Operator):
                 self._unwritable(r, error)
                 continue
             if time is None or time < 0:
-                self.runtime.row_error(
-                    "Sink", "the timestamp column of the result is NULL or negative", r.value, Skip.TIMESTAMP
-                )
+                _has_no_time(r, self.runtime)
                 continue
             if self.store is not None:
                 materialize(self.store, partition, r, time)

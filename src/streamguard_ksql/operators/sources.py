@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationError, reason
-from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
 from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime, Skip
+from streamguard_ksql.operators.conditions import RECORD_PARTS, Condition, Test
 from streamguard_ksql.operators.keys import split_windowed_key
 from streamguard_ksql.operators.record import Batch, Headers, InputRecord, Record, Window
 from streamguard_ksql.operators.state import Store
@@ -61,16 +62,17 @@ class Reader:
         self.headers = [_header_reader(c) for c in source.schema.headers]
         self.row = row_builder(node)
         self.time = time_extractor(source)
-        self.accepts: Callable[..., bool] | None = None
+        self.condition: Condition | None = None
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
         """The rows of a batch; a record that has to be left out is written to the processing log."""
-        row_of, time_of, header_readers, accepts = self.row, self.time, self.headers, self.accepts
+        row_of, time_of, header_readers = self.row, self.time, self.headers
         found: list[Record] = []
         header_values: Sequence[Any] = ()
         readings = messages.reading(self.kind, self.read) if isinstance(messages, Batch) else self.read(messages)
-        for message, (key, values, window) in zip(messages, readings, strict=True):
+        tests = self._tests(messages, readings)
+        for message, (key, values, window), accepts in zip(messages, readings, tests, strict=True):
             _, partition, offset, _, _, time, headers = message
             row = None
             if values is not None:
@@ -89,10 +91,21 @@ class Reader:
                     self._unusable(message, error, values)
                     continue
                 row = row_of(values, key, time, partition, offset, window, header_values)
-            elif accepts is not None:
+            elif self.condition is not None:
                 continue
             found.append(Record(key, row, time, window, headers))
         return found
+
+    def _tests(self, messages: Sequence[InputRecord], readings: Sequence[Any]) -> Iterable[Test | None]:
+        """For each record what decides whether it is let through; None lets it through."""
+        condition = self.condition
+        if condition is None:
+            return repeat(None, len(messages))
+        met = condition.shared(messages, readings) if isinstance(messages, Batch) else None
+        if met is None:
+            return repeat(condition.whole, len(messages))
+        whole, rest = condition.whole, condition.rest
+        return [rest if is_met else whole for is_met in met]
 
     def times(self, messages: Batch) -> list[int]:
         """The time of each record of a source with a TIMESTAMP column; its own, where the column has none."""
@@ -137,8 +150,8 @@ class Reader:
     def filter(self, node: FilterNode) -> None:
         """Let only records through for which the predicate is true: it is evaluated before a row is even made."""
         texts = tuple(column_texts(node_source(node)))
-        compiler = Compiler(ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts))
-        self.accepts = compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(node.predicate).text} is True")
+        scope = ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts)
+        self.condition = Condition(node.predicate, scope, self.kind)
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.skipped[Skip.DESERIALIZATION] += 1
@@ -214,10 +227,6 @@ class TableSource(Operator):
 def node_source(node: FilterNode) -> SourceNode:
     assert isinstance(node.source, SourceNode)
     return node.source
-
-
-RECORD_PARTS = "v, k, t, p, o, w, h"
-"""The parameters of code over a record: stored values, key, time, partition, offset, window, header columns."""
 
 
 def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:

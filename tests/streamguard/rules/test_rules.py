@@ -1,7 +1,8 @@
 """Every Python rule by table: hits, misses, the exact limit, late and out-of-order events, missing fields.
 
 A case is: the transaction, the earlier transactions as (minutes before, changes), what else is known, then the points
-expected and a part of the reason (empty: it abstains).
+expected and a part of the reason (empty: it abstains). A case of a rule that reads the alert is: changes to the alert,
+points, reason.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ USUAL: list[tuple[int, dict[str, Any]]] = [(1_440 * day, {}) for day in range(1,
 TESTS: list[tuple[int, dict[str, Any]]] = [(10 * n, {"amount": Decimal(n)}) for n in (1, 2, 3)]
 ENTRY = Listed("account", "A", "said so")
 
+
+def days_ago(days: int) -> datetime:
+    return NOON - timedelta(days=days)
+
+
 Case = tuple[str, dict[str, Any], list[tuple[int, dict[str, Any]]], dict[str, Any], int, str]
 CASES: list[Case] = [
     ("blacklist", {}, [], {}, 0, ""),
@@ -35,13 +41,13 @@ CASES: list[Case] = [
     ("usual_amount", {"amount": Decimal(200)}, USUAL, {}, -10, "2.0 times"),
     ("usual_amount", {"amount": Decimal("200.01")}, USUAL, {}, 0, "2.0 times"),
     ("usual_amount", {"amount": Decimal(500)}, USUAL, {}, 0, "5.0 times"),
-    ("usual_amount", {"amount": Decimal("500.01")}, USUAL, {}, 30, "5.0 times the average of 100.00"),
+    ("usual_amount", {"amount": Decimal("500.01")}, USUAL, {}, 10, "5.0 times the average of 100.00"),
     (
         "usual_amount",
         {"amount": Decimal("9000.0000"), "currency": "JPY"},
         [(at, {"currency": "JPY", "amount": Decimal("1000.5000")}) for at, _ in USUAL],
         {},
-        30,
+        10,
         "9,000 JPY is 9.0 times the average of 1,000 over 6",
     ),
     ("usual_amount", {"currency": "USD"}, USUAL, {}, 10, "little is known"),
@@ -66,6 +72,19 @@ CASES: list[Case] = [
     ("new_device", {"device_id": "D2"}, USUAL, {}, 15, "device D2 is new; 1 device known"),
     ("new_device", {"device_id": "D2"}, USUAL[:4], {}, 0, ""),
     ("new_device", {"device_id": None}, USUAL, {}, 0, ""),
+    ("new_category", {}, USUAL, {}, 0, ""),
+    ("new_category", {"merchant_category": "travel"}, USUAL[:5], {}, 20, "category travel is new; 1 category known"),
+    ("new_category", {"merchant_category": "travel"}, USUAL[:4], {}, 0, ""),
+    ("new_category", {"merchant_category": None}, USUAL, {}, 0, ""),
+    ("new_category", {}, [(at, {"merchant_category": None}) for at, _ in USUAL], {}, 0, ""),
+    (
+        "new_category",
+        {"merchant_category": "fuel"},
+        [*USUAL, (5, {"merchant_category": "travel"})],
+        {},
+        20,
+        "fuel is new; 2 categories known",
+    ),
     ("card_testing", {"amount": Decimal(500)}, TESTS, {}, 40, "3 transactions of at most 10.00 within 60 minutes"),
     ("card_testing", {"amount": Decimal("499.99")}, TESTS, {}, 0, ""),
     ("card_testing", {"amount": Decimal(500)}, TESTS[:2], {}, 0, ""),
@@ -87,6 +106,47 @@ CASES: list[Case] = [
     ("alert_history", {}, [], {"confirmed_before": 1, "dismissed_before": 9}, 25, "1 alert of this account"),
     ("alert_history", {}, [], {"dismissed_before": 1}, 0, ""),
     ("alert_history", {}, [], {"dismissed_before": 2}, -15, "2 earlier alerts dismissed"),
+]
+
+
+AlertCase = tuple[str, dict[str, Any], int, str]
+ALERT_CASES: list[AlertCase] = [
+    ("repeated_anomaly", {}, 0, ""),
+    ("repeated_anomaly", {"rule": "UNUSUAL_AMOUNT", "tx_count": 1}, 0, ""),
+    ("repeated_anomaly", {"rule": "UNUSUAL_AMOUNT", "tx_count": 2}, 10, "1 unusual amount of this account"),
+    ("repeated_anomaly", {"rule": "HIGH_FOR_ACCOUNT", "tx_count": 5}, 40, "4 unusual amounts"),
+    ("repeated_anomaly", {"rule": "REPEATED_UNUSUAL", "tx_count": 9}, 40, "8 unusual amounts"),
+    # Its tx_count are transactions of any amount.
+    ("repeated_anomaly", {"rule": "HIGH_VELOCITY", "tx_count": 5}, 0, ""),
+    ("merchant_frauds", {}, 0, ""),
+    ("merchant_frauds", {"rule": "COMPROMISED_MERCHANT", "window_start": None}, 0, ""),
+    ("merchant_frauds", {"rule": "COMPROMISED_MERCHANT", "window_start": days_ago(8)}, 0, "1 unexplained fraud at"),
+    (
+        "merchant_frauds",
+        {"rule": "COMPROMISED_MERCHANT", "tx_count": 2, "window_start": days_ago(8)},
+        55,
+        "2 unexplained frauds at this merchant, the first 8 days ago",
+    ),
+    (
+        "merchant_frauds",
+        {"rule": "COMPROMISED_MERCHANT", "tx_count": 9, "window_start": days_ago(25) + timedelta(seconds=1)},
+        55,
+        "the first 24 days ago",
+    ),
+    (
+        "merchant_frauds",
+        {"rule": "COMPROMISED_MERCHANT", "tx_count": 9, "window_start": days_ago(25)},
+        -5,
+        "the first 25 days ago",
+    ),
+    (
+        "merchant_frauds",
+        {"rule": "COMPROMISED_MERCHANT", "window_start": days_ago(26)},
+        -60,
+        "the first 26 days ago",
+    ),
+    ("known_merchant", {}, -10, "known from 6 earlier transactions"),
+    ("known_merchant", {"rule": "COMPROMISED_MERCHANT"}, 0, ""),
 ]
 
 
@@ -112,9 +172,16 @@ def test_a_rule(
     assert said in verdict.reason
 
 
+@pytest.mark.parametrize(("name", "changes", "points", "said"), ALERT_CASES)
+def test_a_rule_that_reads_the_alert(name: str, changes: dict[str, Any], points: int, said: str) -> None:
+    verdict = REGISTRY[name].judge(replace(ALERT, **changes), Context(TRANSACTION, history(USUAL)))
+    assert (verdict.points, bool(verdict.reason)) == (points, bool(said))
+    assert said in verdict.reason
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_rule_has_cases_and_bears_an_alert_without_its_transaction(name: str) -> None:
-    assert sum(case[0] == name for case in CASES) >= 2
+    assert sum(case[0] == name for case in [*CASES, *ALERT_CASES]) >= 2
     assert REGISTRY[name].judge(ALERT, Context(None)).outcome is None
 
 

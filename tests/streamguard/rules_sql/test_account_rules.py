@@ -21,7 +21,7 @@ from tests.streamguard.rules_sql.reading import (
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 from tests.support.records import T0_MS
 
-FILES = ("queries.sql", "account-rules.sql")
+FILES = ("queries.sql", "account-rules.sql", "amount-rules.sql")
 SAO_PAULO, RIO, CAMPINAS = (-23.55, -46.63), (-22.91, -43.17), (-22.91, -47.06)
 
 
@@ -100,7 +100,7 @@ LIMITS = {
     "burst_count": "5",
     "burst_ms": "120000",
     "anomaly_times": "10",
-    "anomaly_after": "5",
+    "known_after": "5",
     "spend_amount": "10000",
 }
 CARD_LIMITS = {
@@ -109,7 +109,7 @@ CARD_LIMITS = {
     "burst_count": "3",
     "burst_ms": "14400000",
     "anomaly_times": "4",
-    "anomaly_after": "2",
+    "known_after": "2",
     "spend_amount": "200",
 }
 """Limits that fit the card data, in which nobody pays four times a minute."""
@@ -126,7 +126,7 @@ def check_all(payments: list[Pay], limits: dict[str, str]) -> dict[str, int]:
     assert {i: found[i]["tx_count"] for i in by_rule.get("LOOKBACK_VELOCITY", ())} == velocity
     burst = lookback(payments, "LOOKBACK_BURST", number["burst_ms"], number["burst_count"])
     assert {i: found[i]["tx_count"] for i in by_rule.get("LOOKBACK_BURST", ())} == burst
-    wanted = anomalies(payments, number["anomaly_times"], number["anomaly_after"])
+    wanted = anomalies(payments, number["anomaly_times"], number["known_after"])
     assert by_rule.get("AMOUNT_ANOMALY", set()) == wanted
     assert by_rule.get("IMPOSSIBLE_TRAVEL", set()) == travels(payments, 50, 300_000)
     spent = {i: (found[i]["tx_count"], round(found[i]["amount"], 2)) for i in by_rule.get("WINDOW_AMOUNT", ())}

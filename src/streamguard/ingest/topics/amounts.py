@@ -16,6 +16,10 @@ _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})*)(,\d+)?")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{2,}={0,2}")
 
 
+AMOUNT = "DECIMAL(19, 4)"
+"""The type of an amount. A number or a text with a decimal point is read as it; with more places the record is left out."""
+
+
 class AmountReading(NamedTuple):
     sql: Callable[[str], str]
     guess: str
@@ -29,7 +33,7 @@ def amount_of(field: Field) -> AmountReading | None:
         return None
     numbers = [Decimal(str(value)) for value in values if not isinstance(value, str)]
     texts = [value.strip() for value in values if isinstance(value, str)]
-    reading = _text(field, texts) if texts else AmountReading(str, _guess(numbers), "DOUBLE")
+    reading = _text(field, texts) if texts else AmountReading(str, _guess(numbers), AMOUNT)
     if reading is None:
         return None
     if numbers and texts and "decimal comma" in reading.guess:
@@ -50,7 +54,7 @@ def _guess(numbers: Sequence[Decimal]) -> str:
 
 def _text(field: Field, texts: Sequence[str]) -> AmountReading | None:
     if all(map(_POINT.fullmatch, texts)):
-        return AmountReading(lambda name: f"CAST({name} AS DOUBLE)", "text with a decimal point", "VARCHAR")
+        return AmountReading(str, "text with a decimal point", AMOUNT)
     points, commas = all(map(_THOUSANDS_POINT.fullmatch, texts)), all(map(_COMMA.fullmatch, texts))
     if points and commas:
         raise Unclear(
@@ -58,12 +62,10 @@ def _text(field: Field, texts: Sequence[str]) -> AmountReading | None:
             "--map amount=EXPRESSION says it"
         )
     if points:
-        return AmountReading(
-            lambda name: f"CAST(REPLACE({name}, ',', '') AS DOUBLE)", "text with commas between thousands", "VARCHAR"
-        )
+        return AmountReading(lambda name: f"REPLACE({name}, ',', '')", "text with commas between thousands", "VARCHAR")
     if commas:
         return AmountReading(
-            lambda name: f"CAST(REPLACE(REPLACE({name}, '.', ''), ',', '.') AS DOUBLE)",
+            lambda name: f"REPLACE(REPLACE({name}, '.', ''), ',', '.')",
             "text with a decimal comma",
             "VARCHAR",
         )

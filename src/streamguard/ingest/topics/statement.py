@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from streamguard.ingest.topics.amounts import AMOUNT
 from streamguard.ingest.topics.answers import FIELDS, Answers
 from streamguard.ingest.topics.columns import KEY, Columns
 from streamguard.ingest.topics.envelopes import NEW, Envelope, envelope_of, is_new
@@ -17,6 +18,9 @@ from streamguard.ingest.topics.errors import UnusableTopic
 from streamguard.ingest.topics.fields import Field, quoted, reference
 from streamguard.ingest.topics.formats import JSON, NULL, objects_of
 from streamguard.ingest.topics.sample import Sample
+
+_PLAIN = re.compile(r"[A-Za-z_]\w*(->[A-Za-z_`]\w*`?)*|`[^`]+`(->[A-Za-z_`]\w*`?)*")
+"""A column, or a member of one: declared with the type of an amount."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def _select(columns: Columns) -> str:
     names = ["account_id", *(name for name in FIELDS if name != "account_id")]
     for name in names:
         sql, guess = columns.chosen[name]
+        if name == "amount" and not _PLAIN.fullmatch(sql):
+            sql = f"CAST({sql} AS {AMOUNT})"
         apart = "," if name != names[-1] else ""
         lines.append(f"  {sql} AS {name}{apart} -- {' '.join(guess.split())}")
     return "\n".join(lines)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
+from streamguard.rules.base import ABSTAIN, COMPROMISED_MERCHANT, Alert, Context, Verdict, rule
 
 
-@rule("known_merchant", version=1, severity="low", limits=("enough_history", "known_merchant_transactions"))
+@rule("known_merchant", version=2, severity="low", limits=("enough_history", "known_merchant_transactions"))
 def known_merchant(alert: Alert, context: Context) -> Verdict:
-    """Lower the score at a merchant the account knows well, raise it a little at one it never paid."""
+    """Lower the score at a merchant the account knows well, raise it a little at one it never paid.
+
+    A merchant that is compromised harms whoever knows it as well: the rule abstains on such an alert.
+    """
     transaction = context.transaction
-    if transaction is None or transaction.merchant_id is None:
+    if transaction is None or transaction.merchant_id is None or alert.rule == COMPROMISED_MERCHANT:
         return ABSTAIN
     times = sum(earlier.merchant_id == transaction.merchant_id for earlier in context.history)
     facts = {"transactions_there": times, "transactions": len(context.history)}

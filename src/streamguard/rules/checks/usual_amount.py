@@ -8,7 +8,7 @@ from streamguard.models import in_coins, show_amount
 from streamguard.rules.base import ABSTAIN, Alert, Context, Verdict, rule
 
 
-@rule("usual_amount", version=1, limits=("enough_history", "high_ratio", "normal_ratio"))
+@rule("usual_amount", version=2, limits=("enough_history", "high_ratio", "normal_ratio"))
 def usual_amount(alert: Alert, context: Context) -> Verdict:
     """Raise the score far above the account's own average of the same currency, lower it well within."""
     transaction = context.transaction
@@ -25,7 +25,7 @@ def usual_amount(alert: Alert, context: Context) -> Verdict:
     said = f"{show_amount(transaction.amount, currency)} {currency} is {times:.1f} times the average of"
     said += f" {show_amount(average, currency)} over {len(amounts)} earlier transactions"
     if times > context.limits.high_ratio:
-        return Verdict(30, said, facts=facts)
+        return Verdict(10, said, facts=facts)
     if times <= context.limits.normal_ratio:
         return Verdict(-10, said, facts=facts)
     return Verdict(0, said, facts=facts)

@@ -1,0 +1,117 @@
+"""WHERE right above a source, and the conditions that several queries over one topic have in common.
+
+The conditions that most queries over a topic share are evaluated once for each record of a batch, for all of them. A record
+that meets these is given to the rest of a query's WHERE alone; any other to the whole of it, so that what is reported
+of it is the same as without sharing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, reduce
+from typing import Any
+from weakref import WeakSet
+
+from streamguard_ksql import ast
+from streamguard_ksql.errors import ROW_ERRORS
+from streamguard_ksql.expressions.compiler import Compiler
+from streamguard_ksql.expressions.scope import Scope
+from streamguard_ksql.formatter import format_expression
+from streamguard_ksql.operators.record import Batch
+from streamguard_ksql.transform import calls, column_refs
+
+RECORD_PARTS = "v, k, t, p, o, w, h"
+"""The parameters of code over a record: stored values, key, time, partition, offset, window, header columns."""
+Test = Callable[..., bool]
+"""Code over RECORD_PARTS."""
+CHANGING = frozenset({"RANDOM", "UUID"})
+"""Functions that give another value at each call."""
+
+_lock = threading.Lock()
+_conditions: dict[object, WeakSet[Condition]] = {}
+"""By kind of source, those of all queries of the process."""
+_changes = 0
+
+
+class Condition:
+    """A WHERE over the records of a source. `kind` is one object for all sources that are read alike.
+
+    `whole` decides on any record; `rest` on those that meet what is shared, None where that is all.
+    """
+
+    def __init__(self, predicate: ast.Expression, scope: Scope, kind: object) -> None:
+        self._scope = scope
+        self._kind = kind
+        self._parts = ast.operands(predicate, "AND")
+        self.names = [_name(part, scope) for part in self._parts]
+        """For each part what it has in common with the same part of other queries; None if it cannot be shared."""
+        self.whole: Test = self._test(self._parts)
+        self.rest: Test | None = self.whole
+        self._met: Test = self.whole
+        self._shared: object = None
+        self._seen = -1
+        global _changes
+        with _lock:
+            _conditions.setdefault(kind, WeakSet()).add(self)
+            _changes += 1
+
+    def _test(self, parts: Sequence[ast.Expression]) -> Test:
+        compiler = Compiler(self._scope)
+        predicate = reduce(lambda left, right: ast.Logical("AND", left, right), parts)
+        return compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(predicate).text} is True")
+
+    def shared(self, batch: Batch, readings: Sequence[tuple[Any, Any, Any]]) -> Sequence[bool] | None:
+        """For each record whether it meets what is shared; None where nothing is."""
+        if self._seen != _changes:
+            self._divide()
+        if self._shared is None:
+            return None
+        met = self._met
+        return batch.reading(self._shared, lambda _: [_meets(met, key, values) for key, values, _ in readings])  # type: ignore[no-any-return]
+
+    def _divide(self) -> None:
+        """Find the parts that most other queries have too, as things are now."""
+        with _lock:
+            self._seen = _changes
+            found = Counter(name for c in _conditions[self._kind] for name in set(c.names))
+        most = max((found[name] for name in self.names if name is not None), default=0)
+        is_shared = [name is not None and found[name] == most > 1 for name in self.names]
+        shared = [part for part, is_one in zip(self._parts, is_shared, strict=True) if is_one]
+        rest = [part for part, is_one in zip(self._parts, is_shared, strict=True) if not is_one]
+        self._shared = None
+        if shared:
+            self._met = self._test(shared)
+            self.rest = self._test(rest) if rest else None
+            names = [name for name, is_one in zip(self.names, is_shared, strict=True) if is_one]
+            self._shared = _shared_kind(self._kind, *names)
+
+
+@cache
+def _shared_kind(*what: object) -> object:
+    """One object for all that is equal."""
+    return object()
+
+
+def _meets(test: Test, key: Any, values: Any) -> bool:
+    """Whether a record that can be read meets a condition over its key and values; False also where that fails."""
+    if type(values) is not list and type(values) is not tuple:
+        return False
+    try:
+        return test(values, key, 0, 0, 0, None, ())
+    except ROW_ERRORS:
+        return False
+
+
+def _name(part: ast.Expression, scope: Scope) -> object:
+    """What is equal for parts that mean the same over records read alike, None for one that is not to be shared."""
+    columns = {ref.name: scope.column(ref)[0] for ref in column_refs(part)}
+    of_record = all(text.startswith(("v[", "(None if k is None")) for text in columns.values())
+    if not of_record or any(call.name in CHANGING for call in calls(part)):
+        return None
+    return format_expression(part), tuple(sorted(columns.items())), _settings(scope.config)
+
+
+def _settings(config: Mapping[str, Any]) -> object:
+    return tuple(sorted((name, str(value)) for name, value in config.items()))

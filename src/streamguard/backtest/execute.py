@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from itertools import islice
@@ -23,20 +24,26 @@ from streamguard.evaluation.replay import LABELS, PARTITIONS, TRANSACTIONS, Plac
 from streamguard.evaluation.scores import with_labels
 from streamguard.ingest.columns import Options
 from streamguard.models.fragments import fields_of
+from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard_ksql.operators.record import InputRecord
 
 Advance = Callable[[int], None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def execute(spec: Spec, servers: str, advance: Advance = lambda _: None) -> dict[str, Any]:
-    """Run a back-test. Raises BacktestError, KafkaUnavailable, InputError, DataError."""
+def execute(
+    spec: Spec, servers: str, advance: Advance = lambda _: None, protection: Protection = NO_PROTECTION
+) -> dict[str, Any]:
+    """Run a back-test. `protection` is what is done to personal data before it is kept.
+
+    Raises BacktestError, KafkaUnavailable, InputError, DataError.
+    """
     a, b = spec.sides()
     plan = make_plan(a, b, {key: b.statements[key] for key in spec.change}, everything=spec.everything)
     labels = _labels(spec.topic, servers) if spec.topic is not None else {}
     outcome = new_outcome()
     if plan.parts:
-        job = _job(spec, plan, a, b, labels)
+        job = replace(_job(spec, plan, a, b, labels), protection=protection)
         outcome = _on_topic(job, spec.topic, servers, advance) if spec.topic else _on_files(job, spec.files, advance)
         _check_range(spec, outcome)
     result = result_of(plan, outcome, spec.resolved, spec.shown())

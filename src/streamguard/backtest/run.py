@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamguard.backtest.found import Found, Place, SideFound, covered, found_of
 from streamguard.backtest.plan import A, B, Part, failures, new_engine
 from streamguard.backtest.records import Facts, facts_of
 from streamguard.evaluation.accounts import History, Kept, readable
 from streamguard.evaluation.replay import TRANSACTIONS, Past, Versions, decision_on
-from streamguard.models import FraudAlert
+from streamguard.models import FraudAlert, Transaction
+from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard.rules import Decision, RuleLimits, StoredTransaction
 from streamguard.rules.listed import Lists
 from streamguard_ksql.ast import InsertValues
@@ -56,6 +58,8 @@ class Job:
     """How far a transaction's time may be ahead of the time at which it was written; None where that is not known."""
     labels: Mapping[str, bool] = field(default_factory=dict)
     """By transaction, whether it was reported as fraud."""
+    protection: Protection = NO_PROTECTION
+    """What the consumer does to personal data before it judges and stores."""
     values: Sequence[str] = ()
     """INSERT VALUES of the rows that tables begin with, where no topic has them."""
 
@@ -111,6 +115,7 @@ class Run:
         self._evidence: dict[str, dict[str, dict[Place, Kept]]] = {A: {}, B: {}}
         self._frauds: set[Place] = set()
         self._frauds_of_range: set[Place] = set()
+        self._read = partial(_protected, job.protection) if job.protection.active else Transaction.from_record
         self._judged_alike = job.judging[A] == job.judging[B]
 
     def _new_engine(self, part: Part) -> LocalEngine:
@@ -132,7 +137,7 @@ class Run:
         raised = [versions.take() for versions in self._versions]
         accounts = set[bytes | None]().union(*raised)
         for record, facts in transactions:
-            kept = Kept(record.offset, record.key, record.value, record.partition)
+            kept = Kept(record.offset, record.key, record.value, record.partition, self._read)
             if record.key in accounts:
                 found = [
                     (part, alert)
@@ -207,7 +212,8 @@ class Run:
         """Judge the versions that a transaction has raised."""
         past = self._history.before(kept.key)
         decided: dict[tuple[str, int | None], tuple[FraudAlert, Decision]] = {}
-        for part, alert in found:
+        for part, clear in found:
+            alert = self._job.protection.alert(clear)
             for side in part.sides:
                 version = (alert.alert_id, alert.tx_count)
                 known = decided.get(version) if self._judged_alike else None
@@ -216,7 +222,7 @@ class Run:
                 else:
                     decision = self._decide(side, alert, kept.seen(), past)
                     decided[version] = alert, decision
-                self._take(side, alert, decision, event_time, kept)
+                self._take(side, alert, decision, event_time, kept.key, kept)
 
     def _decide(self, side: str, alert: FraudAlert, seen: StoredTransaction | None, past: Past) -> Decision:
         judging = self._job.judging[side]
@@ -229,9 +235,9 @@ class Run:
                 for transaction_id, alerts in by_id.items():
                     kept = None if transaction_id is None else self._history.find(key, transaction_id)
                     for alert in alerts:
-                        self._judge_other(part, alert, kept)
+                        self._judge_other(part, self._job.protection.alert(alert), key, kept)
 
-    def _judge_other(self, part: Part, alert: FraudAlert, kept: Kept | None) -> None:
+    def _judge_other(self, part: Part, alert: FraudAlert, key: bytes | None, kept: Kept | None) -> None:
         seen = None if kept is None else kept.seen()
         for side in part.sides:
             if alert.transaction_id is not None and seen is None:
@@ -239,12 +245,21 @@ class Run:
                 continue
             decision = self._decide(side, alert, seen, ())
             at_ms = alert.detected_at if seen is None else round(seen.event_time.timestamp() * 1000)
-            self._take(side, alert, decision, at_ms, kept)
+            self._take(side, alert, decision, at_ms, key, kept)
 
-    def _take(self, side: str, alert: FraudAlert, decision: Decision, event_time: int, kept: Kept | None) -> None:
+    def _take(
+        self,
+        side: str,
+        alert: FraudAlert,
+        decision: Decision,
+        event_time: int,
+        key: bytes | None,
+        kept: Kept | None,
+    ) -> None:
+        """Keep a version of an alert with what it covers. `key` is that of its account in the topics."""
         evidence = self._evidence[side].setdefault(alert.alert_id, {})
         if alert.window_start is not None and alert.window_end is not None and alert.window_end > alert.window_start:
-            for one in self._history.within(alert.account_id.encode(), alert.window_start, alert.window_end):
+            for one in self._history.within(key, alert.window_start, alert.window_end):
                 evidence[Place(one.partition, one.offset)] = one
         place = None
         if kept is not None:
@@ -282,3 +297,7 @@ class Run:
             if theirs is None or theirs.compared != found.compared:
                 found.transactions = covered(readable(evidence.values()))
         side.caught = Counter({rule: len(places) for rule, places in caught.items()})
+
+
+def _protected(protection: Protection, value: bytes | None, key: bytes | None) -> Transaction:
+    return protection.transaction(Transaction.from_record(value, key))

@@ -21,6 +21,7 @@ from streamguard.producer.errors import InputError
 if TYPE_CHECKING:
     from streamguard.backtest.prepare import Request, Stack
     from streamguard.backtest.spec import Spec
+    from streamguard.privacy.protection import Protection
 
 app = new_app("What a change of the rules would have done; list, show and repeat earlier back-tests.")
 
@@ -178,8 +179,21 @@ def _run(spec: Spec) -> str:
     from streamguard.backtest.result import encode
     from streamguard.producer.send import progress
 
+    protection = _protection()
     with progress("transactions through both rule sets", length(spec)) as advance:
-        return encode(execute(spec, get_settings().kafka_bootstrap_servers, advance))
+        return encode(execute(spec, get_settings().kafka_bootstrap_servers, advance, protection))
+
+
+def _protection() -> Protection:
+    """What the consumer does to personal data; nothing where there is no database, for then nothing is kept either."""
+    from streamguard.privacy.mode import protection_of
+    from streamguard.privacy.protection import NO_PROTECTION
+
+    try:
+        with database() as connection:
+            return protection_of(connection, get_settings())
+    except DatabaseUnavailable:
+        return NO_PROTECTION
 
 
 def _keep(spec: Spec, result: str, who: str) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 
 from streamguard.models import BadRecord, Transaction
@@ -25,9 +25,17 @@ def from_ms(milliseconds: int) -> datetime:
 class Kept:
     """A transaction, decoded when it is looked at: most belong to accounts without an alert."""
 
-    __slots__ = ("_seen", "key", "offset", "partition", "value")
+    __slots__ = ("_read", "_seen", "key", "offset", "partition", "value")
 
-    def __init__(self, offset: int, key: bytes | None, value: bytes | None, partition: int = 0) -> None:
+    def __init__(
+        self,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int = 0,
+        read: Callable[[bytes | None, bytes | None], Transaction] = Transaction.from_record,
+    ) -> None:
+        self._read = read
         self.partition = partition
         self.offset = offset
         self.key = key
@@ -37,7 +45,7 @@ class Kept:
     def seen(self) -> StoredTransaction:
         """As rules see it. Raises BadRecord where the consumer does not store it."""
         if self._seen is None:
-            self._seen = stored(Transaction.from_record(self.value, self.key))
+            self._seen = stored(self._read(self.value, self.key))
         return self._seen
 
 

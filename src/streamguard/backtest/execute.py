@@ -103,8 +103,7 @@ def _on_files(job: Job, source: FileSource | None, advance: Advance) -> Outcome:
     run = Run(job)
     records = _records_of(read_files(source), source.label_days)
     while batch := list(islice(records, BATCH)):
-        run.feed(batch)
-        advance(len(batch))
+        advance(run.feed(batch))
     return run.finish()
 
 

@@ -126,6 +126,5 @@ def _run(job: Job, reading: Reading, advance: Callable[[int], None]) -> Outcome:
     others = topics.merged(topics.read_all(servers, name, spans[name]) for name in spans if name != TRANSACTIONS)
     transactions = topics.read_all(servers, TRANSACTIONS, spans[TRANSACTIONS])
     for batch in batches(transactions, others, reading.tables):
-        run.feed(batch)
-        advance(len(batch))
+        advance(run.feed(batch))
     return run.finish()

@@ -128,8 +128,8 @@ class Run:
         engine.feed()
         return engine
 
-    def feed(self, batch: Sequence[InputRecord]) -> None:
-        """Run a batch through all engines, and judge what they raise."""
+    def feed(self, batch: Sequence[InputRecord]) -> int:
+        """Run a batch through all engines, and judge what they raise; returns how many records of transactions it had."""
         usable, transactions = self._usable(batch)
         by_topic = batches_by_topic(usable)
         for engine in self._engines:
@@ -149,6 +149,7 @@ class Run:
                     self._judge(found, kept, facts.event_time)
             self._history.add(facts.event_time, kept)
         self._judge_others(raised)
+        return sum(record.topic == TRANSACTIONS for record in batch)
 
     def _usable(self, batch: Sequence[InputRecord]) -> tuple[list[InputRecord], list[tuple[InputRecord, Facts]]]:
         """The records that engines are given, and the transactions among them that the consumer stores."""

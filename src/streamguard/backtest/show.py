@@ -33,9 +33,12 @@ def lines(result: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     yield f"{'rule':<21}{'A':>9}{'B':>9}{'gained':>9}{'lost':>9}{'changed':>9}   precision A, B   frauds found A, B"
     for name, rule in result["rules"].items():
-        yield _row(name, rule, rule)
+        if rule[A]["alerts"] or rule[B]["alerts"]:
+            yield _row(name, rule, rule)
     sides = {name: {**side, "alerts": side["flagged"]} for name, side in result["sides"].items()}
     yield _row("flagged, all rules", sides, together)
+    if silent := [name for name, rule in result["rules"].items() if not rule[A]["alerts"] and not rule[B]["alerts"]]:
+        yield f"without an alert on either side: {', '.join(silent)}"
     yield ""
     yield from _days(result["days"])
     yield from _outcomes(result["sides"])

@@ -19,6 +19,8 @@ Spans = Mapping[int, tuple[int, int]]
 
 NO_PROGRESS_S = 30.0
 _TAKE = 5_000
+_QUEUE_KB = 64 * 1024
+_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _GROUP = "streamguard-backtest"
 """librdkafka wants a name; nothing is ever committed under it."""
 
@@ -82,52 +84,78 @@ def read(servers: str, topic: str, partition: int, start: int, end: int) -> Iter
 
     Raises KafkaUnavailable, BacktestError where nothing comes.
     """
-    client = clients.consumer(servers, _GROUP, queued_max_messages_kbytes=64 * 1024)
-    progressed_s = time.monotonic()
-    position = start
+    reader = _Reader(servers, topic, partition, start, end)
     try:
-        client.assign([TopicPartition(topic, partition, start)])
-        while position < end:
-            messages = clients.take(client, _TAKE, 0.2)
-            records = []
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    position = message.offset() + 1
-                    if position <= end:
-                        records.append(clients.input_record(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    position = max(position, message.offset())
-                elif corrupt.is_corrupt(message):
-                    position = corrupt.find(servers, message).end
-                    client = _replaced(client, servers, TopicPartition(topic, partition, position))
-                    break
-                elif error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
-                    raise BacktestError(
-                        f"the records of topic {topic}, partition {partition}, from offset {position} on are gone: the"
-                        " topic keeps records for a limited time, or was made anew"
-                    )
-                elif error.code() not in clients.PASSING:
-                    raise _unavailable(servers, KafkaException(error))
+        yield from reader.batches()
+    finally:
+        reader.close()
+
+
+class _Reader:
+    """One partition. `position` is the next offset; behind the last record there may be markers of transactions."""
+
+    def __init__(self, servers: str, topic: str, partition: int, start: int, end: int) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._partition = partition
+        self._end = end
+        self._position = start
+        self._client = self._connected()
+
+    def _connected(self) -> Consumer:
+        client = clients.consumer(self._servers, _GROUP, queued_max_messages_kbytes=_QUEUE_KB)
+        client.assign([TopicPartition(self._topic, self._partition, self._position)])
+        return client
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def batches(self) -> Iterator[list[InputRecord]]:
+        """The records, as they come."""
+        progressed_s = time.monotonic()
+        while self._position < self._end:
+            before = self._position
+            messages = clients.take(self._client, _TAKE, 0.2)
+            records = [record for message in messages if (record := self._record(message)) is not None]
             if records:
                 yield records
-            if messages:
+            if self._position != before:
                 progressed_s = time.monotonic()
             elif time.monotonic() - progressed_s > NO_PROGRESS_S:
                 raise BacktestError(
-                    f"topic {topic}, partition {partition} could not be read to offset {end}: no record in"
+                    f"topic {self._topic}, partition {self._partition} could not be read to offset {self._end}: no record in"
                     f" {NO_PROGRESS_S:.0f} s; see `streamguard status`, then try again"
                 )
-    finally:
-        client.close()
 
+    def _record(self, message: clients.Message) -> InputRecord | None:
+        """The record of a message; None for what is no record of the range."""
+        error = message.error()
+        if error is not None:
+            self._take_error(message, error)
+            return None
+        offset = message.offset()
+        if offset < self._position:
+            return None
+        self._position = offset + 1
+        return clients.input_record(message) if offset < self._end else None
 
-def _replaced(client: Consumer, servers: str, place: TopicPartition) -> Consumer:
-    """Another consumer, behind a batch that is corrupt."""
-    corrupt.abandon(client)
-    fresh = clients.consumer(servers, _GROUP)
-    fresh.assign([place])
-    return fresh
+    def _take_error(self, message: clients.Message, error: KafkaError) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            self._position = max(self._position, message.offset())
+        elif corrupt.is_corrupt(message):
+            if message.offset() >= self._position:
+                self._position = corrupt.find(self._servers, message).end
+                corrupt.abandon(self._client)
+                self._client = self._connected()
+        elif code in _GONE:
+            raise BacktestError(
+                f"the records of topic {self._topic}, partition {self._partition}, from offset {self._position} on are gone:"
+                " the topic keeps records for a limited time, or was made anew; a new back-test reads what there is"
+            )
+        elif code not in clients.PASSING:
+            raise _unavailable(self._servers, KafkaException(error))
 
 
 def merged(found: Iterable[Iterable[InputRecord]]) -> list[InputRecord]:

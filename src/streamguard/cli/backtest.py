@@ -74,6 +74,7 @@ def backtest(
     Nothing that runs is touched. The result is kept in the database: `backtest list`, `backtest show N [ALERT]`.
     """
     if context.invoked_subcommand is not None:
+        _check_alone(context)
         return
     _check_json(json_file)
     from streamguard.backtest.prepare import Files, Request, at, duration_ms, prepare
@@ -97,6 +98,14 @@ def backtest(
     _write(json_file, text)
     number = _keep(spec, text, by or getpass.getuser())
     _show(text, number)
+    _check_labels(text)
+
+
+def _check_alone(context: typer.Context) -> None:
+    """Options of a new back-test say nothing to the commands on old ones. Raises InputError."""
+    sources = [context.get_parameter_source(name) for name in context.params]
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        raise InputError(f"options before {context.invoked_subcommand} belong to a new back-test: leave them out")
 
 
 @app.command("list")
@@ -210,7 +219,7 @@ def _keep(spec: Spec, result: str, who: str) -> int | None:
 
 
 def _show(text: str, number: int | None) -> None:
-    """Print a result. Exits 1 where labels name transactions that are not there."""
+    """Print a result."""
     import orjson
 
     from streamguard.backtest.show import examples, lines
@@ -220,7 +229,13 @@ def _show(text: str, number: int | None) -> None:
     if number is not None:
         print(f"kept as back-test {number}")
         print("\n".join(examples(result, number)))
-    if unknown := result["labels"].get("unknown"):
+
+
+def _check_labels(text: str) -> None:
+    """Exit 1 where labels name transactions that are not there."""
+    import orjson
+
+    if unknown := orjson.loads(text)["labels"].get("unknown"):
         typer.echo(
             f"{len(unknown):,} labels of the topic fraud_labels name transactions that are not in the topic transactions,"
             f" such as {unknown[0]}: correct their transaction_id",

@@ -1,12 +1,14 @@
 -- Rules on amounts that are unusual for the account itself, once and again. Reads the sources of queries.sql.
 
 -- The limits, once: how many times the average of the account's earlier payments, how many of their standard deviations
--- above it, and after how many payments these are known; how long an unusual payment is remembered, in milliseconds.
+-- above it, and after how many payments these are known; an amount, and the currencies in which it says something; how
+-- long an unusual payment is remembered, in milliseconds.
 DEFINE known_after = '5';
 DEFINE anomaly_times = '10';
 DEFINE unusual_times = '3';
 DEFINE spread = '2';
 DEFINE account_amount = '220';
+DEFINE account_currencies = 'EUR USD GBP';
 DEFINE repeat_times = '2';
 DEFINE repeat_ms = '259200000';
 
@@ -27,6 +29,7 @@ SELECT account_id,
        LATEST_BY_OFFSET(amount, 11) AS amounts,
        LATEST_BY_OFFSET(transaction_id) AS transaction_id,
        LATEST_BY_OFFSET(amount) AS amount,
+       LATEST_BY_OFFSET(currency) AS currency,
        COUNT(*) AS tx_count,
        SUM(CAST(amount AS DECIMAL(38, 4))) AS total_amount,
        SUM(CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)) AS total_square
@@ -40,7 +43,7 @@ WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 25
   AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
   AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
 GROUP BY account_id
-HAVING LATEST_BY_OFFSET(amount) > ${account_amount}
+HAVING (LATEST_BY_OFFSET(amount) > ${account_amount} AND INSTR('${account_currencies}', UCASE(LATEST_BY_OFFSET(currency))) > 0)
     OR (COUNT(*) > ${known_after}
         AND LATEST_BY_OFFSET(amount) * (COUNT(*) - 1) > ${repeat_times} * (SUM(CAST(amount AS DECIMAL(38, 4))) - LATEST_BY_OFFSET(amount)))
 EMIT CHANGES;
@@ -51,6 +54,7 @@ CREATE STREAM account_amounts_changes (
   amounts ARRAY<DECIMAL(19, 4)>,
   transaction_id VARCHAR,
   amount DECIMAL(19, 4),
+  currency VARCHAR,
   tx_count BIGINT,
   total_amount DECIMAL(38, 4),
   total_square DOUBLE
@@ -105,7 +109,7 @@ SELECT account AS account_id,
        times[-1] AS window_end,
        times[-1] AS detected_at
 FROM account_amounts_changes
-WHERE amount > ${account_amount}
+WHERE amount > ${account_amount} AND INSTR('${account_currencies}', UCASE(currency)) > 0
   AND (tx_count <= ${known_after} OR CAST(amount * (tx_count - 1) - (total_amount - amount) AS DOUBLE) > ${spread} * SQRT(GREATEST(CAST(0 AS DOUBLE),
       (tx_count - 1) * (total_square - CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE))
       - CAST(total_amount - amount AS DOUBLE) * CAST(total_amount - amount AS DOUBLE))))
@@ -139,7 +143,7 @@ WHERE (tx_count > ${known_after} AND amount * (tx_count - 1) > ${unusual_times} 
   AND CAST(amount * (tx_count - 1) - (total_amount - amount) AS DOUBLE) > ${spread} * SQRT(GREATEST(CAST(0 AS DOUBLE),
       (tx_count - 1) * (total_square - CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE))
       - CAST(total_amount - amount AS DOUBLE) * CAST(total_amount - amount AS DOUBLE))))
-   OR (amount > ${account_amount}
+   OR (amount > ${account_amount} AND INSTR('${account_currencies}', UCASE(currency)) > 0
   AND (tx_count <= ${known_after} OR CAST(amount * (tx_count - 1) - (total_amount - amount) AS DOUBLE) > ${spread} * SQRT(GREATEST(CAST(0 AS DOUBLE),
       (tx_count - 1) * (total_square - CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE))
       - CAST(total_amount - amount AS DOUBLE) * CAST(total_amount - amount AS DOUBLE)))))

@@ -10,18 +10,20 @@ tx_count > ${known_after} AND {{ above_average('amount', '${unusual_times}') }}
   AND {{ above_spread() }}
 {%- endmacro -%}
 {% macro high() -%}
-amount > ${account_amount}
+amount > ${account_amount} AND INSTR('${account_currencies}', UCASE(currency)) > 0
   AND (tx_count <= ${known_after} OR {{ above_spread() }})
 {%- endmacro -%}
 -- Rules on amounts that are unusual for the account itself, once and again. Reads the sources of queries.sql.
 
 -- The limits, once: how many times the average of the account's earlier payments, how many of their standard deviations
--- above it, and after how many payments these are known; how long an unusual payment is remembered, in milliseconds.
+-- above it, and after how many payments these are known; an amount, and the currencies in which it says something; how
+-- long an unusual payment is remembered, in milliseconds.
 DEFINE known_after = '5';
 DEFINE anomaly_times = '10';
 DEFINE unusual_times = '3';
 DEFINE spread = '2';
 DEFINE account_amount = '220';
+DEFINE account_currencies = 'EUR USD GBP';
 DEFINE repeat_times = '2';
 DEFINE repeat_ms = '259200000';
 
@@ -36,13 +38,14 @@ SELECT account_id,
        LATEST_BY_OFFSET(amount, 11) AS amounts,
        LATEST_BY_OFFSET(transaction_id) AS transaction_id,
        LATEST_BY_OFFSET(amount) AS amount,
+       LATEST_BY_OFFSET(currency) AS currency,
        COUNT(*) AS tx_count,
        {{ total() }} AS total_amount,
        SUM(CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)) AS total_square
 FROM transactions
 WHERE {{ valid() }}
 GROUP BY account_id
-HAVING LATEST_BY_OFFSET(amount) > ${account_amount}
+HAVING (LATEST_BY_OFFSET(amount) > ${account_amount} AND INSTR('${account_currencies}', UCASE(LATEST_BY_OFFSET(currency))) > 0)
     OR (COUNT(*) > ${known_after}
         AND LATEST_BY_OFFSET(amount) * (COUNT(*) - 1) > ${repeat_times} * ({{ total() }} - LATEST_BY_OFFSET(amount)))
 EMIT CHANGES;
@@ -53,6 +56,7 @@ CREATE STREAM account_amounts_changes (
   amounts ARRAY<DECIMAL(19, 4)>,
   transaction_id VARCHAR,
   amount DECIMAL(19, 4),
+  currency VARCHAR,
   tx_count BIGINT,
   total_amount DECIMAL(38, 4),
   total_square DOUBLE

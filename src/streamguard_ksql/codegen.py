@@ -82,7 +82,7 @@ class Environment:
                 texts.append(operand.text)
             elif operand.is_null:
                 return otherwise
-            elif _is_simple(operand.text):
+            elif is_simple(operand.text):
                 tests.append(f"{operand.text} is None")
                 texts.append(operand.text)
             else:
@@ -104,7 +104,7 @@ class Environment:
 
     def null_on_error(self, code: Code) -> str:
         """The code's text, with NULL where its evaluation fails: an element that fails does not fail its array."""
-        if code.constant or _is_simple(code.text):
+        if code.constant or is_simple(code.text):
             return code.text
         return self.call(_null_on_error, f"lambda: {code.text}")
 
@@ -170,7 +170,7 @@ def _null_on_error(evaluate: Callable[[], Any]) -> Any:
         return None
 
 
-def _is_simple(text: str) -> bool:
+def is_simple(text: str) -> bool:
     """A name or `v[3]`: cheap enough to be evaluated twice."""
     return text.isidentifier() or (text[-1] == "]" and text[:-1].replace("[", "", 1).isalnum())
 
@@ -179,23 +179,63 @@ class Expression:
     """A method that is one expression: it can be called, and generated code has its text in place of a call.
 
     `Expression("{state} + {value}", "state", "value")` is a function of two parameters. A call costs more than what most
-    such methods do.
+    such methods do. `objects` are what the template refers to besides, by name.
     """
 
-    def __init__(self, template: str, *parameters: str) -> None:
+    def __init__(self, template: str, *parameters: str, **objects: Any) -> None:
         self._template = template
         self._parameters = parameters
-        text = self.text(*parameters)
-        self._function = Environment().function("expression", ", ".join(parameters), text)
+        self._objects = objects
+        env = Environment()
+        self._function = env.function("expression", ", ".join(parameters), self.text(env, *parameters))
 
-    def text(self, *arguments: str) -> str:
+    def text(self, env: Environment, *arguments: str) -> str:
         """The expression over these texts, which may occur in it several times."""
-        return f"({self._template.format(**dict(zip(self._parameters, arguments, strict=True)))})"
+        names = {name: env.bind(value, f"{name}_") for name, value in self._objects.items()}
+        return f"({self._template.format(**dict(zip(self._parameters, arguments, strict=True)), **names)})"
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)
 
 
+class Comprehension:
+    """A function of an array and of a function of its elements that generated code has as a list comprehension.
+
+    `template` has {item}, the name of an element, {result}, what the function gives for it, and {array}.
+    """
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        env = Environment()
+        text = self._template.format(item="x", result="f(x)", array="array")
+        self._function = env.function("comprehension", "array, f", text)
+
+    def text(self, env: Environment, array: str, function: str) -> str:
+        """The comprehension; a call where the array is an expression that may not be in one."""
+        item, result = lambda_parts(function)
+        if ":=" in array:
+            return env.call(self._function, array, function)
+        return self._template.format(item=item, result=result, array=array)
+
+    def __call__(self, array: list[Any], function: Callable[[Any], Any]) -> Any:
+        return self._function(array, function)
+
+
+def lambda_text(names: Sequence[str], body: str) -> str:
+    """The text of a lambda."""
+    return f"(lambda {', '.join(names)}: {body})"
+
+
+def lambda_parts(text: str) -> tuple[str, str]:
+    """The parameters and the body of a `lambda_text`."""
+    names, _, body = text.removeprefix("(lambda ").removesuffix(")").partition(": ")
+    return names, body
+
+
 def applied(env: Environment, function: Callable[..., Any], *arguments: str) -> str:
-    """The text of `function(*arguments)`: of an `Expression` its text, of anything else a call."""
-    return function.text(*arguments) if isinstance(function, Expression) else env.call(function, *arguments)
+    """The text of `function(*arguments)`: of an `Expression` or `Comprehension` its text, of anything else a call."""
+    return (
+        function.text(env, *arguments)
+        if isinstance(function, Expression | Comprehension)
+        else env.call(function, *arguments)
+    )

@@ -5,6 +5,8 @@ Source: Kafka's documentation of the default partitioner; MurmurHash2 (Austin Ap
 
 from __future__ import annotations
 
+from struct import unpack_from
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
@@ -13,19 +15,13 @@ def murmur2(data: bytes) -> int:
     """The 32-bit hash, unsigned."""
     length = len(data)
     h = (0x9747B28C ^ length) & _MASK
-    whole = length & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i : i + 4], "little")
+    for k in unpack_from(f"<{length // 4}I", data):
         k = (k * _M) & _MASK
-        k ^= k >> 24
-        k = (k * _M) & _MASK
-        h = ((h * _M) & _MASK) ^ k
-    rest = data[whole:]
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
+    rest = data[length & ~3 :]
     if rest:
-        h ^= int.from_bytes(rest, "little")
-        h = (h * _M) & _MASK
-    h ^= h >> 13
-    h = (h * _M) & _MASK
+        h = ((h ^ int.from_bytes(rest, "little")) * _M) & _MASK
+    h = ((h ^ h >> 13) * _M) & _MASK
     return h ^ (h >> 15)
 
 

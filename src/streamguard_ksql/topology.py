@@ -74,9 +74,11 @@ class Topology:
         if len(found) == 1:
             found[0].read(partition, messages)
             return
-        for message in messages:
+        whole = messages if isinstance(messages, Batch) else Batch(messages)
+        for i in range(len(whole)):
+            one = whole.part(i, i + 1)
             for source in found:
-                source.read(partition, [message])
+                source.read(partition, one)
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Topology:
         runtime = self.runtime
         match node:
             case SinkNode() if runtime.rows is not None and gives_rows(node.target):
-                return RowSink(runtime), False
+                return RowSink(node.target, runtime), False
             case SinkNode():
                 return Sink(node.target, node.source.window, runtime, self._table_store(node)), False
             case MaterializeNode():

@@ -82,7 +82,7 @@ def test_guarded_operands_are_evaluated_once() -> None:
 def test_an_expression_is_a_function_and_a_text() -> None:
     add = Expression("{state} + {value} if {value} else {state}", "state", "value")
     assert (add(1, 2), add(1, None)) == (3, 1)
-    assert add.text("s", "a") == "(s + a if a else s)"
+    assert add.text(Environment(), "s", "a") == "(s + a if a else s)"
     env = Environment()
     assert applied(env, add, "s", "a") == "(s + a if a else s)"
     assert applied(env, max, "s", "a") == "max_0(s, a)"

@@ -34,6 +34,12 @@ def evaluate(
         bool,
         typer.Option("--topic", help="The labelled payments of the topic transactions, once more through the rules."),
     ] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Frauds that the generator makes, a scorecard for each of its profiles.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="With --simulated: write docs/scorecards.md, or another.")
+    ] = None,
     sql: Annotated[
         list[Path] | None, typer.Option("--sql", help="SQL files in the place of those of ksqldb/rules.yaml.")
     ] = None,
@@ -64,11 +70,15 @@ def evaluate(
     go through the same SQL, Python rules and decision as in the stack, in this process: precision, recall and F1 per rule and
     together; average precision, AUC, card precision@100 and money found, by test week.
     """
-    if data is not None and topic:
-        raise InputError("--data and --topic exclude each other")
+    if (data is not None) + topic + simulated > 1:
+        raise InputError("--data, --topic and --simulated exclude each other")
+    if page is not None and not simulated:
+        raise InputError("--page needs --simulated")
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise InputError(f"cannot write {json_file}: it is a folder, or in a folder that does not exist")
-    if data is None and not topic:
+    if simulated:
+        result = _evaluate_simulated(_rules(sql, rules, live=False), page)
+    elif data is None and not topic:
         if test_start or since or until:
             raise InputError("--test-start, --from and --to need --data, the labelled payments, or --topic")
         result = _evaluate_stream()
@@ -92,6 +102,19 @@ def _evaluate_stream() -> dict[str, Any]:
         evaluation = evaluate_topics(get_settings())
     print("\n".join(evaluation.lines()))
     return evaluation.to_json()
+
+
+def _evaluate_simulated(rules: Rules, page: Path | None) -> dict[str, Any]:
+    from streamguard.evaluation.simulated import PROFILES, Span, page_of, scorecard
+
+    found = [scorecard(profile, rules, Span()) for profile in PROFILES]
+    text = page_of(found, Span(), "streamguard evaluate --simulated --page docs/scorecards.md")
+    if page is None:
+        print(text, end="")
+    else:
+        page.write_text(text, encoding="utf-8")
+        print(f"wrote {page}")
+    return {one.profile: one.evaluation.to_json() for one in found}
 
 
 def _payments_of(data: Path | None, how: imports.HowToRead) -> list[LabelledPayment]:

@@ -16,16 +16,16 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.casts import cast_function, implicit_cast
-from streamguard_ksql.codegen import Code, Environment, applied
+from streamguard_ksql.codegen import Code, Environment, applied, is_simple, lambda_text
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.expressions.coercion import common_type, read_string
-from streamguard_ksql.expressions.predicates import Predicates
+from streamguard_ksql.expressions.predicates import Predicates, require_boolean
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
 from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
 from streamguard_ksql.schema import refuse_impossible
-from streamguard_ksql.types import BIGINT, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct
+from streamguard_ksql.types import BIGINT, BOOLEAN, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct
 
 NESTED = 20
 """Levels of an expression whose code is within each other in one Python function."""
@@ -118,7 +118,7 @@ class Compiler(Predicates):
         if isinstance(base.type, Array):
             if index.type not in (INTEGER, BIGINT):
                 raise KsqlError(f"Array index must be of type INTEGER or BIGINT, got {index.type or 'null'}")
-            text = self.env.guarded([base, index], lambda b, i: self.env.call(array_element, b, i))
+            text = self.env.guarded([base, index], lambda b, i: self._element(b, i, index))
             return Code(text, base.type.item)
         if isinstance(base.type, Map):
             if index.type is not None and index.type != base.type.key:
@@ -127,6 +127,13 @@ class Compiler(Predicates):
         raise KsqlError(
             f"Subscripts apply to ARRAY and MAP only: {format_expression(node)} is on {base.type or 'null'}"
         )
+
+    def _element(self, array: str, text: str, index: Code) -> str:
+        """`array[index]`; without a call where the index is a literal and the array a name."""
+        if not (index.constant and index.value and is_simple(array)):
+            return self.env.call(array_element, array, text)
+        place = index.value - 1 if index.value > 0 else index.value
+        return f"({array}[{place}] if len({array}) >= {abs(index.value)} else None)"
 
     # --- constructors -------------------------------------------------------------------------------------------------
 
@@ -236,7 +243,7 @@ class Compiler(Predicates):
         arguments = self._arguments(call, codes, resolved)
         body = self.body_of(resolved, codes)
         if resolved.variant.nulls == "pass":
-            return Code(self.env.call(body, *(a.text for a in arguments)), resolved.returns)
+            return Code(applied(self.env, body, *(a.text for a in arguments)), resolved.returns)
         return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
@@ -296,7 +303,8 @@ class Compiler(Predicates):
             parameter_types, body_type = resolved.lambdas[i]
             names, body = self._lambda_body(function, parameter_types)
             body = self.converted(body, body_type)
-            arguments.append(Code(f"(lambda {', '.join(names)}: {body.text})", None, nullable=False))
+            decided = self.env.call(require_boolean, body.text) if body_type == BOOLEAN and body.nullable else body.text
+            arguments.append(Code(lambda_text(names, decided), None, nullable=False))
         return arguments
 
     def _lambda_body(self, function: ast.LambdaFunction, types: tuple[SqlType | None, ...]) -> tuple[list[str], Code]:

@@ -18,7 +18,7 @@ from streamguard_ksql.expressions.numbers import (
     result_type,
 )
 from streamguard_ksql.formatter import format_expression
-from streamguard_ksql.java import divide_doubles, remainder_doubles, wrap_int, wrap_long
+from streamguard_ksql.java import divide_doubles, remainder, remainder_doubles, wrap_int, wrap_long
 from streamguard_ksql.schema import quoted_type
 from streamguard_ksql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, is_numeric
 
@@ -82,7 +82,7 @@ class Predicates:
             raise KsqlError(f"{error.message} in {format_expression(node)}") from None
         if result == STRING:
             return Code(f"({self._text_of(left)} + {self._text_of(right)})", STRING, nullable=False)
-        operation = self._operation(node.op, result)
+        operation = self._operation(node.op, result, right)
         if result == DOUBLE:
             left, right = self.converted(left, DOUBLE), self.converted(right, DOUBLE)
         return self.env.guarded_code([left, right], operation, result, strict=True)
@@ -91,7 +91,9 @@ class Predicates:
         """An operand of a concatenation: NULL is the text `null`, as it is for Java's `+`."""
         return self.env.guarded([code], lambda text: text, otherwise="'null'")
 
-    def _operation(self, op: str, result: SqlType) -> Callable[[str, str], str]:
+    def _operation(self, op: str, result: SqlType, right: Code) -> Callable[[str, str], str]:
+        if op == "%" and result in (INTEGER, BIGINT) and right.constant and right.value > 0:
+            return self._remainder
         if result == DOUBLE and op in "+-*":
             return lambda a, b: f"({a} {op} {b})"
         if result == DOUBLE:
@@ -101,6 +103,12 @@ class Predicates:
         else:
             function = integer_operation(op, result)
         return lambda a, b: self.env.call(function, a, b)
+
+    def _remainder(self, a: str, b: str) -> str:
+        """By a positive number: as Java has it, with the sign of the left side."""
+        if not a.isidentifier():
+            return self.env.call(remainder, a, b)
+        return f"({a} % {b} if {a} >= 0 else -(-{a} % {b}))"
 
     def _visit_negation(self, node: ast.Negation) -> Code:
         operand = self.compile(node.operand)

@@ -364,28 +364,24 @@ def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -
     return result or _zero(quantum)
 
 
-def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> Callable[[bytes], decimal.Decimal | None]:
-    """The function that makes a DECIMAL of the JSON text of a number, a string or null.
+def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> Callable[[str], decimal.Decimal | None]:
+    """The function that makes a DECIMAL of the JSON text of a value.
 
-    ValueError, SerializationError or ArithmeticError where it cannot be. A number that fits is read at once.
+    ValueError, SerializationError or ArithmeticError where it cannot be.
     """
     convert = reader(sql_type)
     quantum = decimal.Decimal(1).scaleb(-sql_type.scale)
-    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
+    quantize, zero = decimal.Context(sql_type.precision, traps=_UNFIT).quantize, _zero(quantum)
 
-    def read(data: bytes) -> decimal.Decimal | None:
-        if data[0] in _NUMBER_STARTS:
-            try:
-                return quantize(decimal.Decimal(data.decode()), quantum) or _zero(quantum)
-            except ArithmeticError:
-                pass  # said below, as for any other value
-        value = load(data)
+    def read(text: str) -> decimal.Decimal | None:
+        if text[0] in "-0123456789":
+            return quantize(decimal.Decimal(text), quantum) or zero
+        value = load(text.encode())
         return None if value is None else convert(value)
 
     return read
 
 
-_NUMBER_STARTS = b"-0123456789"
 _UNFIT = [decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]
 
 

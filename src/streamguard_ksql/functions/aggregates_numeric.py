@@ -79,14 +79,16 @@ class SumDecimal(_Sum):
         super().__init__(site)
         self._type = site.types[0]
         assert isinstance(self._type, Decimal)
-        self._limit: Any = CONTEXT.create_decimal(1).scaleb(self._type.precision - self._type.scale)
-        self._least = -self._limit
-
-    def add(self, state: Any, value: Any) -> Any:
-        if value is None:
-            return state
-        total = CONTEXT.add(state, value)
-        return total if self._least < total < self._limit else self._overflow(total)
+        digits = self._type.precision - self._type.scale
+        # Python's own addition is exact up to the 28 digits of its default context.
+        total = "{state} + {value}" if self._type.precision < 28 else "{exactly}({state}, {value})"
+        self.add = Expression(
+            f"{{state}} if {{value}} is None else t if (t := {total}).adjusted() < {digits} else {{overflow}}(t)",
+            "state",
+            "value",
+            exactly=CONTEXT.add,
+            overflow=self._overflow,
+        )
 
     def undo(self, state: Any, value: Any) -> Any:
         return self.add(state, None if value is None else value.copy_negate())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streamguard_ksql.errors import EvaluationError
+from streamguard_ksql.codegen import Comprehension
 from streamguard_ksql.functions.registry import scalar
 from streamguard_ksql.functions.sizes import check_value
 from streamguard_ksql.java import hash_map_order
@@ -24,9 +24,9 @@ def transform_map(entries: dict[Any, Any], on_key: Function, on_value: Function)
     return {on_key(key, value): on_value(key, value) for key, value in entries.items()}
 
 
-@scalar("TRANSFORM", "(array ARRAY<T>, function LAMBDA (T) => R) -> ARRAY<R>", category=LAMBDA)
-def transform_array(array: list[Any], function: Function) -> list[Any]:
-    return [function(item) for item in array]
+scalar("TRANSFORM", "(array ARRAY<T>, function LAMBDA (T) => R) -> ARRAY<R>", category=LAMBDA)(
+    Comprehension("[{result} for {item} in {array}]")
+)
 
 
 @scalar(
@@ -36,18 +36,13 @@ def transform_array(array: list[Any], function: Function) -> list[Any]:
     description="The part of a collection for which a function is true.",
 )
 def filter_map(entries: dict[Any, Any], keep: Function) -> dict[Any, Any]:
-    return {key: value for key, value in entries.items() if _decided(keep(key, value))}
+    return {key: value for key, value in entries.items() if keep(key, value)}
 
 
-@scalar("FILTER", "(array ARRAY<T>, function LAMBDA (T) => BOOLEAN) -> ARRAY<T>", category=LAMBDA)
-def filter_array(array: list[Any], keep: Function) -> list[Any]:
-    return [item for item in array if _decided(keep(item))]
-
-
-def _decided(kept: bool | None) -> bool:
-    if kept is None:
-        raise EvaluationError("NULL where a boolean is needed")
-    return kept
+scalar("FILTER", "(array ARRAY<T>, function LAMBDA (T) => BOOLEAN) -> ARRAY<T>", category=LAMBDA)(
+    # A condition without a value is an error of the row: the compiler sees to that.
+    Comprehension("[{item} for {item} in {array} if {result}]")
+)
 
 
 @scalar(

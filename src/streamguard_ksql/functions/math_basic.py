@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from streamguard_ksql import java
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.types import Decimal, SqlType
 
@@ -83,7 +84,7 @@ def as_it_is(value: int) -> int:
 
 def _round(value: decimal.Decimal, places: int) -> decimal.Decimal:
     """Halves go up in the positive direction: 2.5 to 3, -2.5 to -2."""
-    rounding = decimal.ROUND_HALF_DOWN if value < 0 else decimal.ROUND_HALF_UP
+    rounding = decimal.ROUND_HALF_DOWN if value.is_signed() else decimal.ROUND_HALF_UP
     return value.quantize(_quantum(places), rounding, java.CONTEXT)
 
 
@@ -118,9 +119,21 @@ def round_decimal(value: decimal.Decimal) -> decimal.Decimal:
     return _round(value, 0)
 
 
-@scalar("ROUND", "(val DECIMAL, decimalPlaces INT) -> DECIMAL", category=MATH, returns=same_decimal)
-def round_decimal_to(value: decimal.Decimal, places: int) -> decimal.Decimal:
-    return _round(value, places).quantize(value, None, java.CONTEXT)
+@scalar("ROUND", "(val DECIMAL, decimalPlaces INT) -> DECIMAL", category=MATH, returns=same_decimal, bind=True)
+def bind_round_decimal(site: CallSite) -> Callable[[decimal.Decimal, int], decimal.Decimal]:
+    """With a literal for the places no call of a function but Python's own."""
+    places = site.literals.get(1)
+    if not isinstance(places, int):
+        return lambda value, given: _round(value, given).quantize(value, None, java.CONTEXT)
+    return Expression(
+        "{value}.quantize({quantum}, {down} if {value}.is_signed() else {up}, {context}).quantize({value}, None, {context})",
+        "value",
+        "places",
+        quantum=_quantum(places),
+        down=decimal.ROUND_HALF_DOWN,
+        up=decimal.ROUND_HALF_UP,
+        context=java.CONTEXT,
+    )
 
 
 @scalar("TRUNC", "(val DOUBLE) -> BIGINT", category=MATH, description="The number cut off after some decimal places.")

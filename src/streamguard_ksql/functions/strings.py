@@ -14,14 +14,12 @@ from streamguard_ksql.limits import TEXT_LIMIT
 STRING = "STRING"
 
 
-@scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")
-def lower_case(text: str) -> str:
-    return text.lower()
-
-
-@scalar("UCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in upper case.")
-def upper_case(text: str) -> str:
-    return text.upper()
+scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")(
+    Expression("{text}.lower()", "text")
+)
+scalar("UCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in upper case.")(
+    Expression("{text}.upper()", "text")
+)
 
 
 @scalar(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import uuid
 from collections.abc import Callable
 from typing import AnyStr
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import CallSite, scalar
 
@@ -44,18 +44,30 @@ def bind_substring(site: CallSite) -> Callable[..., str | bytes]:
     return _legacy_substring if legacy else substring
 
 
-_LONG_TEXT = 100
 _REMEMBERED = 1024
+
+
+class _Places(dict[str | None, int]):
+    """Where texts begin in one text, from 1: of those that were searched last."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def __missing__(self, searched: str | None) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        place = self[searched] = _first_place(self._text, searched)
+        return place
 
 
 @scalar("INSTR", "(str VARCHAR, substring VARCHAR) -> INT", category=STRING, bind=True, nulls="pass")
 def bind_instr(site: CallSite) -> Callable[[str | None, str | None], int]:
-    """In a long literal, a list of codes for example, the places of the last texts are remembered."""
+    """In a literal, a list of codes for example, the places of the last texts are remembered."""
     text = site.literals.get(0)
-    if not isinstance(text, str) or len(text) < _LONG_TEXT:
+    if not isinstance(text, str):
         return _first_place
-    find = functools.lru_cache(_REMEMBERED)(text.find)
-    return lambda _, searched: 0 if searched is None else find(searched) + 1
+    return Expression("{places}[{searched}]", "text", "searched", places=_Places(text))
 
 
 def _first_place(text: str | None, searched: str | None) -> int:

@@ -16,7 +16,7 @@ from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.order import by_time, merge_by_time
-from streamguard_ksql.operators.record import Batch, OutputRecord, Record
+from streamguard_ksql.operators.record import Batch, Merged, OutputRecord, Record
 from streamguard_ksql.operators.sinks import Sink, gives_rows
 from streamguard_ksql.operators.sources import Reader
 from streamguard_ksql.operators.state import Stores
@@ -44,6 +44,9 @@ class Order(Enum):
 
     AS_FED = auto()
     """No state belongs to a partition of the source: there is none, or GROUP BY moves the rows first."""
+    AS_ONE = auto()
+    """Streams are joined with tables after the rows of both have moved to the partition of their key: as nothing but the
+    key decides what meets, one partition is as good as many. Topics are merged by time."""
     BY_PARTITION = auto()
     """All state belongs to a partition of the sources: each is worked through by itself, topics merged by time."""
     BY_TIME = auto()
@@ -59,6 +62,8 @@ def order_of(plan: Node) -> Order:
     if not has_joins and (moved or not grouped) and not any(n.source.is_table for n in sources(plan)):
         return Order.AS_FED
     stateful = [n for n in nodes if isinstance(n, (*JOINS, AggregateNode))]
+    if all(isinstance(n, StreamTableJoinNode) and exchanges(n) for n in stateful) and has_joins:
+        return Order.AS_ONE
     if moved or any(isinstance(n, JOINS) and _joins_across(n) for n in nodes):
         return Order.BY_TIME
     if any(isinstance(below, SelectKeyNode) for n in stateful for below in walk(n)):
@@ -90,6 +95,7 @@ class LocalQuery:
         self.failure: str | None = None
         self._report = report
         self._waiting: dict[str, list[Batch]] = {}
+        self._order = order_of(query.plan)
         self._bytes: list[OutputRecord] = []
         self._rows: list[Record] = []
         self._runtime = Runtime(
@@ -97,7 +103,7 @@ class LocalQuery:
             self._bytes.append,
             self._log,
             query.config,
-            partitions=max(partitions.values()),
+            partitions=1 if self._order is Order.AS_ONE else max(partitions.values()),
             skipped=self.skipped,
             rows=self._rows.extend,
         )
@@ -106,7 +112,6 @@ class LocalQuery:
             self._runtime.stores.adopt(stores)
         self.gives_rows = isinstance(query.plan, SinkNode) and gives_rows(query.target)
         self._sink: Sink | None = None
-        self._order = order_of(query.plan)
         self._times_of = self._topology.times_of
 
     @property
@@ -136,7 +141,7 @@ class LocalQuery:
     def process(self) -> list[Any]:
         """Process the records that wait; what it made of them: rows if it `gives_rows`, else records of its topic."""
         inputs = {
-            topic: found[0] if len(found) == 1 else Batch(merge_by_time(found))
+            topic: found[0] if len(found) == 1 else Merged(found, by_time([[r.time for r in part] for part in found]))
             for topic, found in self._waiting.items()
         }
         self._waiting = {}
@@ -174,10 +179,10 @@ class LocalQuery:
     def _feed(self, inputs: Mapping[str, Batch]) -> list[Any]:
         self.consumed += sum(map(len, inputs.values()))
         batches = list(inputs.values())
-        if self._order is Order.AS_FED:
+        if self._order in (Order.AS_FED, Order.AS_ONE) and len(batches) == 1:
             self._topology.feed(0, batches[0])
             return self._take()
-        if self._order is Order.BY_TIME:
+        if self._order in (Order.AS_ONE, Order.BY_TIME):
             self._merged(batches)
             return self._take()
         split = [batch.by_partition() for batch in batches]
@@ -208,7 +213,8 @@ class LocalQuery:
                 or places[order[n]][0] is not places[order[start]][0]
             ):
                 batch, first = places[order[start]]
-                self._topology.feed(batch[first].partition, batch.part(first, first + n - start))
+                partition = 0 if self._order is Order.AS_ONE else batch[first].partition
+                self._topology.feed(partition, batch.part(first, first + n - start))
                 start = n
 
     def _times(self, batch: Batch) -> Sequence[int]:

@@ -25,6 +25,10 @@ UNCHANGED = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STR
 """Types whose values JSON gives back as they were."""
 
 
+NO_BYTES = b"a row that was handed over"
+"""In place of the value of a record whose row is known: whoever reads it all the same reports an error."""
+
+
 class HandOver:
     """Makes batches of the rows that are written to the topic of a target, as its readers would read them."""
 
@@ -37,16 +41,19 @@ class HandOver:
 
     def batch(self, records: list[Record]) -> Batch:
         """The records with partitions and offsets, and with what is read of them."""
-        topic, topics = self._target.topic, self._topics
-        count = topics.partitions(topic) or 1
-        place = topics.place
-        found = []
+        topic, ends = self._target.topic, self._topics.ends
+        count = self._topics.partitions(topic) or 1
+        offsets = [ends.get((topic, p), 0) for p in range(count)]
+        new, found = tuple.__new__, []
         for r in records:
             partition = 0 if r.key is None or count == 1 else self._partition(r.key, count)
-            found.append(InputRecord(topic, partition, place(topic, partition), None, None, r.time, r.headers))
+            place = (topic, partition, offsets[partition], None, NO_BYTES, r.time, r.headers)
+            offsets[partition] += 1
+            found.append(new(InputRecord, place))
+        ends.update({(topic, p): end for p, end in enumerate(offsets) if end})
         batch = Batch(found)
         for kind, reading in self._readings.items():
-            batch.know(kind, [reading(r.key, r.value) for r in records])
+            batch.know(kind, reading(records))
         return batch
 
 
@@ -76,15 +83,16 @@ def _comes_back(sql_type: SqlType) -> bool:
     return _comes_back(sql_type.item) if isinstance(sql_type, Array) else sql_type.base in UNCHANGED
 
 
-def _reading(target: DataSource, reader: Reader) -> Callable[[Any, Any], tuple[Any, Any, None]]:
-    """Generated code: key, values and window that the reader makes of a row of the target."""
+def _reading(target: DataSource, reader: Reader) -> Callable[[list[Record]], list[tuple[Any, Any, None]]]:
+    """Generated code: key, values and window that the reader makes of rows of the target."""
     env = Environment()
     names = [c.name for c in target.schema.stored]
     wanted = reader.source.schema.stored
     texts = [_column(f"v[{names.index(c.name)}]", c.type, env) if c.name in names else "None" for c in wanted]
     as_it_is = texts == [f"v[{i}]" for i in range(len(names))]
     values = "v" if as_it_is else f"None if v is None else {list_of(texts)}"
-    return env.function("hand_over", "k, v", f"({'k' if reader.has_key else 'None'}, {values}, None)")
+    each = f"({'r.key' if reader.has_key else 'None'}, {values}, None)"
+    return env.function("hand_over", "records", f"[{each} for r in records for v in (r.value,)]")
 
 
 def _column(text: str, sql_type: SqlType, env: Environment) -> str:

@@ -6,42 +6,32 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 Headers = Sequence[tuple[str, bytes | None]]
 Window = tuple[int, int]
 """Start and end of a window, milliseconds; a session's end is its last event's time."""
 
 
-class Record:
+class Record(msgspec.Struct, eq=False, gc=False, repr_omit_defaults=True):
     """A row on its way: an event of a stream, or a change of a table.
 
     key: tuple of the key columns, or None where the record has no key.
     value: the value columns in the order of the operator's schema; None is a null value (a tombstone of a table).
     old: for changes of a table, the value before, None if there was none.
+
+    A struct, since many are made of each record of a topic: made in C, and nothing for the collector to look at.
     """
 
-    __slots__ = ("headers", "key", "old", "time", "value", "window")
-
-    def __init__(
-        self,
-        key: tuple[Any, ...] | None,
-        value: Sequence[Any] | None,
-        time: int,
-        window: Window | None = None,
-        headers: Headers = (),
-        old: Sequence[Any] | None = None,
-    ) -> None:
-        self.key = key
-        self.value = value
-        self.time = time
-        self.window = window
-        self.headers = headers
-        self.old = old
+    key: tuple[Any, ...] | None
+    value: Sequence[Any] | None
+    time: int
+    window: Window | None = None
+    headers: Headers = ()
+    old: Sequence[Any] | None = None
 
     def with_value(self, value: Sequence[Any] | None, old: Sequence[Any] | None = None) -> Record:
         return Record(self.key, value, self.time, self.window, self.headers, old)
-
-    def __repr__(self) -> str:
-        return f"Record({self.key}, {self.value}, t={self.time}, w={self.window}, old={self.old})"
 
 
 class InputRecord(NamedTuple):
@@ -115,6 +105,32 @@ class _Part(Batch):
             whole = self._whole.reading(kind, read)
             found = self._readings[kind] = [whole[i] for i in self._positions]
         return found
+
+    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+        # Records that were handed over have no bytes: what is known of them, the whole batch knows.
+        return self if stop - start == len(self) else _Part(self._whole, self._positions[start:stop])
+
+
+class Merged(Batch):
+    """The records of several batches in an order given by positions in all of them together."""
+
+    __slots__ = ("_order", "_parts")
+
+    def __init__(self, parts: Sequence[Batch], order: Sequence[int]) -> None:
+        together = [record for part in parts for record in part]
+        super().__init__([together[i] for i in order])
+        self._parts = parts
+        self._order = order
+
+    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+        found = self._readings.get(kind)
+        if found is None:
+            together = [one for part in self._parts for one in part.reading(kind, read)]
+            found = self._readings[kind] = [together[i] for i in self._order]
+        return found
+
+    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+        return self if stop - start == len(self) else _Part(self, list(range(start, stop)))
 
 
 class OutputRecord(NamedTuple):

@@ -41,7 +41,8 @@ class Materializer(Operator):
 
 def gives_rows(target: DataSource) -> bool:
     """Whether the rows of a target are what is read of their bytes, and always can be written."""
-    return target.key_format.name in ("KAFKA", "NONE") and target.value_format.name == "JSON" and not target.timestamp
+    plain_time = target.timestamp is None or target.timestamp.format is None
+    return target.key_format.name in ("KAFKA", "NONE") and target.value_format.name == "JSON" and plain_time
 
 
 def _has_no_time(record: Record, runtime: Runtime) -> None:
@@ -51,16 +52,22 @@ def _has_no_time(record: Record, runtime: Runtime) -> None:
 class RowSink(Operator):
     """Passes rows on as they are, to who reads them in the same process or makes bytes of them later (`Sink`)."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, target: DataSource, runtime: Runtime) -> None:
         super().__init__(lambda partition, records: None)
         self.runtime = runtime
+        self.time = time_extractor(target)
 
     def receive(self, partition: int, records: list[Record]) -> None:
         assert self.runtime.rows is not None
-        for r in records:
-            if r.time < 0:
-                _has_no_time(r, self.runtime)
-        self.runtime.rows([r for r in records if r.time >= 0])
+        if self.time is not None:
+            for r in records:
+                if r.value is not None:
+                    time = self.time(r.key, r.value)
+                    r.time = -1 if time is None else time
+        without = [r for r in records if r.time < 0]
+        for r in without:
+            _has_no_time(r, self.runtime)
+        self.runtime.rows([r for r in records if r.time >= 0] if without else records)
 
 
 class Sink(Operator):

@@ -17,7 +17,7 @@ from streamguard_ksql.operators.conditions import RECORD_PARTS, Condition, Test
 from streamguard_ksql.operators.keys import split_windowed_key
 from streamguard_ksql.operators.record import Batch, Headers, InputRecord, Record, Window
 from streamguard_ksql.operators.state import Store
-from streamguard_ksql.operators.timestamps import TimeError, time_extractor
+from streamguard_ksql.operators.timestamps import TimeError, time_extractor, time_text
 from streamguard_ksql.plan import FilterNode, SourceNode
 from streamguard_ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
 
@@ -59,42 +59,59 @@ class Reader:
         self.kind = _reading_kind(
             source.schema.key, source.schema.stored, source.key_format, source.value_format, source.window
         )
-        self.headers = [_header_reader(c) for c in source.schema.headers]
-        self.row = row_builder(node)
         self.time = time_extractor(source)
         self.condition: Condition | None = None
+        self._make_rows = self._rows_function(node)
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
         """The rows of a batch; a record that has to be left out is written to the processing log."""
-        row_of, time_of, header_readers = self.row, self.time, self.headers
-        found: list[Record] = []
-        header_values: Sequence[Any] = ()
         readings = messages.reading(self.kind, self.read) if isinstance(messages, Batch) else self.read(messages)
-        tests = self._tests(messages, readings)
-        for message, (key, values, window), accepts in zip(messages, readings, tests, strict=True):
-            _, partition, offset, _, _, time, headers = message
-            row = None
-            if values is not None:
-                if values.__class__ is Unreadable:
-                    self._unreadable(message, values.error)
-                    continue
-                try:
-                    if time_of is not None and ((time := time_of(key, values)) is None or time < 0):
-                        self._no_time(message, "the timestamp column is NULL or negative")
-                        continue
-                    if header_readers:
-                        header_values = [read(headers) for read in header_readers]
-                    if accepts is not None and not accepts(values, key, time, partition, offset, window, header_values):
-                        continue
-                except ROW_ERRORS as error:
-                    self._unusable(message, error, values)
-                    continue
-                row = row_of(values, key, time, partition, offset, window, header_values)
-            elif self.condition is not None:
-                continue
-            found.append(Record(key, row, time, window, headers))
+        found: list[Record] = []
+        self._make_rows(messages, readings, self._tests(messages, readings), found.append)
         return found
+
+    def _rows_function(self, node: SourceNode) -> Callable[..., None]:
+        """Generated code: gives `add` the row of each message that passes its test, and reports those left out.
+
+        Names of its own are those of RECORD_PARTS.
+        """
+        env = Environment()
+        texts = column_texts(node)
+        headers = [env.call(_header_reader(c), "m[6]") for c in self.source.schema.headers]
+        record = env.bind(Record, "Record")
+        make = f"{record}(k, {'v' if _is_whole(node) else list_of(texts)}, t, w, m[6])"
+        no_value = f"{record}(k, None, m[5], w, m[6])"
+        return env.define(
+            "make_rows",
+            "messages, readings, tests, add",
+            [
+                "for m, (k, v, w), accepts in zip(messages, readings, tests, strict=True):",
+                "    if v is None:",
+                f"        if not {env.call(self._is_filtered)}: add({no_value})",
+                "        continue",
+                f"    if v.__class__ is {env.bind(Unreadable, 'Unreadable')}:",
+                f"        {env.call(self._unreadable, 'm', 'v.error')}",
+                "        continue",
+                "    p, o = m[1], m[2]",
+                f"    h = {list_of(headers) if headers else '()'}",
+                "    try:",
+                f"        t = {time_text(self.source, env) or 'm[5]'}",
+                *(self._without_time(env) if self.time is not None else ()),
+                "        if accepts is not None and not accepts(v, k, t, p, o, w, h): continue",
+                f"    except {env.bind(ROW_ERRORS, 'errors')} as error:",
+                f"        {env.call(self._unusable, 'm', 'error', 'v')}",
+                "        continue",
+                f"    add({make})",
+            ],
+        )
+
+    def _without_time(self, env: Environment) -> list[str]:
+        no_time = env.call(self._no_time, "m", repr("the timestamp column is NULL or negative"))
+        return ["        if t is None or t < 0:", f"            {no_time}", "            continue"]
+
+    def _is_filtered(self) -> bool:
+        return self.condition is not None
 
     def _tests(self, messages: Sequence[InputRecord], readings: Sequence[Any]) -> Iterable[Test | None]:
         """For each record what decides whether it is let through; None lets it through."""
@@ -231,9 +248,12 @@ def node_source(node: FilterNode) -> SourceNode:
 
 def row_builder(node: SourceNode) -> Callable[..., Sequence[Any]]:
     """Generated code over RECORD_PARTS: the columns that the query uses, wherever in the record they are."""
-    texts = column_texts(node)
-    whole = [f"v[{i}]" for i in range(len(node.source.schema.stored))]
-    return Environment().function("source_row", RECORD_PARTS, "v" if texts == whole else list_of(texts))
+    return Environment().function("source_row", RECORD_PARTS, list_of(column_texts(node)))
+
+
+def _is_whole(node: SourceNode) -> bool:
+    """Whether the columns are the stored values as they are."""
+    return column_texts(node) == [f"v[{i}]" for i in range(len(node.source.schema.stored))]
 
 
 def column_texts(node: SourceNode) -> list[str]:

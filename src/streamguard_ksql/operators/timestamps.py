@@ -18,6 +18,13 @@ class TimeError(EvaluationError):
 def time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
     """The function that finds a record's time in its key and value (None where it has none); None if that is the
     record's own time."""
+    env = Environment()
+    text = time_text(source, env)
+    return None if text is None else env.function("timestamp", "k, v", text)
+
+
+def time_text(source: DataSource, env: Environment) -> str | None:
+    """The same as code over a record's key k and values v."""
     wanted = source.timestamp
     if wanted is None:
         return None
@@ -26,9 +33,8 @@ def time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
     in_key = column in source.schema.key
     index = (source.schema.key if in_key else source.schema.stored).index(column)
     text = f"(None if k is None else k[{index}])" if in_key else f"v[{index}]"
-    env = Environment()
     if wanted.format is None:
-        return env.function("timestamp", "k, v", text)
+        return text
     parse = timestamp_parser(wanted.format)
 
     def parsed(value: str) -> int:
@@ -37,4 +43,4 @@ def time_extractor(source: DataSource) -> Callable[[Any, Any], Any] | None:
         except ROW_ERRORS as error:
             raise TimeError(reason(error)) from error
 
-    return env.function("timestamp", "k, v", f"None if (x := {text}) is None else {env.call(parsed, 'x')}")
+    return f"None if (x := {text}) is None else {env.call(parsed, 'x')}"

@@ -14,7 +14,9 @@ from typing import TextIO
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from streamguard.cli.evaluate import app
 from streamguard.config import UserError
 from streamguard.evaluation.data import DAY_MS, DataError, LabelledPayment, read
 from streamguard.evaluation.metrics import card_precision, hits, ranking
@@ -77,6 +79,41 @@ def test_a_folder_without_payments_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "transactions-1.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="has no account_id"):
         read(tmp_path)
+
+
+def test_the_rules_find_the_frauds_of_two_made_months_and_say_the_same_twice(tmp_path: Path) -> None:
+    months = tmp_path / "months"
+    months.mkdir()
+    write_months(months, "05", "06")
+    reports = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in reports:
+        done = CliRunner().invoke(app, ["--data", str(months), "--test-start", "2018-06-20", "--json", str(file)])
+        assert done.exit_code == 0, done.output
+    one, two = (file.read_bytes() for file in reports)
+    assert one == two
+    found = json.loads(one)
+    assert found["mean"]["average_precision"] > 0.6
+    assert found["mean"]["auc"] > 0.8
+    assert found["rules"]["HIGH_FOR_ACCOUNT"]["precision"] > 0.95
+    rules = ("HIGH_FOR_ACCOUNT", "UNUSUAL_AMOUNT", "COMPROMISED_MERCHANT")
+    assert all(found["rules"][rule]["recall"] > 0.05 for rule in rules)
+
+
+def test_a_range_of_days_counts_every_payment(tmp_path: Path) -> None:
+    first = (date(2018, 4, 1) - date(1970, 1, 1)).days
+    payments = [pay(first + day, amount=4_000 if day == 3 else 50, fraud=day == 3) for day in range(6)]
+    scores = score(payments, RuleSet(sql_files(CORE))).of
+    found = report(payments, scores, None, (date(2018, 4, 3), date(2018, 4, 5))).whole
+    assert found is not None
+    assert (found.payments, found.frauds, found.average_precision, found.money, found.money_found) == (
+        3,
+        1,
+        1,
+        4_000,
+        4_000,
+    )
+    with pytest.raises(DataError, match="no payments from 1971"):
+        report(payments, scores, None, (date(1971, 1, 1), date(1971, 1, 2)))
 
 
 @pytest.mark.parametrize(

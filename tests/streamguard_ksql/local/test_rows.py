@@ -47,6 +47,17 @@ READERS = {
         "CREATE TABLE other (k STRING PRIMARY KEY, i INT, s STRING) WITH (kafka_topic='mid', value_format='JSON');"
         "CREATE TABLE out WITH (kafka_topic='out') AS SELECT s, COUNT(*) AS n FROM other GROUP BY s;"
     ),
+    "a stream and a table, joined": (
+        "CREATE TABLE last WITH (kafka_topic='last') AS SELECT k, LATEST_BY_OFFSET(i) AS i, COUNT(*) AS n FROM mid GROUP BY k;"
+        "CREATE TABLE again (k STRING PRIMARY KEY, n BIGINT) WITH (kafka_topic='last', value_format='JSON');"
+        "CREATE STREAM out WITH (kafka_topic='out') AS SELECT m.k AS k, m.s AS s, a.n AS n FROM mid m JOIN again a ON m.k = a.k;"
+    ),
+    "two streams over it, joined": (
+        "CREATE STREAM other (k STRING KEY, s STRING) WITH (kafka_topic='mid', value_format='JSON');"
+        "CREATE STREAM out WITH (kafka_topic='out') AS SELECT m.k AS k, m.i AS i, o.s AS s FROM mid m"
+        " JOIN other o WITHIN 1 MINUTE ON m.k = o.k;"
+    ),
+    "its own records too": "CREATE STREAM out WITH (kafka_topic='out') AS SELECT * FROM mid WHERE i IS NOT NULL;",
     "groups": "CREATE TABLE out WITH (kafka_topic='out') AS SELECT s, COLLECT_LIST(n) AS n FROM mid GROUP BY s;",
 }
 
@@ -65,8 +76,9 @@ def run(sql: str, *, as_bytes: bool) -> tuple[list[InputRecord], list[tuple[Any,
         InputRecord("in", 0, n, keys[n % 4], None if v is None else orjson.dumps(v) if n != 3 else SURROGATE, n)
         for n, v in enumerate(VALUES)
     ]
+    other = [r._replace(topic="mid", value=b'{"I": 7}') for r in given[:2]] if "IS NOT NULL" in sql else []
     engine.feed(given)
-    engine.feed(given)
+    engine.feed([*other, *given])
     assert bool(middle) == as_bytes
     counts = [(q.consumed, q.produced, q.errors, q.skipped, q.failure) for q in engine.queries.values()]
     return written, counts

@@ -1,4 +1,4 @@
-"""A process for each partition, with lowered priority, as many at a time as there are processors.
+"""A process for each partition, with lowered priority, a few at a time.
 
 The division does not depend on the machine: the same back-test gives the same result everywhere. Where a rule brings
 transactions of several partitions together there is one process for all.
@@ -25,6 +25,8 @@ from streamguard.config import UserError
 from streamguard.evaluation.replay import TRANSACTIONS
 
 _NICE = 10
+_AT_ONCE = 2
+"""Processes for each processor: three partitions on two processors take as long as one and a half, not as two."""
 _PROGRESS, _DONE, _FAILED = "progress", "done", "failed"
 Spans = Mapping[str, Mapping[int, tuple[int, int]]]
 """By topic and partition the first offset to read and the one behind the last."""
@@ -43,7 +45,7 @@ class Reading:
 def run_on_topic(job: Job, reading: Reading, *, together: bool, advance: Callable[[int], None]) -> Outcome:
     """Run a job over the topics; `together` in one process. Raises BacktestError, KafkaUnavailable."""
     waiting = list(enumerate([reading] if together else _by_partition(reading)))
-    most = os.cpu_count() or 1
+    most = _AT_ONCE * (os.cpu_count() or 1)
     started: dict[Connection, tuple[int, SpawnProcess]] = {}
     outcomes: dict[int, Outcome] = {}
     try:

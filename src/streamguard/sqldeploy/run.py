@@ -128,16 +128,15 @@ def _names(item: Item) -> set[str]:
     """The sources that a statement reads from or writes to."""
     statement = item.statement
     if isinstance(statement, InsertInto):
-        return {statement.target} | sources_of(statement.query.source)
-    return sources_of(statement.query.source) if isinstance(statement, CreateAsSelect) else set()
+        return {statement.target} | _sources(statement.query.source)
+    return _sources(statement.query.source) if isinstance(statement, CreateAsSelect) else set()
 
 
-def sources_of(relation: Any) -> set[str]:
-    """The names of the streams and tables that a FROM reads."""
+def _sources(relation: Any) -> set[str]:
     if isinstance(relation, Source):
         return {relation.name}
     parts = [getattr(relation, field.name) for field in dataclasses.fields(relation)]
-    return {name for part in parts if dataclasses.is_dataclass(part) for name in sources_of(part)}
+    return {name for part in parts if dataclasses.is_dataclass(part) for name in _sources(part)}
 
 
 def _take_down(server: Server, item: Item) -> None:

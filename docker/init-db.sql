@@ -20,7 +20,8 @@ INSERT INTO schema_version (version, name) VALUES
     (6, 'amounts'),
     (7, 'refused_alerts'),
     (8, 'rule_mode_history'),
-    (9, 'rule_replacements');
+    (9, 'rule_replacements'),
+    (10, 'backtests');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -284,6 +285,16 @@ COMMENT ON COLUMN shadow_deployments.files IS 'name and text of each file, as th
 COMMENT ON COLUMN shadow_deployments.definitions IS 'values of variables in the place of those that the files define';
 
 CREATE UNIQUE INDEX shadow_deployments_open ON shadow_deployments ((TRUE)) WHERE state IN ('running', 'promoting', 'dropping');
+
+CREATE TABLE backtests (
+    backtest_no BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    command     TEXT NOT NULL,
+    inputs      TEXT NOT NULL,
+    result      TEXT NOT NULL,
+    created_by  TEXT NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE backtests IS 'back-tests of rules: the inputs, from which each can be repeated, and the result, both JSON texts whose bytes count';
 
 CREATE TABLE dead_letters (
     source_topic      TEXT NOT NULL,

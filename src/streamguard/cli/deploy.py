@@ -69,7 +69,7 @@ def deploy(
     # Foreign topics write into the live stream of transactions: they are no part of a shadow.
     every = sql_files() if shadow else [*sql_files(), *source_files()]
     paths = [sql_file(file) for file in files] if files else every
-    given = variables_of(settings) | _definitions(define or [])
+    given = variables_of(settings) | definitions(define or [])
     who = by or getpass.getuser()
     if shadow:
         if replace or start is not None:
@@ -157,7 +157,7 @@ def _modes() -> dict[str, str] | None:
         return None
 
 
-def _definitions(options: list[str]) -> dict[str, str]:
+def definitions(options: list[str]) -> dict[str, str]:
     """`NAME=VALUE` as names in lower case to values; raises DeployError."""
     found = {}
     for option in options:

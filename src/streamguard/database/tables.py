@@ -266,6 +266,19 @@ class ShadowDeploymentRow(Base):
     changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class BacktestRow(Base):
+    """A back-test: its inputs, from which it can be repeated, and its result, both JSON."""
+
+    __tablename__ = "backtests"
+
+    backtest_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    command: Mapped[str]
+    inputs: Mapped[str]
+    result: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class DeadLetterRow(Base):
     """A record that could not be used, whole, with its reason; and as which record it was sent again, if it was."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 
-from streamguard.models import Transaction
+from streamguard.models import BadRecord, Transaction
 from streamguard.rules.base import HISTORY_LENGTH, StoredTransaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -24,18 +25,27 @@ def from_ms(milliseconds: int) -> datetime:
 class Kept:
     """A transaction, decoded when it is looked at: most belong to accounts without an alert."""
 
-    __slots__ = ("_seen", "key", "offset", "value")
+    __slots__ = ("_read", "_seen", "key", "offset", "partition", "value")
 
-    def __init__(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+    def __init__(
+        self,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int = 0,
+        read: Callable[[bytes | None, bytes | None], Transaction] = Transaction.from_record,
+    ) -> None:
+        self._read = read
+        self.partition = partition
         self.offset = offset
         self.key = key
         self.value = value
         self._seen: StoredTransaction | None = None
 
     def seen(self) -> StoredTransaction:
-        """As rules see it."""
+        """As rules see it. Raises BadRecord where the consumer does not store it."""
         if self._seen is None:
-            self._seen = stored(Transaction.from_record(self.value, self.key))
+            self._seen = stored(self._read(self.value, self.key))
         return self._seen
 
 
@@ -55,6 +65,16 @@ def stored(t: Transaction) -> StoredTransaction:
     )
 
 
+def readable(found: Iterable[Kept]) -> Iterator[Kept]:
+    """Those that the consumer stores."""
+    for kept in found:
+        try:
+            kept.seen()
+        except BadRecord:
+            continue
+        yield kept
+
+
 class History:
     """The latest transactions of every account; an account is in one partition."""
 
@@ -63,7 +83,16 @@ class History:
 
     def before(self, key: bytes | None) -> tuple[StoredTransaction, ...]:
         """The transactions of an account that were added, newest first."""
-        return tuple(kept.seen() for _, _, kept in reversed(self._accounts.get(key, ())))
+        return tuple(kept.seen() for kept in readable(kept for _, _, kept in reversed(self._accounts.get(key, ()))))
+
+    def find(self, key: bytes | None, transaction_id: str) -> Kept | None:
+        """One of them by its id."""
+        known = readable(kept for _, _, kept in self._accounts.get(key, ()))
+        return next((kept for kept in known if kept.seen().transaction_id == transaction_id), None)
+
+    def within(self, key: bytes | None, start_ms: int, end_ms: int) -> list[Kept]:
+        """Those of them with an event time from `start_ms` to before `end_ms`, the oldest first."""
+        return [kept for at_ms, _, kept in self._accounts.get(key, ()) if start_ms <= at_ms < end_ms]
 
     def add(self, event_time: int, kept: Kept) -> None:
         """Take up a transaction; what is older than the HISTORY_LENGTH newest is never asked for again."""

@@ -58,20 +58,28 @@ class Labelled:
     files: list[str]
 
 
-def read(path: Path, layout: str | None = None, mapping: str | None = None, options: Options | None = None) -> Labelled:
+def read(
+    path: Path,
+    layout: str | None = None,
+    mapping: str | None = None,
+    options: Options | None = None,
+    *,
+    labelled: bool = True,
+) -> Labelled:
     """All payments of a file, or of all files of a folder, by time. Raises DataError, InputError.
 
     The other arguments are those of `plan`. No figure depends on the currency: files that name none are taken as euros.
+    Without `labelled` files that have no labels are read too.
     """
     options = replace(options or Options(), currency=(options and options.currency) or "EUR")
     refusals = Refusals()
     said: list[str] = []
     plan_of = partial(plan, layout=layout, mapping=mapping, options=options)
-    payments = [payment for file in _files(path) for payment in _read_file(file, plan_of, refusals, said)]
+    payments = [payment for file in _files(path) for payment in _read_file(file, plan_of, refusals, said, labelled)]
     if not payments:
         reasons = "; ".join(refusals.sentences())
         raise DataError(f"{path} has no row that is a payment: {reasons}")
-    if not any(payment.is_fraud for payment in payments):
+    if labelled and not any(payment.is_fraud for payment in payments):
         raise DataError(
             f"{path}: none of its {len(payments):,} payments is labelled as fraud, so nothing can be measured"
         )
@@ -90,14 +98,15 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read_file(
-    file: Path, plan_of: Callable[[Rows], Plan], refusals: Refusals, said: list[str]
+    file: Path, plan_of: Callable[[Rows], Plan], refusals: Refusals, said: list[str], labelled: bool
 ) -> Iterator[LabelledPayment]:
     """The payments of one file; raises DataError where it has no labels, InputError where it cannot be read."""
     with closing(open_source(str(file))) as source:
         chosen = plan_of(source)
         reader = chosen.reader
         said.append(f"{source.name}: {chosen.title} ({', '.join(source.found)})")
-        _check_labels(file, reader)
+        if labelled:
+            _check_labels(file, reader)
         for row in source.rows():
             if not isinstance(row, Row):
                 refusals.add(row.line, row.reason)

@@ -15,11 +15,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from streamguard.config.resources import values_file
 from streamguard.evaluation.accounts import History, Kept, from_ms
-from streamguard.models import FraudAlert
+from streamguard.models import BadRecord, FraudAlert
 from streamguard.rules import REGISTRY, Alert, Context, Decision, RuleLimits, StoredTransaction, decide
 from streamguard.rules.catalogue import base_points
 from streamguard.rules.listed import Lists, list_keys
@@ -33,6 +33,8 @@ from streamguard_ksql.operators.record import InputRecord
 
 PARTITIONS = 3
 TRANSACTIONS, ALERTS, LABELS = "transactions", "fraud_alerts", "fraud_labels"
+Past = tuple[StoredTransaction, ...]
+"""Transactions of an account, the newest first."""
 
 
 class Sent(NamedTuple):
@@ -89,13 +91,11 @@ class Replay:
     def __init__(self, rules: RuleSet, partitions: int = PARTITIONS) -> None:
         self._rules = rules
         self.engine = LocalEngine(partitions, STREAMS_PROPERTIES, topics={TRANSACTIONS: partitions, LABELS: partitions})
-        self._written: list[InputRecord] = []
-        self.engine.listen(ALERTS, self._written.extend)
+        self.versions = Versions(self.engine)
         for file in rules.files:
             self._run(file)
         self._base = base_points()
         self._history = History()
-        self._versions: set[tuple[str, int]] = set()
         self.unknown: Counter[str] = Counter()
         """Alerts, by rule, that name a transaction which is not in the batch that raised them."""
 
@@ -105,7 +105,7 @@ class Replay:
         `valid` has the transactions among `records` that the consumer stores; all of them, if not given.
         """
         self.engine.feed(records)
-        raised = self._raised()
+        raised = self.versions.take()
         judged: list[Judged] = []
         for record in (r for r in records if r.topic == TRANSACTIONS) if valid is None else valid:
             kept = Kept(record.offset, record.key, record.value)
@@ -130,25 +130,59 @@ class Replay:
         if self._rules.first_values and (values := values_file(file)) is not None:
             self.engine.run(first_values(values))
 
-    def _raised(self) -> dict[bytes | None, dict[str | None, list[FraudAlert]]]:
-        """The versions that a batch has raised and that are new, by account and transaction."""
+    def _decide(self, raised: FraudAlert, transaction: StoredTransaction, past: Past) -> Decision:
+        return decision_on(raised, transaction, past, self._rules, self._base)
+
+
+class Versions:
+    """The versions of alerts that an engine raises, each once."""
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self._known: set[tuple[str, int]] = set()
+        self._written: list[InputRecord] = []
+        self.refused: Counter[str] = Counter()
+        """Alerts that the consumer refuses, by reason."""
+        engine.listen(ALERTS, self._written.extend)
+
+    def take(self) -> dict[bytes | None, dict[str | None, list[FraudAlert]]]:
+        """The new versions of what was fed since the last call, by the key of the account and the id of the transaction."""
         raised: dict[bytes | None, dict[str | None, list[FraudAlert]]] = {}
         for record in self._written:
-            alert = FraudAlert.from_record(record.value, record.key)
+            try:
+                alert = FraudAlert.from_record(record.value, record.key)
+            except BadRecord as error:
+                self.refused[str(error)] += 1
+                continue
             version = (alert.alert_id, alert.tx_count or 0)
-            if version not in self._versions:
-                self._versions.add(version)
+            if version not in self._known:
+                self._known.add(version)
                 raised.setdefault(record.key, {}).setdefault(alert.transaction_id, []).append(alert)
         self._written.clear()
         return raised
 
-    def _decide(
-        self, raised: FraudAlert, transaction: StoredTransaction, past: tuple[StoredTransaction, ...]
-    ) -> Decision:
-        alert = alert_of(raised)
-        listed, allowed = self._rules.lists.matching(alert, list_keys(alert, transaction))
-        context = Context(transaction, past, listed, allowed, limits=self._rules.limits)
-        return decide(alert, context, REGISTRY.values(), self._rules.modes, self._base)
+
+class Judging(Protocol):
+    """What decides beside the alert and its transactions."""
+
+    @property
+    def limits(self) -> RuleLimits: ...
+    @property
+    def modes(self) -> Mapping[str, str]: ...
+    @property
+    def lists(self) -> Lists: ...
+
+
+def decision_on(
+    raised: FraudAlert, transaction: StoredTransaction | None, past: Past, by: Judging, base: Mapping[str, int]
+) -> Decision:
+    """What the Python rules decide on a version of an alert, after the account's transactions before its own.
+
+    `base` has the points that the alerts of a SQL rule begin with.
+    """
+    alert = alert_of(raised)
+    listed, allowed = by.lists.matching(alert, list_keys(alert, transaction))
+    context = Context(transaction, past, listed, allowed, limits=by.limits)
+    return decide(alert, context, REGISTRY.values(), by.modes, base)
 
 
 def _first_line(error: KsqlError) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 import orjson
 
 from streamguard.evaluation.data import DAY_MS, LabelledPayment
-from streamguard.evaluation.replay import LABELS, TRANSACTIONS, Judged, Places, Replay, RuleSet, Sent
+from streamguard.evaluation.replay import ALERTS, LABELS, TRANSACTIONS, Judged, Places, Replay, RuleSet, Sent
 from streamguard.rules.decide import ACTIVE
 
 BATCH = 5_000
@@ -69,7 +69,7 @@ def score(
     places = Places()
     result = Scores([NOTHING] * len(payments))
     numbers: dict[tuple[int, int], int] = {}
-    records = _with_labels(payments, label_delay_days * DAY_MS)
+    records = with_labels(payments, label_delay_days * DAY_MS)
     while batch := list(islice(records, BATCH)):
         placed = []
         for number, sent in batch:
@@ -86,6 +86,8 @@ def score(
         progress(len(numbers))
         numbers.clear()
     result.unknown = replay.unknown
+    if replay.versions.refused:
+        result.skipped[ALERTS] = dict(replay.versions.refused)
     for query_id, query in replay.engine.queries.items():
         if query.skipped:
             result.skipped[query_id] = dict(query.skipped)
@@ -94,7 +96,7 @@ def score(
     return result
 
 
-def _with_labels(payments: Iterable[LabelledPayment], delay_ms: int) -> Iterator[tuple[int | None, Sent]]:
+def with_labels(payments: Iterable[LabelledPayment], delay_ms: int) -> Iterator[tuple[int | None, Sent]]:
     """The records of the payments with their numbers, and among them the labels (without a number) when their time has come."""
     pending: list[LabelledPayment] = []
     known = 0

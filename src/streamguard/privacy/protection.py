@@ -57,11 +57,16 @@ class Protection:
         if self.active and not key:
             raise ValueError("masks and tokens need a key")
         self._key = key.encode()
+        self._fields = dict(fields or {})
         named = {**KINDS, **{_plain(name): kind for name, kind in (fields or {}).items()}}
         self._kinds = {name: kind for name, kind in named.items() if kind in self._modes}
         self._kind_of = lru_cache(maxsize=4_096)(lambda name: self._kinds.get(_plain(name)))
         self.value = lru_cache(maxsize=100_000)(self._value)
         """(kind, clear) -> what is stored for it. Remembered: HMAC is most of the cost."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: what is remembered stays here."""
+        return Protection, (self._modes, self._key.decode(), self._fields)
 
     def protects(self, kind: str) -> bool:
         """Whether values of this kind are stored otherwise than they come."""

@@ -29,6 +29,16 @@ class Lists:
     def __init__(self, entries: Iterable[ListEntry] = ()) -> None:
         self._entries = {(entry.list, entry.kind, entry.value): entry for entry in entries}
 
+    @property
+    def entries(self) -> list[ListEntry]:
+        """All entries, in the order of what they list."""
+        return [self._entries[key] for key in sorted(self._entries)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lists) and self._entries == other._entries
+
+    __hash__ = None  # type: ignore[assignment]
+
     def matching(self, alert: Alert, keys: Sequence[tuple[str, str]]) -> tuple[tuple[Listed, ...], tuple[Listed, ...]]:
         """The entries of the blacklist and those of the allowlist under `keys` that are valid at the alert's time."""
         return self._of("blacklist", alert, keys), self._of("allowlist", alert, keys)

@@ -89,11 +89,11 @@ def rules_named(connection: Connection, name: str) -> list[Rule]:
             f"the rule {name} has alerts and no line in the catalogue: add its query to ksqldb/{CATALOGUE_FILE} first"
         )
     raise NoSuchRule(
-        f"there is no rule {name}{_nearest(name, [rule.name for rule in rules])}; see `streamguard rules list`"
+        f"there is no rule {name}{nearest(name, [rule.name for rule in rules])}; see `streamguard rules list`"
     )
 
 
-def _nearest(given: str, names: list[str]) -> str:
+def nearest(given: str, names: list[str]) -> str:
     """The nearest name as the end of a sentence; names are compared without regard to case."""
     by_lower = {name.lower(): name for name in names}
     near = get_close_matches(given.lower(), by_lower, n=1)

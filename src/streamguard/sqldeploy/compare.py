@@ -26,9 +26,13 @@ from streamguard_ksql.parser import parse_statement
 def same(wanted: Statement, running_text: str) -> bool:
     """Whether the server's text means the wanted statement; a text we cannot read is taken for different."""
     try:
-        running = parse_statement(running_text)
+        return means(wanted, parse_statement(running_text))
     except KsqlError:
         return False
+
+
+def means(wanted: Statement, running: Statement) -> bool:
+    """Whether two statements mean the same, as far as `wanted` says something."""
     if type(running) is not type(wanted):
         return False
     if isinstance(wanted, CreateSource):

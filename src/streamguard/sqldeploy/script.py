@@ -110,6 +110,11 @@ def fill_in(text: str, variables: dict[str, str], where: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def variables_in(text: str) -> set[str]:
+    """The names of the variables of a statement, in lower case."""
+    return {name.lower() for name in _VARIABLE.findall(text)}
+
+
 def _check_repeatable(statement: Statement, where: str) -> None:
     if isinstance(statement, InsertInto):
         if not statement.properties.get("QUERY_ID"):

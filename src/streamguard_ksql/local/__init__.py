@@ -8,7 +8,7 @@ engine.feed(records)           # all queries have run over them when it returns
 
 from __future__ import annotations
 
-from streamguard_ksql.local.engine import LocalEngine
+from streamguard_ksql.local.engine import LocalEngine, by_topic
 from streamguard_ksql.local.query import LocalQuery
 
-__all__ = ["LocalEngine", "LocalQuery"]
+__all__ = ["LocalEngine", "LocalQuery", "by_topic"]

@@ -146,10 +146,14 @@ class LocalEngine:
 
         KsqlError for a record of a partition that its topic does not have.
         """
+        self.feed_topics(by_topic(records))
+
+    def feed_topics(self, batches: Mapping[str, Batch]) -> None:
+        """The same for records by their topics: what is read of a batch is read once for all engines that are given it."""
         with _without_collector():
-            for topic, found in _by_topic(records).items():
+            for topic, found in batches.items():
                 self.topics.received(topic, found)
-                if not self._deliver(topic, Batch(found)):
+                if not self._deliver(topic, found):
                     self.unread[topic] += len(found)
             while self._pass():
                 pass
@@ -223,14 +227,15 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _by_topic(records: Iterable[InputRecord]) -> dict[str, list[InputRecord]]:
+def by_topic(records: Iterable[InputRecord]) -> dict[str, Batch]:
+    """Records of several topics as a batch of each, in their order."""
     found: dict[str, list[InputRecord]] = {}
     for record in records:
         known = found.get(record[0])
         if known is None:
             known = found[record[0]] = []
         known.append(record)
-    return found
+    return {topic: Batch(records) for topic, records in found.items()}
 
 
 def _in_order(queries: list[LocalQuery]) -> list[LocalQuery]:

@@ -19,7 +19,7 @@ Version = tuple[str, int, str]
 
 
 class Arrivals:
-    """Transactions of some accounts, one every 400 ms of their own time, which are sent as fast as the broker takes them."""
+    """Transactions of some accounts, one every 400 ms of their own time, which arrive until the block is left."""
 
     def __init__(self, servers: str, start_ms: int = T0_MS) -> None:
         self._servers, self._start_ms = servers, start_ms
@@ -46,7 +46,8 @@ class Arrivals:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        # A pause between them: how many there are is not the point, that they arrive meanwhile is.
+        while not self._stop.wait(0.05):
             self.send(20)
 
 

@@ -23,6 +23,7 @@ from streamguard.kafka.topics import ensure_topics
 from streamguard.models import FraudAlert
 from streamguard.privacy.protection import Protection
 from streamguard.rules.catalogue import sql_files, sql_rules
+from streamguard.rules.replacements import NOW, Change, begin
 from streamguard.sqldeploy.run import deploy, topics_of
 from streamguard.sqldeploy.state import Server
 from tests.support.broker import BrokerProcess, free_port
@@ -238,6 +239,11 @@ def test_the_command_confirms_with_exit_code_0_and_names_differences_with_1(
     done = CliRunner().invoke(app, ["verify", ALERTS["high_velocity"]])
     assert done.exit_code == 1
     assert "DIFFERENT: the amount from the topic is 75.00, the alert states 1.00" in done.output
+    assert "MAY BE LOST" not in done.output
+    with desk.engine.begin() as connection:
+        begin(connection, {"HIGH_VELOCITY": Change("less", "ana", None, "SELECT 1;")}, NOW, dict)
+    done = CliRunner().invoke(app, ["verify", ALERTS["high_velocity"]])
+    assert "MAY BE LOST: the SQL of HIGH_VELOCITY was replaced at" in done.output
     assert "there is no alert nobody" in str(CliRunner().invoke(app, ["verify", "nobody"]).exception)
 
 

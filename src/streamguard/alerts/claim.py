@@ -15,7 +15,8 @@ from streamguard.database.rows import select_as
 class Claim:
     """The newest version of an alert. Times in epoch milliseconds; the window is [start_ms, end_ms).
 
-    `first_stored_ms` and `last_stored_ms` are when the alert was stored, and when its row last changed.
+    `first_stored_ms` and `last_stored_ms` are when the alert was stored, and when its row last changed. `replaced_ms` is when
+    its rule was first replaced by other SQL after that, None if it was not.
     """
 
     alert_id: str
@@ -28,6 +29,7 @@ class Claim:
     end_ms: int | None
     first_stored_ms: int
     last_stored_ms: int
+    replaced_ms: int | None = None
 
     @property
     def is_window(self) -> bool:
@@ -40,8 +42,10 @@ SELECT alert_id, rule, account_id, transaction_id, amount, tx_count,
     CAST(extract(epoch FROM window_start) * 1000 AS BIGINT) AS start_ms,
     CAST(extract(epoch FROM window_end) * 1000 AS BIGINT) AS end_ms,
     CAST(extract(epoch FROM created_at) * 1000 AS BIGINT) AS first_stored_ms,
-    CAST(extract(epoch FROM updated_at) * 1000 AS BIGINT) AS last_stored_ms
-FROM fraud_alerts WHERE alert_id = :id
+    CAST(extract(epoch FROM updated_at) * 1000 AS BIGINT) AS last_stored_ms,
+    (SELECT CAST(extract(epoch FROM min(r.replaced_at)) * 1000 AS BIGINT) FROM rule_replacements r
+        WHERE r.rule = a.rule AND r.replaced_at > a.created_at) AS replaced_ms
+FROM fraud_alerts a WHERE alert_id = :id
 """
 
 

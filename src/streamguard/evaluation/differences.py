@@ -49,11 +49,12 @@ def _coins(amount: Decimal | None, currency: str | None) -> Decimal | None:
 
 
 def _window(start_ms: int | None, end_ms: int | None) -> str:
-    start, end = ("none" if ms is None else _shown(ms) for ms in (start_ms, end_ms))
+    start, end = ("none" if ms is None else shown(ms) for ms in (start_ms, end_ms))
     return f"from {start} to {end}"
 
 
-def _shown(ms: int) -> str:
+def shown(ms: int) -> str:
+    """A time in epoch milliseconds, in UTC."""
     return (
         datetime.fromtimestamp(ms / 1000, timezone.utc)
         .isoformat(sep=" ", timespec="milliseconds")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from streamguard.config import Settings, UserError
 from streamguard.rules.catalogue import CATALOGUE_FILE, Rule, sql_files, sql_rules
 from streamguard.sqldeploy.compare import same
+from streamguard.sqldeploy.run import variables_of
 from streamguard.sqldeploy.script import DeployError, Item, read
 from streamguard.sqldeploy.state import Rejected, Server
 from streamguard_ksql import ast
@@ -79,9 +80,9 @@ def sql_of(rule: str, settings: Settings) -> RuleSql:
     try:
         running = server.queries()
     except (DeployError, Rejected) as error:
-        return _Chain(entries, None, {}).sql(f"as its file has it ({error})")
+        return _Chain(entries, settings, None, {}).sql(f"as its file has it ({error})")
     try:
-        return _Chain(entries, server, running).sql(f"as the server at {settings.ksqldb_url} runs it")
+        return _Chain(entries, settings, server, running).sql(f"as the server at {settings.ksqldb_url} runs it")
     except Rejected as error:
         raise NotRecomputable(f"the ksqlDB server does not say what it runs: {error}") from None
 
@@ -89,11 +90,13 @@ def sql_of(rule: str, settings: Settings) -> RuleSql:
 class _Chain:
     """Follows the sources of queries back to topics that nobody writes."""
 
-    def __init__(self, entries: Sequence[Rule], server: Server | None, running: dict[str, str]) -> None:
+    def __init__(
+        self, entries: Sequence[Rule], settings: Settings, server: Server | None, running: dict[str, str]
+    ) -> None:
         self._entries = entries
         self._server = server
         self._running = running
-        self._items = {item.name: item for file in sql_files() for item in read(file)}
+        self._items = {item.name: item for file in sql_files() for item in read(file, variables_of(settings))}
         self._topics = {i.name: topic_of(i.statement) for i in self._items.values() if i.kind != "query"}
         self._found: dict[str, ast.Statement] = {}
         self._begun: set[str] = set()

@@ -17,7 +17,7 @@ from typing import Any
 
 from streamguard.alerts.claim import Claim
 from streamguard.config import Settings
-from streamguard.evaluation.differences import NO_ALERT, differences_of, rank
+from streamguard.evaluation.differences import NO_ALERT, differences_of, rank, shown
 from streamguard.evaluation.rule_sql import NotRecomputable, sql_of
 from streamguard.kafka.topic_reader import TopicReader
 from streamguard.models import BadRecord, FraudAlert, Transaction, places
@@ -195,7 +195,12 @@ class _Verifier:
     # --- what cannot be known any more --------------------------------------------------------------------------------
 
     def _lost(self, own: _Read, others: list[_Read], differences: list[str]) -> list[str]:
-        found = []
+        claim, found = self._claim, []
+        if claim.replaced_ms is not None:
+            found.append(
+                f"the SQL of {claim.rule} was replaced at {shown(claim.replaced_ms)} UTC, after the alert was stored, and the"
+                f" one of now was used: see `streamguard rules history {claim.rule}`"
+            )
         if not own.count:
             found.append(f"there is no topic {own.topic} any more")
         for read in [own, *(other for other in others if self._given[other.topic] == "STREAM")]:

@@ -6,9 +6,10 @@ import base64
 import decimal
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from streamguard_ksql.catalog import DataSource, WindowInfo
+from streamguard_ksql.engine import Engine
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import find_format
 from streamguard_ksql.formats.base import FormatOptions
@@ -18,6 +19,13 @@ from streamguard_ksql.parser import parse_schema
 from streamguard_ksql.schema import Column
 from streamguard_ksql.testing.cases import Case
 from streamguard_ksql.testing.harness import Harness, Hook
+
+
+class Ran(Protocol):
+    """An engine that ran a case, and what its queries wrote."""
+
+    engine: Engine
+    written: list[OutputRecord]
 
 
 class Difference(Exception):
@@ -59,7 +67,7 @@ def _check_refusal(case: Case, error: Exception) -> None:
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
-def input_record(harness: Harness, entry: Mapping[str, Any]) -> OutputRecord:
+def input_record(harness: Ran, entry: Mapping[str, Any]) -> OutputRecord:
     """An input of a case as the bytes that a producer would send, in the formats of the first source on its topic."""
     topic = entry["topic"]
     source = next((s for s in harness.engine.catalog.sources.values() if s.topic == topic), None)
@@ -128,7 +136,7 @@ def _json_text(data: Any) -> str:
 # --- outputs ----------------------------------------------------------------------------------------------------------
 
 
-def check_outputs(harness: Harness, expected: Sequence[Mapping[str, Any]], *, strict: bool) -> None:
+def check_outputs(harness: Ran, expected: Sequence[Mapping[str, Any]], *, strict: bool) -> None:
     """Compare, topic by topic, what queries wrote with what was expected; `strict` allows nothing else."""
     by_topic: dict[str, list[Mapping[str, Any]]] = {}
     for entry in expected:
@@ -148,7 +156,7 @@ def check_outputs(harness: Harness, expected: Sequence[Mapping[str, Any]], *, st
         raise Difference(f"no records expected, came: {[show(harness, r) for r in harness.written]}")
 
 
-def _compare(harness: Harness, expected: Mapping[str, Any], actual: OutputRecord) -> str | None:
+def _compare(harness: Ran, expected: Mapping[str, Any], actual: OutputRecord) -> str | None:
     """What is wrong with a record, or None. A topic that several sources describe may be read through any of them."""
     sources = [s for s in harness.engine.catalog.sources.values() if s.topic == actual.topic]
     problems = [_compare_as(source, expected, actual) for source in sources]
@@ -221,7 +229,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool)
 
 
-def show(harness: Harness, record: OutputRecord) -> str:
+def show(harness: Ran, record: OutputRecord) -> str:
     """A record for a person."""
     return f"{record.key!r}:{None if record.value is None else record.value.decode(errors='replace')}@{record.time}"
 

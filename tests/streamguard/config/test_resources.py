@@ -16,7 +16,7 @@ def test_the_packaged_files_are_the_ones_at_the_top_level() -> None:
     assert resources.schema_file().is_file() and resources.compose_file().is_file()
     assert "br" in resources.profiles()
     assert {file.name for file in resources.packaged_sql()} == {
-        file.name for file in (PROJECT_ROOT / "ksqldb").iterdir()
+        file.name for file in (PROJECT_ROOT / "ksqldb").iterdir() if file.is_file()
     }
 
 

@@ -23,6 +23,7 @@ from streamguard.kafka.topics import ensure_topics
 from streamguard.models import FraudAlert
 from streamguard.privacy.protection import Protection
 from streamguard.rules.catalogue import sql_files, sql_rules
+from streamguard.rules.replacements import NOW, Change, begin
 from streamguard.sqldeploy.run import deploy, topics_of
 from streamguard.sqldeploy.state import Server
 from tests.support.broker import BrokerProcess, free_port
@@ -34,6 +35,7 @@ from tests.support.topics import read_topic
 
 DAY_MS = 86_400_000
 SQL_FOLDER = PROJECT_ROOT / "ksqldb"
+CASES = PROJECT_ROOT / "tests" / "streamguard" / "rules_sql" / "cases"
 STORED_MS = T0_MS + 1_000 * DAY_MS
 SAO_PAULO = {"latitude": -23.55, "longitude": -46.63}
 RIO = {"latitude": -22.91, "longitude": -43.17}
@@ -76,7 +78,7 @@ def series(account: str, prefix: str, amounts: list[float], step_ms: int, **more
 def story() -> list[dict[str, Any]]:
     """One alert at least of each rule that reads transactions alone."""
     return [
-        transaction_value("big", "H", 3_500, T0_MS),
+        transaction_value("big", "H", 3_500, T0_MS, currency="USD"),
         *series("V", "v", [10, 11, 12, 13, 14, 15], 10_000),
         *series("W", "w", [2_500.01] * 5, 59_999),
         transaction_value("t0", "T", 10, T0_MS, **SAO_PAULO),
@@ -175,10 +177,6 @@ def filled(settings: Settings) -> Stack:
 LISTED = (("account", "B"), ("merchant", "LISTED"), ("device", "ROOTED"))
 
 
-def test_each_query_of_the_catalogue_has_an_alert_here() -> None:
-    assert set(ALERTS) == {rule.query_id for rule in sql_rules()}
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("query_id", ALERTS)
 def test_an_alert_of_each_rule_is_confirmed(stack: Stack, query_id: str) -> None:
@@ -241,6 +239,11 @@ def test_the_command_confirms_with_exit_code_0_and_names_differences_with_1(
     done = CliRunner().invoke(app, ["verify", ALERTS["high_velocity"]])
     assert done.exit_code == 1
     assert "DIFFERENT: the amount from the topic is 75.00, the alert states 1.00" in done.output
+    assert "MAY BE LOST" not in done.output
+    with desk.engine.begin() as connection:
+        begin(connection, {"HIGH_VELOCITY": Change("less", "ana", None, "SELECT 1;")}, NOW, dict)
+    done = CliRunner().invoke(app, ["verify", ALERTS["high_velocity"]])
+    assert "MAY BE LOST: the SQL of HIGH_VELOCITY was replaced at" in done.output
     assert "there is no alert nobody" in str(CliRunner().invoke(app, ["verify", "nobody"]).exception)
 
 
@@ -305,6 +308,21 @@ def test_without_a_server_the_files_are_used_and_it_is_said(quiet: Stack) -> Non
     result = verify(quiet.settings, VELOCITY)
     assert result.differences == []
     assert "version 1 of HIGH_VELOCITY, as its file has it (no ksqlDB server answers at" in result.origin
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("query_id", [str(rule.query_id) for rule in sql_rules()])
+def test_the_alerts_that_the_cases_of_a_rule_expect_are_confirmed(quiet: Stack, query_id: str) -> None:
+    found = orjson.loads((CASES / f"{query_id}.json").read_bytes())
+    case = next(case for case in found["tests"] if case["outputs"])
+    ensure_topics(quiet.settings, extra=topics_of([SQL_FOLDER / file for file in found["files"]]))
+    for r in case["inputs"]:
+        value = orjson.dumps(r["value"])
+        quiet.producer.send(r["topic"], value, r["key"].encode(), timestamp_ms=r["timestamp"])
+    quiet.producer.flush()
+    for output in case["outputs"]:
+        alert = FraudAlert.from_record(orjson.dumps(output["value"]), output["key"].encode())
+        assert verify(quiet.settings, claim_of(alert)).differences == []
 
 
 @pytest.mark.integration

@@ -20,6 +20,7 @@ from streamguard.sqldeploy.script import read
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.testing.harness import Harness
 from tests.support.project import PROJECT_ROOT
+from tests.support.records import T0_MS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,37 @@ class Pay:
     amount: float
     at: int
     place: tuple[float, float] | None = None
+
+
+class Box:
+    """The files deployed in a box; records go in, topics come out."""
+
+    def __init__(self, *files: str) -> None:
+        self.harness = Harness({})
+        for file in ("queries.sql", *files):
+            for item in read(PROJECT_ROOT / "ksqldb" / file):
+                self.harness.execute(item.statement)
+
+    def put(self, topic: str, key: str, value: dict[str, Any] | None, at_ms: int = T0_MS) -> None:
+        data = None if value is None else orjson.dumps(value)
+        self.harness.feed(OutputRecord(topic, key.encode(), data, at_ms))
+
+    def out(self, topic: str) -> list[dict[str, Any]]:
+        records = [record for record in self.harness.written if record.topic == topic and record.value]
+        return [
+            {name.lower(): value for name, value in orjson.loads(record.value or b"").items()} for record in records
+        ]
+
+    def alerts(self, rule: str) -> dict[str, str | None]:
+        """Transaction to account, as the key of the alert has it."""
+        self.harness.settle()
+        found: dict[str, str | None] = {}
+        for record in self.harness.written:
+            if record.topic == "fraud_alerts" and record.value and record.key:
+                value = orjson.loads(record.value)
+                if value["RULE"] == rule:
+                    found[value["TRANSACTION_ID"]] = record.key.decode()
+        return found
 
 
 def run_sql(

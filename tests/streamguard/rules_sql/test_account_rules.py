@@ -1,4 +1,4 @@
-"""ksqldb/account-rules.sql against a plain reading of each rule: by hand at the borders, then over a generated day."""
+"""ksqldb/account-rules.sql and amount-rules.sql against a plain reading of each rule, over a generated day and card payments."""
 
 from __future__ import annotations
 
@@ -19,80 +19,8 @@ from tests.streamguard.rules_sql.reading import (
     travels,
 )
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
-from tests.support.records import T0_MS
 
 FILES = ("queries.sql", "account-rules.sql", "amount-rules.sql")
-SAO_PAULO, RIO, CAMPINAS = (-23.55, -46.63), (-22.91, -43.17), (-22.91, -47.06)
-
-
-def raised(payments: list[Pay], rule: str) -> set[str]:
-    return {alert_id for alert_id in run_sql(FILES, payments) if alert_id.startswith(rule + ":")}
-
-
-def at(*seconds: float, amount: float = 10) -> list[Pay]:
-    return [Pay(f"t{n}", "A", amount, T0_MS + round(s * 1000)) for n, s in enumerate(seconds)]
-
-
-def test_look_back_finds_what_lies_across_the_border_of_a_minute() -> None:
-    across = at(50, 55, 62, 66)
-    assert raised(across, "LOOKBACK_VELOCITY") == {"LOOKBACK_VELOCITY:t3"}
-    assert raised(across, "HIGH_VELOCITY") == set()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "hits"),
-    [
-        ((0, 1, 2), set()),
-        ((0, 1, 2, 59.999), {"t3"}),
-        ((0, 1, 2, 60), set()),
-        ((0, 1, 2, 3, 4), {"t3", "t4"}),
-        # Out of order: counted back from the late one's own time.
-        ((100, 101, 102, 30, 31, 32, 33), {"t6"}),
-        ((0, 1, 2, 120, 3), {"t4"}),
-    ],
-)
-def test_look_back_at_its_borders(seconds: tuple[float, ...], hits: set[str]) -> None:
-    assert raised(at(*seconds), "LOOKBACK_VELOCITY") == {f"LOOKBACK_VELOCITY:{hit}" for hit in hits}
-
-
-def test_a_burst_is_more_than_five_in_two_minutes() -> None:
-    assert raised(at(0, 20, 40, 60, 80), "LOOKBACK_BURST") == set()
-    assert raised(at(0, 20, 40, 60, 80, 119.999), "LOOKBACK_BURST") == {"LOOKBACK_BURST:t5"}
-    assert raised(at(0, 20, 40, 60, 80, 120), "LOOKBACK_BURST") == set()
-
-
-def test_an_anomaly_is_measured_against_the_payments_before_it() -> None:
-    def series(last: float, before: int = 5) -> list[Pay]:
-        return [*at(*(60 * n for n in range(before))), Pay("x", "A", last, T0_MS + 600_000)]
-
-    assert raised(series(100.01), "AMOUNT_ANOMALY") == {"AMOUNT_ANOMALY:x"}
-    assert raised(series(100), "AMOUNT_ANOMALY") == set()
-    assert raised(series(100.01, before=4), "AMOUNT_ANOMALY") == set()
-
-
-@pytest.mark.parametrize(
-    ("second", "seconds", "hit"),
-    [
-        (RIO, 299, True),
-        (RIO, 300, False),
-        (RIO, -299, True),
-        (SAO_PAULO, 1, False),
-        (CAMPINAS, 60, True),
-        (None, 1, False),
-    ],
-)
-def test_travel(second: tuple[float, float] | None, seconds: int, hit: bool) -> None:
-    payments = [Pay("a", "A", 1, T0_MS, SAO_PAULO), Pay("b", "A", 1, T0_MS + seconds * 1000, second)]
-    assert raised(payments, "IMPOSSIBLE_TRAVEL") == ({"IMPOSSIBLE_TRAVEL:b"} if hit else set())
-
-
-def test_spending_counts_the_window_and_grows_one_incident() -> None:
-    found = run_sql(FILES, at(0, 100, 200, 299, amount=2_500))
-    assert not any(alert_id.startswith("WINDOW_AMOUNT") for alert_id in found)
-    found = run_sql(FILES, [*at(0, 100, 200, 299, amount=2_500), Pay("x", "A", 0.01, T0_MS + 299_999)])
-    [alert] = [alert for alert_id, alert in found.items() if alert_id.startswith("WINDOW_AMOUNT")]
-    assert (alert["amount"], alert["tx_count"], alert["transaction_id"]) == (10_000.01, 5, "x")
-
 
 LIMITS = {
     "lookback_count": "3",

@@ -1,4 +1,4 @@
-"""`streamguard rules list|set|history`: the catalogue of rules with their figures, and their modes.
+"""`streamguard rules list|set|history`: the catalogue of rules with their figures, and their modes; `cli.shadow` has the rest.
 
 A change of mode takes effect with the next batch. It is stored first; the query of a SQL rule that is switched off, or on
 again, follows. Where that does not come about, `status` names it, and `deploy`, `up` or the same command finishes it.
@@ -14,16 +14,21 @@ from typing import Annotated, Any
 
 import typer
 
+from streamguard.cli import shadow
 from streamguard.cli.shared import database, new_app
 from streamguard.config import UserError, get_settings
 from streamguard.rules import Rule, catalogue, modes
 from streamguard.rules.catalogue import SQL
 from streamguard.rules.decide import ACTIVE, OFF
 from streamguard.rules.figures import Figures, figures_of
+from streamguard.rules.replacements import NOW, Replacement, replacements_of
 from streamguard.sqldeploy import follow
 from streamguard.sqldeploy.state import Server
 
-app = new_app("List the rules; switch a rule to active, shadow or off; show who did.")
+app = new_app("List the rules; switch a rule to active, shadow or off; show who did; compare and promote a shadow.")
+app.command("compare")(shadow.compare)
+app.command("promote")(shadow.promote_shadow)
+app.command("drop-shadow")(shadow.drop_shadow)
 
 _SERVER_TIMEOUT_S = 20.0
 
@@ -79,18 +84,24 @@ def set_mode(
 
 @app.command()
 def history(rule: Annotated[str | None, typer.Argument(help="Of this rule only.")] = None) -> None:
-    """Every change of a mode, the oldest first: when, which rule, before and after, who, why."""
+    """Every change of a mode and every replacement, the oldest first: when, which rule, before and after, who, why."""
     with database() as connection:
         changes = modes.changes_of(connection, rule)
-        if rule is not None and not changes:
+        replaced = replacements_of(connection, rule)
+        if rule is not None and not changes and not replaced:
             modes.rules_named(connection, rule)
-    for change in changes:
-        switch = f"{change.mode_before} -> {change.mode_after}"
-        print(
-            f"{change.changed_at:%Y-%m-%d %H:%M:%S}  {change.rule:<21} {switch:<17} {change.changed_by}: {change.reason}"
-        )
-    if not changes:
+    lines = [(c.changed_at, c.rule, f"{c.mode_before} -> {c.mode_after}", c.changed_by, c.reason) for c in changes]
+    lines += [(r.replaced_at, r.rule, _replaced(r), r.replaced_by, r.reason) for r in replaced]
+    for at, name, what, who, why in sorted(lines):
+        print(f"{at:%Y-%m-%d %H:%M:%S}  {name:<21} {what:<17} {who}: {why}")
+    if not lines:
         print("no changes")
+
+
+def _replaced(replacement: Replacement) -> str:
+    done = "being replaced" if replacement.is_open else "replaced"
+    counts = f", {replacement.left_out:,} earlier alerts left out" if replacement.left_out else ""
+    return f"{done} from {'now' if replacement.start == NOW else 'the beginning'}{counts}"
 
 
 def _follow(rules: Sequence[Rule]) -> None:

@@ -7,14 +7,20 @@ from contextlib import contextmanager
 from enum import Enum
 
 import typer
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import UserError, get_settings
 from streamguard.database import error_message, is_outage, make_engine, sqlstate
 from streamguard.rules.catalogue import ALL, CORE
 
-_UNDEFINED_TABLE = "42P01"
+_UNDEFINED_TABLE, _LOCK_NOT_AVAILABLE = "42P01", "55P03"
+
+_DEPLOYMENT_LOCK = 5_347_003
+"""Advisory lock of whoever deploys SQL: two at once would each take down what the other has just sent."""
+
+_LOCK_WITHIN = "5s"
+"""Postgres notices within a moment that the process which held the lock was killed."""
 
 
 class RuleSet(str, Enum):
@@ -26,6 +32,10 @@ class RuleSet(str, Enum):
 
 class DatabaseUnavailable(UserError):
     """The database does not answer, or has no tables yet."""
+
+
+class OtherDeployment(UserError):
+    """Somebody else deploys SQL at this moment."""
 
 
 class NoTables(DatabaseUnavailable):
@@ -63,3 +73,19 @@ def database(*, autocommit: bool = False) -> Iterator[Connection]:
         raise DatabaseUnavailable(f"the database (DATABASE_URL): {error_message(error)}") from None
     finally:
         engine.dispose()
+
+
+@contextmanager
+def deployment() -> Iterator[None]:
+    """Within it nobody else deploys SQL; raises OtherDeployment where somebody does, and as `database` does."""
+    with database(autocommit=True) as connection:
+        connection.execute(text("SELECT set_config('lock_timeout', :within, FALSE)"), {"within": _LOCK_WITHIN})
+        try:
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _DEPLOYMENT_LOCK})
+        except DBAPIError as error:
+            if sqlstate(error) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise OtherDeployment(
+                "another deployment is going on: wait until it has ended, then repeat the command"
+            ) from None
+        yield

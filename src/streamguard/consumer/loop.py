@@ -271,6 +271,7 @@ class Consumer:
                     *partition,
                     stored,
                 )
+                self._store.forget_replacements()
         return True
 
     def _decode(self, records: dict[Partition, list[ConsumedRecord]]) -> Batch:
@@ -313,7 +314,15 @@ class Consumer:
         if now - self._committed_at >= COMMIT_EVERY_S:
             self._committed_at = now
             self._commit(reader)
+            self._store_held()
         self._meter.report(now)
+
+    def _store_held(self) -> None:
+        """Alerts held around the replacement of their rule, where nothing else makes a batch."""
+        stored = self._store.store_held()
+        self._meter.count(stored)
+        if stored.outbox:
+            self._publisher.wake()
 
     def _commit(self, reader: KafkaConsumer) -> None:
         """Commit to the broker too, for tools that show lag; the offsets that count are those of the database."""

@@ -3,7 +3,8 @@
 1. `_advance_offsets` moves the offsets, and fails if they are not where this member left them (then the partition has
    another owner, and storing would have an effect twice).
 2. `_insert_transactions` stores the transactions; a second record with a stored id becomes a dead letter.
-3. `_upsert_alerts` lets alerts grow, never shrink; each version waits in `alert_versions` for its judgement.
+3. `admit` leaves out alerts that do not count because their rule was replaced; `_upsert_alerts` lets the others grow, never
+   shrink; each version waits in `alert_versions` for its judgement.
 4. Links are made from both sides, for either may be stored first.
 5. `settle_refusals` decides on the versions whose transaction is a dead letter, `judge` on those whose is stored.
 6. `is_fraud` follows.
@@ -31,6 +32,7 @@ from streamguard.consumer.judge import judge
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord
 from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
+from streamguard.consumer.replacements import admit, any_held, forget, take_held
 from streamguard.database import outbox
 from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
 from streamguard.database.rows import fetch, fetch_values
@@ -142,11 +144,34 @@ class Store:
             if batch.transactions:
                 cursor.execute(sql.LINK_NEW_TRANSACTIONS)
                 links.update(fetch(cursor, _Link))
-            if batch.alerts:
-                links.update(_upsert_alerts(cursor, batch.alerts))
-            alerts = {alert.alert_id for _, alert in batch.alerts} | {link.alert_id for link in links}
-            decided = self._settle(cursor, alerts, links, refused) if alerts or refused else 0
-        return Stored(len(batch.transactions) - len(duplicates), len(batch.alerts), len(dead), bool(dead or decided))
+            admitted = admit(cursor, self._settings, batch.alerts) if batch.alerts else []
+            decided = self._store_alerts(cursor, admitted, links, refused)
+        return Stored(len(batch.transactions) - len(duplicates), len(admitted), len(dead), bool(dead or decided))
+
+    def store_held(self) -> Stored:
+        """Store those of the alerts held around the replacement of their rule of which it is known now that they count."""
+        with self._engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            if not any_held(cursor):
+                return Stored(0, 0, 0, outbox=False)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
+            alerts = take_held(cursor, self._settings)
+            decided = self._store_alerts(cursor, alerts, set(), set())
+        return Stored(0, len(alerts), 0, bool(decided))
+
+    def forget_replacements(self) -> None:
+        """A topic was made anew: where rules were replaced says nothing about its records."""
+        with self._engine.begin() as connection:
+            forget(connection.connection.cursor())
+
+    def _store_alerts(
+        self, cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAlert]], links: set[_Link], refused: set[str]
+    ) -> int:
+        """Store alerts, and decide what can be decided by them, the new `links` and the transactions `refused`."""
+        if alerts:
+            links = links | set(_upsert_alerts(cursor, alerts))
+        touched = {alert.alert_id for _, alert in alerts} | {link.alert_id for link in links}
+        return self._settle(cursor, touched, links, refused) if touched or refused else 0
 
     def settle_waiting(self) -> int:
         """Settle the versions that wait for a transaction which an earlier version of the program refused; how many."""

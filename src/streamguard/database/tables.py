@@ -216,6 +216,56 @@ class RuleModeHistoryRow(Base):
     changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class RuleReplacementRow(Base):
+    """A SQL rule that a deployment replaced or started, with the transactions from which on the new one decides."""
+
+    __tablename__ = "rule_replacements"
+
+    replacement_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    rule: Mapped[str]
+    start: Mapped[str]
+    sql_before: Mapped[str | None]
+    sql_after: Mapped[str]
+    reason: Mapped[str]
+    replaced_by: Mapped[str]
+    replaced_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    first_offsets: Mapped[dict[str, Any]]
+    alert_offsets: Mapped[dict[str, Any] | None]
+    finished_at: Mapped[datetime | None]
+    applies: Mapped[bool] = mapped_column(server_default=text("true"))
+    left_out: Mapped[int] = mapped_column(server_default=text("0"))
+    superseded: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class HeldAlertRow(Base):
+    """An alert around the replacement of its rule, until it is known which of the two rules decides on its transaction."""
+
+    __tablename__ = "held_alerts"
+
+    source_partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    source_offset: Mapped[int] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    alert: Mapped[dict[str, Any]]
+    held_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class ShadowDeploymentRow(Base):
+    """SQL files that run beside the live ones, with who deployed them and what became of them."""
+
+    __tablename__ = "shadow_deployments"
+
+    deployment_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    state: Mapped[str]
+    files: Mapped[list[Any]]
+    definitions: Mapped[dict[str, Any]]
+    reason: Mapped[str]
+    made_by: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    change_reason: Mapped[str | None]
+    changed_by: Mapped[str | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class BacktestRow(Base):
     """A back-test: its inputs, from which it can be repeated, and its result, both JSON."""
 

@@ -43,6 +43,14 @@ def lags(client: KafkaAdminClient, positions: Mapping[TopicPartition, int | None
     return [Lag(partition, positions[partition], ends[partition].offset) for partition in sorted(positions)]
 
 
+def ends_of(client: KafkaAdminClient, topic: str) -> dict[int, int]:
+    """The offset behind the last record of each partition, also of one that is not committed yet. Raises KafkaError."""
+    [described] = client.describe_topics([topic])
+    partitions = [TopicPartition(topic, found["partition_index"]) for found in described["partitions"]]
+    ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return {partition.partition: ends[partition].offset for partition in partitions}
+
+
 def has_record(bootstrap_servers: str, lag: Lag, timeout_s: float) -> bool:
     """Whether a record lies between `committed` and `end`, and not only markers of transactions.
 

@@ -1,10 +1,13 @@
-"""Deploy files: per statement unchanged, new or different; replace what differs when asked to."""
+"""Deploy files: per statement unchanged, new or different; replace what differs when asked to.
+
+A `Plan` is made before anything is sent; then `take_down` ends what is replaced, and `send` brings what is new.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +15,12 @@ from typing import Any
 from streamguard.config import Settings
 from streamguard.kafka.topics import FOREVER, Topic
 from streamguard.sqldeploy.compare import same
-from streamguard.sqldeploy.script import DeployError, Item, read
+from streamguard.sqldeploy.script import DeployError, Item, StatementRejected, read
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source
+from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source, Statement
+
+LIVE = frozenset({"TRANSACTIONS", "FRAUD_ALERTS"})
+"""The streams of the application itself: what is in them stays, whichever query has written it."""
 
 UNCHANGED, NEW, DIFFERENT, REPLACED, OFF = "unchanged", "new", "different", "replaced", "off"
 
@@ -30,6 +36,9 @@ class Outcome:
         return f"{self.status:<9}  {self.item.kind:<6}  {self.item.name}"
 
 
+Tell = Callable[[Outcome], None]
+
+
 def variables_of(settings: Settings) -> dict[str, str]:
     """The variables of the SQL files whose values are settings, for the consumer has them too."""
     return {"max_ahead_ms": str(settings.max_ahead_s * 1_000)}
@@ -40,13 +49,77 @@ def topics_of(files: Sequence[Path]) -> list[Topic]:
 
     Raises DeployError for a file that cannot be read.
     """
+    return topics_of_items([item for file in files for item in read(file)])
+
+
+def topics_of_items(items: Sequence[Item]) -> list[Topic]:
+    """The same for statements that were read already."""
     found = []
-    for item in (item for file in files for item in read(file)):
+    for item in items:
         properties = getattr(item.statement, "properties", {})
         if isinstance(item.statement, CreateSource) and "PARTITIONS" in properties:
             configs = FOREVER if item.kind == "stream" else {"cleanup.policy": "compact"}
             found.append(Topic(str(properties["KAFKA_TOPIC"]), int(properties["PARTITIONS"]), configs))
     return found
+
+
+@dataclass
+class Plan:
+    """What a deployment does: the statements, the status of each, and those that are taken down to be made anew."""
+
+    server: Server
+    items: list[Item]
+    off: Collection[str] = ()
+    """The ids of queries that are not started, for their rule is off."""
+    statuses: dict[int, str] = field(default_factory=dict)
+    affected: list[Item] = field(default_factory=list)
+
+    def status(self, item: Item) -> str:
+        """unchanged, new, different or replaced, as it was when the plan was made."""
+        status = self.statuses[id(item)]
+        return REPLACED if item in self.affected and status != NEW else status
+
+    def begins(self, item: Item) -> bool:
+        """Whether the statement is sent, or would be if its rule was not off."""
+        return self.status(item) in (NEW, REPLACED)
+
+    def take_down(self) -> None:
+        """End what is replaced, readers first. Topics that queries fill go with them: they are written anew."""
+        for item in reversed(self.affected):
+            _take_down(self.server, item)
+
+    def send(self, tell: Tell = lambda _: None) -> list[Outcome]:
+        """Send what is new. Raises DeployError with file, line and the server's message."""
+        outcomes = []
+        for item in self.items:
+            outcome = Outcome(self._sent(item), item)
+            tell(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _sent(self, item: Item) -> str:
+        status = self.status(item)
+        if status == NEW and _status(self.server, item) != NEW:
+            # The same source may stand in several files; the first has made it by now.
+            status = _status(self.server, item)
+        if status in (NEW, REPLACED) and item.kind == "query" and item.name in self.off:
+            return OFF
+        if status in (NEW, REPLACED):
+            _send(self.server, item)
+        return status
+
+
+def plan(server: Server, items: Sequence[Item], *, replace: bool = False, off: Collection[str] = ()) -> Plan:
+    """Ask the server what it has of the statements. Raises DeployError, also where what is replaced has other readers.
+
+    With `replace`, what differs and all of it that reads from it is taken down and made anew; without it, what differs
+    stays as it runs.
+    """
+    made = Plan(server, list(items), off, {id(item): _status(server, item) for item in items})
+    if replace:
+        made.affected = _affected(made.items, made.statuses)
+        _check_readers(server, made.affected)
+    return made
 
 
 def deploy(
@@ -56,37 +129,20 @@ def deploy(
     given: Mapping[str, str] = MappingProxyType({}),
     replace: bool = False,
     off: Collection[str] = (),
-    tell: Callable[[Outcome], None] = lambda _: None,
+    tell: Tell = lambda _: None,
 ) -> list[Outcome]:
-    """Bring `files` to the server. All are read before anything is sent, so a wrong file changes nothing.
+    """Bring what is new of `files` to the server. All are read before anything is sent, so a wrong file changes nothing.
 
     `given` has values of variables in the place of those that the files DEFINE. `off` has the ids of queries whose rule is
     off: one that does not run is not started.
 
-    With `replace`, what differs and all in these files that reads from it is taken down and made anew; without it,
-    what differs stays as it runs. Raises DeployError with file, line and the server's message.
+    With `replace`, what differs and all in these files that reads from it is taken down and made anew; without it, what
+    differs stays as it runs. For rules `replace.carry_out` does it, which knows from where on their alerts count. Raises
+    DeployError with file, line and the server's message.
     """
-    items = [item for file in files for item in read(file, given)]
-    status_of = {id(item): _status(server, item) for item in items}
-    affected = _affected(items, status_of) if replace else []
-    for item in reversed(affected):
-        _take_down(server, item)
-    outcomes = []
-    for item in items:
-        status = status_of[id(item)]
-        if item in affected:
-            status = REPLACED if status != NEW else NEW
-        elif status == NEW and _status(server, item) != NEW:
-            # The same source may stand in several files; the first has made it by now.
-            status = _status(server, item)
-        if status in (NEW, REPLACED) and item.kind == "query" and item.name in off:
-            status = OFF
-        if status in (NEW, REPLACED):
-            _send(server, item)
-        outcome = Outcome(status, item)
-        tell(outcome)
-        outcomes.append(outcome)
-    return outcomes
+    made = plan(server, [item for file in files for item in read(file, given)], replace=replace, off=off)
+    made.take_down()
+    return made.send(tell)
 
 
 def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
@@ -94,12 +150,44 @@ def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = Ma
     return [item for file in files for item in read(file, given) if _status(server, item) == NEW]
 
 
-def _status(server: Server, item: Item) -> str:
+def running_text(server: Server, item: Item) -> str | None:
+    """What the server runs under the name of a statement, None for nothing. Raises DeployError."""
     try:
         is_query = isinstance(item.statement, InsertInto)
-        running = server.queries().get(item.name) if is_query else server.definition(item.name)
+        return server.queries().get(item.name) if is_query else server.definition(item.name)
     except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {error}") from None
+
+
+def topic_of(item: Item) -> str | None:
+    """The topic that a source is over; None for a query."""
+    if isinstance(item.statement, InsertInto):
+        return None
+    assert isinstance(item.statement, CreateSource | CreateAsSelect)
+    return str(item.statement.properties.get("KAFKA_TOPIC", item.name))
+
+
+def sources_of(statement: Statement) -> set[str]:
+    """The sources that a statement reads from."""
+    return _sources(statement.query.source) if isinstance(statement, InsertInto | CreateAsSelect) else set()
+
+
+def lineage(items: Sequence[Item], queries: Collection[str]) -> list[Item]:
+    """Of the statements those that lead to the queries with these ids, and these, in their order."""
+    sources: set[str] = set()
+    topics: set[str] = set()
+    found = []
+    for item in reversed(items):
+        fills = item.statement.target in sources if isinstance(item.statement, InsertInto) else False
+        if item.name in queries or item.name in sources or topic_of(item) in topics or fills:
+            found.append(item)
+            sources |= sources_of(item.statement)
+            topics |= {str(topic_of(item))} if item.kind != "query" else set()
+    return found[::-1]
+
+
+def _status(server: Server, item: Item) -> str:
+    running = running_text(server, item)
     if running is None:
         return NEW
     return UNCHANGED if same(item.statement, running) else DIFFERENT
@@ -109,27 +197,36 @@ def _send(server: Server, item: Item) -> None:
     try:
         server.execute(item.text, item.variables)
     except Rejected as error:
-        raise DeployError(f"{item.file}:{item.line}: {error}") from None
+        raise StatementRejected(f"{item.file}:{item.line}: {error}") from None
 
 
 def _affected(items: list[Item], status_of: dict[int, str]) -> list[Item]:
-    """What differs, and all below it that reads from or writes to it."""
-    affected: list[Item] = []
+    """What differs, and all below it that reads from or writes to it, or to the topic that a query fills; in their order."""
+    affected: set[int] = set()
     changed: set[str] = set()
-    for item in items:
-        if status_of[id(item)] == DIFFERENT or _names(item) & changed:
-            affected.append(item)
-            if not isinstance(item.statement, InsertInto):
-                changed.add(item.name)
-    return affected
+    filled: set[str] = set()
+    before = -1
+    while len(affected) != before:
+        before = len(affected)
+        for item in items:
+            if status_of[id(item)] == DIFFERENT or _names(item) & changed or topic_of(item) in filled:
+                affected.add(id(item))
+                changed |= _rewritten(item)
+                filled |= {str(topic_of(item))} if isinstance(item.statement, CreateAsSelect) else set()
+    return [item for item in items if id(item) in affected]
+
+
+def _rewritten(item: Item) -> set[str]:
+    """The sources whose rows are others when a statement is made anew: itself, or what an INSERT fills."""
+    if not isinstance(item.statement, InsertInto):
+        return {item.name}
+    return {item.statement.target} - LIVE
 
 
 def _names(item: Item) -> set[str]:
     """The sources that a statement reads from or writes to."""
-    statement = item.statement
-    if isinstance(statement, InsertInto):
-        return {statement.target} | _sources(statement.query.source)
-    return _sources(statement.query.source) if isinstance(statement, CreateAsSelect) else set()
+    target = {item.statement.target} if isinstance(item.statement, InsertInto) else set()
+    return target | sources_of(item.statement)
 
 
 def _sources(relation: Any) -> set[str]:
@@ -139,13 +236,32 @@ def _sources(relation: Any) -> set[str]:
     return {name for part in parts if dataclasses.is_dataclass(part) for name in _sources(part)}
 
 
+def _check_readers(server: Server, affected: Sequence[Item]) -> None:
+    """Raise DeployError where a query that stays reads or fills what is replaced: the server would not drop that."""
+    names = {item.name for item in affected}
+    sources = {item.name for item in affected if item.kind != "query"}
+    topics = {str(topic_of(item)) for item in affected if isinstance(item.statement, CreateAsSelect)}
+    topic_by_name = server.topics() if sources else {}
+    for query in server.running() if sources else ():
+        query_id, sinks = str(query["id"]), set(query.get("sinks") or ())
+        makes = str(query["queryString"]).lstrip().upper().startswith("CREATE")
+        if query_id.upper() in names or (makes and sinks <= sources):
+            continue
+        used = set(server.explain(query_id)["sources"]) | sinks
+        if found := sorted(name for name in used if name in sources or topic_by_name.get(name) in topics):
+            is_shadow = query_id.upper().startswith(("SHADOW_", "CTAS_SHADOW_", "CSAS_SHADOW_"))
+            advice = "drop the shadow first, `streamguard rules drop-shadow`" if is_shadow else "deploy its file too"
+            raise DeployError(f"the query {query_id} uses {found[0]}, which is to be replaced: {advice}")
+
+
 def _take_down(server: Server, item: Item) -> None:
-    """End a query or drop a source (its topic stays); nothing there is fine."""
+    """End a query or drop a source; nothing there is fine. The topic of a source stays, unless it is the query's own."""
     try:
         if isinstance(item.statement, InsertInto):
             if item.name in server.queries():
                 server.execute(f"TERMINATE {item.name};")
-        else:
-            server.execute(f"DROP {item.kind.upper()} IF EXISTS `{item.name}`;")
+        elif server.definition(item.name) is not None:
+            topic = " DELETE TOPIC" if isinstance(item.statement, CreateAsSelect) else ""
+            server.execute(f"DROP {item.kind.upper()} IF EXISTS `{item.name}`{topic};")
     except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {item.name} cannot be replaced: {error}") from None

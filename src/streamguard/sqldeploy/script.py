@@ -20,6 +20,10 @@ class DeployError(UserError):
     """A file that cannot be deployed; the text is one sentence with file, line and what was expected."""
 
 
+class StatementRejected(DeployError):
+    """The server does not accept a statement."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One statement of a file, ready to send."""
@@ -55,10 +59,19 @@ def read(file: Path, given: Mapping[str, str] = MappingProxyType({})) -> list[It
 
     `given` has values of variables, by names in lower case, that are in the place of those that the file DEFINEs.
     """
+    return read_text(file, text_of(file), given)
+
+
+def text_of(file: Path) -> str:
+    """What a file says. Raises DeployError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
+def read_text(file: Path, text: str, given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
+    """As `read`, for a text that was read already; the file is for messages."""
     try:
         parts = split_statements(text)
     except KsqlError as error:

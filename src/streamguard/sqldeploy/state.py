@@ -71,6 +71,21 @@ class Server:
         [entity] = self.execute("SHOW QUERIES;")
         return {str(query["id"]).upper(): str(query["queryString"]) for query in entity["queries"]}
 
+    def running(self) -> list[dict[str, Any]]:
+        """The persistent queries as SHOW QUERIES lists them."""
+        [entity] = self.execute("SHOW QUERIES;")
+        return [query for query in entity["queries"] if query["queryType"] == "PERSISTENT"]
+
+    def topics(self) -> dict[str, str]:
+        """The topic of each stream and table, by its name."""
+        [streams], [tables] = self.execute("SHOW STREAMS;"), self.execute("SHOW TABLES;")
+        return {str(source["name"]): str(source["topic"]) for source in (*streams["streams"], *tables["tables"])}
+
+    def explain(self, query_id: str) -> dict[str, Any]:
+        """What a persistent query is: among others `sources` by name, `consumerGroupId` and `state`."""
+        [entity] = self.execute(f"EXPLAIN {query_id};")
+        return dict(entity["queryDescription"])
+
     def states(self) -> dict[str, str]:
         """The persistent queries: id in upper case to the state, such as RUNNING or PAUSED."""
         [entity] = self.execute("SHOW QUERIES;")

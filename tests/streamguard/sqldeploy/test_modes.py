@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
@@ -13,27 +11,12 @@ from streamguard.rules import modes
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.health import Context, engine
 from tests.streamguard.cli.test_commands import Line
-from tests.support.broker import BrokerProcess, free_port
+from tests.support.broker import free_port
 from tests.support.desk import Desk
 from tests.support.engine import produce
 from tests.support.ksqldb import KsqlServerProcess, eventually
 from tests.support.records import T0_MS, transaction_value
 from tests.support.topics import read_topic
-
-
-@pytest.fixture
-def server(broker: BrokerProcess, tmp_path: Path) -> Iterator[KsqlServerProcess]:
-    process = KsqlServerProcess(tmp_path, broker.address).start()
-    yield process
-    if process.process is not None and process.process.poll() is None:
-        process.stop()
-
-
-@pytest.fixture
-def line(desk: Desk, server: KsqlServerProcess, monkeypatch: pytest.MonkeyPatch) -> Line:
-    monkeypatch.setenv("KSQLDB_URL", server.url)
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", server.bootstrap_servers)
-    return Line(desk.postgres.url())
 
 
 def pay(server: KsqlServerProcess, *payments: tuple[str, str, float]) -> None:

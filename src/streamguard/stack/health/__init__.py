@@ -6,6 +6,7 @@ found. Its title is the heading of the runbook section that says what it means a
 * `processes`: the embedded stack's processes and its disk
 * `database`: Postgres, the outbox, dead letters
 * `engine`: the SQL engine's queries and the rules that should be there
+* `rules`: rules that were replaced, and the shadow
 * `topics`: Kafka and the topics
 * `readers`: the consumer and the queries as readers of topics
 
@@ -13,7 +14,19 @@ A check says what is true at this moment from what the parts keep themselves (of
 Where that needs an earlier moment, the calls before are asked (`samples`).
 """
 
-from streamguard.stack.health import database, engine, processes, readers, topics
+from streamguard.stack.health import database, engine, processes, readers, rules, topics
 from streamguard.stack.health.base import CHECKS, Check, Context, Finding, findings
 
-__all__ = ["CHECKS", "Check", "Context", "Finding", "database", "engine", "findings", "processes", "readers", "topics"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Context",
+    "Finding",
+    "database",
+    "engine",
+    "findings",
+    "processes",
+    "readers",
+    "rules",
+    "topics",
+]

@@ -22,7 +22,12 @@ from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Sourc
 LIVE = frozenset({"TRANSACTIONS", "FRAUD_ALERTS"})
 """The streams of the application itself: what is in them stays, whichever query has written it."""
 
-UNCHANGED, NEW, DIFFERENT, REPLACED, OFF = "unchanged", "new", "different", "replaced", "off"
+UNCHANGED, NEW, DIFFERENT, REPLACED, OFF, WAITS = "unchanged", "new", "different", "replaced", "off", "waits"
+"""What became of a statement; one that is new and uses a source of which another version runs waits for that to be replaced."""
+
+
+_TOPIC = "topic "
+"""Before the names of topics, among those of streams and tables."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +96,27 @@ class Plan:
     def send(self, tell: Tell = lambda _: None) -> list[Outcome]:
         """Send what is new. Raises DeployError with file, line and the server's message."""
         outcomes = []
+        held: set[str] = set()
         for item in self.items:
-            outcome = Outcome(self._sent(item), item)
+            outcome = Outcome(self._sent(item, held), item)
+            is_source = isinstance(item.statement, CreateSource)
+            if outcome.status == WAITS or (outcome.status == DIFFERENT and is_source):
+                held.add(item.name)
+            if outcome.status == WAITS and (topic := topic_of(item)) is not None:
+                held.add(_TOPIC + topic)
             tell(outcome)
             outcomes.append(outcome)
         return outcomes
 
-    def _sent(self, item: Item) -> str:
+    def _sent(self, item: Item, held: Collection[str]) -> str:
         status = self.status(item)
         if status == NEW and _status(self.server, item) != NEW:
             # The same source may stand in several files; the first has made it by now.
             status = _status(self.server, item)
         if status in (NEW, REPLACED) and item.kind == "query" and item.name in self.off:
             return OFF
+        if status == NEW and (_names(item) | {_TOPIC + str(topic_of(item))}) & set(held):
+            return WAITS
         if status in (NEW, REPLACED):
             _send(self.server, item)
         return status

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
 
 from streamguard.sqldeploy.compare import means
+from streamguard.sqldeploy.run import sources_of
 from streamguard.sqldeploy.script import Item, fill_in
-from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Source, Statement
+from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Statement
 from streamguard_ksql.parser import parse_statement
 
 ALERTS_SOURCE = "FRAUD_ALERTS"
@@ -121,7 +121,7 @@ class _Chain:
         if isinstance(statement, InsertInto):
             self._declare(statement.target)
         if isinstance(statement, InsertInto | CreateAsSelect):
-            for name in sorted(_sources(statement.query.source)):
+            for name in sorted(sources_of(statement)):
                 self._read(name)
         self._found[sql.key] = sql
 
@@ -147,14 +147,6 @@ class _Chain:
             target = self._known.get(f"source {statement.target}")
             return None if target is None else _topic(target.statement)
         return None
-
-
-def _sources(relation: Any) -> set[str]:
-    """The names of the streams and tables that a FROM reads."""
-    if isinstance(relation, Source):
-        return {relation.name}
-    parts = [getattr(relation, field.name) for field in fields(relation)]
-    return {name for part in parts if is_dataclass(part) for name in _sources(part)}
 
 
 def _topic(statement: Statement) -> str | None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamguard.cli import import_options as imports
-from streamguard.cli.deploy import definitions
+from streamguard.cli.deploy import definitions, deploy
+from streamguard.cli.shadow import Start
 from streamguard.cli.shared import DatabaseUnavailable, database, new_app
 from streamguard.config import get_settings
 from streamguard.config.resources import sql_file
@@ -67,6 +68,9 @@ def backtest(
     day_first: imports.DayFirst = None,
     decimal: imports.DecimalOption = None,
     json_file: JsonFile = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Then deploy the files of --sql, as `deploy --replace --from now` does.")
+    ] = False,
     by: Annotated[str | None, typer.Option("--by", help="Who runs it; the login name if not given.")] = None,
 ) -> None:
     """Run the rules that run (A) and the change (B) over the transactions of the topic, or of files, and compare the alerts.
@@ -93,12 +97,48 @@ def backtest(
         files=None if data is None else Files(data, layout, ",".join(mapping or []), how.options(), label_days),
         until=offsets_of(until_offsets or []),
     )
+    if accept:
+        _check_acceptable(request)
     spec = prepare(request, get_settings(), _stack(request), time.time_ns() // 1_000_000)
     text = _run(spec)
     _write(json_file, text)
-    number = _keep(spec, text, by or getpass.getuser())
+    who = by or getpass.getuser()
+    number = _keep(spec, text, who)
     _show(text, number)
+    if accept:
+        _accept(request, spec, text, define or [], "a back-test" if number is None else f"back-test {number}", who)
     _check_labels(text)
+
+
+def _check_acceptable(request: Request) -> None:
+    """Raise InputError for a change that is more than SQL files, or none."""
+    if not request.sql:
+        raise InputError("--accept deploys the files of --sql, and none is given")
+    if request.limits or request.modes:
+        raise InputError(
+            "--accept deploys SQL alone: leave out --limit and --mode, and set them with STREAMGUARD_RULES_* and"
+            " `streamguard rules set`"
+        )
+
+
+def _accept(request: Request, spec: Spec, result: str, define: list[str], reason: str, who: str) -> None:
+    """Deploy B. Raises BacktestError where a query of it has ended, and where the files are no longer those of the back-test."""
+    import orjson
+
+    from streamguard.backtest import BacktestError
+    from streamguard.backtest.sides import read_change
+    from streamguard.rules.replacements import NOW
+    from streamguard.sqldeploy import variables_of
+
+    for query, why in sorted(orjson.loads(result)["sides"]["b"]["ended"].items()):
+        raise BacktestError(f"nothing is deployed: the query {query} of B has ended in the back-test: {why}")
+    tested = {sql.key: sql.text for sql in spec.b.statements}
+    change = read_change(request.sql, variables_of(get_settings()), request.define)
+    if any(tested.get(key) != sql.text for key, sql in change.items()):
+        raise BacktestError(
+            "nothing is deployed: the files of --sql were changed while the back-test ran: run it again"
+        )
+    deploy(list(request.sql), define, replace=True, start=Start(NOW), reason=reason, by=who)
 
 
 def _check_alone(context: typer.Context) -> None:

@@ -49,8 +49,11 @@ class NotFollowed(UserError):
 def list_rules(
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON array, an object for each rule.")] = False,
 ) -> None:
-    """Every rule: kind, name, mode, version, severity, alerts of the last day and week (of a Python rule: decisions in which
-    it had points), how many of its resolved alerts analysts confirmed, what it finds, and its limits."""
+    """Every rule: kind, name, mode, version, severity, what it finds, its limits, and figures.
+
+    Alerts of the last day and week (of a Python rule: decisions in which it had points), how many of its resolved alerts
+    analysts confirmed, its share of the transactions that are confirmed as fraud, and the accounts of its alerts.
+    """
     with database() as connection:
         mode_of, figures = modes.modes_of(connection), figures_of(connection)
     rules = catalogue()
@@ -142,16 +145,23 @@ def _fields(rule: Rule, mode: str, figures: Figures | None) -> dict[str, Any]:
         "dismissed": found.dismissed,
         "confirmed_share": found.confirmed_share,
         "dismissed_share": None if found.confirmed_share is None else 1 - found.confirmed_share,
+        "accounts": found.accounts,
+        "found_share": found.found_share,
+        "points": rule.points,
     }
 
 
 def _print_table(lines: Sequence[Mapping[str, Any]]) -> None:
-    print(f"{'kind':<7}{'name':<21}{'mode':<7}    severity{'day':>8}{'week':>8}  confirmed  finds (limits)")
+    print(
+        f"{'kind':<7}{'name':<21}{'mode':<7}    severity{'day':>8}{'week':>8}  confirmed  found  accounts  finds (limits)"
+    )
     for line in lines:
         limits = f" ({', '.join(line['limits'])})" if line["limits"] else ""
         resolved = line["confirmed"] + line["dismissed"]
         confirmed = f"{line['confirmed']} of {resolved}" if resolved else "-"
+        found = "-" if line["found_share"] is None else f"{100 * line['found_share']:.0f} %"
+        accounts = "-" if line["accounts"] is None else f"{line['accounts']:,}"
         print(
             f"{line['kind']:<7}{line['name']:<21}{line['mode']:<7} v{line['version']} {line['severity']:<8}"
-            f"{line['last_day']:>8}{line['last_week']:>8}  {confirmed:<9}  {line['finds']}{limits}"
+            f"{line['last_day']:>8}{line['last_week']:>8}  {confirmed:<9}  {found:>5}  {accounts:>8}  {line['finds']}{limits}"
         )

@@ -13,13 +13,17 @@ from streamguard.database.rows import select_as
 class Figures:
     """Of one rule: `day` and `week` count its alerts that were stored in the last 24 hours and 7 days, or, of a Python rule,
     the decisions made in that time in which it had points. `confirmed` and `dismissed` count the alerts that analysts
-    resolved, of all times, where the rule raised the alert or had points."""
+    resolved, of all times, where the rule raised the alert or had points. `accounts` counts the accounts of a SQL rule's
+    alerts, and `found_share` is its share of the transactions of confirmed alerts, 0 to 1: None where none is confirmed, and
+    of a Python rule."""
 
     rule: str
     day: int = 0
     week: int = 0
     confirmed: int = 0
     dismissed: int = 0
+    accounts: int | None = None
+    found_share: float | None = None
 
     @property
     def confirmed_share(self) -> float | None:
@@ -29,10 +33,19 @@ class Figures:
 
 
 _SQL = """
+WITH fraud AS (
+    SELECT DISTINCT l.transaction_id FROM alert_transactions l JOIN fraud_alerts USING (alert_id) WHERE status = 'confirmed'
+), found AS (
+    SELECT a.rule, count(DISTINCT l.transaction_id) AS transactions
+    FROM fraud JOIN alert_transactions l ON l.transaction_id = fraud.transaction_id
+    JOIN fraud_alerts a ON a.alert_id = l.alert_id GROUP BY a.rule
+)
 SELECT rule, count(*) FILTER (WHERE created_at > now() - INTERVAL '1 day') AS day,
     count(*) FILTER (WHERE created_at > now() - INTERVAL '7 days') AS week,
-    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed
-FROM fraud_alerts GROUP BY rule
+    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed,
+    count(DISTINCT account_id) AS accounts,
+    CAST(coalesce(max(f.transactions), 0) AS DOUBLE PRECISION) / nullif((SELECT count(*) FROM fraud), 0) AS found_share
+FROM fraud_alerts LEFT JOIN found f USING (rule) GROUP BY rule
 """
 _PYTHON = """
 SELECT v.verdict ->> 'rule' AS rule, count(*) FILTER (WHERE d.decided_at > now() - INTERVAL '1 day') AS day,

@@ -96,6 +96,9 @@ def test_rules_are_listed_as_json(line: Line) -> None:
         "dismissed": 0,
         "confirmed_share": None,
         "dismissed_share": None,
+        "accounts": None,
+        "found_share": None,
+        "points": None,
     }
     assert {rule["kind"] for rule in rules} == {"sql", "python"}
 

@@ -126,7 +126,9 @@ def test_figures_count_alerts_and_decisions_and_what_analysts_say(desk: Desk) ->
     desk.rows("UPDATE decisions SET decided_at = now() - INTERVAL '9 days' WHERE alert_id = 'HIGH_AMOUNT:t0'")
     with desk.engine.begin() as connection:
         found = figures_of(connection)
-    assert found["HIGH_AMOUNT"] == Figures("HIGH_AMOUNT", day=1, week=3, confirmed=2, dismissed=1)
+    assert found["HIGH_AMOUNT"] == Figures(
+        "HIGH_AMOUNT", day=1, week=3, confirmed=2, dismissed=1, accounts=1, found_share=1.0
+    )
     assert found["night"] == Figures("night", day=1, week=2, confirmed=2, dismissed=0)
     assert found["HIGH_AMOUNT"].confirmed_share == pytest.approx(2 / 3)
     assert Figures("x").confirmed_share is None

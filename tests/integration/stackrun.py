@@ -14,6 +14,8 @@ from typing import Any
 import psycopg2
 
 from streamguard.config import Settings, load_settings
+from streamguard.sqldeploy import DeployError
+from streamguard.sqldeploy.state import Server
 from streamguard.stack.supervisor import Supervisor
 from tests.support.broker import free_port
 from tests.support.processes import eventually
@@ -129,11 +131,12 @@ class StackRun:
         eventually(rows, lambda seen: seen >= count, timeout_s, f"{count} rows in {table}")
 
     def wait_settled(self, quiet_s: float = 2.0, timeout_s: float = 60) -> None:
-        """Until the alerts and decisions have not changed for a while, and none waits for its transaction."""
+        """Until the rules have read all there is, and alerts and decisions, none of them waiting for its transaction, have not
+        changed for a while."""
         last: object = None
         since = time.monotonic()
         deadline = since + timeout_s
-        while time.monotonic() - since < quiet_s or (last and last[-1][2]):  # type: ignore[index]
+        while time.monotonic() - since < quiet_s or (last and last[-1][2]) or not self.rules_have_read():  # type: ignore[index]
             assert time.monotonic() < deadline, f"not settled within {timeout_s} s: {last}"
             try:
                 seen = self.query(
@@ -145,6 +148,14 @@ class StackRun:
             if seen != last:
                 last, since = seen, time.monotonic()
             time.sleep(0.1)
+
+    def rules_have_read(self) -> bool:
+        """Whether each query that runs is at the end of its topics; one that starts again after a failure is not."""
+        try:
+            figures = Server(self.settings.ksqldb_url, timeout_s=10).figures()
+        except DeployError:
+            return False
+        return all(query["lag"] == 0 for query in figures if query["state"] != "PAUSED")
 
     def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
         return {name: self.query(statement) for name, statement in SNAPSHOT.items()}

@@ -159,8 +159,8 @@ def check_replay(empty: StackRun, file: Path, count: int, folder: Path) -> int:
     (folder / "cards.sql").write_text(rules)
     limits = ("--define", "high_amount=220", "--define", "velocity_count=2")
     said = empty.streamguard("deploy", folder / "cards.sql", *limits, "--replace").stdout
-    assert said.count("unchanged") == 4
-    assert said.count("replaced ") == 2
+    assert said.count("unchanged") == 2
+    assert said.count("replaced ") == 4
     empty.generate("replay", str(file), "--limit", str(count), "--speed", "max")
     empty.wait_count("transactions", count, timeout_s=120)
     empty.wait_settled(quiet_s=4)
@@ -178,8 +178,8 @@ def check_replay(empty: StackRun, file: Path, count: int, folder: Path) -> int:
     return bursts
 
 
-def test_a_changed_rule_is_different_until_it_is_replaced(stack: StackRun, tmp_path: Path) -> None:
-    stack.start_core()
+def test_a_changed_rule_is_different_until_it_is_replaced(empty: StackRun, tmp_path: Path) -> None:
+    stack = empty
     changed = tmp_path / "changed.sql"
     text = (PROJECT_ROOT / "ksqldb" / "queries.sql").read_text()
     changed.write_text(text.replace("DEFINE velocity_count = '3'", "DEFINE velocity_count = '4'"))

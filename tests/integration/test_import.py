@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = yaml.safe_load(
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
     run = StackRun(tmp_path_factory.mktemp("import") / "state")
-    run.start("--no-generator")
+    run.start_core()
     yield run
     run.run("./stop.sh", "--wipe", check=False)
 

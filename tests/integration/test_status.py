@@ -24,7 +24,7 @@ BATCH = ("batch", "--count", "300", "--seed", "3")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
     """The stack, whose status waits for a second instead of thirty."""
     run = StackRun(tmp_path_factory.mktemp("status") / "state", {"STREAMGUARD_STATUS_LIMIT_S": "1"})
-    run.start("--no-generator")
+    run.start_core()
     yield run
     run.stop("--wipe")
 
@@ -130,7 +130,7 @@ def test_a_rule_that_is_off_is_no_problem_and_a_start_finishes_what_was_cut_off(
         return lambda: stack.streamguard("psql", "-c", f"UPDATE rule_modes SET mode = '{mode}' WHERE rule = '{name}'")
 
     def start() -> str:
-        return stack.start("--no-generator")
+        return stack.start_core()
 
     stack.streamguard("rules", "set", name, "off", "--reason", "noisy")
     with disturbed(stack, by=store("active"), undone_by=start):
@@ -177,7 +177,7 @@ def test_dead_letters_and_topics_are_notes(stack: StackRun) -> None:
     assert "PROBLEM" not in said
     stack.streamguard("topics", "delete", "fraud_labels", "--yes")
     wait_for(stack, 1, "PROBLEM: the broker does not have the topics fraud_labels: `streamguard up` makes them")
-    stack.start("--no-generator")
+    stack.start_core()
     wait_for(stack, 0)
 
 

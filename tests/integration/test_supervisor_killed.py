@@ -33,14 +33,14 @@ PARTS = ["broker", "consumer", "ksqldb", "postgres"]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackRun]:
     """The stack, which has been started once; each test may run alone."""
     run = StackRun(tmp_path_factory.mktemp("killed") / "state")
-    run.start("--no-generator")
+    run.start_core()
     yield run
     run.stop("--wipe")
 
 
 @pytest.fixture
 def running(stack: StackRun) -> StackRun:
-    stack.start("--no-generator")
+    stack.start_core()
     return stack
 
 
@@ -106,7 +106,7 @@ def test_what_lives_on_is_named_and_ended_by_stop(stack: StackRun) -> None:
 def test_a_start_ends_what_lives_on(stack: StackRun) -> None:
     stack.stop()
     with left_running(stack, "broker", "postgres") as left:
-        said = stack.start("--no-generator")
+        said = stack.start_core()
         assert all(name in said for name in left)
         assert stack.streamguard("status").stdout.count("running") == len(PARTS)
 

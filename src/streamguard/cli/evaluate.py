@@ -84,9 +84,10 @@ def evaluate(
         result = _evaluate_stream()
     else:
         how = imports.HowToRead(layout, mapping, unit, zone, origin, day_first, decimal)
-        payments = _payments_of(data, how)
         starts = [_day("--test-start", text) for text in test_start or []]
-        whole = _range(payments, since, until)
+        first, last = (_day(option, text) if text else None for option, text in (("--from", since), ("--to", until)))
+        payments = _payments_of(data, how)
+        whole = _range(payments, first, last)
         result = _evaluate(payments, _rules(sql, rules, live=topic), label_days, starts, whole)
     if json_file is not None:
         try:
@@ -189,11 +190,12 @@ def _warn(scores: Scores) -> None:
         typer.echo(f"{count:,} alerts of {rule} name transactions that the rule was not given with them", err=True)
 
 
-def _range(payments: Sequence[LabelledPayment], since: str | None, until: str | None) -> tuple[date, date] | None:
-    if since is None and until is None:
+def _range(payments: Sequence[LabelledPayment], first: date | None, last: date | None) -> tuple[date, date] | None:
+    """The days to report as a whole; None where none were asked for."""
+    if first is None and last is None:
         return None
-    first, last = (date.fromordinal(date(1970, 1, 1).toordinal() + payments[n].day) for n in (0, -1))
-    return (_day("--from", since) if since else first, _day("--to", until) if until else last)
+    begin, end = (date.fromordinal(date(1970, 1, 1).toordinal() + payments[n].day) for n in (0, -1))
+    return first or begin, last or end
 
 
 def _day(option: str, text: str) -> date:

@@ -272,7 +272,7 @@ def test_evaluate_and_simulate_are_commands_of_their_own(tmp_path: Path) -> None
     outcome = CliRunner().invoke(simulate_app, ["report", str(page), "--days", "0.1", "--seed", "7"])
     assert outcome.exit_code == 0 and page.exists()
     assert CliRunner().invoke(simulate_app, ["preview", "--count", "1"]).exit_code == 0
-    assert "Compare the alerts with the labels" in CliRunner().invoke(evaluate_app, ["--help"]).stdout
+    assert "Measure the rules against labels" in CliRunner().invoke(evaluate_app, ["--help"]).stdout
 
 
 def test_a_python_without_the_packages_finds_the_projects_own(tmp_path: Path) -> None:
@@ -359,8 +359,10 @@ def test_a_broker_that_goes_away_under_a_batch_is_waited_for_and_the_summary_is_
     ("arguments", "sentence"),
     [
         (["--json", "/"], "cannot write /: it is a folder"),
-        (["--test-start", "2018-07-25"], "--test-start needs --data"),
-        (["--data", ".", "--json", "x.json"], "--json is for the running stream"),
+        (["--test-start", "2018-07-25"], "--test-start, --from and --to need --data"),
+        (["--data", ".", "--topic"], "--data, --topic and --simulated exclude each other"),
+        (["--page", "x.md"], "--page needs --simulated"),
+        (["--data", ".", "--from", "May"], "--from is 'May': a day such as 2018-07-25 is needed"),
         (["--data", ".", "--test-start", "soon"], "--test-start is 'soon': a day such as 2018-07-25 is needed"),
     ],
 )

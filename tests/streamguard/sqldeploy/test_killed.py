@@ -205,7 +205,8 @@ def test_a_promotion_that_is_killed_at_a_step_is_finished_by_the_next(
     eventually(lambda: waiting(bench.desk), lambda found: found == [(0, 0)])
 
 
-@pytest.mark.parametrize("stride", [pytest.param(4, id="some"), pytest.param(1, id="each", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("stride", [pytest.param(4, id="some"), pytest.param(1, id="each")])
 def test_a_rule_of_several_queries_that_is_killed_on_the_way(bench: Bench, stride: int) -> None:
     """One replacement of the rule for each promotion, with the limits of its first attempt."""
     bench.file = PROJECT_ROOT / "ksqldb" / "blacklist.sql"

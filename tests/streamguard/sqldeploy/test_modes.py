@@ -45,7 +45,7 @@ def said(desk: Desk, server: KsqlServerProcess) -> list[str]:
 
 
 def test_a_rule_that_is_off_goes_on_where_it_was_left(line: Line, desk: Desk, server: KsqlServerProcess) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     pay(server, ("big1", "A", 4_000))
     eventually(lambda: alerts(server, "HIGH_AMOUNT") == {"big1": 1})
     switched = line("rules", "set", "HIGH_AMOUNT", "off", "--reason", "too noisy")
@@ -53,7 +53,7 @@ def test_a_rule_that_is_off_goes_on_where_it_was_left(line: Line, desk: Desk, se
     # A restart, and a deployment, leave it off.
     server.stop()
     server.start()
-    assert "new" not in line("deploy")
+    assert "new" not in line("deploy", "queries.sql")
     assert states(server)["HIGH_AMOUNT"] == "PAUSED" and said(desk, server) == []
 
     pay(server, ("big2", "A", 5_000), *((f"t{n}", "B", 10.0) for n in range(4)))
@@ -67,7 +67,7 @@ def test_a_rule_that_is_off_goes_on_where_it_was_left(line: Line, desk: Desk, se
 
 def test_what_was_cut_off_is_named_and_finished(line: Line, desk: Desk, server: KsqlServerProcess) -> None:
     """The mode is stored, and whoever stored it was killed before the server knew."""
-    line("deploy")
+    line("deploy", "queries.sql")
     for mode, state, finish in (
         ("off", "PAUSED", ("deploy",)),
         ("active", "RUNNING", ("rules", "set", "HIGH_AMOUNT", "active", "--reason", "again")),
@@ -82,9 +82,9 @@ def test_what_was_cut_off_is_named_and_finished(line: Line, desk: Desk, server: 
 
 
 def test_what_somebody_paused_by_hand_stays_paused(line: Line, server: KsqlServerProcess) -> None:
-    line("deploy")
+    line("deploy", "queries.sql")
     server.ksql("PAUSE HIGH_AMOUNT;")
-    line("deploy")
+    line("deploy", "queries.sql")
     assert states(server)["HIGH_AMOUNT"] == "PAUSED"
 
 
@@ -92,7 +92,7 @@ def test_a_deployment_does_not_start_a_rule_that_is_off(line: Line, desk: Desk, 
     assert line("rules", "set", "HIGH_VELOCITY", "off", "--reason", "not here") == (
         "HIGH_VELOCITY is off (it was active)\n"
     )
-    assert "off        query   HIGH_VELOCITY" in line("deploy")
+    assert "off        query   HIGH_VELOCITY" in line("deploy", "queries.sql")
     assert "HIGH_AMOUNT" in states(server) and "HIGH_VELOCITY" not in states(server)
     assert said(desk, server) == [], "a rule that is off is not missing"
     switched = line("rules", "set", "HIGH_VELOCITY", "active", "--reason", "here too")
@@ -116,5 +116,5 @@ def test_a_server_that_does_not_answer_is_named_and_the_mode_is_stored(
 
 def test_a_deployment_without_a_database_says_that_it_knows_no_modes(line: Line) -> None:
     line.url = f"postgresql://streamguard:x@127.0.0.1:{free_port()}/streamguard"
-    said = line("deploy")
+    said = line("deploy", "queries.sql")
     assert "the modes of rules are not known, a rule that is off may run: the database (DATABASE_URL)" in said

@@ -54,6 +54,7 @@ def test_a_shadow_of_what_runs_shows_no_difference_and_leaves_no_trace(
     assert has_no_shadow(server) and set(Server(server.url).queries()) == before
 
 
+@pytest.mark.soak
 def test_a_limit_that_every_file_has_replaces_every_rule(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

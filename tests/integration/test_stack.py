@@ -7,7 +7,6 @@ import gzip
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def alerts_of(stack: StackRun) -> dict[str, tuple[int, float]]:
     return {alert_id: (count, amount) for alert_id, count, amount in stack.query(ALERTS)}
 
 
-def test_start_shows_services_and_alerts_and_a_warm_start_is_quick(stack: StackRun) -> None:
+def test_start_shows_services_and_alerts_and_again_after_a_stop(stack: StackRun) -> None:
     stack.stop("--wipe")
     said = stack.start()
     for name in ("postgres", "broker", "ksqldb", "consumer", "generator"):
@@ -59,9 +58,7 @@ def test_start_shows_services_and_alerts_and_a_warm_start_is_quick(stack: StackR
     stack.wait_count("fraud_alerts", 1)
     assert "runs already" in stack.start()
     stack.stop("--keep")
-    began = time.monotonic()
     stack.start()
-    assert time.monotonic() - began < 20, "ten seconds on an idle machine; tests share theirs"
     assert stack.streamguard("status").stdout.count("running") == 5
 
 

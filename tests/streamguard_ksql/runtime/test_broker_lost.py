@@ -56,7 +56,7 @@ def test_engine_stops_though_the_broker_is_gone(tmp_path: Path) -> None:
         broker.kill()
         started = time.monotonic()
         engine.close()
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 60, "a limit against waiting for ever; a few seconds on an idle machine"
 
 
 def test_topic_that_comes_later_and_goes_and_grows(tmp_path: Path) -> None:

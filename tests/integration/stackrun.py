@@ -54,6 +54,7 @@ class StackRun:
             "STREAMGUARD_KAFKA_PORT": str(free_port()),
             "STREAMGUARD_KSQLDB_PORT": str(free_port()),
             "STREAMGUARD_POSTGRES_PORT": str(free_port()),
+            "STREAMGUARD_DESK_PORT": str(free_port()),
             **self.environment,
         }
 

@@ -27,6 +27,10 @@ class NoSuchAlert(UserError):
     """No alert has this id."""
 
 
+class AlertChanged(UserError):
+    """The alert is not any more what was looked at; the sentence says what changed."""
+
+
 @dataclass(frozen=True)
 class AlertLine:
     """An alert in a list; `currency` is that of the transaction that raised it, None until it is stored.
@@ -158,17 +162,29 @@ def show_alert(connection: Connection, alert_id: str) -> AlertFile:
     )
 
 
-def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: str, why: str, topic: str) -> str:
+def resolve_alert(
+    connection: Connection,
+    alert_id: str,
+    status: str,
+    *,
+    who: str,
+    why: str,
+    topic: str,
+    seen: datetime | None = None,
+) -> str:
     """Set an alert to confirmed, dismissed or open again; returns the status before. Raises NoSuchAlert.
 
-    The decision is put into the outbox for `topic`.
+    The decision is put into the outbox for `topic`. `seen` is the `updated_at` of the alert that was looked at: where it has
+    changed since, AlertChanged is raised.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
     found = connection.execute(
-        text("SELECT status, tx_count FROM fraud_alerts WHERE alert_id = :id FOR UPDATE"), {"id": alert_id}
+        text("SELECT status, tx_count, updated_at FROM fraud_alerts WHERE alert_id = :id FOR UPDATE"), {"id": alert_id}
     ).first()
     if found is None:
         raise NoSuchAlert(f"there is no alert {alert_id}")
+    if seen is not None and found.updated_at != seen:
+        raise AlertChanged(f"{alert_id} has changed since you opened it: {_changes_since(connection, alert_id, seen)}")
     connection.execute(
         text("UPDATE fraud_alerts SET status = :status, updated_at = clock_timestamp() WHERE alert_id = :id"),
         {"status": status, "id": alert_id},
@@ -193,3 +209,21 @@ def resolve_alert(connection: Connection, alert_id: str, status: str, *, who: st
     cursor.execute("SELECT transaction_id FROM alert_transactions WHERE alert_id = %s", (alert_id,))
     cursor.execute(MARK_FRAUD, {"transactions": [transaction_id for (transaction_id,) in cursor.fetchall()]})
     return str(found.status)
+
+
+_SINCE = """
+SELECT CASE WHEN decided_by LIKE 'analyst:%' THEN substr(decided_by, 9) || ' ' || outcome || ' it'
+    ELSE 'the rules say ' || outcome || ' over ' || tx_count || ' transactions' END AS what, decided_at AS at
+FROM decisions WHERE alert_id = :id AND decided_at > :seen
+UNION ALL
+SELECT written_by || ' wrote a note', written_at FROM alert_notes WHERE alert_id = :id AND written_at > :seen
+UNION ALL
+SELECT done_by || ' did ' || action, done_at FROM audit_log
+WHERE subject = 'alert ' || :id AND done_at > :seen AND action NOT IN ('alerts.note', 'alerts.decide')
+ORDER BY at
+"""
+
+
+def _changes_since(connection: Connection, alert_id: str, seen: datetime) -> str:
+    found = connection.execute(text(_SINCE), {"id": alert_id, "seen": seen})
+    return "; ".join(f"{row.what} at {row.at:%H:%M:%S} UTC" for row in found) or "it has further evidence"

@@ -49,6 +49,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Store transactions and alerts in the database, until stopped.",
     ),
     "sink": ("streamguard.cli.sink", "app", "Copy the topics to a sink, until stopped."),
+    "desk": ("streamguard.cli.desk", "app", "Run the web desk, until stopped."),
+    "users": ("streamguard.cli.users", "app", "Who may log in to the desk, and as what."),
     "broker": ("streamguard.cli.services", "broker_app", "Run the broker alone."),
     "ksqldb": ("streamguard.cli.services", "ksqldb_app", "Run the SQL engine alone."),
     "postgres": ("streamguard.cli.services", "postgres_app", "Run the embedded Postgres alone."),

@@ -24,6 +24,7 @@ from streamguard.stack.health import findings
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 from streamguard.stack.up import StartOptions, first_alerts, start
+from streamguard.users.accounts import FIRST_ADMIN
 
 up_app = new_app("Start StreamGuard and wait until it is ready.")
 down_app = new_app("Stop StreamGuard.")
@@ -124,9 +125,11 @@ def _up(settings: Settings, options: StartOptions, commands: Commands) -> None:
     began = time.monotonic()
     ran_before = Supervisor(settings).alive()
     print("StreamGuard runs already; starting what is missing:" if ran_before else "Starting StreamGuard:", flush=True)
-    parts = start(settings, options, _report)
+    started = start(settings, options, _report)
     print(f"Ready in {time.monotonic() - began:.1f} s.\n")
-    _show_services(settings, parts, options)
+    _show_services(settings, started.parts, options)
+    if started.first_password is not None:
+        print(f"\nFirst login at the desk, shown this once: user {FIRST_ADMIN}, password {started.first_password}")
     if options.generator:
         _show_alerts(settings, max(2.0, FIRST_ALERTS_WITHIN_S - (time.monotonic() - began)))
     print(f"\nNext:  {commands.streamguard} alerts list   {commands.streamguard} status   {commands.down}")

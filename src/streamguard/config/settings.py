@@ -85,6 +85,20 @@ class Settings(CheckedSettings):
     pii_key: SecretStr = SecretStr("")
     """The key of masks and tokens. It allows to test guesses; without it old rows cannot be matched to new ones."""
 
+    # The desk.
+    desk_host: str = "127.0.0.1"
+    """Where it listens; anything but loopback needs a certificate."""
+    desk_certificate: Path | None = None
+    desk_key: Path | None = None
+    """PEM files; with both, the desk speaks TLS."""
+    desk_public_url: str = ""
+    """How browsers reach it behind a proxy, such as https://desk.example.org/fraud."""
+    desk_idle_minutes: int = Field(120, ge=1)
+    desk_session_hours: int = Field(12, ge=1)
+    """A login ends after so long without a request, and after so long in any case."""
+    desk_sla_minutes: int = Field(30, ge=1)
+    """How long an alert may be open before its age is shown in red."""
+
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0)
 
@@ -108,6 +122,13 @@ class Settings(CheckedSettings):
         if 0 < len(value.get_secret_value()) < 16:
             raise ValueError("masks and tokens need a secret of at least 16 characters, such as `openssl rand -hex 32`")
         return value
+
+    @field_validator("desk_public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError(f"an address is expected, such as https://desk.example.org, not {value!r}")
+        return value.rstrip("/")
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

@@ -17,14 +17,15 @@ _OUTAGES = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
 shutdown, system."""
 
 
-def make_engine(settings: Settings, name: str = "streamguard") -> Engine:
+def make_engine(settings: Settings, name: str = "streamguard", pages: int = 0) -> Engine:
     """An engine whose connections are checked before use and that gives up on a dead host after 5 seconds.
 
-    `name` is the application name of its connections in `pg_stat_activity`.
+    `name` is the application name of its connections in `pg_stat_activity`; `pages` is how many threads ask at a time beside the
+    three connections that every process may keep.
     """
     return create_engine(
         settings.database_url,
-        pool_size=3,
+        pool_size=3 + pages,
         max_overflow=2,
         pool_pre_ping=True,
         json_deserializer=orjson.loads,

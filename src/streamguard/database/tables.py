@@ -336,6 +336,82 @@ class ConsumerOffsetRow(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class UserRow(Base):
+    """Somebody who logs in to the desk."""
+
+    __tablename__ = "users"
+
+    user_name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    password_hash: Mapped[str]
+    must_change: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    password_set_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    disabled_at: Mapped[datetime | None]
+
+
+class DeskSessionRow(Base):
+    """A login at the desk, under the SHA-256 of its token."""
+
+    __tablename__ = "desk_sessions"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.user_name"))
+    csrf_token: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    used_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class AuditRow(Base):
+    """What somebody did at the desk."""
+
+    __tablename__ = "audit_log"
+
+    entry_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    done_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    done_by: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    reason: Mapped[str | None]
+    value_before: Mapped[dict[str, Any] | None]
+    value_after: Mapped[dict[str, Any] | None]
+
+
+class AlertHandlingRow(Base):
+    """Who works on an alert, until when it is put aside, and whether a lead is asked."""
+
+    __tablename__ = "alert_handling"
+
+    alert_id: Mapped[str] = mapped_column(ForeignKey("fraud_alerts.alert_id"), primary_key=True)
+    assignee: Mapped[str | None] = mapped_column(ForeignKey("users.user_name"))
+    snoozed_until: Mapped[datetime | None]
+    escalated_by: Mapped[str | None]
+    escalated_at: Mapped[datetime | None]
+
+
+class AlertNoteRow(Base):
+    """What an analyst wrote on an alert."""
+
+    __tablename__ = "alert_notes"
+
+    note_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    alert_id: Mapped[str] = mapped_column(ForeignKey("fraud_alerts.alert_id"))
+    written_by: Mapped[str]
+    written_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    note: Mapped[str]
+
+
+class SavedViewRow(Base):
+    """Filters of the queue under a name."""
+
+    __tablename__ = "saved_views"
+
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.user_name"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    filters: Mapped[str]
+
+
 class PersonalDataRow(Base):
     """How each kind of personal data is stored, and the fingerprint of the key; a single row."""
 

@@ -79,10 +79,20 @@ def embedded_parts(settings: Settings) -> list[Part]:
     ]
 
 
+def desk_url(settings: Settings) -> str:
+    """Where a browser opens the desk."""
+    if settings.desk_public_url:
+        return settings.desk_public_url
+    scheme = "https" if settings.desk_certificate else "http"
+    return f"{scheme}://{settings.desk_host}:{settings.desk_port}"
+
+
 def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
     """What runs on either stack."""
     instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
     parts = [Part("consumer", _cli("consume"), 40, reached_by="streamguard logs consumer", environment=instance)]
+    desk = (settings.desk_host, settings.desk_port, variable_of("desk_port"), desk_url(settings))
+    parts.append(Part("desk", _cli("desk"), 45, *desk))
     if generator:
         # The first alerts come within seconds of the start.
         begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import requests
@@ -54,6 +56,20 @@ def consumer_probe(settings: Settings) -> str | None:
     finally:
         engine.dispose()
     return None if seen else "it is not connected to the database"
+
+
+def desk_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
+    """Ready when the page of the login answers. A certificate is not checked: the desk's own may be known to nobody here."""
+    scheme = "https" if settings.desk_certificate else "http"
+    address = f"{scheme}://{settings.desk_host}:{settings.desk_port}"
+    root = urlsplit(settings.desk_public_url).path
+    try:
+        with http_session(address) as session, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answer = session.get(f"{address}{root}/login", timeout=timeout_s, verify=False)
+        return None if answer.ok else f"HTTP {answer.status_code}"
+    except requests.RequestException as error:
+        return type(error).__name__
 
 
 def running_probe(supervisor: Supervisor, name: str) -> str | None:

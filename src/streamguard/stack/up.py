@@ -24,10 +24,20 @@ from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_valu
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
+from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
-from streamguard.stack.readiness import consumer_probe, kafka_probe, ksqldb_probe, postgres_probe, running_probe, wait
+from streamguard.stack.readiness import (
+    consumer_probe,
+    desk_probe,
+    kafka_probe,
+    ksqldb_probe,
+    postgres_probe,
+    running_probe,
+    wait,
+)
 from streamguard.stack.supervisor import Supervisor
+from streamguard.users.accounts import first_admin
 
 Report = Callable[[str], None]
 
@@ -44,8 +54,16 @@ class StartOptions:
     """How messages name the start."""
 
 
-def start(settings: Settings, options: StartOptions, report: Report) -> list[Part]:
-    """Start what does not run yet; returns the parts.
+@dataclass
+class Started:
+    """What a start has done: the parts, and the password of the desk's first user where this start made it."""
+
+    parts: list[Part]
+    first_password: str | None = None
+
+
+def start(settings: Settings, options: StartOptions, report: Report) -> Started:
+    """Start what does not run yet.
 
     Raises UserError. What can be checked is checked before anything is made; a stack that this call launched and that
     does not become ready is stopped again.
@@ -57,22 +75,22 @@ def start(settings: Settings, options: StartOptions, report: Report) -> list[Par
     # A generator that runs is left running: a second start takes nothing away.
     generator = options.generator or "generator" in (running or {})
     infrastructure = [] if options.docker else embedded_parts(settings)
-    parts = [*infrastructure, *application_parts(settings, generator=generator)]
+    started = Started([*infrastructure, *application_parts(settings, generator=generator)])
     rules = sql_files(options.rules)
-    _check(settings, [part for part in infrastructure if part.name not in (running or {})], rules)
+    _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
     if options.docker:
         report("docker compose up")
         compose.up(options.command)
     state.make(settings)
     with locks.command(settings, report):
-        _launch_and_start(settings, options, parts, rules, report)
-    return parts
+        _launch_and_start(settings, options, started, rules, report)
+    return started
 
 
 def _launch_and_start(
-    settings: Settings, options: StartOptions, parts: list[Part], rules: list[Path], report: Report
+    settings: Settings, options: StartOptions, started: Started, rules: list[Path], report: Report
 ) -> None:
-    supervisor = Supervisor(settings)
+    supervisor, parts = Supervisor(settings), started.parts
     # Asked again: another start may have launched it while this one waited.
     running = supervisor.alive()
     conf.write(settings, parts)
@@ -82,7 +100,7 @@ def _launch_and_start(
         supervisor.launch()
     try:
         _start_infrastructure(settings, options, by_name(parts), supervisor, report)
-        _apply(settings, rules, report)
+        started.first_password = _apply(settings, rules, report)
         if not options.docker:
             key.keep(settings)
         _start_application(settings, options, by_name(parts), supervisor, report)
@@ -92,13 +110,14 @@ def _launch_and_start(
         raise
 
 
-def _check(settings: Settings, infrastructure: list[Part], rules: list[Path]) -> None:
-    """Raises UserError for what would fail later: state folder, the key of personal data, SQL files, ports."""
+def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:
+    """Raises UserError for what would fail later: state folder, the key of personal data, an open desk, SQL files, ports."""
     state.check(settings)
     check_key(settings)
+    check_door(settings)
     for file in [*rules, *source_files()]:
         read(file, variables_of(settings))
-    if found := ports.conflicts(infrastructure):
+    if found := ports.conflicts(parts):
         raise StackError("; ".join(found))
 
 
@@ -127,25 +146,30 @@ def _start_infrastructure(
 def _start_application(
     settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """The consumer and the generator stream, side by side."""
+    """The consumer, the desk and the generator stream, side by side."""
     logs = settings.state_path / "logs"
-    names = ["consumer", *(["generator"] if options.generator else [])]
+    names = ["consumer", "desk", *(["generator"] if options.generator else [])]
     for name in names:
         supervisor.start(name)
     wait(parts["consumer"], lambda: consumer_probe(settings), supervisor, logs)
     for name in names:
         wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
-    report(" and ".join(names) + (" run" if len(names) > 1 else " runs"))
+    wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
+    report(f"{', '.join(names[:-1])} and {names[-1]} run")
 
 
-def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
-    """The schema, the topics and the SQL: each creates what is missing and leaves what is there."""
+def _apply(settings: Settings, rules: list[Path], report: Report) -> str | None:
+    """The schema, the first user, the topics and the SQL: each creates what is missing and leaves what is there.
+
+    Returns the password of the first user, where there was none yet.
+    """
     engine = make_engine(settings)
     try:
         report(f"database: {apply_schema(engine)}")
         with engine.begin() as connection:
             protection_of(connection, settings)
             modes = modes_of(connection)
+            password = first_admin(connection)
     except UserError:
         raise
     except Exception as error:
@@ -166,6 +190,7 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> None:
     for statement in follow(server, modes):
         report(f"SQL: {statement} as the mode of its rule says")
     apply_sources(settings, report)
+    return password
 
 
 def apply_sources(settings: Settings, report: Report) -> None:

@@ -1,0 +1,19 @@
+"""`streamguard desk`: the web desk, until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+
+from streamguard.cli.shared import new_app
+from streamguard.config import get_settings
+
+app = new_app("Run the web desk, until stopped.")
+
+
+@app.command()
+def desk() -> None:
+    """Serve the desk at STREAMGUARD_DESK_HOST and STREAMGUARD_DESK_PORT, until SIGTERM or Ctrl-C."""
+    from streamguard.desk.serve import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    run(get_settings())

@@ -1,0 +1,63 @@
+"""Figures that many look at: computed once for all, and again in the background when they are old.
+
+Nobody waits for a figure that is there: an old one is shown, and its successor is computed meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from streamguard.database import is_outage
+
+log = logging.getLogger("streamguard.desk")
+
+T = TypeVar("T")
+
+
+class Cache:
+    """Results of functions of a database connection, by name."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._values: dict[str, tuple[float, Any]] = {}
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    def get(self, name: str, compute: Callable[[Connection], T], *, for_s: float) -> T:
+        """The result; computed now only where there is none yet. Errors of the database pass then."""
+        found = self._values.get(name)
+        if found is None:
+            return self._compute(name, compute)
+        if time.monotonic() - found[0] > for_s:
+            self._refresh(name, compute)
+        value: T = found[1]
+        return value
+
+    def _compute(self, name: str, compute: Callable[[Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            value = compute(connection)
+        self._values[name] = time.monotonic(), value
+        return value
+
+    def _refresh(self, name: str, compute: Callable[[Connection], T]) -> None:
+        with self._lock:
+            if name in self._busy:
+                return
+            self._busy.add(name)
+
+        def work() -> None:
+            try:
+                self._compute(name, compute)
+            except Exception as error:
+                if not is_outage(error):
+                    log.exception("computing %s failed", name)
+            finally:
+                self._busy.discard(name)
+
+        threading.Thread(target=work, name=f"cache {name}", daemon=True).start()

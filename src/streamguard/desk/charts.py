@@ -1,0 +1,150 @@
+"""Charts as SVG, drawn on the server: no script, no style in the page, and colours from the design tokens by class.
+
+A chart is drawn in its own units and scales with its place (`viewBox`). Every one has a title for those who do not see it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from markupsafe import Markup, escape
+
+
+def _svg(width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False) -> Markup:
+    ratio = ' preserveAspectRatio="none"' if stretch else ""
+    return Markup(
+        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{ratio}>'
+        f"<title>{escape(label)}</title>{body}</svg>"
+    )
+
+
+def sparkline(values: Sequence[float | None], label: str, hue: str = "accent") -> Markup:
+    """A line of the newest values, from 0 to their highest."""
+    known = [value or 0.0 for value in values]
+    if len(known) < 2:
+        return _svg(160, 28, label, "", kind="spark")
+    top = max(*known, 1e-9)
+    step = 160 / (len(known) - 1)
+    line = " ".join(f"{n * step:.1f},{26 - 24 * value / top:.1f}" for n, value in enumerate(known))
+    body = f'<polygon class="fill-{hue}" points="0,28 {line} 160,28"/><polyline class="line-{hue}" points="{line}"/>'
+    return _svg(160, 28, label, body, kind="spark", stretch=True)
+
+
+def reason_bar(start: int, value: int, total: int, hue: str, *, counts: bool) -> Markup:
+    """One rule's part of a score as a bar on a scale from 0 to `total`."""
+    scale = 100 / max(total, 100)
+    left, width = min(start, start + value) * scale, max(abs(value) * scale, 0.8)
+    kind = f"hue-{hue}" if counts else "hue-none"
+    body = f'<rect class="track" width="100" height="8" rx="2"/><rect class="{kind}" x="{max(0.0, left):.1f}" width="{width:.1f}" height="8" rx="2"/>'  # noqa: E501
+    return _svg(100, 8, f"{value} points after {start}", body, kind="bar", stretch=True)
+
+
+def meter(share: float, label: str, hue: str = "accent") -> Markup:
+    """A share between 0 and 1 as a bar."""
+    width = 100 * min(max(share, 0.0), 1.0)
+    body = f'<rect class="track" width="100" height="6" rx="2"/><rect class="hue-{hue}" width="{width:.1f}" height="6" rx="2"/>'
+    return _svg(100, 6, label, body, kind="bar", stretch=True)
+
+
+def amounts(dots: Sequence[tuple[datetime, Decimal, bool]], band: tuple[float, float] | None, label: str) -> Markup:
+    """Amounts over time as dots, flagged ones in red, over the usual band. The vertical scale is a square root, so that usual
+    amounts are not a line at the bottom."""
+    width, height, base = 580.0, 130.0, 120.0
+    if not dots:
+        return _svg(width, height, label, "", kind="dots")
+    top = math.sqrt(max(float(value) for _, value, _ in dots)) or 1.0
+    first, last = dots[0][0].timestamp(), dots[-1][0].timestamp()
+    span = max(last - first, 1.0)
+
+    def y(value: float) -> float:
+        return base - (base - 8) * math.sqrt(max(value, 0.0)) / top
+
+    body = ""
+    if band is not None:
+        low, high = y(band[1]), y(band[0])
+        body += f'<rect class="usual" x="0" y="{low:.1f}" width="{width:g}" height="{max(high - low, 2):.1f}"/>'
+    body += f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+    for at, value, flagged in sorted(dots, key=lambda dot: dot[2]):
+        x = 5 + (width - 10) * (at.timestamp() - first) / span
+        kind, size = ("flagged", 4) if flagged else ("dot", 2.2)
+        body += f'<circle class="{kind}" cx="{x:.1f}" cy="{y(float(value)):.1f}" r="{size}"><title>{at:%d %b %H:%M} {value:,.2f}</title></circle>'  # noqa: E501
+    return _svg(width, height, label, body, kind="dots")
+
+
+def usual_band(values: Sequence[Decimal]) -> tuple[float, float] | None:
+    """From the tenth to the ninetieth percentile; None below five values."""
+    if len(values) < 5:
+        return None
+    ordered = sorted(float(value) for value in values)
+    return ordered[len(ordered) // 10], ordered[(len(ordered) * 9) // 10]
+
+
+def columns(
+    buckets: Sequence[tuple[str, Mapping[str, int], str]], line: Sequence[float], label: str, top: float = 0
+) -> Markup:
+    """Volume as an area above, alerts as columns stacked by the family of their rule below; each column is a link.
+
+    A bucket is its name, the alerts by family, and the address that it opens; `line` has the volume of each.
+    """
+    width, upper, lower = 860.0, 190.0, 90.0
+    step = width / max(len(buckets), 1)
+    high = max([*line, top, 1.0])
+    most = max([sum(found.values()) for _, found, _ in buckets] or [0])
+    points = " ".join(
+        f"{(n + 0.5) * step:.1f},{upper - (upper - 12) * value / high:.1f}" for n, value in enumerate(line)
+    )
+    body = "".join(
+        f'<line class="grid" x1="0" x2="{width:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        f'<text class="tick" x="2" y="{at - 3:.1f}">{high * part:,.0f}</text>'
+        for part in (0.5, 1.0)
+        for at in (upper - (upper - 12) * part,)
+    )
+    if points:
+        body += (
+            f'<polygon class="fill-accent" points="{step / 2:.1f},{upper} {points} {width - step / 2:.1f},{upper}"/>'
+        )
+        body += f'<polyline class="line-accent" points="{points}"/>'
+    bottom = upper + lower + 10
+    for n, (name, found, target) in enumerate(buckets):
+        rects, at = "", bottom
+        for hue, count in sorted(found.items()):
+            size = max((lower - 6) * count / max(most, 1), 2.0)
+            at -= size
+            rects += f'<rect class="hue-{hue}" x="{n * step + 1:.1f}" y="{at:.1f}" width="{max(step - 2, 1):.1f}" height="{size:.1f}" rx="1"/>'  # noqa: E501
+        total = sum(found.values())
+        volume = line[n] if n < len(line) else 0
+        title = f"{name} · {volume:,.0f} transactions · {total:,} alerts"
+        body += (
+            f'<a href="{escape(target)}" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+            f'<rect class="hit" x="{n * step:.1f}" y="0" width="{step:.1f}" height="{bottom:g}"/>{rects}</a>'
+        )
+    for n in range(0, len(buckets), max(len(buckets) // 6, 1)):
+        body += f'<text class="tick" x="{n * step + 2:.1f}" y="{bottom + 14:g}">{escape(buckets[n][0])}</text>'
+    return _svg(width, bottom + 20, label, body, kind="columns")
+
+
+def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> Markup:
+    """Where transactions are made: longitude, latitude, how many, how many flagged, name. The frame fits what there is."""
+    width, height = 300.0, 220.0
+    if not points:
+        return _svg(width, height, label, "", kind="places")
+    west, east = min(p[0] for p in points), max(p[0] for p in points)
+    south, north = min(p[1] for p in points), max(p[1] for p in points)
+    scale = min((width - 50) / max(east - west, 0.5), (height - 50) / max(north - south, 0.5))
+    most = max(p[2] for p in points)
+    body = ""
+    for longitude, latitude, count, flagged, name in sorted(points, key=lambda p: -p[2]):
+        x = width / 2 + (longitude - (east + west) / 2) * scale
+        y = height / 2 - (latitude - (north + south) / 2) * scale
+        size = 3 + 15 * (count / most) ** 0.5
+        title = escape(f"{name}: {count:,} transactions, {flagged:,} flagged")
+        body += f'<g><title>{title}</title><circle class="place" cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
+        if flagged:
+            body += f'<circle class="flagged" cx="{x:.1f}" cy="{y:.1f}" r="{max(2.0, size * (flagged / count) ** 0.5):.1f}"/>'
+        if size > 8:
+            body += f'<text class="tick" x="{x + size + 2:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
+        body += "</g>"
+    return _svg(width, height, label, body, kind="places")

@@ -1,0 +1,225 @@
+"""One alert: why it was raised, what is known around it, and what can be done with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kafka.errors import KafkaError
+from sqlalchemy import Connection, text
+from starlette.responses import JSONResponse, Response
+
+from streamguard.alerts import blacklist_topic
+from streamguard.alerts.actions import NoSuchAlert, resolve_alert, show_alert
+from streamguard.alerts.context import account_summary, amounts_of, evidence_of, other_alerts, shared_with_others
+from streamguard.alerts.handling import assign, escalate, notes_of, snooze, write_note
+from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, add_entry, remove_entry
+from streamguard.alerts.queue import rows_of
+from streamguard.alerts.reasons import why
+from streamguard.config import UserError
+from streamguard.config.resources import sql_file
+from streamguard.desk.render import link, rules_by_name
+from streamguard.desk.site import NotFound, Visit, route
+from streamguard.privacy.mode import protection_of
+from streamguard.sqldeploy.script import fill_in, read
+from streamguard.users import audit
+
+VERDICTS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
+
+
+def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[str, Any] | None:
+    """What the panel shows of an alert; None if there is none of this id."""
+    found = rows_of(connection, [alert_id])
+    if not found:
+        return None
+    row, file, rules = found[0], show_alert(connection, alert_id), rules_by_name()
+    amounts = amounts_of(connection, row.account_id, alert_id)
+    visit.desk.presence.look(visit.user, alert_id)
+    return {
+        "row": row,
+        "file": file,
+        "rule": rules.get(row.rule),
+        "why": why(file.line, file.decisions, rules),
+        "account": account_summary(connection, row.account_id),
+        "amounts": amounts,
+        "evidence": evidence_of(connection, alert_id),
+        "shared": shared_with_others(connection, alert_id, row.account_id),
+        "others": other_alerts(connection, alert_id, row.account_id),
+        "notes": notes_of(connection, alert_id),
+        "handling": _handling(connection, alert_id),
+        "looking": visit.desk.presence.others(visit.user, alert_id),
+        "sql": rule_sql(rules[row.rule].file, str(rules[row.rule].query_id)) if row.rule in rules else "",
+    }
+
+
+@route("GET", "/alerts/{alert_id:path}", needs="alerts.read")
+def alert(visit: Visit) -> Response:
+    """The alert as a page, or its panel for the script."""
+    alert_id = visit.path["alert_id"]
+    with visit.database() as connection:
+        panel = panel_values(visit, connection, alert_id)
+    if panel is None:
+        raise NotFound(f"there is no alert {alert_id}")
+    return visit.page("alert_panel.html" if visit.is_fragment else "alert.html", panel=panel)
+
+
+@route("POST", "/alert/decide", needs="alerts.decide")
+def decide(visit: Visit) -> Response:
+    """Confirm, dismiss or reopen alerts, each with the reason; `seen` is the version of a single one that was looked at."""
+    ids, verdict = _ids(visit), visit.text("verdict")
+    if verdict not in VERDICTS:
+        raise UserError(f"{verdict or 'nothing'} is no verdict: {', '.join(VERDICTS)}")
+    reason, topic = visit.reason(), visit.desk.settings.decisions_topic
+    seen = _seen(visit) if len(ids) == 1 else None
+    before = {}
+    with visit.database() as connection:
+        for alert_id in ids:
+            before[alert_id] = resolve_alert(
+                connection, alert_id, VERDICTS[verdict], who=visit.user, why=reason, topic=topic, seen=seen
+            )
+            audit.note(
+                connection,
+                visit.user,
+                "alerts.decide",
+                f"alert {alert_id}",
+                reason=reason,
+                before={"status": before[alert_id]},
+                after={"status": VERDICTS[verdict]},
+            )
+    done = {"confirm": "Confirmed", "dismiss": "Dismissed", "reopen": "Reopened"}[verdict]
+    return _done(visit, ids, f"{done} {_these(ids)}", undo="reopen" if verdict != "reopen" else "")
+
+
+@route("POST", "/alert/assign", needs="alerts.decide")
+def assign_alerts(visit: Visit) -> Response:
+    """Give alerts to a user; to nobody where `assignee` is empty."""
+    ids, assignee = _ids(visit), visit.text("assignee") or None
+    with visit.database() as connection:
+        for alert_id in ids:
+            assign(connection, alert_id, assignee, who=visit.user)
+    return _done(visit, ids, f"{_these(ids)} {f'assigned to {assignee}' if assignee else 'assigned to nobody'}")
+
+
+@route("POST", "/alert/snooze", needs="alerts.decide")
+def snooze_alerts(visit: Visit) -> Response:
+    """Put alerts aside for `minutes`; 0 takes it back."""
+    ids, minutes = _ids(visit), visit.text("minutes")
+    if not minutes.isdecimal():
+        raise UserError("minutes are a whole number")
+    reason = visit.reason()
+    with visit.database() as connection:
+        for alert_id in ids:
+            snooze(connection, alert_id, int(minutes), who=visit.user, why=reason)
+    return _done(visit, ids, f"{_these(ids)} put aside for {minutes} min" if int(minutes) else f"{_these(ids)} back")
+
+
+@route("POST", "/alert/escalate", needs="alerts.decide")
+def escalate_alerts(visit: Visit) -> Response:
+    """Ask a lead."""
+    ids, reason = _ids(visit), visit.reason()
+    with visit.database() as connection:
+        for alert_id in ids:
+            escalate(connection, alert_id, who=visit.user, why=reason)
+    return _done(visit, ids, f"{_these(ids)} escalated")
+
+
+@route("POST", "/alert/note", needs="alerts.decide")
+def note_alerts(visit: Visit) -> Response:
+    """Write a note."""
+    ids = _ids(visit)
+    with visit.database() as connection:
+        for alert_id in ids:
+            write_note(connection, alert_id, visit.text("note"), who=visit.user)
+    return _done(visit, ids, "Note written")
+
+
+@route("POST", "/alert/list", needs="lists.change")
+def list_value(visit: Visit) -> Response:
+    """Block or allow the account, a merchant or a device of an alert, or take that back (`undo`)."""
+    [alert_id], reason = _ids(visit), visit.reason()
+    name = {"block": BLACKLIST, "allow": ALLOWLIST}.get(visit.text("list"))
+    kinds = [kind.value for kind in Kind]
+    if name is None or visit.text("kind") not in kinds:
+        raise UserError(f"block or allow one of {', '.join(kinds)}")
+    kind, value = visit.text("kind"), visit.text("value")
+    if not value:
+        raise UserError(f"which {kind} is missing")
+    with visit.database() as connection:
+        protection = protection_of(connection, visit.desk.settings)
+        if visit.text("undo"):
+            remove_entry(connection, name, kind, value, who=visit.user)
+        else:
+            add_entry(connection, name, Entry(kind, value, reason, None), who=visit.user)
+        audit.note(connection, visit.user, "lists.change", f"{kind} {value}", reason=reason, after={"list": name})
+    # A protected value is stored as a token: SQL reads clear values, and nobody here knows this one.
+    if name == BLACKLIST and not protection.protects(kind):
+        record = (
+            (f"{kind}:{value}", None)
+            if visit.text("undo")
+            else blacklist_topic.record_of(Entry(kind, value, reason, None))
+        )
+        publish_blacklist(visit, [record])
+    said = "taken off" if visit.text("undo") else "put on"
+    return _done(visit, [alert_id], f"{kind} {value} {said} the {name}")
+
+
+def publish_blacklist(visit: Visit, records: list[tuple[str, bytes | None]]) -> None:
+    """Write to the topic that the SQL rule joins with. The table has the change already. Raises UserError with the way to
+    repair it where Kafka does not answer."""
+    try:
+        blacklist_topic.publish(visit.desk.settings, records)
+    except KafkaError as error:
+        raise UserError(
+            f"the list has it, the topic blacklist does not ({type(error).__name__}): `streamguard blacklist sync` writes"
+            " it when Kafka is back"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _statements(file: Path, changed: float) -> dict[str, str]:
+    return {
+        item.name.lower(): fill_in(item.text, item.variables, str(file)) for item in read(file) if item.kind == "query"
+    }
+
+
+def rule_sql(file: str, query_id: str) -> str:
+    """The statement of a SQL rule as its file has it."""
+    path = sql_file(file)
+    return _statements(path, path.stat().st_mtime).get(query_id.lower(), "")
+
+
+def _handling(connection: Connection, alert_id: str) -> list[Any]:
+    statement = text(
+        "SELECT done_at, done_by, action, reason, value_after FROM audit_log WHERE subject = 'alert ' || :id"
+        " AND action IN ('alerts.assign', 'alerts.snooze', 'alerts.escalate') ORDER BY entry_no"
+    )
+    return list(connection.execute(statement, {"id": alert_id}))
+
+
+def _ids(visit: Visit) -> list[str]:
+    ids = [str(value) for value in visit.form.getlist("alert_id") if isinstance(value, str) and value]
+    if not ids:
+        raise NoSuchAlert("no alert is selected")
+    if len(ids) > 500:
+        raise UserError("at most 500 alerts at once")
+    return ids
+
+
+def _seen(visit: Visit) -> datetime | None:
+    try:
+        return datetime.fromisoformat(visit.text("seen")) if visit.text("seen") else None
+    except ValueError:
+        raise UserError("the version of the alert is not readable: reload the page") from None
+
+
+def _these(ids: list[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{len(ids)} alerts"
+
+
+def _done(visit: Visit, ids: list[str], said: str, undo: str = "") -> Response:
+    """JSON for the script, with what takes it back; else the page of the alert."""
+    if visit.is_fragment:
+        return JSONResponse({"said": said, "undo": undo, "alert_ids": ids})
+    return visit.to(link("alerts", ids[0]) if len(ids) == 1 else "/queue")

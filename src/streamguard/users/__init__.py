@@ -1,0 +1,9 @@
+"""People: who may log in, what each role may do, who is logged in, and what they did.
+
+* `roles`: the table of permissions
+* `accounts`: users and their passwords
+* `sessions`: logins at the desk
+* `audit`: the log of what people did
+
+Layers above show it: the command line (`streamguard users`) and the desk.
+"""

@@ -24,9 +24,9 @@ from streamguard.kafka.corrupt import CorruptBatch, skip_corrupt
 from streamguard.kafka.topic_reader import NO_PROGRESS_S, TopicNotRead
 
 STEP_RECORDS = 50_000
-STEP_S = 2.0
+STEP_S = 0.2
 """A step ends after so long, even if it has read less."""
-WINDOW = 2_000
+WINDOW = 5_000
 """Offsets of each partition that are read at once where records are searched."""
 PREVIEW_BYTES = 2_000
 """So much of a value is kept for a list; the record itself may have megabytes."""
@@ -106,9 +106,16 @@ class Browser:
     """
 
     def __init__(
-        self, servers: str, topic: str, partitions: Iterable[int] = (), *, step_records: int = STEP_RECORDS
+        self,
+        servers: str,
+        topic: str,
+        partitions: Iterable[int] = (),
+        *,
+        step_records: int = STEP_RECORDS,
+        step_s: float = STEP_S,
     ) -> None:
-        self._servers, self.topic, self._step_records = servers, topic, step_records
+        self._servers, self.topic = servers, topic
+        self._step_records, self._step_s = step_records, step_s
         self._consumer = KafkaConsumer(
             bootstrap_servers=servers.split(","),
             group_id=None,
@@ -172,6 +179,12 @@ class Browser:
             yield from sorted((m for messages in found.values() for m in messages), key=_time)
             at = high
 
+    def left(self, step: Step, *, backward: bool) -> int:
+        """Offsets that a step left to be looked at."""
+        if not step.next:
+            return 0
+        return sum(at - self.begins[p] if backward else self.ends[p] - at for p, at in step.next.items())
+
     def one(self, partition: int, offset: int) -> Message | None:
         """The whole record at a place; None where there is none (any more)."""
         if not self.begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
@@ -184,7 +197,7 @@ class Browser:
         size = min(WINDOW if wanted else limit, self._step_records)
         last = self.begins if backward else self.ends
         while len(step.messages) < limit and at != {p: last[p] for p in at}:
-            if step.examined >= self._step_records or time.monotonic() - began > STEP_S:
+            if step.examined >= self._step_records or time.monotonic() - began > self._step_s:
                 break
             low, high = (
                 ({p: max(self.begins[p], at[p] - size) for p in at}, at)

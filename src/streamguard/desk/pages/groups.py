@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafka import TopicPartition
 from starlette.responses import Response
 
 from streamguard.config import UserError
-from streamguard.desk.cluster import history_of
+from streamguard.desk.cluster import ClusterHistory, history_of
 from streamguard.desk.pages.queue import page_of
-from streamguard.desk.pages.topics import cluster, place_time_ms, reads_kafka
+from streamguard.desk.pages.topics import cluster, is_behind, place_time_ms, reads_kafka
 from streamguard.desk.render import link
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.kafka.overview import GroupFacts, groups_of
@@ -38,6 +39,7 @@ def groups(visit: Visit) -> Response:
         q=visit.query.get("q", ""),
         ever=bool(found),
         history=_history(visit).lag_of,
+        behind=_behind(visit),
     )
 
 
@@ -82,8 +84,14 @@ def reset(visit: Visit) -> Response:
     return visit.to(link("groups", name))
 
 
-def _history(visit: Visit) -> Any:
+def _history(visit: Visit) -> ClusterHistory:
     return history_of(visit.desk.settings.kafka_bootstrap_servers)
+
+
+def _behind(visit: Visit) -> Callable[[int, Iterable[str]], bool]:
+    """Whether a lag in some topics is more than what is on its way."""
+    history = _history(visit)
+    return lambda lag, topics: is_behind(lag, sum(history.rate_of(topic) or 0.0 for topic in topics))
 
 
 def _values(visit: Visit, name: str) -> dict[str, Any]:
@@ -94,6 +102,7 @@ def _values(visit: Visit, name: str) -> dict[str, Any]:
     facts: GroupFacts = found[0]
     return {
         "group": facts,
+        "behind": _behind(visit),
         "samples": _history(visit).lag_of(name),
         "idle": facts.state in IDLE_STATES and not facts.members,
         "is_application": name == visit.desk.settings.consumer_group,

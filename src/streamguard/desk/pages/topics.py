@@ -21,7 +21,7 @@ from streamguard.desk.cluster import history_of
 from streamguard.desk.pages.queue import page_of
 from streamguard.desk.render import link
 from streamguard.desk.site import Handler, NotFound, Visit, refuse, route
-from streamguard.kafka.browse import Browser, Contains, Message, NoSuchTopic, Step, cursor_of, cursor_text
+from streamguard.kafka.browse import STEP_S, Browser, Contains, Message, NoSuchTopic, Step, cursor_of, cursor_text
 from streamguard.kafka.clients import kafka_admin
 from streamguard.kafka.overview import TopicFacts, overview
 from streamguard.kafka.send import send_record
@@ -31,6 +31,7 @@ PAGE = 100
 LIMITS = (20, 50, 100, 200, 500)
 LIVE_ROWS = 200
 """Records that a live list takes at once; what came beyond is counted and left out."""
+SCRIPT_STEP_S = 1.0
 _INTERESTING = ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas")
 
 
@@ -71,6 +72,11 @@ class TopicRow:
         return max(self.facts.groups.values(), default=0)
 
 
+def is_behind(lag: int, rate: float | None) -> bool:
+    """Whether a lag is more than ten seconds of what arrives, and a hundred: less is what is on its way."""
+    return lag > 10 * (rate or 0.0) + 100
+
+
 ORDERS: dict[str, Callable[[TopicRow], Any]] = {
     "name": lambda row: row.facts.name,
     "messages": lambda row: (-row.facts.records, row.facts.name),
@@ -104,6 +110,7 @@ def topics(visit: Visit) -> Response:
         wanted={"q": visit.query.get("q", ""), "internal": "1" if internal else "", "order": order},
         orders=ORDERS,
         ever=bool(seen.topics),
+        behind=is_behind,
     )
 
 
@@ -126,6 +133,7 @@ def about(visit: Visit) -> Response:
         groups=[(group, facts.groups[group.name]) for group in seen.groups if group.name in facts.groups],
         lags=history.lag_of,
         interesting=_INTERESTING,
+        behind=is_behind,
     )
 
 
@@ -173,9 +181,10 @@ class Look:
 
     def open(self, visit: Visit, topic: str) -> Browser:
         """The topic. Raises NoSuchTopic, KafkaError."""
-        return Browser(
-            visit.desk.settings.kafka_bootstrap_servers, topic, [] if self.partition is None else [self.partition]
-        )
+        # The page comes at once; its script goes on in longer steps.
+        step_s = SCRIPT_STEP_S if visit.is_fragment else STEP_S
+        partitions = [] if self.partition is None else [self.partition]
+        return Browser(visit.desk.settings.kafka_bootstrap_servers, topic, partitions, step_s=step_s)
 
     def begin(self, browser: Browser) -> dict[int, int]:
         """Where a look forwards begins. Raises UserError for a time that cannot be read."""
@@ -218,7 +227,7 @@ def topic(visit: Visit) -> Response:
         record, wanted = _opened(visit, browser, look)
     left_out = 0
     if live and step.next:
-        left_out = sum(browser.ends[p] - at for p, at in step.next.items())
+        left_out = browser.left(step, backward=False)
         step.next = {}
         step.looked = {p: (low, browser.ends[p]) for p, (low, _) in step.looked.items()}
     values = {
@@ -227,6 +236,7 @@ def topic(visit: Visit) -> Response:
         "step": step,
         "messages": [(message, _moment(message)) for message in step.messages],
         "left_out": left_out,
+        "left": browser.left(step, backward=look.backward),
         "next": cursor_text(step.next),
         "tail": cursor_text({p: span[1] for p, span in step.looked.items()} if live else browser.ends),
         "preview": shown.preview,

@@ -124,3 +124,7 @@ addEventListener("keydown", (event) => {
   const next = rows[at + (event.key === "j" ? 1 : -1)];
   if (next) open(next.dataset.record ?? "");
 });
+
+// A search that found nothing yet goes on by itself; the button stops it.
+const first = /** @type {HTMLAnchorElement | null} */ ($("[data-on]", progress));
+if (first && !$("tr[data-record]", body) && ["key", "value", "header"].some((name) => new URLSearchParams(location.search).get(name))) searchOn(first);

@@ -25,6 +25,7 @@ from streamguard.kafka.browse import STEP_S, Browser, Contains, Message, NoSuchT
 from streamguard.kafka.clients import kafka_admin
 from streamguard.kafka.overview import TopicFacts, overview
 from streamguard.kafka.send import send_record
+from streamguard.stack.readiness import kafka_probe
 from streamguard.users import audit
 
 PAGE = 100
@@ -40,13 +41,16 @@ def reads_kafka(handler: Handler) -> Handler:
 
     @wraps(handler)
     def answer(visit: Visit) -> Response:
+        # The client would try for seconds before it gives up.
+        if (problem := kafka_probe(visit.desk.settings)) is not None:
+            return refuse(visit, 503, f"Kafka is unavailable ({problem}); this page comes back with it.")
         try:
             return handler(visit)
         except NoSuchTopic as error:
             raise NotFound(str(error)) from None
         except (KafkaError, OSError) as error:
             where = visit.desk.settings.kafka_bootstrap_servers
-            sentence = f"Kafka at {where} is unavailable ({type(error).__name__}); this page comes back with it."
+            sentence = f"Kafka at {where} did not answer ({type(error).__name__}); this page comes back with it."
             return refuse(visit, 503, sentence)
 
     return answer
@@ -296,11 +300,12 @@ def save(visit: Visit) -> Response:
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
 
-@route("GET", "/topics/{name}/{partition:int}/{offset:int}", needs="topics.read")
+@route("GET", "/topics/{name}/{partition}/{offset}", needs="topics.read")
 @reads_kafka
 def record(visit: Visit) -> Response:
     """One record whole."""
-    name, partition, offset = visit.path["name"], visit.path["partition"], visit.path["offset"]
+    name, place = visit.path["name"], f"{visit.path['partition']}:{visit.path['offset']}"
+    [(partition, offset)] = cursor_of(place).items()
     with Browser(visit.desk.settings.kafka_bootstrap_servers, name, [partition]) as browser:
         found = browser.one(partition, offset)
     if found is None:

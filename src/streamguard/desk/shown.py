@@ -34,7 +34,8 @@ def show(data: bytes | None) -> Shown:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         return _hex(data, f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start:,} ({error.reason})")
-    if at := next((n for n, c in enumerate(text) if ord(c) < 32 and c not in "\n\r\t"), None):
+    at = next((n for n, c in enumerate(text) if ord(c) < 32 and c not in "\n\r\t"), None)
+    if at is not None:
         return _hex(data, f"no text: control character 0x{ord(text[at]):02x} at position {at:,}")
     if len(text) > MOST_TEXT:
         return Shown("text", text[:MOST_TEXT], f"the first {MOST_TEXT:,} of {len(text):,} characters")

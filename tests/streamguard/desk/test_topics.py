@@ -147,11 +147,12 @@ def test_binary_and_tombstones_are_written_too(client: Client) -> None:
     lines = [json.loads(line) for line in admin.get("/topics/payments/save?partition=1").text.splitlines()]
     assert (lines[0]["key_hex"], lines[0]["value"]) == ("ff", "\x00\x01")
     assert lines[1]["value"] is None
-    for wrong, said in (
+    refused = [
         ({"form": "hex", "value": "zz"}, "not hexadecimal"),
         ({"topic": "no"}, "no topic no"),
         ({"partition": "x"}, "a number"),
-    ):
+    ]
+    for wrong, said in refused:
         answer = admin.post("/topic/produce", data={**common, "value": "", **wrong}, headers=FRAGMENT)
         assert answer.status_code in (404, 409) and said in answer.json()["error"]
 

@@ -116,6 +116,7 @@ def test_a_topic_is_searched_read_and_watched(running: RunningDesk, server: Ksql
     page.click("[data-live]")
     write(server, {"id": "later"}, {"id": "other"})
     expect(page.locator("tr[data-record]")).to_have_count(1)
+    expect(page.locator("#live-said")).to_have_text("Live: 1 arrived.")
     page.click("[data-live]")
     expect(page.locator("[data-live]")).to_have_text("Live")
 

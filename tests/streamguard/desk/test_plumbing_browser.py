@@ -15,7 +15,7 @@ from tests.streamguard.desk.conftest import RunningDesk, make_users
 from tests.streamguard.desk.plumbing import EVIL, make_topic, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
-from tests.support.ksqldb import KsqlServerProcess
+from tests.support.ksqldb import KsqlServerProcess, eventually
 
 STREAM = "CREATE STREAM payments (id STRING, amount DECIMAL(10, 2)) WITH (kafka_topic='payments', value_format='JSON');"
 
@@ -154,3 +154,15 @@ def test_the_pages_fit_a_phone(running: RunningDesk) -> None:
     ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_a_desk_that_ends_ends_its_queries(running: RunningDesk, server: KsqlServerProcess) -> None:
+    page = running.page("analyst", "/sql")
+    page.fill("#text", "SELECT id FROM payments EMIT CHANGES;")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#output thead")).to_contain_text("ID")
+    assert running.process is not None
+    running.process.terminate()
+    assert running.process.wait(timeout=60) == 0
+    assert "Traceback" not in (running.folder / "desk.log").read_text()
+    eventually(lambda: all(query["queryType"] != "PUSH" for query in server.ksql("SHOW QUERIES;")[0]["queries"]))

@@ -13,10 +13,12 @@ from decimal import Decimal
 from markupsafe import Markup, escape
 
 
-def _svg(width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False) -> Markup:
+def _svg(
+    width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False, role: str = "img"
+) -> Markup:
     ratio = ' preserveAspectRatio="none"' if stretch else ""
     return Markup(
-        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{ratio}>'
+        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(label)}"{ratio}>'
         f"<title>{escape(label)}</title>{body}</svg>"
     )
 
@@ -123,7 +125,7 @@ def columns(
         )
     for n in range(0, len(buckets), max(len(buckets) // 6, 1)):
         body += f'<text class="tick" x="{n * step + 2:.1f}" y="{bottom + 14:g}">{escape(buckets[n][0])}</text>'
-    return _svg(width, bottom + 20, label, body, kind="columns")
+    return _svg(width, bottom + 20, label, body, kind="columns", role="group")
 
 
 def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> Markup:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 
 from markupsafe import Markup, escape
@@ -33,6 +33,27 @@ def sparkline(values: Sequence[float | None], label: str, hue: str = "accent") -
     line = " ".join(f"{n * step:.1f},{26 - 24 * value / top:.1f}" for n, value in enumerate(known))
     body = f'<polygon class="fill-{hue}" points="0,28 {line} 160,28"/><polyline class="line-{hue}" points="{line}"/>'
     return _svg(160, 28, label, body, kind="spark", stretch=True)
+
+
+def lag(samples: Sequence[tuple[float, int]], label: str) -> Markup:
+    """The lag of a group over time as a line, with its highest and the hours of its ends; samples are epoch seconds, records."""
+    width, height, base = 580.0, 150.0, 130.0
+    if len(samples) < 2:
+        return _svg(width, height, label, "", kind="dots")
+    first, span = samples[0][0], max(samples[-1][0] - samples[0][0], 1e-9)
+    top = max(*(value for _, value in samples), 1)
+    line = " ".join(f"{width * (at - first) / span:.1f},{base - (base - 18) * n / top:.1f}" for at, n in samples)
+    ends = [(2.0, "start", samples[0][0]), (width - 2, "end", samples[-1][0])]
+    body = (
+        f'<polygon class="fill-review" points="0,{base:g} {line} {width:g},{base:g}"/>'
+        f'<polyline class="line-review" points="{line}"/>'
+        f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+        f'<text class="tick" x="2" y="12">at most {top:,}</text>'
+    )
+    for x, anchor, at in ends:
+        clock = datetime.fromtimestamp(at, timezone.utc)
+        body += f'<text class="tick" x="{x:g}" y="{base + 14:g}" text-anchor="{anchor}">{clock:%H:%M:%S} UTC</text>'
+    return _svg(width, height, label, body, kind="dots")
 
 
 def reason_bar(start: int, value: int, total: int, hue: str, *, counts: bool) -> Markup:

@@ -95,6 +95,7 @@ class RunningDesk:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     contexts: list[BrowserContext] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -109,6 +110,7 @@ class RunningDesk:
             "KSQLDB_URL": "http://127.0.0.1:1",
             "STREAMGUARD_DESK_PORT": str(self.port),
             "STREAMGUARD_STATE_DIR": str(self.folder / "state"),
+            **self.environment,
         }
         with (self.folder / "desk.log").open("ab") as log:
             command = [sys.executable, "-m", "streamguard.cli", "desk"]

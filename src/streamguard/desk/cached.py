@@ -39,6 +39,19 @@ class Cache:
         value: T = found[1]
         return value
 
+    def soon(self, name: str, compute: Callable[[], T], *, for_s: float) -> tuple[T, float] | None:
+        """The result with its age in seconds, None until it is there for the first time: nobody waits. For what takes seconds,
+        or asks others than the database."""
+        found = self._values.get(name)
+        age_s = None if found is None else time.monotonic() - found[0]
+        if age_s is None or age_s > for_s:
+
+            def work() -> None:
+                self._values[name] = time.monotonic(), compute()
+
+            self._start(name, work)
+        return None if found is None or age_s is None else (found[1], age_s)
+
     def _compute(self, name: str, compute: Callable[[Connection], T]) -> T:
         with self._engine.begin() as connection:
             value = compute(connection)
@@ -46,6 +59,10 @@ class Cache:
         return value
 
     def _refresh(self, name: str, compute: Callable[[Connection], T]) -> None:
+        self._start(name, lambda: self._compute(name, compute))
+
+    def _start(self, name: str, task: Callable[[], object]) -> None:
+        """Run a task in the background, unless it runs already."""
         with self._lock:
             if name in self._busy:
                 return
@@ -53,7 +70,7 @@ class Cache:
 
         def work() -> None:
             try:
-                self._compute(name, compute)
+                task()
             except Exception as error:
                 if not is_outage(error):
                     log.exception("computing %s failed", name)

@@ -11,6 +11,7 @@ from streamguard.sqldeploy.compare import means
 from streamguard.sqldeploy.run import sources_of
 from streamguard.sqldeploy.script import Item, fill_in
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Statement
+from streamguard_ksql.formatter import format_statement
 from streamguard_ksql.parser import parse_statement
 
 ALERTS_SOURCE = "FRAUD_ALERTS"
@@ -30,6 +31,11 @@ class Sql:
     def statement(self) -> Statement:
         """Its meaning. Raises KsqlError."""
         return parse_statement(self.text)
+
+    @property
+    def formatted(self) -> str:
+        """The text in one layout, as servers write it too: what differs then differs in meaning."""
+        return format_statement(self.statement)
 
     @property
     def name(self) -> str:

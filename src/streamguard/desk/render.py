@@ -58,6 +58,7 @@ class Renderer:
             rule_name=rule_name,
             points=points,
             dot=dot,
+            instant=instant,
         )
         self._env.globals.update(
             url=self.url, static=self.static, charts=charts, family=family, band=band, now=_now, sla=sla, link=link
@@ -167,6 +168,11 @@ def ms(value: float | None) -> str:
 def dot(found: AccountAmount) -> tuple[datetime, Decimal, bool]:
     """A transaction as the chart of amounts takes it."""
     return found.event_time, found.amount, found.flagged
+
+
+def instant(epoch_ms: int) -> datetime:
+    """Epoch milliseconds as a time."""
+    return datetime.fromtimestamp(epoch_ms / 1000, timezone.utc)
 
 
 def points(value: int) -> str:

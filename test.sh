@@ -25,8 +25,8 @@ if [ ${#coverage[@]} -gt 0 ]; then
   # From Python 3.12 on, measuring costs next to nothing this way; before, tests that compute take half as long again.
   if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi
 fi
-# Most tests wait for processes rather than compute: two workers, a file each, halve the time.
-run scripts/pytest-twice.sh -n 2 --dist loadfile --no-loadscope-reorder -m "$marks" ${coverage[@]+"${coverage[@]}"} "$@" || code=$?
+# Most tests wait for processes rather than compute: three workers keep two cores busy, a file each.
+run scripts/pytest-twice.sh -n 3 --dist loadfile --no-loadscope-reorder -m "$marks" ${coverage[@]+"${coverage[@]}"} "$@" || code=$?
 if [ ${#coverage[@]} -gt 0 ]; then
   # Of the code that the tests call themselves; what runs in processes of its own is not counted.
   echo "== coverage: $(.venv/bin/coverage report --format=total) % of statements"

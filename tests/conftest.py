@@ -32,6 +32,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
     """One Postgres for the whole run."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "postgres", free_port())
     server.start()
+    assert server.process is not None
+    # These tests make and drop whole schemas; what a power failure would lose is not among what they look at.
+    with (server.data_dir / "postgresql.auto.conf").open("a") as conf:
+        conf.write("fsync = off\n")
+    server.process.send_signal(signal.SIGHUP)
     yield server
     server.kill(signal.SIGINT)
 

@@ -55,6 +55,8 @@ class StackRun:
             "STREAMGUARD_KSQLDB_PORT": str(free_port()),
             "STREAMGUARD_POSTGRES_PORT": str(free_port()),
             "STREAMGUARD_DESK_PORT": str(free_port()),
+            # Several stacks run side by side in the tests: each leaves the machine to the others.
+            "STREAMGUARD_GENERATOR_TPS": "5",
             **self.environment,
         }
 

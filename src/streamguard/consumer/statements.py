@@ -219,7 +219,7 @@ WHERE v.alert_id = d.alert_id AND v.tx_count = d.tx_count
 # The alert shows what was decided on its newest version that is judged or refused.
 SHOW_OUTCOME = """
 UPDATE fraud_alerts a
-SET outcome = d.outcome, score = d.score
+SET outcome = d.outcome, score = d.score, updated_at = clock_timestamp()
 FROM (
     SELECT DISTINCT ON (alert_id) alert_id, outcome, score FROM decisions
     WHERE alert_id = ANY(%(alerts)s) AND decided_by IN ('rules', 'consumer')

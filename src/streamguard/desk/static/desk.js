@@ -183,7 +183,7 @@ async function act(action, ids) {
     fields.reason = reason;
     if (action === "snooze") { path = "/alert/snooze"; fields.minutes = "60"; }
     else if (action === "escalate") path = "/alert/escalate";
-    else { fields.verdict = action; if (alone) fields.seen = shownAlert?.dataset.changed ?? ""; }
+    else { fields.verdict = action; if (alone && action !== "reopen") fields.seen = shownAlert?.dataset.changed ?? ""; }
   }
   try {
     const done = await post(path, fields);

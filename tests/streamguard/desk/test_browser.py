@@ -1,0 +1,120 @@
+"""The desk in a real browser: alerts arrive by themselves, are handled by keyboard, and nothing is missed over a restart."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.streamguard.desk.conftest import PASSWORD, RunningDesk
+from tests.support.desk import Desk
+from tests.support.records import T0_MS, high_amount, transaction
+
+
+def raise_alert(desk: Desk, number: int, account: str = "A", amount: float = 4_000) -> str:
+    """A transaction and its alert, stored as the consumer does."""
+    at_ms = T0_MS + number * 1_000
+    desk.feed(
+        transaction(number, f"t{number}", account, amount, at_ms),
+        high_amount(number, f"t{number}", account, amount, at_ms),
+    )
+    return f"HIGH_AMOUNT:t{number}"
+
+
+def row(page: Page, alert_id: str) -> object:
+    return page.locator(f'tr[data-alert="{alert_id}"]')
+
+
+def reason(page: Page, text: str) -> None:
+    page.fill("#ask [name=answer]", text)
+    page.keyboard.press("Enter")
+
+
+def test_a_first_login_and_an_alert_that_appears_without_reload(running: RunningDesk) -> None:
+    context = running.browser.new_context(base_url=running.url)
+    running.contexts.append(context)
+    page = context.new_page()
+    page.goto("/")
+    page.fill("[name=user_name]", "analyst")
+    page.fill("[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No alert yet")).to_be_visible()
+    expect(page.locator("#live-state")).to_have_text("live")
+    alert_id = raise_alert(running.store, 0)
+    expect(page.locator(f'#ticker tr[data-alert="{alert_id}"]')).to_contain_text("4,000.00")
+    page.click("text=Queue")
+    expect(page.locator("#panel")).to_contain_text("High amount")
+
+
+def test_an_analyst_works_twenty_alerts_by_keyboard_alone(running: RunningDesk) -> None:
+    for number in range(20):
+        raise_alert(running.store, number, f"A{number}", 4_000 + number)
+    page = running.page("analyst", "/queue?order=oldest")
+    for number in range(20):
+        expect(page.locator("[data-panel]")).to_have_attribute("data-panel", f"HIGH_AMOUNT:t{number}")
+        page.keyboard.press("c" if number % 3 == 0 else "d")
+        reason(page, f"reason {number}")
+        expect(page.locator(f'tr[data-alert="HIGH_AMOUNT:t{number}"]')).to_have_class(re.compile("gone"))
+    counts = "SELECT status, count(*) FROM fraud_alerts GROUP BY 1 ORDER BY 1"
+    assert running.store.rows(counts) == [("confirmed", 7), ("dismissed", 13)]
+    page.keyboard.press("z")
+    reason(page, "a slip")
+    expect(page.locator("#toasts")).to_contain_text("Reopened")
+    assert ("open", 1) in running.store.rows(counts)
+
+
+def test_new_rows_do_not_move_what_is_being_read(running: RunningDesk) -> None:
+    first = raise_alert(running.store, 0)
+    page = running.page("analyst", "/queue?order=newest")
+    expect(page.locator("#live-state")).to_have_text("live")
+    raise_alert(running.store, 1, "B")
+    expect(page.locator("#new-rows")).to_have_text("1 new alert · show .")
+    assert page.locator("#queue-rows tbody tr").count() == 1
+    page.keyboard.press(".")
+    expect(page.locator("#queue-rows tbody tr")).to_have_count(2)
+    expect(page.locator("[data-panel]")).to_have_attribute("data-panel", first)
+
+
+def test_a_restarted_desk_misses_nothing(running: RunningDesk) -> None:
+    page = running.page("analyst", "/")
+    expect(page.locator("#live-state")).to_have_text("live")
+    raise_alert(running.store, 0)
+    expect(page.locator("#ticker tbody tr")).to_have_count(1)
+    running.kill()
+    expect(page.locator("#live-state")).to_have_text("connecting…")
+    raise_alert(running.store, 1, "B")
+    running.start()
+    expect(page.locator("#live-state")).to_have_text("live", timeout=30_000)
+    expect(page.locator("#ticker tbody tr")).to_have_count(2)
+
+
+def test_two_analysts_see_each_other(running: RunningDesk) -> None:
+    alert_id = raise_alert(running.store, 0)
+    ana, ben = running.page("analyst", "/queue"), running.page("lead", f"/alerts/{alert_id}")
+    expect(ben.locator(".looking")).to_contain_text("analyst looks at this too")
+    ben.keyboard.press("c")
+    reason(ben, "stolen card")
+    expect(ana.locator(f'tr[data-alert="{alert_id}"]')).to_have_class(re.compile("gone"))
+    expect(ana.locator("#panel")).to_contain_text("stolen card")
+
+
+def test_many_tabs_share_one_stream(running: RunningDesk) -> None:
+    """A browser has six connections to a host: with a stream each, a seventh tab would hang."""
+    page = running.page("viewer", "/")
+    tabs = [page, *(page.context.new_page() for _ in range(8))]
+    for tab in tabs[1:]:
+        tab.goto("/")
+    alert_id = raise_alert(running.store, 0)
+    for tab in tabs:
+        expect(tab.locator(f'#ticker tr[data-alert="{alert_id}"]')).to_be_visible()
+
+
+def test_it_fits_a_telephone(running: RunningDesk) -> None:
+    raise_alert(running.store, 0)
+    page = running.page("analyst", "/queue")
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/", "/queue"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    page.click("#queue-rows tbody tr")
+    expect(page.locator("#panel")).to_contain_text("Why")

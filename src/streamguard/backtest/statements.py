@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
-from streamguard.sqldeploy.compare import means
+from streamguard.sqldeploy.compare import means, normalised
 from streamguard.sqldeploy.run import sources_of
 from streamguard.sqldeploy.script import Item, fill_in
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Statement
@@ -34,8 +34,11 @@ class Sql:
 
     @property
     def formatted(self) -> str:
-        """The text in one layout, as servers write it too: what differs then differs in meaning."""
-        return format_statement(self.statement)
+        """The text in one layout and without what a server adds: what differs then differs in meaning."""
+        statement = self.statement
+        if isinstance(statement, InsertInto | CreateAsSelect):
+            statement = replace(statement, query=normalised(statement.query))
+        return format_statement(statement)
 
     @property
     def name(self) -> str:

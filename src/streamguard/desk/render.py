@@ -59,6 +59,8 @@ class Renderer:
             points=points,
             dot=dot,
             instant=instant,
+            size=size,
+            decimal=Decimal,
         )
         self._env.globals.update(
             url=self.url, static=self.static, charts=charts, family=family, band=band, now=_now, sla=sla, link=link
@@ -150,6 +152,17 @@ def number(value: float | None, places: int = 0) -> str:
 def percent(value: float | None, places: int = 1) -> str:
     """A share between 0 and 1 as `0.4 %`."""
     return "–" if value is None else f"{100 * value:.{places}f} %"
+
+
+def size(value: float | None) -> str:
+    """Bytes as `310 MiB`."""
+    if value is None:
+        return "–"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
 
 
 def ms(value: float | None) -> str:

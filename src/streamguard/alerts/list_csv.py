@@ -47,9 +47,8 @@ def read(content: bytes, reason: str) -> list[Entry]:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         header = [name.strip().lower() for name in rows.fieldnames or ()]
         if missing := [name for name in NEEDED if name not in header]:
-            raise UserError(
-                f"the first line names the columns; {' and '.join(missing)} are missing: kind,value,reason,expires_at"
-            )
+            names = " and ".join(missing)
+            raise UserError(f"the first line names the columns, kind,value,reason,expires_at: {names} is not among them")
         rows.fieldnames = header
         found = [(rows.line_num, row) for row in rows]
     except UnicodeDecodeError as error:

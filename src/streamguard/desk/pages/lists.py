@@ -104,7 +104,8 @@ def upload(visit: Visit) -> Response:
     if not isinstance(file, UploadFile) or not file.filename:
         raise UserError("choose a file of CSV")
     try:
-        found = list_csv.read(file.file.read(), reason)
+        with file.file as content:
+            found = list_csv.read(content.read(), reason)
     except list_csv.WrongLines as error:
         return _page(visit, name, status=409, wrong=error)
     with visit.database() as connection:

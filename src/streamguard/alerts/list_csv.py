@@ -48,7 +48,9 @@ def read(content: bytes, reason: str) -> list[Entry]:
         header = [name.strip().lower() for name in rows.fieldnames or ()]
         if missing := [name for name in NEEDED if name not in header]:
             names = " and ".join(missing)
-            raise UserError(f"the first line names the columns, kind,value,reason,expires_at: {names} is not among them")
+            raise UserError(
+                f"the first line names the columns, kind,value,reason,expires_at: {names} is not among them"
+            )
         rows.fieldnames = header
         found = [(rows.line_num, row) for row in rows]
     except UnicodeDecodeError as error:

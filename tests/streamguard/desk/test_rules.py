@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.desk.difference import words_that_differ
 from streamguard.desk.jobs import DONE, FAILED, STOPPED, Asked, Jobs
-from streamguard.desk.pages.backtests import words_that_differ
 from streamguard.desk.site import Desk as Site
 from streamguard.rules.catalogue import catalogue
 from tests.streamguard.desk.conftest import Client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import SequenceMatcher
 from typing import Any
 
 import orjson
@@ -17,8 +16,9 @@ from streamguard.backtest.spec import Spec, load
 from streamguard.backtest.store import Kept, kept, listed
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
+from streamguard.desk.difference import Piece, words_that_differ
 from streamguard.desk.jobs import BACKTEST, COMPARE, DEPLOY, DROP, PROMOTE, SHADOW, Asked, Job, Jobs, options
-from streamguard.desk.pages.rules import limits_of
+from streamguard.desk.pages.rules import limits_of, other_than_file
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules import modes
 from streamguard.rules.catalogue import SQL
@@ -45,10 +45,12 @@ def start(visit: Visit) -> Response:
     name = visit.path["name"]
     with visit.database() as connection:
         found = modes.rules_named(connection, name)
+    # Where another version than that of the file runs, a value of the file may be a change as well.
+    runs_other = bool(other_than_file(visit, found))
     changed = [
         f"{limit.name}={given}"
         for limit in limits_of(visit, found)
-        if (given := visit.text(f"limit.{limit.name}")) and given != limit.value
+        if (given := visit.text(f"limit.{limit.name}")) and (given != limit.value or runs_other)
     ]
     files: dict[str, str] = {}
     arguments = ["backtest", "--progress-lines", f"--by={visit.user}"]
@@ -211,7 +213,7 @@ def _kept(visit: Visit) -> Kept:
             raise NotFound(str(error)) from None
 
 
-def _changed_sql(spec: Spec) -> list[tuple[str, list[tuple[str, str]]]]:
+def _changed_sql(spec: Spec) -> list[tuple[str, list[Piece]]]:
     """The statements of the change, by key, with the words that differ from what runs; the whole text of a new one."""
     before = {sql.key: sql.formatted for sql in spec.a.statements}
     return [
@@ -219,22 +221,6 @@ def _changed_sql(spec: Spec) -> list[tuple[str, list[tuple[str, str]]]]:
         for sql in spec.b.statements
         if sql.key in spec.change
     ]
-
-
-def words_that_differ(before: str, after: str, around: int = 14) -> list[tuple[str, str]]:
-    """Pieces of text, each with `+`, `-` or, for what both have, a space: at most `around` words on either side of a change."""
-    a, b = before.split(), after.split()
-    pieces: list[tuple[str, str]] = []
-    steps = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-    for n, (kind, a1, a2, b1, b2) in enumerate(steps):
-        if kind != "equal":
-            pieces += [(mark, " ".join(words)) for mark, words in (("-", a[a1:a2]), ("+", b[b1:b2])) if words]
-            continue
-        words = a[a1:a2]
-        first, last = words[:around] if n else [], words[-around:] if n < len(steps) - 1 else []
-        is_whole = len(words) <= len(first) + len(last)
-        pieces.append((" ", " ".join(words) if is_whole else " ".join([*first, "…", *last])))
-    return pieces if any(mark != " " for mark, _ in pieces) else []
 
 
 def _why_not(spec: Spec, found: Kept) -> str:

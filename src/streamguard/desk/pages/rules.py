@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -10,9 +9,11 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from streamguard.alerts.queue import QueueFilter, list_queue
-from streamguard.backtest.sides import MODES
+from streamguard.backtest.sides import MODES, running_statements
+from streamguard.backtest.statements import sql_of
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
+from streamguard.desk.difference import Piece, lines_that_differ, words_that_differ
 from streamguard.desk.jobs import Jobs
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules import modes
@@ -23,14 +24,18 @@ from streamguard.rules.figures import Day, Figures, days_of, figures_of
 from streamguard.rules.limits import RuleLimits
 from streamguard.rules.replacements import Version, versions_of
 from streamguard.sqldeploy import variables_of
+from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.journal import open_shadow
-from streamguard.sqldeploy.script import read, text_of
+from streamguard.sqldeploy.script import Item, read, text_of, variables_in
+from streamguard.sqldeploy.state import Server
 from streamguard.sqldeploy.switch import follow_mode, store_mode
 from streamguard.users import audit
 
 DAYS = 30
 ALERTS_SHOWN = 8
 FIGURES_EVERY_S = 30
+RUNNING_EVERY_S = 10
+_SERVER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Replaced:
-    """A version with the lines of its difference: each a mark (`+`, `-`, `@` or a space) and a text."""
+    """A version with the lines that it has changed."""
 
     version: Version
-    lines: list[tuple[str, str]]
+    lines: list[Piece]
 
 
 @route("GET", "/rules", needs="rules.read")
@@ -79,7 +84,8 @@ def rule(visit: Visit) -> Response:
         return visit.page(
             "rule.html",
             rule=first,
-            queries=_written(found),
+            queries=[item.text for item in _items(visit, found)],
+            others=other_than_file(visit, found),
             about=(REGISTRY[name].judge.__doc__ or "") if first.kind == PYTHON else "",
             mode=modes.modes_of(connection).get(name, ACTIVE),
             modes=MODES,
@@ -87,7 +93,7 @@ def rule(visit: Visit) -> Response:
             limits=limits_of(visit, found),
             text=text_of(sql_file(first.file)) if first.kind == SQL else "",
             changes=list(reversed(modes.changes_of(connection, name))),
-            versions=[Replaced(v, difference(v.sql_before, v.sql_after)) for v in versions_of(connection, name)],
+            versions=[Replaced(v, lines_that_differ(v.sql_before, v.sql_after)) for v in versions_of(connection, name)],
             days=_filled(days_of(connection, name, DAYS)),
             shown=ALERTS_SHOWN,
             alerts=list_queue(connection, QueueFilter(rule=name, snoozed="1"), size=ALERTS_SHOWN),
@@ -129,14 +135,34 @@ def limits_of(visit: Visit, found: list[Rule]) -> list[Limit]:
     return [Limit(name, known[name]) for name in names if name in known]
 
 
-def _written(found: list[Rule]) -> list[str]:
-    """The queries of a rule as their files have them, with the variables of their limits."""
-    texts = {
-        item.name.lower(): item.text
-        for file in {r.file for r in found if r.kind == SQL}
-        for item in read(sql_file(file))
-    }
-    return [texts.get(str(rule.query_id).lower(), "") for rule in found if rule.kind == SQL]
+def other_than_file(visit: Visit, found: list[Rule]) -> list[tuple[str, list[Piece]]]:
+    """What the server runs otherwise than the files of a SQL rule say: names, and the words that differ (`-` the file's).
+
+    Nothing while that is not known, and of a query that does not run.
+    """
+    wanted = {(sql := sql_of(item)).key: sql for item in _items(visit, found)}
+
+    def ask() -> list[tuple[str, list[Piece]]]:
+        try:
+            running = running_statements(Server(visit.desk.settings.ksqldb_url, timeout_s=_SERVER_TIMEOUT_S), wanted)
+        except UserError:
+            return []
+        pieces = [(running[key].name, words_that_differ(wanted[key].formatted, running[key].formatted)) for key in running
+                  if not same(wanted[key].statement, running[key].text)]  # fmt: skip
+        return [(name, words) for name, words in pieces if words]
+
+    known = visit.desk.cache.soon(f"what runs of {found[0].name}", ask, for_s=RUNNING_EVERY_S) if wanted else None
+    return known[0] if known else []
+
+
+def _items(visit: Visit, found: list[Rule]) -> list[Item]:
+    """The statements that a SQL rule consists of, in the order of its files: its queries, and what has its limits."""
+    given = variables_of(visit.desk.settings)
+    names = {str(rule.query_id).upper() for rule in found if rule.kind == SQL}
+    limits = {limit for rule in found for limit in rule.limits}
+    files = dict.fromkeys(rule.file for rule in found if rule.kind == SQL)
+    items = [item for file in files for item in read(sql_file(file), given)]
+    return [item for item in items if item.name in names or limits & set(variables_in(item.text))]
 
 
 def _named(connection: Connection, name: str) -> list[Rule]:
@@ -163,9 +189,3 @@ def _filled(found: list[Day]) -> list[Day]:
     today = datetime.now(timezone.utc).date()
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     return [by_day.get(day, Day(day, 0, 0, 0)) for day in days]
-
-
-def difference(before: str | None, after: str, around: int = 3) -> list[tuple[str, str]]:
-    """The lines that differ, and `around` them; each a mark (`+`, `-` or a space) and a text."""
-    lines = difflib.unified_diff((before or "").splitlines(), after.splitlines(), lineterm="", n=around)
-    return [(line[0], line[1:]) for line in lines if not line.startswith(("---", "+++"))]

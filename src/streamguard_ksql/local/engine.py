@@ -39,6 +39,7 @@ class LocalEngine:
     partitions: of topics that no statement and no entry of `topics` says otherwise of. topics: partitions by name.
     properties: settings by full name, as `SET` gives them. clock: milliseconds, of UNIX_TIMESTAMP() and INSERT VALUES.
     A listener of a topic gets what queries and INSERT VALUES write to it; what nobody reads is dropped.
+    only_listened: queries whose results reach no listener, directly or through others, are planned and do not run.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class LocalEngine:
         properties: Mapping[str, Any] | None = None,
         clock: Callable[[], int] = wall_clock_ms,
         topics: Mapping[str, int] | None = None,
+        *,
+        only_listened: bool = False,
     ) -> None:
         self.topics = LocalTopics(topics or {})
         self.engine = Engine(self.topics, {**(properties or {}), CLOCK: clock})
@@ -58,6 +61,7 @@ class LocalEngine:
         """Records that were fed of topics that no query reads and nobody listens to."""
         self._partitions = partitions
         self._clock = clock
+        self._only_listened = only_listened
         self._variables: dict[str, str] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self._order: list[LocalQuery] = []
@@ -113,7 +117,14 @@ class LocalEngine:
             self.queries.pop(query_id, None)
         if outcome.query is not None:
             self._start(outcome.query)
-        self._order = _in_order(list(self.queries.values()))
+        self._connect()
+
+    def _connect(self) -> None:
+        """Find out which queries run, in which order, and who reads what."""
+        queries = list(self.queries.values())
+        if self._only_listened:
+            queries = _leading_to(set(self._listeners), queries)
+        self._order = _in_order(queries)
         self._hand_overs.clear()
         self._readers = {t: [q for q in self._order if t in q.topics] for query in self._order for t in query.topics}
 
@@ -139,7 +150,7 @@ class LocalEngine:
     def listen(self, topic: str, listener: Listener) -> None:
         """Give a listener what is written to a topic, at the end of each `feed`."""
         self._listeners.setdefault(topic, []).append(listener)
-        self._hand_overs.clear()
+        self._connect()
 
     def feed(self, records: Sequence[InputRecord] = ()) -> None:
         """Run all queries over records, in the order in which they are to be seen, and over what follows from them.
@@ -236,6 +247,19 @@ def by_topic(records: Iterable[InputRecord]) -> dict[str, Batch]:
             known = found[record[0]] = []
         known.append(record)
     return {topic: Batch(records) for topic, records in found.items()}
+
+
+def _leading_to(topics: set[str], queries: Sequence[LocalQuery]) -> list[LocalQuery]:
+    """The queries whose results reach one of the topics, in their order."""
+    wanted, found = set(topics), set[str]()
+    while more := [
+        query
+        for query in queries
+        if query.query.query_id not in found and any(sink.topic in wanted for sink in query.query.sinks)
+    ]:
+        found |= {query.query.query_id for query in more}
+        wanted |= {topic for query in more for topic in query.topics}
+    return [query for query in queries if query.query.query_id in found]
 
 
 def _in_order(queries: list[LocalQuery]) -> list[LocalQuery]:

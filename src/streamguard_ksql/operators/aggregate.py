@@ -9,7 +9,7 @@ Source: docs/concepts/time-and-windows-in-ksqldb-queries.md; Kafka Streams' docu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,13 @@ class Aggregation(Operator, ABC):
         self.partition_of = task.partition_of
         self.filters = task.having is not None
         self.with_old = task.with_old
+        self._passing: dict[Any, set[Any]] = {}
+
+    def _those_that_pass(self, entries: Mapping[Any, list[Any]], start: int = 0, end: int = 0) -> set[Any]:
+        """The groups among entries, those of a state that was restored for example, that HAVING lets pass."""
+        return {
+            name for name, entry in entries.items() if self.aggregator.passes(_key_of(name, entry), entry, start, end)
+        }
 
     def receive(self, partition: int, records: list[Record]) -> None:
         key_of = self.grouping.key
@@ -89,6 +96,7 @@ class GroupAggregation(Aggregation):
     def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
         aggregator, identity = self.aggregator, self.grouping.identity
         table, dirty = self.store.table(partition), self.store.dirty(partition)
+        passing = self._passing_of(partition, table)
         for key, r in batch:
             name = identity(key)
             entry = table.get(name)
@@ -98,15 +106,25 @@ class GroupAggregation(Aggregation):
             elif self.with_old:
                 old = aggregator.change(key, entry)
                 was_there = old is not None
-            elif self.filters:
-                was_there = aggregator.passes(key, entry)
+            elif passing is not None:
+                was_there = name in passing
             aggregator.add(entry, r.value)  # type: ignore[arg-type]
             if r.time > entry[0]:
                 entry[0] = r.time
             dirty.add(name)
             row = aggregator.change(key, entry)
             if row is not None or was_there:
+                if passing is not None:
+                    _note(passing, name, passes=row is not None)
                 results.append(Record(key, row, entry[0], None, r.headers, old))
+
+    def _passing_of(self, partition: int, table: dict[Any, list[Any]]) -> set[Any] | None:
+        """The groups of a partition that HAVING lets pass, as of their last change; None where that is not asked for."""
+        if not self.filters or self.with_old:
+            return None
+        if partition not in self._passing:
+            self._passing[partition] = self._those_that_pass(table)
+        return self._passing[partition]
 
 
 class TableAggregation(Operator):
@@ -148,7 +166,19 @@ class TableAggregation(Operator):
 def keyed_entries(items: Iterable[tuple[Any, list[Any]]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
     """Groups as (key, entry). An entry has its key only where what it is filed under is not the key itself."""
     for name, entry in items:
-        yield (name if entry[1] is None else tuple(entry[1])), entry
+        yield _key_of(name, entry), entry
+
+
+def _key_of(name: Any, entry: list[Any]) -> tuple[Any, ...]:
+    return name if entry[1] is None else tuple(entry[1])
+
+
+def _note(passing: set[Any], name: Any, *, passes: bool) -> None:
+    """Keep whether HAVING lets a group pass."""
+    if passes:
+        passing.add(name)
+    else:
+        passing.discard(name)
 
 
 class StreamTime:
@@ -203,8 +233,9 @@ class WindowAggregation(Aggregation):
                     if start != current:
                         # Events that follow each other mostly fall into the same window.
                         entries, names, current = table.setdefault(start, {}), changed[start], start
+                        passing = self._passing_of(partition, start, entries)
                     names.add(name)
-                    change = one(entries, name, key, r, start)
+                    change = one(entries, name, key, r, start, passing)
                     if change is not None:
                         results.append(change)
                 start += advance
@@ -214,6 +245,16 @@ class WindowAggregation(Aggregation):
         if now > before:
             self.stream_time.set(partition, now)
             self.store.drop_before(partition, now - self.retention)
+            for gone in [place for place in self._passing if place[0] == partition and place[1] not in table]:
+                del self._passing[gone]
+
+    def _passing_of(self, partition: int, start: int, entries: dict[Any, list[Any]]) -> set[Any] | None:
+        """The groups of a window that HAVING lets pass, as of their last change; None where that is not asked for."""
+        if not self.filters or self.with_old or self.final:
+            return None
+        if (partition, start) not in self._passing:
+            self._passing[partition, start] = self._those_that_pass(entries, start, start + self.size)
+        return self._passing[partition, start]
 
     def _closes_windows(self, before: int, now: int) -> bool:
         """Whether stream time, when it goes from `before` to `now`, passes the end of a window and its grace."""
@@ -221,7 +262,13 @@ class WindowAggregation(Aggregation):
         return (now - offset) // self.advance > (before - offset) // self.advance
 
     def _accumulate_one(
-        self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
+        self,
+        entries: dict[Any, list[Any]],
+        name: Any,
+        key: tuple[Any, ...],
+        r: Record,
+        start: int,
+        passing: set[Any] | None,
     ) -> Record | None:
         """Accumulate a row in one window; the change of the table, None if there is none."""
         aggregator, end = self.aggregator, start + self.size
@@ -232,8 +279,8 @@ class WindowAggregation(Aggregation):
         elif self.with_old:
             old = aggregator.change(key, entry, start, end)
             was_there = old is not None
-        elif self.filters:
-            was_there = aggregator.passes(key, entry, start, end)
+        elif passing is not None:
+            was_there = name in passing
         aggregator.add(entry, r.value)  # type: ignore[arg-type]
         if r.time > entry[0]:
             entry[0] = r.time
@@ -242,6 +289,8 @@ class WindowAggregation(Aggregation):
         row = aggregator.change(key, entry, start, end)
         if row is None and not was_there:
             return None
+        if passing is not None:
+            _note(passing, name, passes=row is not None)
         return Record(key, row, entry[0], (start, end), r.headers, old)
 
     def _late(self, key: tuple[Any, ...], record: Record, start: int) -> None:

@@ -49,12 +49,13 @@ class InputRecord(NamedTuple):
 class Batch(list[InputRecord]):
     """Records of one partition of a topic, in order, and what they say: read once for all queries that read them alike."""
 
-    __slots__ = ("_lock", "_readings")
+    __slots__ = ("_lock", "_partitions", "_readings")
 
     def __init__(self, records: Sequence[InputRecord] = ()) -> None:
         super().__init__(records)
         self._lock = threading.Lock()
         self._readings: dict[object, Any] = {}
+        self._partitions: dict[int, Batch] | None = None
 
     def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
         """What `read` makes of the records; of the calls with one `kind` only the first calls it."""
@@ -81,6 +82,11 @@ class Batch(list[InputRecord]):
 
     def by_partition(self) -> dict[int, Batch]:
         """The records of each partition, for a batch that has several; what is read of one is read of all at once."""
+        if self._partitions is None:
+            self._partitions = self._divided()
+        return self._partitions
+
+    def _divided(self) -> dict[int, Batch]:
         positions: dict[int, list[int]] = {}
         for i, record in enumerate(self):
             positions.setdefault(record[1], []).append(i)

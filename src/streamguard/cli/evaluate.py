@@ -67,7 +67,7 @@ def evaluate(
     """Measure the rules against labels.
 
     Of the running stream: recall and delay by kind of fraud, false alerts by look-alike. With --data or --topic the payments
-    go through the same SQL, Python rules and decision as in the stack, in this process: precision, recall and F1 per rule and
+    go through the same SQL, Python rules and decision as in the stack, without a broker: precision, recall and F1 per rule and
     together; average precision, AUC, card precision@100 and money found, by test week.
     """
     if (data is not None) + topic + simulated > 1:

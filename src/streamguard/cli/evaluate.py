@@ -160,6 +160,7 @@ def _evaluate(
     starts: list[date],
     whole: tuple[date, date] | None,
 ) -> dict[str, Any]:
+    from streamguard.evaluation.processes import processes_for
     from streamguard.evaluation.report import check_days, report
     from streamguard.evaluation.scores import score
     from streamguard.producer.send import progress
@@ -167,7 +168,7 @@ def _evaluate(
     if whole is None or starts:
         check_days(payments, starts)
     with progress("payments through the rules", len(payments)) as advance:
-        scores = score(payments, rules, label_days, advance)
+        scores = score(payments, rules, label_days, advance, processes_for(len(payments)))
     _warn(scores)
     found = report(payments, scores.of, starts, whole)
     for week in found.weeks:

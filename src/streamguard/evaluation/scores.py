@@ -14,7 +14,7 @@ import orjson
 
 from streamguard.evaluation.data import DAY_MS, LabelledPayment
 from streamguard.evaluation.division import division
-from streamguard.evaluation.processes import processes_for, score_divided
+from streamguard.evaluation.processes import score_divided
 from streamguard.evaluation.replay import LABELS, TRANSACTIONS, RuleSet, Sent
 from streamguard.evaluation.scorer import BATCH, Hit, Numbered, Scorer, Summary
 
@@ -60,16 +60,15 @@ def score(
     rules: RuleSet,
     label_delay_days: int = 7,
     progress: Callable[[int], None] = lambda _: None,
-    processes: int | None = None,
+    processes: int = 1,
 ) -> Scores:
     """Run `payments`, in order of time, through the rules. Raises DeployError, and UserError where a process ends.
 
-    In as many processes as there are processors, unless `processes` says how many; the result is the same.
+    The result is the same for any number of `processes` (`processes_for` says how many are soonest done).
     """
     delay_ms = label_delay_days * DAY_MS
-    shares = processes_for(len(payments)) if processes is None else processes
     scorer = Scorer(rules)
-    how = division(scorer.replay.engine) if shares > 1 else None
+    how = division(scorer.replay.engine) if processes > 1 else None
     hits: list[Hit] = []
     if how is not None:
 
@@ -77,7 +76,7 @@ def score(
             hits.extend(found)
             progress(count)
 
-        summaries = score_divided(_numbered(payments, delay_ms), rules, shares, how, take)
+        summaries = score_divided(_numbered(payments, delay_ms), rules, processes, how, take)
         if summaries is not None:
             return _scores(len(payments), hits, summaries)
         # A query has ended. It goes back to the beginning: see `processes`.

@@ -123,7 +123,7 @@ class Reader:
         condition = self.condition
         if condition is None:
             return repeat(None, len(messages))
-        met = condition.shared(messages, readings) if isinstance(messages, Batch) else None
+        met = condition.shared(messages, self.read) if isinstance(messages, Batch) else None
         if met is None:
             return repeat(condition.whole, len(messages))
         whole, rest = condition.whole, condition.rest

@@ -132,6 +132,20 @@ def test_rows_of_insert_values_come_before_what_is_fed() -> None:
     assert box.values() == [{"V": 6}]
 
 
+def test_tables_that_share_a_condition_have_the_rows_of_every_partition() -> None:
+    """The first of them reads a partition at a time, and what it has read is what the second is given."""
+    table = (
+        "CREATE TABLE {} WITH (kafka_topic='{}') AS SELECT k, SUM(v) AS n FROM t WHERE v > 0 AND v < 100 GROUP BY k;"
+    )
+    box = Box(STREAM + table.format("out", "out") + table.format("b", "b"), partitions=3)
+    others: list[InputRecord] = []
+    box.engine.listen("b", others.extend)
+    box.engine.feed([InputRecord("in", n % 3, n, b"k%d" % (n % 3), orjson.dumps({"V": n}), n) for n in range(9)])
+    assert [query.failure for query in box.engine.queries.values()] == [None, None]
+    assert [v["N"] for v in box.values()] == [1, 2, 3, 5, 7, 9, 12, 15]
+    assert [r.value for r in others] == [r.value for r in box.written]
+
+
 # --- what is left out -------------------------------------------------------------------------------------------------
 
 

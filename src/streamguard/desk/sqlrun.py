@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from streamguard.config import UserError
 from streamguard.sqldeploy.answers import blocks_of, row_event
-from streamguard.sqldeploy.console import Answer, Part, SqlRefused, send
+from streamguard.sqldeploy.console import Answer, Part, ServerUnavailable, SqlRefused, send
 from streamguard.users import audit
 
 MOST_RUNS = 20
@@ -115,22 +115,38 @@ class SqlRun:
             answer.close()
 
     def _execute(self, part: Part) -> Iterator[Event]:
-        if part.reads_only:
-            entities = self._entities(part)
-        else:
-            with self._engine.begin() as connection:
-                subject = f"statement {' '.join(part.text.split())[:120]}"
-                audit.note(
-                    connection, self._user, "sql.change", subject, reason=self._reason, after={"statement": part.text}
-                )
-                entities = self._entities(part)
+        entities = self._entities(part) if part.reads_only else self._change(part)
         for entity in entities:
             for block in blocks_of(entity, part):
                 yield {"block": asdict(block)}
 
+    def _change(self, part: Part) -> list[dict[str, Any]]:
+        """Run a statement that changes the server, with its audit row; one that is refused leaves none."""
+        entities: list[dict[str, Any]] = []
+        lost: ServerUnavailable | None = None
+        with self._engine.begin() as connection:
+            try:
+                entities = self._entities(part)
+            except ServerUnavailable as error:
+                # It may have been done all the same.
+                lost = error
+            outcome = f"not known: {lost}" if lost else "done"
+            audit.note(
+                connection,
+                self._user,
+                "sql.change",
+                f"statement {' '.join(part.text.split())[:120]}",
+                reason=self._reason,
+                after={"statement": part.text, "outcome": outcome},
+            )
+        if lost is not None:
+            raise lost
+        return entities
+
     def _entities(self, part: Part) -> list[dict[str, Any]]:
         """The entities of an answer; a command that failed raises SqlRefused, so that it leaves no audit row."""
-        answer = self._open(part)
+        # Not ended by `close`: what changes the server is done, and its row written, also when nobody waits any more.
+        answer = send(self._url, part, self._after)
         try:
             found = answer.json()
         finally:

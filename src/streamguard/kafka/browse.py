@@ -26,8 +26,8 @@ from streamguard.kafka.topic_reader import NO_PROGRESS_S, TopicNotRead
 STEP_RECORDS = 50_000
 STEP_S = 0.2
 """A step ends after so long, even if it has read less."""
-WINDOW = 5_000
-"""Offsets of each partition that are read at once where records are searched."""
+FIRST_WINDOW, WINDOW = 500, 5_000
+"""Offsets of each partition that are read at once where records are searched: few at first, more as it goes on."""
 PREVIEW_BYTES = 2_000
 """So much of a value is kept for a list; the record itself may have megabytes."""
 _POLL_MS = 500
@@ -146,12 +146,13 @@ class Browser:
         self._consumer.close(autocommit=False)
 
     def _chosen(self, wanted: set[int]) -> list[int]:
-        there = self._consumer.partitions_for_topic(self.topic)
-        if not there:
+        self.all_partitions = sorted(self._consumer.partitions_for_topic(self.topic) or ())
+        if not self.all_partitions:
             raise NoSuchTopic(f"there is no topic {self.topic}")
-        if missing := wanted - set(there):
-            raise NoSuchTopic(f"the topic {self.topic} has no partition {min(missing)}: it has {len(there)}, from 0 on")
-        return sorted(wanted or there)
+        if missing := wanted - set(self.all_partitions):
+            count = len(self.all_partitions)
+            raise NoSuchTopic(f"the topic {self.topic} has no partition {min(missing)}: it has {count}, from 0 on")
+        return sorted(wanted) or self.all_partitions
 
     def at_time(self, time_ms: int) -> dict[int, int]:
         """The first offset of each partition whose record is not before a time; its end where none is."""
@@ -194,7 +195,7 @@ class Browser:
 
     def _run(self, at: dict[int, int], wanted: Contains, limit: int, *, backward: bool) -> Step:
         step, began = Step(looked={p: (offset, offset) for p, offset in at.items()}), time.monotonic()
-        size = min(WINDOW if wanted else limit, self._step_records)
+        size = min(FIRST_WINDOW if wanted else limit, self._step_records)
         last = self.begins if backward else self.ends
         while len(step.messages) < limit and at != {p: last[p] for p in at}:
             if step.examined >= self._step_records or time.monotonic() - began > self._step_s:
@@ -212,6 +213,7 @@ class Browser:
                 seen = step.looked[p]
                 step.looked[p] = (turned, seen[1]) if backward else (seen[0], turned)
             at = {p: span[0] if backward else span[1] for p, span in step.looked.items()}
+            size = min(2 * size, WINDOW, self._step_records) if wanted else size
         if at != {p: last[p] for p in at}:
             step.next = at
         return step

@@ -253,18 +253,10 @@ def topic(visit: Visit) -> Response:
         **values,
         **spans,
         limits=LIMITS,
-        partitions=_partitions(visit, name, browser, look),
+        partitions=browser.all_partitions,
         record=None if record is None else record_values(record),
         selected=wanted,
     )
-
-
-def _partitions(visit: Visit, name: str, browser: Browser, look: Look) -> list[int]:
-    if look.partition is None:
-        return sorted(browser.begins)
-    with cluster(visit) as client:
-        [described] = client.describe_topics([name])
-    return sorted(found["partition_index"] for found in described["partitions"])
 
 
 def _opened(visit: Visit, browser: Browser, look: Look) -> tuple[Message | None, str]:

@@ -360,7 +360,7 @@ text.addEventListener("keydown", (event) => {
   else if (event.key === " " && event.ctrlKey) { event.preventDefault(); complete(true); }
   else if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) { event.preventDefault(); moveOffer(event.key === "ArrowDown" ? 1 : -1); }
   else if (open && (event.key === "Tab" || event.key === "Enter")) { event.preventDefault(); accept($('li[aria-selected="true"]', completion)); }
-  else if (event.key === "Escape") { event.stopPropagation(); if (open) closeCompletion(); else if (running) stop(); else text.blur(); }
+  else if (event.key === "Escape") { event.stopPropagation(); if (open) closeCompletion(); else stop(); }
 });
 addEventListener("keydown", (event) => { if (event.key === "Escape" && running && !$("dialog[open]")) stop(); });
 $("#tree-filter")?.addEventListener("input", drawTree);

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 from streamguard.alerts.context import AMOUNTS_SHOWN, AccountAmount
 from streamguard.database.rows import columns_of, select_as
 
-NEWEST = 5_000
-"""What accounts, merchants and devices do is counted over so many of their newest transactions."""
+NEWEST = 2_000
+"""What accounts, merchants and devices use is counted over so many of their newest transactions."""
+MOST_COUNTED = 10_000
 PAGE = 50
 
 
@@ -214,9 +215,9 @@ def transactions_of(
 
 
 def count_transactions(connection: Connection, kind: str, value: str, *, flagged: bool = False) -> int:
-    """How many transactions there are, counted up to twice NEWEST."""
+    """How many transactions there are, counted up to MOST_COUNTED."""
     statement = _COUNT.format(column=_COLUMN[kind], flagged=_flagged(flagged))
-    return int(connection.execute(text(statement), {"id": value, "most": 2 * NEWEST}).scalar_one())
+    return int(connection.execute(text(statement), {"id": value, "most": MOST_COUNTED}).scalar_one())
 
 
 def amounts_of_account(connection: Connection, account_id: str) -> list[AccountAmount]:

@@ -111,6 +111,12 @@ class RunningDesk:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def show(self, desk: Desk) -> None:
+        """From now on, the rows of this store."""
+        self.desk = desk
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+
     def start(self) -> None:
         """Start and wait until it answers."""
         environment = {
@@ -178,8 +184,6 @@ def running(desk: Desk, _desk_process: RunningDesk) -> Iterator[RunningDesk]:
     """A desk that runs over the store `desk`, with a user per role: one process for all tests, started again after a test
     that killed it."""
     make_users(desk)
-    _desk_process.desk = desk
-    if _desk_process.process is None or _desk_process.process.poll() is not None:
-        _desk_process.start()
+    _desk_process.show(desk)
     yield _desk_process
     _desk_process.close_browsers()

@@ -117,3 +117,15 @@ def test_accounts_are_found_as_one_types(running: RunningDesk, stored: None) -> 
     page.locator("#account-rows a", has_text="ACC-12").wait_for()
     assert page.locator("#account-rows a").count() == 1
     assert page.url.endswith("/accounts?q=ACC-12")
+
+
+def test_the_search_box_suggests_and_is_worked_by_keyboard(running: RunningDesk, stored: None) -> None:
+    page = running.page("viewer", "/accounts")
+    page.keyboard.press("/")
+    page.keyboard.type("ACC")
+    page.locator("#suggestions li", has_text="ACC-12").wait_for()
+    assert page.locator("#suggestions li").count() == 2
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/accounts/ACC-12")

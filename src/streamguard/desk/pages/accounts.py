@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from streamguard.alerts import accounts as known
-from streamguard.alerts.accounts import ACCOUNT, DEVICE, MERCHANT
+from streamguard.alerts.accounts import ACCOUNT, DEVICE, MERCHANT, RiskProfile
 from streamguard.desk.pages.queue import page_of
 from streamguard.desk.site import NotFound, Visit, route
 
@@ -32,7 +32,7 @@ def account(visit: Visit) -> Response:
     account_id = visit.path["account_id"]
     with visit.database() as connection:
         values = _profile(visit, connection, ACCOUNT, account_id)
-        profile = known.risk_profile(connection, account_id)
+        profile = _risk(visit, connection, account_id)
         if profile is None and not values["alerts"] and not values["listings"]:
             raise NotFound(f"nothing is known of an account {account_id}: no transaction, no alert, no list entry")
         return visit.page(
@@ -57,6 +57,13 @@ def merchant(visit: Visit) -> Response:
 def device(visit: Visit) -> Response:
     """One device."""
     return _of_many(visit, DEVICE, visit.path["device_id"])
+
+
+def _risk(visit: Visit, connection: Connection, account_id: str) -> RiskProfile | None:
+    """The profile; of an account with very many transactions, which takes longer, one that may be a minute old."""
+    if known.count_transactions(connection, ACCOUNT, account_id) < known.MOST_COUNTED:
+        return known.risk_profile(connection, account_id)
+    return visit.desk.cache.get(f"risk of {account_id}", lambda c: known.risk_profile(c, account_id), for_s=60)
 
 
 def _of_many(visit: Visit, kind: str, value: str) -> Response:
@@ -91,6 +98,6 @@ def _profile(visit: Visit, connection: Connection, kind: str, value: str) -> dic
         "page": page,
         "flagged": flagged,
         "count": known.count_transactions(connection, kind, value, flagged=flagged),
-        "most": 2 * known.NEWEST,
+        "most": known.MOST_COUNTED,
         "topic": visit.desk.settings.transactions_topic,
     }

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from streamguard.alerts.queue import QueueFilter, list_queue
+from streamguard.alerts.queue import QueueFilter, QueueRow, list_queue
 from streamguard.backtest.sides import MODES, running_statements
 from streamguard.backtest.statements import sql_of
 from streamguard.config import UserError
@@ -35,6 +35,7 @@ DAYS = 30
 ALERTS_SHOWN = 8
 FIGURES_EVERY_S = 30
 RUNNING_EVERY_S = 10
+ALERTS_EVERY_S = 3
 _SERVER_TIMEOUT_S = 5.0
 
 
@@ -76,7 +77,7 @@ def rules(visit: Visit) -> Response:
 @route("GET", "/rules/{name}", needs="rules.read")
 def rule(visit: Visit) -> Response:
     """One rule; of two queries with one name both."""
-    name = visit.path["name"]
+    name, cache = visit.path["name"], visit.desk.cache
     figures = _figures(visit)
     with visit.database() as connection:
         found = _named(connection, name)
@@ -94,9 +95,9 @@ def rule(visit: Visit) -> Response:
             text=text_of(sql_file(first.file)) if first.kind == SQL else "",
             changes=list(reversed(modes.changes_of(connection, name))),
             versions=[Replaced(v, lines_that_differ(v.sql_before, v.sql_after)) for v in versions_of(connection, name)],
-            days=_filled(days_of(connection, name, DAYS)),
+            days=_filled(cache.get(f"days of {name}", lambda c: days_of(c, name, DAYS), for_s=FIGURES_EVERY_S)),
             shown=ALERTS_SHOWN,
-            alerts=list_queue(connection, QueueFilter(rule=name, snoozed="1"), size=ALERTS_SHOWN),
+            alerts=cache.get(f"open alerts of {name}", lambda c: _worst(c, name), for_s=ALERTS_EVERY_S),
             jobs=[job for job in Jobs(visit.desk.settings).all() if job.asked.rule == name][:10],
         )
 
@@ -163,6 +164,10 @@ def _items(visit: Visit, found: list[Rule]) -> list[Item]:
     files = dict.fromkeys(rule.file for rule in found if rule.kind == SQL)
     items = [item for file in files for item in read(sql_file(file), given)]
     return [item for item in items if item.name in names or limits & set(variables_in(item.text))]
+
+
+def _worst(connection: Connection, name: str) -> list[QueueRow]:
+    return list_queue(connection, QueueFilter(rule=name, snoozed="1"), size=ALERTS_SHOWN)
 
 
 def _named(connection: Connection, name: str) -> list[Rule]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
-from streamguard.sqldeploy.compare import means
+from streamguard.sqldeploy.compare import means, normalised
 from streamguard.sqldeploy.run import sources_of
 from streamguard.sqldeploy.script import Item, fill_in
 from streamguard_ksql.ast import CreateAsSelect, CreateSource, InsertInto, Statement
+from streamguard_ksql.formatter import format_statement
 from streamguard_ksql.parser import parse_statement
 
 ALERTS_SOURCE = "FRAUD_ALERTS"
@@ -30,6 +31,14 @@ class Sql:
     def statement(self) -> Statement:
         """Its meaning. Raises KsqlError."""
         return parse_statement(self.text)
+
+    @property
+    def formatted(self) -> str:
+        """The text in one layout and without what a server adds: what differs then differs in meaning."""
+        statement = self.statement
+        if isinstance(statement, InsertInto | CreateAsSelect):
+            statement = replace(statement, query=normalised(statement.query))
+        return format_statement(statement)
 
     @property
     def name(self) -> str:

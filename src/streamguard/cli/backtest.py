@@ -72,6 +72,7 @@ def backtest(
         bool, typer.Option("--accept", help="Then deploy the files of --sql, as `deploy --replace --from now` does.")
     ] = False,
     by: Annotated[str | None, typer.Option("--by", help="Who runs it; the login name if not given.")] = None,
+    progress_lines: Annotated[bool, typer.Option("--progress-lines", hidden=True)] = False,
 ) -> None:
     """Run the rules that run (A) and the change (B) over the transactions of the topic, or of files, and compare the alerts.
 
@@ -100,7 +101,7 @@ def backtest(
     if accept:
         _check_acceptable(request)
     spec = prepare(request, get_settings(), _stack(request), time.time_ns() // 1_000_000)
-    text = _run(spec)
+    text = _run(spec, as_lines=progress_lines)
     _write(json_file, text)
     who = by or getpass.getuser()
     number = _keep(spec, text, who)
@@ -123,15 +124,13 @@ def _check_acceptable(request: Request) -> None:
 
 def _accept(request: Request, spec: Spec, result: str, define: list[str], reason: str, who: str) -> None:
     """Deploy B. Raises BacktestError where a query of it has ended, and where the files are no longer those of the back-test."""
-    import orjson
-
     from streamguard.backtest import BacktestError
+    from streamguard.backtest.accept import check_ended
     from streamguard.backtest.sides import read_change
     from streamguard.rules.replacements import NOW
     from streamguard.sqldeploy import variables_of
 
-    for query, why in sorted(orjson.loads(result)["sides"]["b"]["ended"].items()):
-        raise BacktestError(f"nothing is deployed: the query {query} of B has ended in the back-test: {why}")
+    check_ended(result)
     tested = {sql.key: sql.text for sql in spec.b.statements}
     change = read_change(request.sql, variables_of(get_settings()), request.define)
     if any(tested.get(key) != sql.text for key, sql in change.items()):
@@ -223,13 +222,14 @@ def _stack(request: Request) -> Stack:
         return Stack(server)
 
 
-def _run(spec: Spec) -> str:
+def _run(spec: Spec, *, as_lines: bool = False) -> str:
     from streamguard.backtest.execute import execute, length
     from streamguard.backtest.result import encode
-    from streamguard.producer.send import progress
+    from streamguard.producer.send import progress, progress_lines
 
-    protection = _protection()
-    with progress("transactions through both rule sets", length(spec)) as advance:
+    protection, count = _protection(), length(spec)
+    shown = progress_lines(count) if as_lines else progress("transactions through both rule sets", count)
+    with shown as advance:
         return encode(execute(spec, get_settings().kafka_bootstrap_servers, advance, protection))
 
 
@@ -249,7 +249,7 @@ def _keep(spec: Spec, result: str, who: str) -> int | None:
     from streamguard.backtest.spec import dump
     from streamguard.backtest.store import keep
 
-    command = shlex.join(["streamguard", *sys.argv[1:]])
+    command = shlex.join(["streamguard", *(argument for argument in sys.argv[1:] if argument != "--progress-lines")])
     try:
         with database() as connection:
             return keep(connection, command=command, inputs=dump(spec), result=result, who=who)

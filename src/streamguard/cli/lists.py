@@ -10,7 +10,8 @@ import typer
 from kafka.errors import KafkaError
 
 from streamguard.alerts import blacklist_topic
-from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, add_entry, entries_of, remove_entry
+from streamguard.alerts.list_changes import put, take_off
+from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, entries_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.privacy.mode import protection_of
@@ -29,27 +30,24 @@ def _commands(name: str, help_text: str) -> typer.Typer:
         """List a value, or change the reason and the end of one that is listed."""
         expires = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
         with database() as connection:
-            protection = protection_of(connection, get_settings())
-            stored = protection.listed(kind.value, value)
-            entry = Entry(kind.value, stored, protection.reason(reason, kind.value, value), expires)
-            add_entry(connection, name, entry, who=by or getpass.getuser())
-        if name == BLACKLIST:
-            _publish([blacklist_topic.record_of(Entry(kind.value, value, reason, expires))])
+            entry = Entry(kind.value, value, reason, expires)
+            change = put(connection, get_settings(), name, entry, who=by or getpass.getuser())
+        if change.record is not None:
+            _publish([change.record])
         until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
-        print(f"{kind.value} {stored} is on the {name}{until}")
+        print(f"{kind.value} {change.stored} is on the {name}{until}")
 
     @app.command()
     def remove(kind: Kind, value: str, by: Who = None) -> None:
         """Take a value off the list; exits 1 if it was not on it."""
         with database() as connection:
-            stored = protection_of(connection, get_settings()).listed(kind.value, value)
-            found = remove_entry(connection, name, kind.value, stored, who=by or getpass.getuser())
-        if not found:
-            typer.echo(f"{kind.value} {stored} is not on the {name}", err=True)
+            change = take_off(connection, get_settings(), name, kind.value, value, who=by or getpass.getuser())
+        if not change.found:
+            typer.echo(f"{kind.value} {change.stored} is not on the {name}", err=True)
             raise typer.Exit(1)
-        if name == BLACKLIST:
-            _publish([(f"{kind.value}:{value}", None)])
-        print(f"{kind.value} {stored} is off the {name}")
+        if change.record is not None:
+            _publish([change.record])
+        print(f"{kind.value} {change.stored} is off the {name}")
 
     @app.command("list")
     def list_entries() -> None:

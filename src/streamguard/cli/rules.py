@@ -16,21 +16,17 @@ import typer
 
 from streamguard.cli import shadow
 from streamguard.cli.shared import database, new_app
-from streamguard.config import UserError, get_settings
+from streamguard.config import get_settings
 from streamguard.rules import Rule, catalogue, modes
-from streamguard.rules.catalogue import SQL
-from streamguard.rules.decide import ACTIVE, OFF
+from streamguard.rules.decide import ACTIVE
 from streamguard.rules.figures import Figures, figures_of
 from streamguard.rules.replacements import NOW, Replacement, replacements_of
-from streamguard.sqldeploy import follow
-from streamguard.sqldeploy.state import Server
+from streamguard.sqldeploy.switch import follow_mode, store_mode
 
 app = new_app("List the rules; switch a rule to active, shadow or off; show who did; compare and promote a shadow.")
 app.command("compare")(shadow.compare)
 app.command("promote")(shadow.promote_shadow)
 app.command("drop-shadow")(shadow.drop_shadow)
-
-_SERVER_TIMEOUT_S = 20.0
 
 
 class Mode(str, Enum):
@@ -39,10 +35,6 @@ class Mode(str, Enum):
     active = "active"
     shadow = "shadow"
     off = "off"
-
-
-class NotFollowed(UserError):
-    """The mode is stored, and the query of the rule does not follow it yet."""
 
 
 @app.command("list")
@@ -77,12 +69,14 @@ def set_mode(
     if not reason.strip():
         raise typer.BadParameter("a reason is expected", param_hint="--reason")
     with database() as connection:
-        before = modes.set_mode(connection, rule, mode.value, who=by or getpass.getuser(), why=reason)
-        rules = [known for known in modes.rules_named(connection, rule) if known.kind == SQL]
+        before, rules = store_mode(connection, rule, mode.value, who=by or getpass.getuser(), why=reason)
     print(f"{rule} is {mode.value}" + (" already" if before == mode.value else f" (it was {before})"))
-    # Between active and shadow a query does not change; the same mode again is how a broken switch is finished.
-    if rules and (OFF in (before, mode.value) or before == mode.value):
-        _follow(rules)
+    if rules:
+        followed = follow_mode(get_settings(), database, rules)
+        for statement in followed.statements:
+            print(f"{statement} done")
+        if followed.missing:
+            typer.echo(f"the server does not run {rule}: `streamguard deploy {followed.missing}` sends it", err=True)
 
 
 @app.command()
@@ -105,25 +99,6 @@ def _replaced(replacement: Replacement) -> str:
     done = "being replaced" if replacement.is_open else "replaced"
     counts = f", {replacement.left_out:,} earlier alerts left out" if replacement.left_out else ""
     return f"{done} from {'now' if replacement.start == NOW else 'the beginning'}{counts}"
-
-
-def _follow(rules: Sequence[Rule]) -> None:
-    """Let the queries of one rule follow the mode that is stored by now; raises NotFollowed."""
-    name = rules[0].name
-    server = Server(get_settings().ksqldb_url, timeout_s=_SERVER_TIMEOUT_S)
-    with database() as connection:
-        mode = modes.modes_of(connection).get(name)
-    try:
-        for statement in follow(server, {} if mode is None else {name: mode}, always=True):
-            print(f"{statement} done")
-        there = server.states().keys()
-    except UserError as error:
-        raise NotFollowed(
-            f"the mode of {name} is stored, and its query does not follow yet ({error}): repeat the command, or"
-            " `streamguard deploy`, when the server answers"
-        ) from None
-    if mode != OFF and not any(str(rule.query_id).upper() in there for rule in rules):
-        typer.echo(f"the server does not run {name}: `streamguard deploy {rules[0].file}` sends it", err=True)
 
 
 def _fields(rule: Rule, mode: str, figures: Figures | None) -> dict[str, Any]:

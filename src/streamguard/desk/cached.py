@@ -19,6 +19,9 @@ log = logging.getLogger("streamguard.desk")
 
 T = TypeVar("T")
 
+_FIRST_S = 0.2
+"""What is ready within so long is shown at once."""
+
 
 class Cache:
     """Results of functions of a database connection, by name."""
@@ -39,6 +42,22 @@ class Cache:
         value: T = found[1]
         return value
 
+    def soon(self, name: str, compute: Callable[[], T], *, for_s: float) -> tuple[T, float] | None:
+        """The result with its age in seconds, None until it is there for the first time: nobody waits longer than a moment. For
+        what takes seconds, or asks others than the database."""
+        found = self._values.get(name)
+        age_s = None if found is None else time.monotonic() - found[0]
+        if age_s is None or age_s > for_s:
+
+            def work() -> None:
+                self._values[name] = time.monotonic(), compute()
+
+            started = self._start(name, work)
+            if found is None and started is not None:
+                started.join(_FIRST_S)
+                found, age_s = self._values.get(name), 0.0
+        return None if found is None or age_s is None else (found[1], age_s)
+
     def _compute(self, name: str, compute: Callable[[Connection], T]) -> T:
         with self._engine.begin() as connection:
             value = compute(connection)
@@ -46,18 +65,24 @@ class Cache:
         return value
 
     def _refresh(self, name: str, compute: Callable[[Connection], T]) -> None:
+        self._start(name, lambda: self._compute(name, compute))
+
+    def _start(self, name: str, task: Callable[[], object]) -> threading.Thread | None:
+        """Run a task in the background; None where it runs already."""
         with self._lock:
             if name in self._busy:
-                return
+                return None
             self._busy.add(name)
 
         def work() -> None:
             try:
-                self._compute(name, compute)
+                task()
             except Exception as error:
                 if not is_outage(error):
                     log.exception("computing %s failed", name)
             finally:
                 self._busy.discard(name)
 
-        threading.Thread(target=work, name=f"cache {name}", daemon=True).start()
+        thread = threading.Thread(target=work, name=f"cache {name}", daemon=True)
+        thread.start()
+        return thread

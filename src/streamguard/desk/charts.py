@@ -13,10 +13,12 @@ from decimal import Decimal
 from markupsafe import Markup, escape
 
 
-def _svg(width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False) -> Markup:
+def _svg(
+    width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False, role: str = "img"
+) -> Markup:
     ratio = ' preserveAspectRatio="none"' if stretch else ""
     return Markup(
-        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{ratio}>'
+        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(label)}"{ratio}>'
         f"<title>{escape(label)}</title>{body}</svg>"
     )
 
@@ -144,7 +146,7 @@ def columns(
         )
     for n in range(0, len(buckets), max(len(buckets) // 6, 1)):
         body += f'<text class="tick" x="{n * step + 2:.1f}" y="{bottom + 14:g}">{escape(buckets[n][0])}</text>'
-    return _svg(width, bottom + 20, label, body, kind="columns")
+    return _svg(width, bottom + 20, label, body, kind="columns", role="group")
 
 
 def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> Markup:
@@ -169,3 +171,49 @@ def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> 
             body += f'<text class="tick" x="{x + size + 2:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
         body += "</g>"
     return _svg(width, height, label, body, kind="places")
+
+
+def stacks(groups: Sequence[tuple[str, Sequence[tuple[float, str]]]], label: str) -> Markup:
+    """As `bars`, with the values of a group on top of each other."""
+    width, height, base = 580.0, 190.0, 165.0
+    top = max([sum(value for value, _ in values) for _, values in groups] or [0]) or 1.0
+    step = width / max(len(groups), 1)
+    every = max(1, math.ceil(len(groups) / 10))
+    body = f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+    body += (
+        f'<line class="grid" x1="0" y1="16" x2="{width:g}" y2="16"/><text class="tick" x="2" y="12">{top:,.0f}</text>'
+    )
+    for n, (name, values) in enumerate(groups):
+        said = ", ".join(f"{value:,.0f}" for value, _ in values)
+        body += f'<g><title>{escape(name)}: {escape(said)}</title><rect class="hit" x="{n * step:.1f}" y="0" width="{step:.1f}" height="{base:g}"/>'  # noqa: E501
+        at = base
+        for value, hue in values:
+            high = (base - 16) * value / top
+            at -= high
+            body += f'<rect class="hue-{hue}" x="{n * step + 2:.1f}" y="{at:.1f}" width="{max(step - 4, 1):.1f}" height="{high:.1f}"/>'  # noqa: E501
+        body += "</g>"
+        if n % every == 0:
+            body += f'<text class="tick" x="{n * step + 2:.1f}" y="{base + 14:g}">{escape(name)}</text>'
+    return _svg(width, height, label, body, kind="bars")
+
+
+def bars(groups: Sequence[tuple[str, Sequence[tuple[float, str]]]], label: str) -> Markup:
+    """Bars side by side for each group: its name, and values with the hue of each. A value is written above its bar."""
+    width, height, base = 580.0, 190.0, 165.0
+    top = max([value for _, values in groups for value, _ in values] or [0]) or 1.0
+    step = width / max(len(groups), 1)
+    every = max(1, math.ceil(len(groups) / 12))
+    body = f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+    for n, (name, values) in enumerate(groups):
+        size = min(26.0, (step - 4) / max(len(values), 1))
+        left = n * step + (step - size * len(values)) / 2
+        body += f"<g><title>{escape(name)}: {escape(', '.join(f'{value:,.0f}' for value, _ in values))}</title>"
+        for m, (value, hue) in enumerate(values):
+            high = (base - 16) * value / top
+            body += f'<rect class="hue-{hue}" x="{left + m * size:.1f}" y="{base - high:.1f}" width="{max(size - 2, 1):.1f}" height="{high:.1f}" rx="1"/>'  # noqa: E501
+            if size > 20 and value:
+                body += f'<text class="tick" text-anchor="middle" x="{left + (m + 0.5) * size:.1f}" y="{base - high - 3:.1f}">{value:,.0f}</text>'  # noqa: E501
+        body += "</g>"
+        if n % every == 0:
+            body += f'<text class="tick" text-anchor="middle" x="{(n + 0.5) * step:.1f}" y="{base + 14:g}">{escape(name)}</text>'
+    return _svg(width, height, label, body, kind="bars")

@@ -60,6 +60,9 @@ class Renderer:
             points=points,
             dot=dot,
             group_name=group_name,
+            instant=instant,
+            size=size,
+            decimal=Decimal,
         )
         self._env.globals.update(
             url=self.url, static=self.static, charts=charts, family=family, band=band, now=_now, sla=sla, link=link
@@ -153,6 +156,17 @@ def percent(value: float | None, places: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{places}f} %"
 
 
+def size(value: float | None) -> str:
+    """Bytes as `310 MiB`."""
+    if value is None:
+        return "–"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
+
+
 def ms(value: float | None) -> str:
     """Milliseconds as `114 ms` or `2.4 s`, `5 min`."""
     if value is None:
@@ -169,6 +183,11 @@ def ms(value: float | None) -> str:
 def dot(found: AccountAmount) -> tuple[datetime, Decimal, bool]:
     """A transaction as the chart of amounts takes it."""
     return found.event_time, found.amount, found.flagged
+
+
+def instant(epoch_ms: int) -> datetime:
+    """Epoch milliseconds as a time."""
+    return datetime.fromtimestamp(epoch_ms / 1000, timezone.utc)
 
 
 def points(value: int) -> str:

@@ -123,6 +123,24 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+LINES_EVERY_S = 0.3
+
+
+@contextmanager
+def progress_lines(total: int | None) -> Iterator[Callable[[int], None]]:
+    """As `progress`, for a program that reads: lines such as `progress 3000 of 18000` on stderr."""
+    done, said_s = 0, 0.0
+
+    def advance(count: int) -> None:
+        nonlocal done, said_s
+        done += count
+        if (now_s := time.monotonic()) - said_s >= LINES_EVERY_S:
+            said_s = now_s
+            print(f"progress {done} of {total or 0}", file=sys.stderr, flush=True)
+
+    yield advance
+
+
 def say(message: str, speaker: str = "generate") -> None:
     """One line for a person, on stderr."""
     print(f"{speaker}: {message}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -32,6 +33,21 @@ class Figures:
         return self.confirmed / resolved if resolved else None
 
 
+@dataclass(frozen=True)
+class Day:
+    """The alerts of a rule on one day, UTC, and what analysts made of them."""
+
+    day: date
+    alerts: int
+    confirmed: int
+    dismissed: int
+
+
+_DAYS = """
+SELECT CAST(detected_at AT TIME ZONE 'UTC' AS DATE) AS day, count(*) AS alerts,
+    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed
+FROM fraud_alerts WHERE rule = :rule AND detected_at > now() - CAST(:span AS INTERVAL) GROUP BY 1 ORDER BY 1
+"""
 _SQL = """
 WITH fraud AS (
     SELECT DISTINCT l.transaction_id FROM alert_transactions l JOIN fraud_alerts USING (alert_id) WHERE status = 'confirmed'
@@ -65,3 +81,8 @@ def figures_of(connection: Connection) -> dict[str, Figures]:
     """The figures of every rule that has any, by its name."""
     found = [*select_as(connection, Figures, text(_SQL)), *select_as(connection, Figures, text(_PYTHON))]
     return {figures.rule: figures for figures in found}
+
+
+def days_of(connection: Connection, rule: str, days: int = 30) -> list[Day]:
+    """The alerts of a SQL rule by day, the oldest first; days without one are left out."""
+    return select_as(connection, Day, text(_DAYS), {"rule": rule, "span": timedelta(days=days)})

@@ -51,6 +51,21 @@ class Replacement:
     is_open: bool
 
 
+@dataclass(frozen=True)
+class Version:
+    """What a replacement changed: the statements of the rule before (None: it was new) and after, and why."""
+
+    replacement_no: int
+    start: str
+    sql_before: str | None
+    sql_after: str
+    reason: str
+    replaced_by: str
+    replaced_at: datetime
+    is_open: bool
+    left_out: int
+
+
 _OPEN = """
 SELECT rule, first_offsets, alert_offsets FROM rule_replacements WHERE finished_at IS NULL AND rule = ANY(:rules)
 """
@@ -73,6 +88,10 @@ WHERE finished_at IS NULL AND alert_offsets IS NOT NULL AND rule = ANY(:rules)
 _ALL = f"""
 SELECT {columns_of(Replacement).replace("is_open", "finished_at IS NULL AS is_open")} FROM rule_replacements
 WHERE CAST(:rule AS TEXT) IS NULL OR rule = :rule ORDER BY replacement_no
+"""
+_VERSIONS = f"""
+SELECT {columns_of(Version).replace("is_open", "finished_at IS NULL AS is_open")} FROM rule_replacements
+WHERE rule = :rule ORDER BY replacement_no DESC LIMIT 100
 """
 _WRITTEN_FROM = """
 SELECT DISTINCT ON (rule) rule, alert_offsets FROM rule_replacements
@@ -131,6 +150,11 @@ def cancel(connection: Connection, rules: Collection[str]) -> list[str]:
 def replacements_of(connection: Connection, rule: str | None = None) -> list[Replacement]:
     """The replacements in their order, of one rule or of all."""
     return select_as(connection, Replacement, text(_ALL), {"rule": rule})
+
+
+def versions_of(connection: Connection, rule: str) -> list[Version]:
+    """The newest 100 replacements of a rule with their statements, the newest first."""
+    return select_as(connection, Version, text(_VERSIONS), {"rule": rule})
 
 
 def written_from(connection: Connection) -> dict[str, dict[int, int]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from streamguard.backtest import BacktestError
+from streamguard.backtest.accept import sql_of_change
+from streamguard.backtest.spec import load
 from streamguard.config import load_settings
 from streamguard.config.resources import sql_file
 from streamguard.database import apply_schema, make_engine
@@ -98,3 +101,18 @@ def test_what_ended_in_the_back_test_is_not_deployed(stack: Stack) -> None:
     assert "nothing is deployed: the query" in said
     assert "Numeric field overflow" in said
     assert ">3" in stack.limit()
+
+
+def test_the_sql_of_a_kept_back_test_is_what_was_tested(stack: Stack, postgres: EmbeddedPostgres) -> None:
+    send(stack.bench.servers, payments(600))
+    stack("deploy", "queries.sql")
+    stack("backtest", "--define", "velocity_count=2")
+    stack("backtest", "--mode", "HIGH_AMOUNT=off")
+    inputs = [str(text) for (text,) in postgres.query("SELECT inputs FROM backtests ORDER BY backtest_no")]
+    with pytest.raises(BacktestError, match="a deployment is SQL alone"):
+        sql_of_change(load(inputs[1]))
+    file = stack.bench.sql(sql_of_change(load(inputs[0])), "kept.sql")
+    said = stack("deploy", str(file), "--replace", "--from", "now", "--reason", "back-test 1")
+    assert "HIGH_VELOCITY: alerts on transactions from now on" in said
+    assert ">2" in stack.limit()
+    assert "no difference" in stack("backtest", "--define", "velocity_count=2")

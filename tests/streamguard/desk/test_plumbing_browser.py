@@ -11,11 +11,13 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from playwright.sync_api import Browser, expect
 
+from streamguard.config import load_settings
 from tests.streamguard.desk.conftest import RunningDesk, make_users
 from tests.streamguard.desk.plumbing import EVIL, make_topic, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
 from tests.support.ksqldb import KsqlServerProcess, eventually
+from tests.support.postgres import EmbeddedPostgres
 
 STREAM = "CREATE STREAM payments (id STRING, amount DECIMAL(10, 2)) WITH (kafka_topic='payments', value_format='JSON');"
 
@@ -40,14 +42,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KsqlServerProce
         process.stop()
 
 
-@pytest.fixture
-def running(desk: Desk, chromium: Browser, tmp_path: Path, server: KsqlServerProcess) -> Iterator[RunningDesk]:
-    make_users(desk)
+@pytest.fixture(scope="module")
+def desk_on_kafka(
+    postgres_server: EmbeddedPostgres,
+    chromium: Browser,
+    tmp_path_factory: pytest.TempPathFactory,
+    server: KsqlServerProcess,
+) -> Iterator[RunningDesk]:
     addresses = {"KAFKA_BOOTSTRAP_SERVERS": server.bootstrap_servers, "KSQLDB_URL": server.url}
-    started = RunningDesk(desk, chromium, tmp_path, environment=addresses)
-    started.start()
-    yield started
-    started.close()
+    settings = load_settings(database_url=postgres_server.url())
+    made = RunningDesk(settings, chromium, tmp_path_factory.mktemp("desk"), environment=addresses)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(desk: Desk, desk_on_kafka: RunningDesk) -> Iterator[RunningDesk]:
+    make_users(desk)
+    desk_on_kafka.show(desk)
+    yield desk_on_kafka
+    desk_on_kafka.close_browsers()
 
 
 def write(server: KsqlServerProcess, *values: object) -> None:

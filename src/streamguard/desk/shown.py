@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard.kafka.browse import Message
+from streamguard.kafka.messages import Message
 
 MOST_HEX = 4_096
 """Bytes of a value that are drawn in hexadecimal; the file has all of them."""

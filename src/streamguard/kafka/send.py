@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kafka import KafkaAdminClient, KafkaProducer
 
-from streamguard.kafka.browse import NoSuchTopic
+from streamguard.kafka.messages import NoSuchTopic
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES
 

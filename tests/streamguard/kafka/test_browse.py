@@ -8,7 +8,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from streamguard.config import UserError
-from streamguard.kafka.browse import PREVIEW_BYTES, Browser, Contains, NoSuchTopic, Step, cursor_of, cursor_text
+from streamguard.kafka.browse import Browser
+from streamguard.kafka.messages import PREVIEW_BYTES, Contains, NoSuchTopic, Step, cursor_of, cursor_text
 from streamguard.kafka.send import send_record
 from tests.support.broker import BrokerProcess
 from tests.support.damage import corrupt_batch

@@ -25,8 +25,8 @@ from streamguard.dead_letters.find import (
 from streamguard.dead_letters.retry import Sent
 from streamguard.dead_letters.retry import retry as send_again
 from streamguard.desk import shown
+from streamguard.desk.brokers import reads_kafka
 from streamguard.desk.pages.queue import page_of
-from streamguard.desk.pages.topics import reads_kafka
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.privacy.mode import protection_of
 from streamguard.users import audit

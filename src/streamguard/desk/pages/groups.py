@@ -9,9 +9,10 @@ from kafka import TopicPartition
 from starlette.responses import Response
 
 from streamguard.config import UserError
+from streamguard.desk.brokers import cluster, is_behind, reads_kafka
 from streamguard.desk.cluster import ClusterHistory, history_of
+from streamguard.desk.look import place_time_ms
 from streamguard.desk.pages.queue import page_of
-from streamguard.desk.pages.topics import cluster, is_behind, place_time_ms, reads_kafka
 from streamguard.desk.render import link
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.kafka.overview import GroupFacts, groups_of

@@ -17,7 +17,8 @@ DEFINE no_places = 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF 
 DEFINE three_places = 'BHD IQD JOD KWD LYD OMR TND';
 DEFINE countries = 'AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW';
 
--- What an account did last, by the order of the topic; the newest stands at the end.
+-- What an account did last, by the order of the topic; the newest stands at the end. Only where so many of these are as late
+-- as the longer of the two times allows: without that neither rule can be met, and most payments are alone in it.
 CREATE TABLE account_recent WITH (KAFKA_TOPIC='account_recent', VALUE_FORMAT='JSON') AS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
@@ -34,6 +35,8 @@ WHERE LEN(account_id) BETWEEN 1 AND 255 AND LEN(transaction_id) BETWEEN 1 AND 25
   AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
   AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
 GROUP BY account_id
+HAVING ARRAY_SORT(LATEST_BY_OFFSET(event_time, 20), 'DESC')[LEAST(${lookback_count}, ${burst_count}) + 1]
+    > LATEST_BY_OFFSET(event_time) - GREATEST(${lookback_ms}, ${burst_ms})
 EMIT CHANGES;
 
 CREATE STREAM account_recent_changes (
@@ -75,7 +78,7 @@ WHERE ARRAY_LENGTH(FILTER(times, t => t > times[-1] - ${burst_ms} AND t <= times
 PARTITION BY account
 EMIT CHANGES;
 
--- The last two places of an account. Payments without a place say nothing about travel.
+-- The last two places of an account, where they were soon after each other. Payments without a place say nothing about travel.
 CREATE TABLE account_places WITH (KAFKA_TOPIC='account_places', VALUE_FORMAT='JSON') AS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
@@ -95,6 +98,8 @@ WHERE latitude IS NOT NULL AND longitude IS NOT NULL
   AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
   AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
 GROUP BY account_id
+HAVING COUNT(*) > 1
+   AND ABS(LATEST_BY_OFFSET(event_time, 2)[2] - LATEST_BY_OFFSET(event_time, 2)[1]) < ${travel_ms}
 EMIT CHANGES;
 
 CREATE STREAM account_places_changes (

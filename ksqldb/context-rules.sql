@@ -43,7 +43,8 @@ WHERE amount > ${night_amount}
   AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
 EMIT CHANGES;
 
--- The devices of an account's last payments, the newest at the end. Payments without a device say nothing about devices.
+-- The devices of an account's last payments, the newest at the end: where the newest is of so much money that a new device
+-- would matter. Payments without a device say nothing about devices.
 CREATE TABLE account_devices WITH (KAFKA_TOPIC='account_devices', VALUE_FORMAT='JSON') AS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
@@ -63,6 +64,7 @@ WHERE device_id IS NOT NULL
   AND (country IS NULL OR (LEN(country) = 2 AND INSTR('${countries}', country) % 3 = 1))
   AND (latitude IS NULL OR latitude BETWEEN -90 AND 90) AND (longitude IS NULL OR longitude BETWEEN -180 AND 180)
 GROUP BY account_id
+HAVING COUNT(*) > ${new_device_after} AND LATEST_BY_OFFSET(amount) > ${new_device_amount}
 EMIT CHANGES;
 
 CREATE STREAM account_devices_changes (

@@ -14,7 +14,8 @@ DEFINE spend_amount = '10000';
 
 {{ valid_variables() }}
 
--- What an account did last, by the order of the topic; the newest stands at the end.
+-- What an account did last, by the order of the topic; the newest stands at the end. Only where so many of these are as late
+-- as the longer of the two times allows: without that neither rule can be met, and most payments are alone in it.
 CREATE TABLE account_recent WITH (KAFKA_TOPIC='account_recent', VALUE_FORMAT='JSON') AS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
@@ -24,6 +25,8 @@ SELECT account_id,
 FROM transactions
 WHERE {{ valid() }}
 GROUP BY account_id
+HAVING ARRAY_SORT(LATEST_BY_OFFSET(event_time, 20), 'DESC')[LEAST(${lookback_count}, ${burst_count}) + 1]
+    > LATEST_BY_OFFSET(event_time) - GREATEST(${lookback_ms}, ${burst_ms})
 EMIT CHANGES;
 
 CREATE STREAM account_recent_changes (
@@ -51,7 +54,7 @@ WHERE {{ within('${burst_ms}') }} > ${burst_count}
 PARTITION BY account
 EMIT CHANGES;
 
--- The last two places of an account. Payments without a place say nothing about travel.
+-- The last two places of an account, where they were soon after each other. Payments without a place say nothing about travel.
 CREATE TABLE account_places WITH (KAFKA_TOPIC='account_places', VALUE_FORMAT='JSON') AS
 SELECT account_id,
        AS_VALUE(account_id) AS account,
@@ -64,6 +67,8 @@ FROM transactions
 WHERE latitude IS NOT NULL AND longitude IS NOT NULL
   AND {{ valid() }}
 GROUP BY account_id
+HAVING COUNT(*) > 1
+   AND ABS(LATEST_BY_OFFSET(event_time, 2)[2] - LATEST_BY_OFFSET(event_time, 2)[1]) < ${travel_ms}
 EMIT CHANGES;
 
 CREATE STREAM account_places_changes (

@@ -36,6 +36,7 @@ from streamguard_ksql.plan import (
     TableTableJoinNode,
 )
 from streamguard_ksql.schema import Column
+from streamguard_ksql.types import Array, Map, Struct
 
 JOINS: dict[type[Node], Any] = {
     StreamStreamJoinNode: joins.StreamStreamJoin,
@@ -103,6 +104,8 @@ class Topology:
             if exchanges(node):
                 receive_left, receive_right = self._by_key(left, receive_left), self._by_key(right, receive_right)
             self._build(left, receive_left, needs_old=False)
+            if isinstance(operator, joins.StreamTableJoin) and operator.inner:
+                self._probe(left, operator.store)
             self._build(right, receive_right, needs_old=False)
             return
         operator, below_needs_old = self._operator(node, emit, needs_old)
@@ -114,6 +117,14 @@ class Topology:
         ):
             below = below.source
         self._build(below, operator.receive, needs_old=below_needs_old)
+
+    def _probe(self, stream: Node, store: Store) -> None:
+        """Look a record of a stream up in the table that it is joined with before a row is made of it."""
+        if not isinstance(stream, SelectKeyNode) or len(stream.keys) != 1:
+            return
+        below = stream.source.source if isinstance(stream.source, FilterNode) else stream.source
+        if isinstance(below, SourceNode) and not isinstance(stream.schema.key[0].type, Array | Map | Struct):
+            self.sources[below.source.topic][-1].reader.only_partners(stream.keys[0], store.tables)
 
     def _operator(self, node: Node, emit: Receive, needs_old: bool) -> tuple[Operator, bool]:
         runtime = self.runtime
@@ -184,6 +195,8 @@ class Topology:
 
     def _by_key(self, node: Node, emit: Receive) -> Receive:
         """Pass rows on in the partitions of their keys, as they hash within the engine."""
+        if self.runtime.partitions == 1:
+            return lambda partition, records: emit(0, records)
         partition_of = self._partition_of(node.schema.key)
 
         def distribute(partition: int, records: list[Record]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
@@ -52,14 +53,22 @@ def alerts_of(stack: StackRun) -> dict[str, tuple[int, float]]:
 def test_start_shows_services_and_alerts_and_again_after_a_stop(stack: StackRun) -> None:
     stack.stop("--wipe")
     said = stack.start()
-    for name in ("postgres", "broker", "ksqldb", "consumer", "generator"):
+    for name in ("postgres", "broker", "ksqldb", "consumer", "desk", "generator"):
         assert re.search(rf"^  {name} +(running|starting) ", said, re.MULTILINE), said
     assert stack.settings.ksqldb_url in said
+    password = re.search(r"user admin, password ([a-z2-9-]{24})$", said, re.MULTILINE)
+    assert password is not None, said
+    fields = {"user_name": "admin", "password": password[1]}
+    answer = requests.post(
+        f"http://127.0.0.1:{stack.settings.desk_port}/login", fields, allow_redirects=False, timeout=30
+    )
+    assert answer.headers["location"] == "/password"
     stack.wait_count("fraud_alerts", 1)
-    assert "runs already" in stack.start()
+    again = stack.start()
+    assert "runs already" in again and "password" not in again
     stack.stop("--keep")
     stack.start()
-    assert stack.streamguard("status").stdout.count("running") == 5
+    assert stack.streamguard("status").stdout.count("running") == 6
 
 
 def test_the_queries_of_the_readme_run_as_written(running: StackRun) -> None:

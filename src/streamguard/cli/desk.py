@@ -16,4 +16,6 @@ def desk() -> None:
     from streamguard.desk.serve import run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Its clients come and go with the pages: what matters of them is on the pages.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     run(get_settings())

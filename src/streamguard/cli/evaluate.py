@@ -67,7 +67,7 @@ def evaluate(
     """Measure the rules against labels.
 
     Of the running stream: recall and delay by kind of fraud, false alerts by look-alike. With --data or --topic the payments
-    go through the same SQL, Python rules and decision as in the stack, in this process: precision, recall and F1 per rule and
+    go through the same SQL, Python rules and decision as in the stack, without a broker: precision, recall and F1 per rule and
     together; average precision, AUC, card precision@100 and money found, by test week.
     """
     if (data is not None) + topic + simulated > 1:
@@ -160,6 +160,7 @@ def _evaluate(
     starts: list[date],
     whole: tuple[date, date] | None,
 ) -> dict[str, Any]:
+    from streamguard.evaluation.processes import processes_for
     from streamguard.evaluation.report import check_days, report
     from streamguard.evaluation.scores import score
     from streamguard.producer.send import progress
@@ -167,7 +168,7 @@ def _evaluate(
     if whole is None or starts:
         check_days(payments, starts)
     with progress("payments through the rules", len(payments)) as advance:
-        scores = score(payments, rules, label_days, advance)
+        scores = score(payments, rules, label_days, advance, processes_for(len(payments)))
     _warn(scores)
     found = report(payments, scores.of, starts, whole)
     for week in found.weeks:

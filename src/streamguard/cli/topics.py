@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 from kafka import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec, OffsetTimestamp
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
 from streamguard.kafka.lags import group_lag
+from streamguard.kafka.resets import apply_reset, plan_reset, target_of
 from streamguard.kafka.topics import differences, mend
 
 BOOTSTRAP_TIMEOUT_MS = 5000
@@ -255,26 +256,10 @@ def reset_group(
 ) -> None:
     """Move the committed offsets of a group without members."""
     with _admin(bootstrap_servers) as client:
-        described = client.describe_topics([topic])[0]
-        if described["error_code"]:
-            raise _failure(f"There is no topic {topic}.")
-        target = _target(to)
-        specs = {TopicPartition(topic, p["partition_index"]): target for p in described["partitions"]}
-        moved = client.reset_group_offsets(group, specs)
-    rows = [[p.topic, p.partition, result["offset"], result["error"].__name__] for p, result in sorted(moved.items())]
-    print_table(["topic", "partition", "offset", "result"], rows)
-    if any(row[3] != "NoError" for row in rows):
-        raise typer.Exit(1)
-
-
-def _target(to: str) -> Any:
-    if to in ("earliest", "latest"):
-        return OffsetSpec[to.upper()]
-    if to.startswith("@") and to[1:].isdigit():
-        return OffsetTimestamp(int(to[1:]))
-    if to.isdigit():
-        return int(to)
-    raise _failure(f"--to is earliest, latest, an offset or @EPOCH_MS, not {to!r}.")
+        moves = plan_reset(client, group, topic, target_of(to))
+        apply_reset(client, group, moves)
+    shown = [[m.partition.topic, m.partition.partition, "-" if m.before is None else m.before, m.after] for m in moves]
+    print_table(["topic", "partition", "before", "after"], shown)
 
 
 @groups_app.command("delete")

@@ -63,12 +63,15 @@ def time_of(words: str, now: datetime | None = None) -> datetime:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which dead letters are meant; None is no limit. `reason` is a part of it, in any letter case."""
+    """Which dead letters are meant; None is no limit. `reason` is a part of it, in any letter case; `plain` is the reason without
+    what it quotes, as `counts` has it. `retried` says whether they were sent again."""
 
     reason: str | None = None
     topic: str | None = None
     since: datetime | None = None
     place: Place | None = None
+    plain: str | None = None
+    retried: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -123,21 +126,6 @@ class ReasonCount:
     letters: int
 
 
-_LETTER = """source_topic AS topic, source_partition AS partition, source_offset AS "offset", reason, failed_at,
-    transaction_id, retried_at, retried_by, retried_partition, retried_offset"""
-
-_WHERE = """
-WHERE (CAST(:reason AS TEXT) IS NULL OR strpos(lower(reason), lower(CAST(:reason AS TEXT))) > 0)
-  AND (CAST(:topic AS TEXT) IS NULL OR source_topic = :topic)
-  AND (CAST(:since AS TIMESTAMPTZ) IS NULL OR failed_at >= :since)
-  AND (CAST(:place_topic AS TEXT) IS NULL
-       OR (source_topic = :place_topic AND source_partition = :place_partition AND source_offset = :place_offset))
-"""
-_NEWEST = "ORDER BY failed_at DESC, source_topic, source_offset DESC, source_partition"
-_AS_READ = "ORDER BY source_topic, source_partition, source_offset"
-_LIST = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_NEWEST} LIMIT :limit"
-_ALL = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_AS_READ}"
-
 _QUOTED = {
     r" \(got .*?\)(?=; \w+: |$)": "",
     r" \((magic byte|byte 0x)[^)]*\)": "",
@@ -157,6 +145,23 @@ def _plain_reason() -> str:
         expression = f"regexp_replace({expression}, '{quoted}', '{plain}', 'g')"
     return f"left({expression}, 120)"
 
+
+_LETTER = """source_topic AS topic, source_partition AS partition, source_offset AS "offset", reason, failed_at,
+    transaction_id, retried_at, retried_by, retried_partition, retried_offset"""
+
+_WHERE = f"""
+WHERE (CAST(:reason AS TEXT) IS NULL OR strpos(lower(reason), lower(CAST(:reason AS TEXT))) > 0)
+  AND (CAST(:topic AS TEXT) IS NULL OR source_topic = :topic)
+  AND (CAST(:since AS TIMESTAMPTZ) IS NULL OR failed_at >= :since)
+  AND (CAST(:place_topic AS TEXT) IS NULL
+       OR (source_topic = :place_topic AND source_partition = :place_partition AND source_offset = :place_offset))
+  AND (CAST(:plain AS TEXT) IS NULL OR {_plain_reason()} = :plain)
+  AND (CAST(:retried AS BOOLEAN) IS NULL OR (retried_offset IS NOT NULL) = :retried)
+"""
+_NEWEST = "ORDER BY failed_at DESC, source_topic, source_offset DESC, source_partition"
+_AS_READ = "ORDER BY source_topic, source_partition, source_offset"
+_LIST = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_NEWEST} LIMIT :limit OFFSET :skip"
+_ALL = f"SELECT {_LETTER} FROM dead_letters {_WHERE} {_AS_READ}"
 
 _COUNTS = f"""
 SELECT {_plain_reason()} AS reason, count(*) AS letters FROM dead_letters {_WHERE} GROUP BY 1 ORDER BY 2 DESC, 1
@@ -179,9 +184,9 @@ GROUP BY v.alert_id, a.outcome ORDER BY v.alert_id
 """
 
 
-def newest(connection: Connection, wanted: Filter, limit: int) -> Sequence[Letter]:
-    """The newest dead letters first."""
-    return select_as(connection, Letter, text(_LIST), {**_parameters(wanted), "limit": limit})
+def newest(connection: Connection, wanted: Filter, limit: int, skip: int = 0) -> Sequence[Letter]:
+    """The newest dead letters first, without the first `skip`."""
+    return select_as(connection, Letter, text(_LIST), {**_parameters(wanted), "limit": limit, "skip": skip})
 
 
 def matching(connection: Connection, wanted: Filter) -> Sequence[Letter]:
@@ -217,4 +222,6 @@ def _parameters(wanted: Filter) -> dict[str, object]:
         "place_topic": place.topic if place else None,
         "place_partition": place.partition if place else None,
         "place_offset": place.offset if place else None,
+        "plain": wanted.plain,
+        "retried": wanted.retried,
     }

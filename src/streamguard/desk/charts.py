@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 
 from markupsafe import Markup, escape
 
 
-def _svg(width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False) -> Markup:
+def _svg(
+    width: float, height: float, label: str, body: str, *, kind: str, stretch: bool = False, role: str = "img"
+) -> Markup:
     ratio = ' preserveAspectRatio="none"' if stretch else ""
     return Markup(
-        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{ratio}>'
+        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(label)}"{ratio}>'
         f"<title>{escape(label)}</title>{body}</svg>"
     )
 
@@ -31,6 +33,27 @@ def sparkline(values: Sequence[float | None], label: str, hue: str = "accent") -
     line = " ".join(f"{n * step:.1f},{26 - 24 * value / top:.1f}" for n, value in enumerate(known))
     body = f'<polygon class="fill-{hue}" points="0,28 {line} 160,28"/><polyline class="line-{hue}" points="{line}"/>'
     return _svg(160, 28, label, body, kind="spark", stretch=True)
+
+
+def lag(samples: Sequence[tuple[float, int]], label: str) -> Markup:
+    """The lag of a group over time as a line, with its highest and the hours of its ends; samples are epoch seconds, records."""
+    width, height, base = 580.0, 150.0, 130.0
+    if len(samples) < 2:
+        return _svg(width, height, label, "", kind="dots")
+    first, span = samples[0][0], max(samples[-1][0] - samples[0][0], 1e-9)
+    top = max(*(value for _, value in samples), 1)
+    line = " ".join(f"{width * (at - first) / span:.1f},{base - (base - 18) * n / top:.1f}" for at, n in samples)
+    ends = [(2.0, "start", samples[0][0]), (width - 2, "end", samples[-1][0])]
+    body = (
+        f'<polygon class="fill-review" points="0,{base:g} {line} {width:g},{base:g}"/>'
+        f'<polyline class="line-review" points="{line}"/>'
+        f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+        f'<text class="tick" x="2" y="12">at most {top:,}</text>'
+    )
+    for x, anchor, at in ends:
+        clock = datetime.fromtimestamp(at, timezone.utc)
+        body += f'<text class="tick" x="{x:g}" y="{base + 14:g}" text-anchor="{anchor}">{clock:%H:%M:%S} UTC</text>'
+    return _svg(width, height, label, body, kind="dots")
 
 
 def reason_bar(start: int, value: int, total: int, hue: str, *, counts: bool) -> Markup:
@@ -123,7 +146,7 @@ def columns(
         )
     for n in range(0, len(buckets), max(len(buckets) // 6, 1)):
         body += f'<text class="tick" x="{n * step + 2:.1f}" y="{bottom + 14:g}">{escape(buckets[n][0])}</text>'
-    return _svg(width, bottom + 20, label, body, kind="columns")
+    return _svg(width, bottom + 20, label, body, kind="columns", role="group")
 
 
 def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> Markup:

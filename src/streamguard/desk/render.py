@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from importlib.resources import files
@@ -58,6 +59,7 @@ class Renderer:
             rule_name=rule_name,
             points=points,
             dot=dot,
+            group_name=group_name,
             instant=instant,
             size=size,
             decimal=Decimal,
@@ -198,6 +200,12 @@ def rule_name(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def group_name(name: str) -> str:
+    """A consumer group for a list: that of a query of ksqlDB by the query's name."""
+    found = _QUERY_GROUP.fullmatch(name)
+    return f"query {found[1]}" if found else name
+
+
 def family(name: str) -> str:
     """The family of a rule, which has one colour on every page."""
     return _FAMILIES.get(name.upper(), "other")
@@ -213,6 +221,7 @@ def rules_by_name() -> dict[str, Rule]:
     return {rule.name: rule for rule in catalogue()}
 
 
+_QUERY_GROUP = re.compile(r"_confluent-ksql-.*?query_(.+)")
 _FAMILIES = {
     rule: name
     for name, rules in {

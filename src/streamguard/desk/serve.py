@@ -16,6 +16,7 @@ from hypercorn.config import Config
 from streamguard.config import Settings
 from streamguard.database import make_engine
 from streamguard.desk.app import create_app
+from streamguard.desk.cluster import history_of
 from streamguard.desk.doors import Addresses
 from streamguard.desk.feed import Feed
 from streamguard.desk.pulse import Pulse
@@ -82,6 +83,8 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
         loop.add_signal_handler(name, stopping.set)
     desk.feed.start(loop)
     desk.pulse.start()
+    history = history_of(desk.settings.kafka_bootstrap_servers)
+    history.start()
     log.info("desk on %s", desk_url(desk.settings))
 
     async def until_stopped() -> None:
@@ -92,6 +95,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
         await serve_app(create_app(desk), _config(desk.settings, listener), shutdown_trigger=until_stopped)
     finally:
         desk.feed.close()
+        await asyncio.to_thread(history.close)
         await asyncio.to_thread(desk.pulse.close)
         desk.engine.dispose()
 

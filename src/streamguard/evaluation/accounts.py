@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 
+import msgspec
+
 from streamguard.models import BadRecord, Transaction
 from streamguard.rules.base import HISTORY_LENGTH, StoredTransaction
 
@@ -22,31 +24,25 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-class Kept:
-    """A transaction, decoded when it is looked at: most belong to accounts without an alert."""
+class Kept(msgspec.Struct, eq=False, gc=False):
+    """A transaction, decoded when it is looked at: most belong to accounts without an alert.
 
-    __slots__ = ("_read", "_seen", "key", "offset", "partition", "value")
+    A struct, since one is made of every transaction: made in C.
+    """
 
-    def __init__(
-        self,
-        offset: int,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int = 0,
-        read: Callable[[bytes | None, bytes | None], Transaction] = Transaction.from_record,
-    ) -> None:
-        self._read = read
-        self.partition = partition
-        self.offset = offset
-        self.key = key
-        self.value = value
-        self._seen: StoredTransaction | None = None
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    partition: int = 0
+    read: Callable[[bytes | None, bytes | None], Transaction] = Transaction.from_record
+    known: StoredTransaction | None = None
+    """As rules see it, once it has been looked at."""
 
     def seen(self) -> StoredTransaction:
         """As rules see it. Raises BadRecord where the consumer does not store it."""
-        if self._seen is None:
-            self._seen = stored(self._read(self.value, self.key))
-        return self._seen
+        if self.known is None:
+            self.known = stored(self.read(self.value, self.key))
+        return self.known
 
 
 def stored(t: Transaction) -> StoredTransaction:
@@ -98,7 +94,7 @@ class History:
         """Take up a transaction; what is older than the HISTORY_LENGTH newest is never asked for again."""
         known = self._accounts[kept.key]
         entry = (event_time, kept.offset, kept)
-        if not known or entry[:2] > known[-1][:2]:
+        if not known or event_time > known[-1][0] or entry[:2] > known[-1][:2]:
             known.append(entry)
         else:
             insort(known, entry, key=lambda one: one[:2])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -29,12 +30,15 @@ from streamguard.sqldeploy.values import first_values
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.local import LocalEngine
+from streamguard_ksql.local.topics import KNOWN_KEYS
 from streamguard_ksql.operators.record import InputRecord
 
 PARTITIONS = 3
 TRANSACTIONS, ALERTS, LABELS = "transactions", "fraud_alerts", "fraud_labels"
 Past = tuple[StoredTransaction, ...]
 """Transactions of an account, the newest first."""
+_new = tuple.__new__
+"""Makes a named tuple without a call of its `__new__` in Python."""
 
 
 class Sent(NamedTuple):
@@ -73,16 +77,16 @@ class Places:
     """Gives records their partition and offset, as a producer and an empty broker would."""
 
     def __init__(self, partitions: int = PARTITIONS) -> None:
-        self._partitions = partitions
+        self._partition_of = lru_cache(KNOWN_KEYS)(lambda key: partition_for(key, partitions))
         self._next: defaultdict[tuple[str, int], int] = defaultdict(int)
 
     def place(self, record: Sent) -> InputRecord:
         """The record at the end of its partition."""
         topic, key, value, time = record
-        partition = 0 if key is None else partition_for(key, self._partitions)
+        partition = 0 if key is None else self._partition_of(key)
         offset = self._next[topic, partition]
         self._next[topic, partition] = offset + 1
-        return InputRecord(topic, partition, offset, key, value, time, ())
+        return _new(InputRecord, (topic, partition, offset, key, value, time, ()))
 
 
 class Replay:
@@ -90,7 +94,8 @@ class Replay:
 
     def __init__(self, rules: RuleSet, partitions: int = PARTITIONS) -> None:
         self._rules = rules
-        self.engine = LocalEngine(partitions, STREAMS_PROPERTIES, topics={TRANSACTIONS: partitions, LABELS: partitions})
+        topics = {TRANSACTIONS: partitions, LABELS: partitions}
+        self.engine = LocalEngine(partitions, STREAMS_PROPERTIES, topics=topics, only_listened=True)
         self.versions = Versions(self.engine)
         for file in rules.files:
             self._run(file)

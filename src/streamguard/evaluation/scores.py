@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 
 import orjson
 
 from streamguard.evaluation.data import DAY_MS, LabelledPayment
-from streamguard.evaluation.replay import ALERTS, LABELS, TRANSACTIONS, Judged, Places, Replay, RuleSet, Sent
-from streamguard.rules.decide import ACTIVE
-
-BATCH = 5_000
-"""Records that go through the queries together."""
+from streamguard.evaluation.division import division
+from streamguard.evaluation.processes import score_divided
+from streamguard.evaluation.replay import LABELS, TRANSACTIONS, RuleSet, Sent
+from streamguard.evaluation.scorer import BATCH, Hit, Numbered, Scorer, Summary
 
 
 @dataclass(slots=True)
@@ -32,13 +31,11 @@ class Score:
     flagged: bool = False
     rules: frozenset[str] = frozenset()
 
-    def add(self, judged: Judged) -> None:
+    def add(self, hit: Hit) -> None:
         """Take one version of an alert in."""
-        decision = judged.decision
-        self.points = max(self.points, decision.score)
-        self.flagged = self.flagged or decision.outcome != "dismiss"
-        found = {v["rule"] for v in decision.verdicts if v["mode"] == ACTIVE and v["points"] > 0}
-        self.rules = self.rules | found | {judged.alert.rule}
+        self.points = max(self.points, hit.points)
+        self.flagged = self.flagged or hit.flagged
+        self.rules = self.rules | hit.rules
 
 
 NOTHING = Score()
@@ -63,36 +60,64 @@ def score(
     rules: RuleSet,
     label_delay_days: int = 7,
     progress: Callable[[int], None] = lambda _: None,
+    processes: int = 1,
 ) -> Scores:
-    """Run `payments`, in order of time, through the rules. Raises DeployError."""
-    replay = Replay(rules)
-    places = Places()
-    result = Scores([NOTHING] * len(payments))
-    numbers: dict[tuple[int, int], int] = {}
-    records = with_labels(payments, label_delay_days * DAY_MS)
+    """Run `payments`, in order of time, through the rules. Raises DeployError, and UserError where a process ends.
+
+    The result is the same for any number of `processes` (`processes_for` says how many are soonest done).
+    """
+    delay_ms = label_delay_days * DAY_MS
+    scorer = Scorer(rules)
+    how = division(scorer.replay.engine) if processes > 1 else None
+    hits: list[Hit] = []
+    if how is not None:
+
+        def take(count: int, found: list[Hit]) -> None:
+            hits.extend(found)
+            progress(count)
+
+        summaries = score_divided(_numbered(payments, delay_ms), rules, processes, how, take)
+        if summaries is not None:
+            return _scores(len(payments), hits, summaries)
+        # A query has ended. It goes back to the beginning: see `processes`.
+        hits.clear()
+        progress = _nowhere
+    records = _numbered(payments, delay_ms)
     while batch := list(islice(records, BATCH)):
-        placed = []
-        for number, sent in batch:
-            record = places.place(sent)
-            placed.append(record)
-            if number is not None:
-                numbers[record.partition, record.offset] = number
-        for judged in replay.feed(placed):
-            number = numbers[judged.partition, judged.offset]
-            if result.of[number] is NOTHING:
-                result.of[number] = Score()
-            result.of[number].add(judged)
-            result.alerts[judged.alert.rule] += 1
-        progress(len(numbers))
-        numbers.clear()
-    result.unknown = replay.unknown
-    if replay.versions.refused:
-        result.skipped[ALERTS] = dict(replay.versions.refused)
-    for query_id, query in replay.engine.queries.items():
-        if query.skipped:
-            result.skipped[query_id] = dict(query.skipped)
-        if query.failure is not None:
-            result.ended[query_id] = query.failure
+        hits += scorer.feed(batch)
+        progress(len(batch))
+    return _scores(len(payments), hits, [scorer.summary()])
+
+
+def _nowhere(count: int) -> None:
+    """Progress that was shown already."""
+
+
+def _numbered(payments: Iterable[LabelledPayment], delay_ms: int) -> Iterator[Numbered]:
+    """The records of payments and labels, each kind with its own numbers."""
+    labels = count()
+    for number, sent in with_labels(payments, delay_ms):
+        yield next(labels) if number is None else number, *sent  # type: ignore[misc]
+
+
+def _scores(payments: int, hits: Iterable[Hit], summaries: Iterable[Summary]) -> Scores:
+    """The scores of so many payments. A version that several payments raised, by the same ids, is the first one's."""
+    result = Scores([NOTHING] * payments)
+    known: set[tuple[str, int]] = set()
+    for hit in sorted(hits, key=lambda hit: hit.payment):
+        version = (hit.alert_id, hit.tx_count)
+        if version in known:
+            continue
+        known.add(version)
+        if result.of[hit.payment] is NOTHING:
+            result.of[hit.payment] = Score()
+        result.of[hit.payment].add(hit)
+        result.alerts[hit.rule] += 1
+    for summary in summaries:
+        result.unknown += summary.unknown
+        result.ended |= summary.ended
+        for query_id, reasons in summary.skipped.items():
+            result.skipped[query_id] = dict(Counter(result.skipped.get(query_id, {})) + Counter(reasons))
     return result
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from streamguard_ksql import ast
 from streamguard_ksql.casts import cast_function, implicit_cast
 from streamguard_ksql.codegen import Code, Environment, applied, is_simple, lambda_text
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates, require_boolean
 from streamguard_ksql.expressions.scope import Scope
@@ -25,7 +25,7 @@ from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
 from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
 from streamguard_ksql.schema import refuse_impossible
-from streamguard_ksql.types import BIGINT, BOOLEAN, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct
+from streamguard_ksql.types import BIGINT, BOOLEAN, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct, is_numeric
 
 NESTED = 20
 """Levels of an expression whose code is within each other in one Python function."""
@@ -242,9 +242,27 @@ class Compiler(Predicates):
             raise KsqlError(f"{kind} functions can not be used here: {format_expression(call)}")
         arguments = self._arguments(call, codes, resolved)
         body = self.body_of(resolved, codes)
+        known = self._known_result(arguments, body, resolved)
+        if known is not None:
+            return known
         if resolved.variant.nulls == "pass":
             return Code(applied(self.env, body, *(a.text for a in arguments)), resolved.returns)
         return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
+
+    def _known_result(self, arguments: Sequence[Code], body: Callable[..., Any], resolved: Resolved) -> Code | None:
+        """The number that a function gives for literal numbers, computed once; None where it is no such call, or fails.
+
+        It is no literal: where ksqlDB wants one, it wants it written down.
+        """
+        if not arguments or not is_numeric(resolved.returns):
+            return None
+        if not all(a.constant and is_numeric(a.type) and a.value is not None for a in arguments):
+            return None
+        try:
+            value = body(*(a.value for a in arguments))
+        except ROW_ERRORS:
+            return None
+        return None if value is None else Code(self.env.bind(value), resolved.returns, nullable=False)
 
     def resolve_call(self, call: ast.FunctionCall) -> tuple[list[Code | None], Resolved]:
         """The compiled arguments (None for lambdas) and the variant that the call means."""

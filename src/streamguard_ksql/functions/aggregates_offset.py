@@ -7,6 +7,7 @@ after a restart, when states come back that were numbered before.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from streamguard_ksql.codegen import Expression
@@ -30,11 +31,7 @@ class _ByOffset:
         self.limit: int = site.literals.get(1, 1) if constants and constants[0] != BOOLEAN else 1
         if self.limit < 1:
             raise KsqlError("the number of values to keep must be 1 or greater")
-        self.sequence = site.now_ms() << 20
-
-    def number(self) -> int:
-        self.sequence += 1
-        return self.sequence
+        self.number = count((site.now_ms() << 20) + 1).__next__
 
 
 @aggregate("LATEST_BY_OFFSET", _SINGLE, description="The latest value, or the latest N, by offset.")
@@ -44,11 +41,12 @@ class Latest(_ByOffset):
 
     initial = Expression("None")
 
-    def add(self, state: Any, value: Any) -> Any:
-        if value is None and self.ignore_nulls:
-            return state
-        self.sequence = number = self.sequence + 1
-        return [number, value]
+    def __init__(self, site: CallSite) -> None:
+        super().__init__(site)
+        text = "[{number}(), {value}]"
+        if self.ignore_nulls:
+            text = f"{{state}} if {{value}} is None else {text}"
+        self.add = Expression(text, "state", "value", number=self.number)
 
     def merge(self, left: Any, right: Any) -> Any:
         if left is None or right is None:
@@ -75,8 +73,7 @@ class LatestN(_ByOffset):
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
         return sorted(left + right, key=lambda pair: pair[0])[-self.limit :]
 
-    def result(self, state: list[Any]) -> list[Any]:
-        return [value for _, value in state]
+    result = Expression("[x for _, x in {state}]", "state")
 
 
 @aggregate("EARLIEST_BY_OFFSET", _SINGLE, description="The earliest value, or the earliest N, by offset.")
@@ -114,5 +111,4 @@ class EarliestN(_ByOffset):
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
         return sorted(left + right, key=lambda pair: pair[0])[: self.limit]
 
-    def result(self, state: list[Any]) -> list[Any]:
-        return [value for _, value in state]
+    result = Expression("[x for _, x in {state}]", "state")

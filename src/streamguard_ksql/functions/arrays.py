@@ -132,6 +132,8 @@ def _sort(array: List, direction: str = "ASC") -> List | None:
     word = direction.upper()
     if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
         return None
+    if None not in array:
+        return sorted(array, reverse=word[0] == "D")
     present = sorted((item for item in array if item is not None), reverse=word.startswith("DESC"))
     return present + [None] * (len(array) - len(present))
 

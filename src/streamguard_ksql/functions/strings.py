@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import AnyStr
 
 from streamguard_ksql import java
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
-from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.functions.sizes import check_text
 from streamguard_ksql.limits import TEXT_LIMIT
 
 STRING = "STRING"
+SUM_OF_TEXTS = 20
 
 
 scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")(
@@ -63,9 +65,18 @@ def bytes_length(value: bytes) -> int:
     "(inputs VARCHAR...) -> VARCHAR",
     category=STRING,
     nulls="pass",
+    bind=True,
     description="All inputs in a row; NULLs are left out.",
 )
-def concat(*inputs: str | None) -> str:
+def bind_concat(site: CallSite) -> Callable[..., str]:
+    """One sum of texts, where they are not many."""
+    names = [f"text{i}" for i in range(len(site.types))]
+    if not 0 < len(names) <= SUM_OF_TEXTS:
+        return _concatenated
+    return Expression(" + ".join(f"({{{name}}} or '')" for name in names), *names)
+
+
+def _concatenated(*inputs: str | None) -> str:
     return "".join([text for text in inputs if text is not None])
 
 

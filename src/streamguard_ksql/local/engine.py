@@ -23,13 +23,15 @@ from streamguard_ksql.local.rows import HandOver, hands_over
 from streamguard_ksql.local.topics import LocalTopics
 from streamguard_ksql.operators.base import ProcessingError
 from streamguard_ksql.operators.order import merge_by_time
-from streamguard_ksql.operators.record import Batch, InputRecord
+from streamguard_ksql.operators.record import Batch, InputRecord, Record
 from streamguard_ksql.parser import parse_statement, split_statements
 from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.variables import substitute
 
 Listener = Callable[[Sequence[InputRecord]], None]
 """Gets the records written to a topic, in order, with their partitions and offsets."""
+Exchange = Callable[[str, list[Record]], list[Record]]
+"""Gives, for the rows that this engine wrote to a topic, those of all engines that share the work, in order."""
 ERRORS_KEPT = 1_000
 
 
@@ -39,6 +41,7 @@ class LocalEngine:
     partitions: of topics that no statement and no entry of `topics` says otherwise of. topics: partitions by name.
     properties: settings by full name, as `SET` gives them. clock: milliseconds, of UNIX_TIMESTAMP() and INSERT VALUES.
     A listener of a topic gets what queries and INSERT VALUES write to it; what nobody reads is dropped.
+    only_listened: queries whose results reach no listener, directly or through others, are planned and do not run.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class LocalEngine:
         properties: Mapping[str, Any] | None = None,
         clock: Callable[[], int] = wall_clock_ms,
         topics: Mapping[str, int] | None = None,
+        *,
+        only_listened: bool = False,
     ) -> None:
         self.topics = LocalTopics(topics or {})
         self.engine = Engine(self.topics, {**(properties or {}), CLOCK: clock})
@@ -58,6 +63,7 @@ class LocalEngine:
         """Records that were fed of topics that no query reads and nobody listens to."""
         self._partitions = partitions
         self._clock = clock
+        self._only_listened = only_listened
         self._variables: dict[str, str] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self._order: list[LocalQuery] = []
@@ -65,6 +71,10 @@ class LocalEngine:
         self._written: dict[str, list[tuple[LocalQuery | None, list[Any]]]] = {}
         """By topic what was made for it and is not yet stored, by who made it; None is INSERT VALUES."""
         self._hand_overs: dict[str, HandOver | None] = {}
+        self._exchange: Exchange | None = None
+        self._exchanged: tuple[str, ...] = ()
+        self._to_exchange: set[str] = set()
+        """What has not yet been exchanged of the batch that is being processed."""
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -113,7 +123,14 @@ class LocalEngine:
             self.queries.pop(query_id, None)
         if outcome.query is not None:
             self._start(outcome.query)
-        self._order = _in_order(list(self.queries.values()))
+        self._connect()
+
+    def _connect(self) -> None:
+        """Find out which queries run, in which order, and who reads what."""
+        queries = list(self.queries.values())
+        if self._only_listened:
+            queries = _leading_to(set(self._listeners), queries)
+        self._order = _in_order(queries)
         self._hand_overs.clear()
         self._readers = {t: [q for q in self._order if t in q.topics] for query in self._order for t in query.topics}
 
@@ -134,12 +151,28 @@ class LocalEngine:
                     "by: run all statements before the first records are fed."
                 )
 
+    @property
+    def running(self) -> list[LocalQuery]:
+        """The queries that run, those that write a topic before those that read it."""
+        return list(self._order)
+
     # --- records ------------------------------------------------------------------------------------------------------
 
     def listen(self, topic: str, listener: Listener) -> None:
         """Give a listener what is written to a topic, at the end of each `feed`."""
         self._listeners.setdefault(topic, []).append(listener)
-        self._hand_overs.clear()
+        self._connect()
+
+    def exchange(self, topics: Sequence[str], exchange: Exchange) -> None:
+        """Read of these topics what `exchange` gives: it is called once for each of them in every `feed`.
+
+        They are topics whose rows reach their readers without becoming bytes (`hands_over`).
+        """
+        self._exchanged, self._exchange = tuple(topics), exchange
+
+    def hands_over(self, topic: str) -> bool:
+        """Whether the rows of a topic reach its readers as they are, and nobody listens to it."""
+        return self._hand_over(topic) is not None
 
     def feed(self, records: Sequence[InputRecord] = ()) -> None:
         """Run all queries over records, in the order in which they are to be seen, and over what follows from them.
@@ -151,6 +184,7 @@ class LocalEngine:
     def feed_topics(self, batches: Mapping[str, Batch]) -> None:
         """The same for records by their topics: what is read of a batch is read once for all engines that are given it."""
         with _without_collector():
+            self._to_exchange.update(self._exchanged)
             for topic, found in batches.items():
                 self.topics.received(topic, found)
                 if not self._deliver(topic, found):
@@ -181,9 +215,14 @@ class LocalEngine:
     def _store(self, topic: str) -> None:
         """Store what was written to a topic, in the order of time, and pass it on."""
         written = self._written.pop(topic, None)
+        hand_over = self._hand_over(topic)
+        if topic in self._to_exchange and self._exchange is not None and hand_over is not None:
+            self._to_exchange.discard(topic)
+            rows = self._exchange(topic, merge_by_time([made for _, made in written or ()]))
+            self._deliver(topic, hand_over.batch(rows))
+            return
         if written is None:
             return
-        hand_over = self._hand_over(topic)
         if hand_over is not None and all(query is not None for query, _ in written):
             self._deliver(topic, hand_over.batch(merge_by_time([made for _, made in written])))
             return
@@ -236,6 +275,19 @@ def by_topic(records: Iterable[InputRecord]) -> dict[str, Batch]:
             known = found[record[0]] = []
         known.append(record)
     return {topic: Batch(records) for topic, records in found.items()}
+
+
+def _leading_to(topics: set[str], queries: Sequence[LocalQuery]) -> list[LocalQuery]:
+    """The queries whose results reach one of the topics, in their order."""
+    wanted, found = set(topics), set[str]()
+    while more := [
+        query
+        for query in queries
+        if query.query.query_id not in found and any(sink.topic in wanted for sink in query.query.sinks)
+    ]:
+        found |= {query.query.query_id for query in more}
+        wanted |= {topic for query in more for topic in query.topics}
+    return [query for query in queries if query.query.query_id in found]
 
 
 def _in_order(queries: list[LocalQuery]) -> list[LocalQuery]:

@@ -95,7 +95,7 @@ class LocalQuery:
         self.failure: str | None = None
         self._report = report
         self._waiting: dict[str, list[Batch]] = {}
-        self._order = order_of(query.plan)
+        self.order = order_of(query.plan)
         self._bytes: list[OutputRecord] = []
         self._rows: list[Record] = []
         self._of_partitions: list[list[Any]] = []
@@ -105,7 +105,7 @@ class LocalQuery:
             self._bytes.append,
             self._log,
             query.config,
-            partitions=1 if self._order is Order.AS_ONE else max(partitions.values()),
+            partitions=1 if self.order is Order.AS_ONE else max(partitions.values()),
             skipped=self.skipped,
             rows=self._rows.extend,
         )
@@ -183,10 +183,10 @@ class LocalQuery:
         self._of_partitions = []
         self.consumed += sum(map(len, inputs.values()))
         batches = list(inputs.values())
-        if self._order in (Order.AS_FED, Order.AS_ONE) and len(batches) == 1:
+        if self.order in (Order.AS_FED, Order.AS_ONE) and len(batches) == 1:
             self._topology.feed(0, batches[0])
             return self._take()
-        if self._order in (Order.AS_ONE, Order.BY_TIME):
+        if self.order in (Order.AS_ONE, Order.BY_TIME):
             self._merged(batches)
             return self._take()
         split = [batch.by_partition() for batch in batches]
@@ -211,12 +211,12 @@ class LocalQuery:
         for n in range(1, len(order) + 1):
             if (
                 n == len(order)
-                or self._order is Order.BY_TIME
+                or self.order is Order.BY_TIME
                 or order[n] != order[n - 1] + 1
                 or places[order[n]][0] is not places[order[start]][0]
             ):
                 batch, first = places[order[start]]
-                partition = 0 if self._order is Order.AS_ONE else batch[first].partition
+                partition = 0 if self.order is Order.AS_ONE else batch[first].partition
                 self._topology.feed(partition, batch.part(first, first + n - start))
                 start = n
 

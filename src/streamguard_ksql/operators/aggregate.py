@@ -9,7 +9,7 @@ Source: docs/concepts/time-and-windows-in-ksqldb-queries.md; Kafka Streams' docu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from streamguard_ksql import ast
 from streamguard_ksql.operators.aggregator import FIRST_STATE, Accumulate, Aggregator
 from streamguard_ksql.operators.base import Operator, Receive, Runtime, Skip
 from streamguard_ksql.operators.grouping import Grouping
+from streamguard_ksql.operators.loops import Loops
 from streamguard_ksql.operators.order import merge_by_time
 from streamguard_ksql.operators.record import Record
 from streamguard_ksql.operators.state import Store, WindowStore
@@ -51,21 +52,19 @@ class Aggregation(Operator, ABC):
         self.aggregator = Aggregator(task.node, task.runtime, task.having)
         self.grouping = Grouping(task.node, task.runtime)
         self.partition_of = task.partition_of
-        self.filters = task.having is not None
         self.with_old = task.with_old
+        self._passing: dict[Any, set[Any]] = {}
+
+    def _those_that_pass(self, entries: Mapping[Any, list[Any]], start: int = 0, end: int = 0) -> set[Any]:
+        """The groups among entries, those of a state that was restored for example, that HAVING lets pass."""
+        return {
+            name for name, entry in entries.items() if self.aggregator.passes(_key_of(name, entry), entry, start, end)
+        }
 
     def receive(self, partition: int, records: list[Record]) -> None:
-        key_of = self.grouping.key
-        keyed = [(key, r) for r in records if (key := key_of(r.value)) is not None]
-        batches: dict[int, list[tuple[tuple[Any, ...], Record]]] = {}
-        if self.partition_of is None:
-            batches[partition] = keyed
-        else:
-            for key, r in keyed:
-                batches.setdefault(self.partition_of(key), []).append((key, r))
         found: list[list[Record]] = []
         try:
-            for target, batch in batches.items():
+            for target, batch in self._by_partition(partition, records).items():
                 found.append([])
                 self.accumulate(target, batch, found[-1])
         finally:
@@ -74,8 +73,18 @@ class Aggregation(Operator, ABC):
             if results:
                 self.emit(partition, results)
 
+    def _by_partition(self, partition: int, records: list[Record]) -> dict[int, list[Record]]:
+        """The records of each partition of the groups; those of no group are left out, and reported, where they move."""
+        if self.partition_of is None:
+            return {partition: records}
+        batches: dict[int, list[Record]] = {}
+        for r in records:
+            if (key := self.grouping.key(r.value)) is not None:
+                batches.setdefault(self.partition_of(key), []).append(r)
+        return batches
+
     @abstractmethod
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
+    def accumulate(self, partition: int, batch: list[Record], results: list[Record]) -> None:
         """Accumulate the rows of a partition, in order; the changes of the table that follow from it go to `results`."""
 
 
@@ -85,28 +94,19 @@ class GroupAggregation(Aggregation):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.store = task.runtime.stores.add(Store("Aggregate"))
+        loops = Loops(self.aggregator, self.grouping, with_old=self.with_old)
+        self._notes_passing = loops.notes_passing
+        self._loop = loops.of_groups()
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
-        aggregator, identity = self.aggregator, self.grouping.identity
-        table, dirty = self.store.table(partition), self.store.dirty(partition)
-        for key, r in batch:
-            name = identity(key)
-            entry = table.get(name)
-            old, was_there = None, False
-            if entry is None:
-                entry = table[name] = aggregator.entry(r.time, key if key is not name else None)
-            elif self.with_old:
-                old = aggregator.change(key, entry)
-                was_there = old is not None
-            elif self.filters:
-                was_there = aggregator.passes(key, entry)
-            aggregator.add(entry, r.value)  # type: ignore[arg-type]
-            if r.time > entry[0]:
-                entry[0] = r.time
-            dirty.add(name)
-            row = aggregator.change(key, entry)
-            if row is not None or was_there:
-                results.append(Record(key, row, entry[0], None, r.headers, old))
+    def accumulate(self, partition: int, batch: list[Record], results: list[Record]) -> None:
+        table = self.store.table(partition)
+        self._loop(batch, table, self.store.dirty(partition).add, self._passing_of(partition, table), results.append)
+
+    def _passing_of(self, partition: int, table: dict[Any, list[Any]]) -> set[Any]:
+        """The groups of a partition that HAVING lets pass, as of their last change, where the loop asks for that."""
+        if partition not in self._passing:
+            self._passing[partition] = self._those_that_pass(table) if self._notes_passing else set()
+        return self._passing[partition]
 
 
 class TableAggregation(Operator):
@@ -148,7 +148,11 @@ class TableAggregation(Operator):
 def keyed_entries(items: Iterable[tuple[Any, list[Any]]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
     """Groups as (key, entry). An entry has its key only where what it is filed under is not the key itself."""
     for name, entry in items:
-        yield (name if entry[1] is None else tuple(entry[1])), entry
+        yield _key_of(name, entry), entry
+
+
+def _key_of(name: Any, entry: list[Any]) -> tuple[Any, ...]:
+    return name if entry[1] is None else tuple(entry[1])
 
 
 class StreamTime:
@@ -183,66 +187,44 @@ class WindowAggregation(Aggregation):
         self.stream_time = StreamTime(runtime, "Aggregate.time")
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
-        changed, size, advance, grace = self.store.changed(partition), self.size, self.advance, self.grace
-        identity, one = self.grouping.identity, self._accumulate_one
-        table = self.store.table(partition)
-        before = now = self.stream_time.get(partition)
-        current = None
-        for key, r in batch:
-            time = r.time
-            closes = self.final and self._closes_windows(now, time)
-            if time > now:
-                now = time
-            name = identity(key)
-            start = max(0, time - size + advance) // advance * advance
-            while start <= time:
-                if start + size <= now - grace:
-                    self._late(key, r, start)
-                else:
-                    if start != current:
-                        # Events that follow each other mostly fall into the same window.
-                        entries, names, current = table.setdefault(start, {}), changed[start], start
-                    names.add(name)
-                    change = one(entries, name, key, r, start)
-                    if change is not None:
-                        results.append(change)
-                start += advance
-            if closes:
-                # Not at the end of the batch: by then the windows that close now may be past their retention.
-                results += self._finished(partition, now - grace)
+        loops = Loops(self.aggregator, self.grouping, with_old=self.with_old, emits=not self.final)
+        self._notes_passing = loops.notes_passing
+        self._partition = 0
+        """That of the batch which is being accumulated."""
+        closing = self._closing if self.final else None
+        self._loop = loops.of_windows(self.size, self.advance, self.grace, self._late, closing)
+
+    def accumulate(self, partition: int, batch: list[Record], results: list[Record]) -> None:
+        changed, table = self.store.changed(partition), self.store.table(partition)
+        before = self.stream_time.get(partition)
+        self._partition = partition
+
+        def enter(start: int) -> tuple[dict[Any, list[Any]], Callable[[Any], None], set[Any]]:
+            entries = table.setdefault(start, {})
+            return entries, changed[start].add, self._passing_of(partition, start, entries)
+
+        now = self._loop(batch, enter, before, results.append)
         if now > before:
             self.stream_time.set(partition, now)
             self.store.drop_before(partition, now - self.retention)
+            for gone in [place for place in self._passing if place[0] == partition and place[1] not in table]:
+                del self._passing[gone]
 
-    def _closes_windows(self, before: int, now: int) -> bool:
-        """Whether stream time, when it goes from `before` to `now`, passes the end of a window and its grace."""
+    def _passing_of(self, partition: int, start: int, entries: dict[Any, list[Any]]) -> set[Any]:
+        """The groups of a window that HAVING lets pass, as of their last change, where the loop asks for that."""
+        if (partition, start) not in self._passing:
+            passing = self._those_that_pass(entries, start, start + self.size) if self._notes_passing else set()
+            self._passing[partition, start] = passing
+        return self._passing[partition, start]
+
+    def _closing(self, before: int, now: int) -> list[Record]:
+        """The results of the windows that close as stream time goes from `before` to `now`.
+
+        Not at the end of the batch: by then the windows that close now may be past their retention.
+        """
         offset = self.size + self.grace
-        return (now - offset) // self.advance > (before - offset) // self.advance
-
-    def _accumulate_one(
-        self, entries: dict[Any, list[Any]], name: Any, key: tuple[Any, ...], r: Record, start: int
-    ) -> Record | None:
-        """Accumulate a row in one window; the change of the table, None if there is none."""
-        aggregator, end = self.aggregator, start + self.size
-        entry = entries.get(name)
-        old, was_there = None, False
-        if entry is None:
-            entry = entries[name] = aggregator.entry(r.time, key if key is not name else None)
-        elif self.with_old:
-            old = aggregator.change(key, entry, start, end)
-            was_there = old is not None
-        elif self.filters:
-            was_there = aggregator.passes(key, entry, start, end)
-        aggregator.add(entry, r.value)  # type: ignore[arg-type]
-        if r.time > entry[0]:
-            entry[0] = r.time
-        if self.final:
-            return None
-        row = aggregator.change(key, entry, start, end)
-        if row is None and not was_there:
-            return None
-        return Record(key, row, entry[0], (start, end), r.headers, old)
+        closes = (now - offset) // self.advance > (before - offset) // self.advance
+        return self._finished(self._partition, now - self.grace) if closes else []
 
     def _late(self, key: tuple[Any, ...], record: Record, start: int) -> None:
         self.runtime.row_error(
@@ -297,9 +279,11 @@ class SessionAggregation(Aggregation):
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
         self._swept: dict[int, int] = {}
 
-    def accumulate(self, partition: int, batch: list[tuple[tuple[Any, ...], Record]], results: list[Record]) -> None:
+    def accumulate(self, partition: int, batch: list[Record], results: list[Record]) -> None:
         before = now = self.stream_time.get(partition)
-        for key, r in batch:
+        for r in batch:
+            if (key := self.grouping.key(r.value)) is None:
+                continue
             now = max(now, r.time)
             changes = self._accumulate_one(partition, key, r, now - self.gap - self.grace)
             if not self.final:

@@ -34,6 +34,8 @@ class Aggregator:
         compiled = [self._compile(aggregate.call) for aggregate in node.aggregates]
         self.bodies: list[Any] = [body for body, _ in compiled]
         self.arguments = [argument for _, argument in compiled]
+        self.key_texts = [self.compiler.compile(key).column for key in node.keys]
+        """Code over a row: the key of its group."""
         self.add = self._accumulate("add")
         self.undo = self._accumulate("undo") if all(hasattr(b, "undo") for b in self.bodies) else None
         self._compile_results(node, having)
@@ -90,12 +92,33 @@ class Aggregator:
             ["try:", *(lines or ["    pass"]), f"except {errors} as error:", f"    {report}"],
         )
 
+    def accumulating(self) -> list[str]:
+        """Statements that accumulate the row v in the entry e: see `_accumulate`."""
+        env, errors = self.env, self.env.bind(ROW_ERRORS, "errors")
+        texts = list(self.arguments)
+        failing = [i for i, text in enumerate(texts) if not _cannot_fail(text)]
+        lines = []
+        if failing:
+            names = [f"given{i}" for i in failing]
+            singles = [env.function(f"argument_{i}", "v", texts[i]) for i in failing]
+
+            def one_by_one(row: Row) -> list[Any]:
+                return [self._value(single, row) for single in singles]
+
+            lines += ["try:", *(f"    {name} = {texts[i]}" for name, i in zip(names, failing, strict=True))]
+            lines += [f"except {errors}:", f"    {', '.join(names)}, = {env.call(one_by_one, 'v')}"]
+            texts = [f"given{i}" if i in failing else text for i, text in enumerate(texts)]
+        lines.append("try:")
+        for i, (body, text) in enumerate(zip(self.bodies, texts, strict=True), FIRST_STATE):
+            lines.append(f"    y, a = e[{i}], {text}; e[{i}] = {applied(env, body.add, 'y', 'a')}")
+        return [*lines, "    pass", f"except {errors} as error:", f"    {env.call(self._report, 'error', 'v')}"]
+
     def _report(self, error: BaseException, row: Row) -> None:
         self.runtime.row_error("Aggregate", reason(error), row)
 
     def _arguments_cannot_fail(self) -> bool:
         """Bare columns and constants always have a value."""
-        return all(a == "1" or (a.startswith("v[") and a[2:-1].isdigit()) for a in self.arguments)
+        return all(map(_cannot_fail, self.arguments))
 
     def _value(self, argument_of: Callable[[Row], Any], row: Row) -> Any:
         try:
@@ -125,12 +148,16 @@ class Aggregator:
         self.entry: Callable[[int, Any], list[Any]] = env.function(
             "entry", "time, key", list_of(["time", "key", *initial])
         )
+        self.initial_texts, self.row_texts = initial, texts
+        self.predicate: str | None = None
+        """The code of HAVING, as `row_texts` over k, e, s and x."""
         self.row: Callable[..., list[Any]] = env.function("row", parameters, list_of(texts))
         self.change: Callable[..., list[Any] | None] = self.row
         self.passes: Callable[..., bool] = _always
         if having is not None:
             scope = ColumnTexts(node.schema.value, self.runtime.config, texts=tuple(texts))
             predicate = Compiler(scope, env).compile(having).text
+            self.predicate = predicate
             self.passes = self._having("passes", parameters, f"{predicate} is True", "False")
             self.change = self._having(
                 "change", parameters, f"{list_of(texts)} if {predicate} is True else None", "None"
@@ -138,10 +165,6 @@ class Aggregator:
 
     def _having(self, name: str, parameters: str, result: str, otherwise: str) -> Callable[..., Any]:
         """The function, giving `otherwise` (and an entry in the processing log) where HAVING has no value."""
-
-        def report(error: BaseException, key: tuple[Any, ...], entry: list[Any], start: int, end: int) -> None:
-            self.runtime.row_error("Aggregate.HavingFilter", reason(error), self.row(key, entry, start, end))
-
         return self.env.define(
             name,
             parameters,
@@ -149,10 +172,19 @@ class Aggregator:
                 "try:",
                 f"    return {result}",
                 f"except {self.env.bind(ROW_ERRORS, 'errors')} as error:",
-                f"    {self.env.call(report, 'error', 'k', 'e', 's', 'x')}",
+                f"    {self.env.call(self.report_having, 'error', 'k', 'e', 's', 'x')}",
                 f"    return {otherwise}",
             ],
         )
+
+    def report_having(self, error: BaseException, key: tuple[Any, ...], entry: list[Any], start: int, end: int) -> None:
+        """Report a group for which HAVING has no value: it does not pass."""
+        self.runtime.row_error("Aggregate.HavingFilter", reason(error), self.row(key, entry, start, end))
+
+
+def _cannot_fail(argument: str) -> bool:
+    """Whether the text is that of a bare column or a constant."""
+    return argument == "1" or (argument.startswith("v[") and argument[2:-1].isdigit())
 
 
 def _always(key: tuple[Any, ...], entry: list[Any], start: int = 0, end: int = 0) -> bool:

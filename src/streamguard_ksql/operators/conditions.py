@@ -63,14 +63,19 @@ class Condition:
         predicate = reduce(lambda left, right: ast.Logical("AND", left, right), parts)
         return compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(predicate).text} is True")
 
-    def shared(self, batch: Batch, readings: Sequence[tuple[Any, Any, Any]]) -> Sequence[bool] | None:
-        """For each record whether it meets what is shared; None where nothing is."""
+    def shared(self, batch: Batch, read: Callable[[Batch], Sequence[tuple[Any, Any, Any]]]) -> Sequence[bool] | None:
+        """For each record whether it meets what is shared; None where nothing is. `read` reads a batch of the kind of source."""
         if self._seen != _changes:
             self._divide()
         if self._shared is None:
             return None
-        met = self._met
-        return batch.reading(self._shared, lambda _: [_meets(met, key, values) for key, values, _ in readings])  # type: ignore[no-any-return]
+        met, kind = self._met, self._kind
+
+        def meet(given: Batch) -> list[bool]:
+            return [_meets(met, key, values) for key, values, _ in given.reading(kind, read)]
+
+        found: Sequence[bool] = batch.reading(self._shared, meet)
+        return found
 
     def _divide(self) -> None:
         """Find the parts that most other queries have too, as things are now."""

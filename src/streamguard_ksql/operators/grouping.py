@@ -27,8 +27,8 @@ class Grouping:
         self.fast = self.by_column.fast_tuple
         self.runtime = runtime
         self.bytes_of = inner_key(node.schema.key)
-        nested = any(_is_nested(c.type) for c in node.schema.key)
-        self.identity: Callable[[tuple[Any, ...]], Any] = _frozen if nested else _same
+        self.is_nested = any(_is_nested(c.type) for c in node.schema.key)
+        self.identity: Callable[[tuple[Any, ...]], Any] = _frozen if self.is_nested else _same
 
     def key(self, row: Row | None) -> tuple[Any, ...] | None:
         if row is None:

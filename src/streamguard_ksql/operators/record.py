@@ -49,15 +49,19 @@ class InputRecord(NamedTuple):
 class Batch(list[InputRecord]):
     """Records of one partition of a topic, in order, and what they say: read once for all queries that read them alike."""
 
-    __slots__ = ("_lock", "_readings")
+    __slots__ = ("_lock", "_partitions", "_readings")
 
     def __init__(self, records: Sequence[InputRecord] = ()) -> None:
         super().__init__(records)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._readings: dict[object, Any] = {}
+        self._partitions: dict[int, Batch] | None = None
 
-    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
-        """What `read` makes of the records; of the calls with one `kind` only the first calls it."""
+    def reading(self, kind: object, read: Callable[[Batch], Any]) -> Any:
+        """What `read` makes of the records; of the calls with one `kind` only the first calls it.
+
+        It may be given more records than these, those that they are a part of; it may ask what it is given for readings.
+        """
         with self._lock:
             found = self._readings.get(kind)
             if found is None:
@@ -81,6 +85,11 @@ class Batch(list[InputRecord]):
 
     def by_partition(self) -> dict[int, Batch]:
         """The records of each partition, for a batch that has several; what is read of one is read of all at once."""
+        if self._partitions is None:
+            self._partitions = self._divided()
+        return self._partitions
+
+    def _divided(self) -> dict[int, Batch]:
         positions: dict[int, list[int]] = {}
         for i, record in enumerate(self):
             positions.setdefault(record[1], []).append(i)
@@ -99,7 +108,7 @@ class _Part(Batch):
         self._whole = whole
         self._positions = positions
 
-    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+    def reading(self, kind: object, read: Callable[[Batch], Any]) -> Any:
         found = self._readings.get(kind)
         if found is None:
             whole = self._whole.reading(kind, read)
@@ -122,7 +131,7 @@ class Merged(Batch):
         self._parts = parts
         self._order = order
 
-    def reading(self, kind: object, read: Callable[[Sequence[InputRecord]], Any]) -> Any:
+    def reading(self, kind: object, read: Callable[[Batch], Any]) -> Any:
         found = self._readings.get(kind)
         if found is None:
             together = [one for part in self._parts for one in part.reading(kind, read)]

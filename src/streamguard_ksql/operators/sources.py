@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from typing import Any
 
+from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationError, reason
+from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
 from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime, Skip
@@ -61,6 +63,8 @@ class Reader:
         )
         self.time = time_extractor(source)
         self.condition: Condition | None = None
+        self._node = node
+        self._probe: Callable[[Environment], Sequence[str]] | None = None
         self._make_rows = self._rows_function(node)
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
@@ -99,6 +103,7 @@ class Reader:
                 f"        t = {time_text(self.source, env) or 'm[5]'}",
                 *(self._without_time(env) if self.time is not None else ()),
                 "        if accepts is not None and not accepts(v, k, t, p, o, w, h): continue",
+                *([] if self._probe is None else self._probe(env)),
                 f"    except {env.bind(ROW_ERRORS, 'errors')} as error:",
                 f"        {env.call(self._unusable, 'm', 'error', 'v')}",
                 "        continue",
@@ -118,7 +123,7 @@ class Reader:
         condition = self.condition
         if condition is None:
             return repeat(None, len(messages))
-        met = condition.shared(messages, readings) if isinstance(messages, Batch) else None
+        met = condition.shared(messages, self.read) if isinstance(messages, Batch) else None
         if met is None:
             return repeat(condition.whole, len(messages))
         whole, rest = condition.whole, condition.rest
@@ -169,6 +174,29 @@ class Reader:
         texts = tuple(column_texts(node_source(node)))
         scope = ColumnTexts(node.source.schema.value, self.runtime.config, texts=texts)
         self.condition = Condition(node.predicate, scope, self.kind)
+
+    def only_partners(self, key: ast.Expression, tables: Mapping[int, Container[Any]]) -> None:
+        """Let only records through whose key an inner join finds in one of its tables: most make no row then.
+
+        One whose key is NULL or fails is let through, for the operators behind to count it.
+        """
+        scope = ColumnTexts(self._node.schema.value, self.runtime.config, texts=tuple(column_texts(self._node)))
+
+        def probe(env: Environment) -> Sequence[str]:
+            found = Compiler(scope, env).compile(key).column
+            named = env.bind(tables, "tables")
+            errors = env.bind(ROW_ERRORS, "errors")
+            return [
+                "        try:",
+                f"            x = {found}",
+                f"            if x is not None and not any((x,) in table for table in {named}.values()): continue"
+                if self.runtime.partitions > 1
+                else f"            if x is not None and (x,) not in {named}.get(0, ()): continue",
+                f"        except {errors}: pass",
+            ]
+
+        self._probe = probe
+        self._make_rows = self._rows_function(self._node)
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.skipped[Skip.DESERIALIZATION] += 1

@@ -226,6 +226,7 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
 
 def _empty(desk: Desk) -> None:
     desk.rows(
-        "TRUNCATE transactions, transaction_records, fraud_alerts, alert_handling, alert_notes, alert_transactions, alert_versions, decisions,"
+        "TRUNCATE transactions, transaction_records, fraud_alerts, alert_handling, alert_notes,"
+        " alert_transactions, alert_versions, decisions,"
         " dead_letters, outbox, consumer_offsets, lists"
     )

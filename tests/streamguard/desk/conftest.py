@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,19 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from streamguard.database.engine import make_engine
+from streamguard.config import Settings, load_settings
 from streamguard.desk.app import create_app
 from streamguard.desk.serve import make_desk
 from streamguard.desk.site import Desk as Site
 from streamguard.users.passwords import hash_password
 from streamguard.users.roles import ROLES
-from streamguard.users.sessions import find_session, open_session
+from streamguard.users.sessions import Lifetimes, find_session, open_session
 from tests.support.broker import free_port
 from tests.support.desk import Desk
+from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import eventually
 
+LIFETIMES = Lifetimes(timedelta(hours=1), timedelta(hours=1))
 PASSWORD = "a long enough password"
 _HASH = hash_password(PASSWORD)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -89,26 +92,41 @@ def chromium() -> Iterator[Browser]:
 class RunningDesk:
     """`streamguard desk` as a process over the store, and browsers on it."""
 
-    store: Desk
+    settings: Settings
     browser: Browser
     folder: Path
+    desk: Desk | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     contexts: list[BrowserContext] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Desk:
+        """What the desk of this test shows."""
+        assert self.desk is not None
+        return self.desk
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def show(self, desk: Desk) -> None:
+        """From now on, the rows of this store."""
+        self.desk = desk
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+
     def start(self) -> None:
         """Start and wait until it answers."""
         environment = {
             **os.environ,
-            "DATABASE_URL": self.store.settings.database_url,
+            "DATABASE_URL": self.settings.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
             "KSQLDB_URL": "http://127.0.0.1:1",
             "STREAMGUARD_DESK_PORT": str(self.port),
             "STREAMGUARD_STATE_DIR": str(self.folder / "state"),
+            **self.environment,
         }
         with (self.folder / "desk.log").open("ab") as log:
             command = [sys.executable, "-m", "streamguard.cli", "desk"]
@@ -131,27 +149,41 @@ class RunningDesk:
         """A browser of its own with a user of a role logged in, on a page; an error of the script fails the test."""
         context = self.browser.new_context(base_url=self.url, viewport={"width": 1440, "height": 900}, **options)  # type: ignore[arg-type]
         self.contexts.append(context)
-        with make_engine(self.store.settings).begin() as connection:
-            token = open_session(connection, role, make_desk(self.store.settings, self.port).lifetimes)
+        with self.store.engine.begin() as connection:
+            token = open_session(connection, role, LIFETIMES)
         context.add_cookies([{"name": "streamguard", "value": token, "url": self.url}])
         page = context.new_page()
         page.on("pageerror", lambda error: pytest.fail(f"the script failed: {error}"))
         page.goto(path)
         return page
 
-    def close(self) -> None:
+    def close_browsers(self) -> None:
         for context in self.contexts:
             context.close()
+        self.contexts.clear()
+
+    def close(self) -> None:
+        self.close_browsers()
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout=30)
 
 
+@pytest.fixture(scope="session")
+def _desk_process(
+    postgres_server: EmbeddedPostgres, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningDesk]:
+    settings = load_settings(database_url=postgres_server.url())
+    made = RunningDesk(settings, chromium, tmp_path_factory.mktemp("desk"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def running(desk: Desk, chromium: Browser, tmp_path: Path) -> Iterator[RunningDesk]:
-    """A desk that runs over the store `desk`, with a user per role."""
+def running(desk: Desk, _desk_process: RunningDesk) -> Iterator[RunningDesk]:
+    """A desk that runs over the store `desk`, with a user per role: one process for all tests, started again after a test
+    that killed it."""
     make_users(desk)
-    started = RunningDesk(desk, chromium, tmp_path)
-    started.start()
-    yield started
-    started.close()
+    _desk_process.show(desk)
+    yield _desk_process
+    _desk_process.close_browsers()

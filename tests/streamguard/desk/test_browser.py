@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.streamguard.desk.conftest import PASSWORD, RunningDesk
@@ -118,3 +120,19 @@ def test_it_fits_a_telephone(running: RunningDesk) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     page.click("#queue-rows tbody tr")
     expect(page.locator("#panel")).to_contain_text("Why")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_can_be_used_by_everybody(running: RunningDesk, theme: str) -> None:
+    """axe-core finds nothing against WCAG 2.1 AA: names, roles, labels, contrast."""
+    for number in range(3):
+        raise_alert(running.store, number)
+    page = running.page("admin", "/", color_scheme=theme)
+    for path in ("/", "/queue", "/alerts/HIGH_AMOUNT:t0", "/password", "/login"):
+        page.goto(path)
+        expect(page.locator("main")).to_be_visible()
+        found = (
+            Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response["violations"]
+        )
+        said = [(one["id"], node["html"][:160], node["failureSummary"][:300]) for one in found for node in one["nodes"]]
+        assert not said, (path, said)

@@ -89,9 +89,10 @@ def test_each_role_may_what_the_table_says(client: Client, desk: Desk, alert: st
     before = audit(desk)
     for route in ROUTES:
         method, path, needs = route.name.split(" ")
-        if needs == "None" or path in ("/live", "/logout", "/password"):
+        # A comparison of the shadow starts a command, which needs no field.
+        if needs == "None" or path in ("/live", "/logout", "/password", "/shadow/compare"):
             continue
-        asked = re.sub(r"\{(\w+)(:\w+)?\}", "x", path)
+        asked = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: "1" if found[2] == ":int" else "x", path)
         answer = visitor.request(method, asked, headers={"x-requested-with": "desk"})
         if role == "nobody":
             assert answer.status_code == 401, route.name

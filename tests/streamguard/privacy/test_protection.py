@@ -156,7 +156,8 @@ def test_protection_changes_names_and_nothing_else(desk: Desk) -> None:
             text = text.replace(all_of("token").value("account", account), account)
         states.append("".join(sorted(text)))
         desk.rows(
-            "TRUNCATE transactions, fraud_alerts, alert_handling, alert_notes, alert_transactions, alert_versions, decisions, consumer_offsets"
+            "TRUNCATE transactions, fraud_alerts, alert_handling, alert_notes,"
+            " alert_transactions, alert_versions, decisions, consumer_offsets"
         )
     assert states[0] == states[1]
 

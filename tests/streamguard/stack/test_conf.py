@@ -23,7 +23,7 @@ def test_every_part_is_a_program_with_its_environment(tmp_path: Path) -> None:
     parser = RawConfigParser(inline_comment_prefixes=(" ;",))
     parser.read_string(render(settings, parts))
     names = [name.split(":")[1] for name in parser.sections() if name.startswith("program:")]
-    assert names == ["postgres", "broker", "ksqldb", "consumer", "generator"]
+    assert names == ["postgres", "broker", "ksqldb", "consumer", "desk", "generator"]
     command = shlex.split(parser["program:postgres"]["command"].replace("%%", "%"))
     assert command[-1] == str(tmp_path / "a b" / "postgres")
     environment = parser["program:consumer"]["environment"].replace("%%", "%")

@@ -132,6 +132,20 @@ def test_rows_of_insert_values_come_before_what_is_fed() -> None:
     assert box.values() == [{"V": 6}]
 
 
+def test_tables_that_share_a_condition_have_the_rows_of_every_partition() -> None:
+    """The first of them reads a partition at a time, and what it has read is what the second is given."""
+    table = (
+        "CREATE TABLE {} WITH (kafka_topic='{}') AS SELECT k, SUM(v) AS n FROM t WHERE v > 0 AND v < 100 GROUP BY k;"
+    )
+    box = Box(STREAM + table.format("out", "out") + table.format("b", "b"), partitions=3)
+    others: list[InputRecord] = []
+    box.engine.listen("b", others.extend)
+    box.engine.feed([InputRecord("in", n % 3, n, b"k%d" % (n % 3), orjson.dumps({"V": n}), n) for n in range(9)])
+    assert [query.failure for query in box.engine.queries.values()] == [None, None]
+    assert [v["N"] for v in box.values()] == [1, 2, 3, 5, 7, 9, 12, 15]
+    assert [r.value for r in others] == [r.value for r in box.written]
+
+
 # --- what is left out -------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +210,50 @@ def test_a_query_that_is_replaced_keeps_its_state() -> None:
     box.engine.run(count.replace("AS n", "AS n, 'x' AS x"))
     box.feed({"V": 1})
     assert box.values() == [{"N": 1}, {"N": 2, "X": "x"}]
+
+
+@pytest.mark.parametrize("window", ["", "WINDOW TUMBLING (SIZE 1 HOUR)"])
+def test_a_group_that_leaves_having_after_its_query_was_replaced_becomes_a_tombstone(window: str) -> None:
+    latest = f"""CREATE OR REPLACE TABLE out WITH (kafka_topic='out') AS SELECT k, LATEST_BY_OFFSET(v) AS v
+        FROM t {window} GROUP BY k HAVING LATEST_BY_OFFSET(v) > 5;"""
+    box = Box(STREAM + latest)
+    box.feed({"V": 6})
+    box.engine.run(latest.replace("AS v", "AS v, 'x' AS x", 1))
+    box.feed({"V": 1}, {"V": 2}, {"V": 7})
+    assert box.values() == [{"V": 6}, None, {"V": 7, "X": "x"}]
+
+
+def test_queries_whose_results_reach_nobody_do_not_run_where_that_is_asked_for() -> None:
+    middle = "CREATE STREAM m WITH (kafka_topic='m') AS SELECT k, v FROM t; "
+    others = "CREATE STREAM x AS SELECT k, v FROM t; CREATE TABLE y AS SELECT k, COUNT(*) AS n FROM x GROUP BY k;"
+    sql = STREAM + others + middle + COPY.replace("FROM t", "FROM m")
+    box = Box(sql, only_listened=True)
+    box.feed({"V": 1})
+    assert {query_id: query.consumed for query_id, query in box.engine.queries.items()} == {
+        "CSAS_X_0": 0,
+        "CTAS_Y_1": 0,
+        "CSAS_M_2": 1,
+        "CSAS_OUT_3": 1,
+    }
+    assert box.values() == [{"V": 1}]
+    late: list[InputRecord] = []
+    box.engine.listen("X", late.extend)
+    box.feed({"V": 2})
+    assert [orjson.loads(r.value or b"") for r in late] == [{"V": 2}]
+
+
+def test_an_inner_join_counts_the_keys_that_are_null_and_reports_those_that_fail() -> None:
+    box = Box(
+        STREAM + "CREATE TABLE l (k INT PRIMARY KEY, w INT) WITH (kafka_topic='l', value_format='JSON');"
+        "INSERT INTO l (k, w) VALUES (5, 1); CREATE STREAM out WITH (kafka_topic='out') AS "
+        "SELECT l.k, v, w FROM t JOIN l ON 10 / v = l.k;",
+        clock=lambda: 0,
+    )
+    box.feed({"V": 2}, {"V": 3}, {"V": 0}, {}, times=[1, 2, 3, 4])
+    (query,) = box.engine.queries.values()
+    assert box.values() == [{"V": 2, "W": 1}]
+    assert dict(query.skipped) == {"null-key": 2}
+    assert [error.message for error in box.engine.errors] == ["/ by zero"]
 
 
 def test_a_query_that_is_terminated_reads_no_more() -> None:

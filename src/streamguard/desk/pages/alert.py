@@ -15,14 +15,14 @@ from streamguard.alerts import blacklist_topic
 from streamguard.alerts.actions import NoSuchAlert, resolve_alert, show_alert
 from streamguard.alerts.context import account_summary, amounts_of, evidence_of, other_alerts, shared_with_others
 from streamguard.alerts.handling import assign, escalate, notes_of, snooze, write_note
-from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, add_entry, remove_entry
+from streamguard.alerts.list_changes import put, take_off
+from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind
 from streamguard.alerts.queue import rows_of
 from streamguard.alerts.reasons import why
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
 from streamguard.desk.render import link, rules_by_name
 from streamguard.desk.site import NotFound, Visit, route
-from streamguard.privacy.mode import protection_of
 from streamguard.sqldeploy.script import fill_in, read
 from streamguard.users import audit
 
@@ -146,23 +146,20 @@ def list_value(visit: Visit) -> Response:
     kind, value = visit.text("kind"), visit.text("value")
     if not value:
         raise UserError(f"which {kind} is missing")
+    undo = bool(visit.text("undo"))
     with visit.database() as connection:
-        protection = protection_of(connection, visit.desk.settings)
-        if visit.text("undo"):
-            remove_entry(connection, name, kind, value, who=visit.user)
+        settings = visit.desk.settings
+        if undo:
+            change = take_off(connection, settings, name, kind, value, who=visit.user)
         else:
-            add_entry(connection, name, Entry(kind, value, reason, None), who=visit.user)
-        audit.note(connection, visit.user, "lists.change", f"{kind} {value}", reason=reason, after={"list": name})
-    # A protected value is stored as a token: SQL reads clear values, and nobody here knows this one.
-    if name == BLACKLIST and not protection.protects(kind):
-        record = (
-            (f"{kind}:{value}", None)
-            if visit.text("undo")
-            else blacklist_topic.record_of(Entry(kind, value, reason, None))
+            change = put(connection, settings, name, Entry(kind, value, reason, None), who=visit.user)
+        audit.note(
+            connection, visit.user, "lists.change", f"{kind} {change.stored}", reason=reason, after={"list": name}
         )
-        publish_blacklist(visit, [record])
-    said = "taken off" if visit.text("undo") else "put on"
-    return _done(visit, [alert_id], f"{kind} {value} {said} the {name}")
+    if change.record is not None:
+        publish_blacklist(visit, [change.record])
+    said = "taken off" if undo else "put on"
+    return _done(visit, [alert_id], f"{kind} {change.stored} {said} the {name}")
 
 
 def publish_blacklist(visit: Visit, records: list[tuple[str, bytes | None]]) -> None:

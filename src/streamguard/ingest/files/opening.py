@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from streamguard.ingest.files import csv_shape, delimited, json_document, jsons, ofx, parquet
+from streamguard.ingest.files import csv_shape, delimited, json_document, jsons, ofx
 from streamguard.ingest.files.errors import DAMAGE, InputError, damaged
 from streamguard.ingest.files.refusals import refuse, refuse_binary, refuse_xml
 from streamguard.ingest.files.source import REASON_COLUMN, SAMPLE, Row, Source, Unreadable
@@ -53,7 +53,7 @@ def open_source(
 def _recognised(
     stream: Stream, encoding: str | None, separator: str | None, at: str | None, header_line: int | None
 ) -> Source:
-    if parquet.is_parquet(stream.name, stream.head):
+    if is_parquet(stream.name, stream.head):
         return _parquet(stream)
     if ofx.is_ofx(stream.head):
         return _ofx(stream, encoding)
@@ -140,8 +140,17 @@ def _ofx(stream: Stream, encoding: str | None) -> Source:
     return _source(stream, "ofx", ("OFX", *found, *stream.layers), (), rows)
 
 
+def is_parquet(name: str, head: bytes) -> bool:
+    """Whether a file begins as Parquet does; a header may begin with the same letters."""
+    return re.match(rb"PAR1[\x00-\x08\x0e-\x1f\x80-\xff]", head) is not None or (
+        head.startswith(b"PAR1") and name.lower().endswith(".parquet")
+    )
+
+
 def _parquet(stream: Stream) -> Source:
     share = [0.0]
+    from streamguard.ingest.files import parquet
+
     file, columns = parquet.open_parquet(stream.name, stream.seekable())
     rows = parquet.parquet_rows(file, lambda read: share.__setitem__(0, read))
     source = _source(stream, "parquet", ("Parquet", *stream.layers), columns, _without_reasons(rows))

@@ -1,9 +1,11 @@
-"""Parquet: rows as dicts with Python's own types; times keep their zone, decimals their digits."""
+"""Parquet: rows as dicts with Python's own types; times keep their zone, decimals their digits.
+
+Imported where such a file is opened: Arrow takes 30 MB.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -14,13 +16,6 @@ from streamguard.ingest.files.errors import InputError
 from streamguard.ingest.files.source import REASON_COLUMN, Row, Unreadable
 
 _ROWS = 5_000
-
-
-def is_parquet(name: str, head: bytes) -> bool:
-    """Whether a file begins as Parquet does; a header may begin with the same letters."""
-    return re.match(rb"PAR1[\x00-\x08\x0e-\x1f\x80-\xff]", head) is not None or (
-        head.startswith(b"PAR1") and name.lower().endswith(".parquet")
-    )
 
 
 def open_parquet(name: str, file: IO[bytes]) -> tuple[pq.ParquetFile, tuple[str, ...]]:

@@ -107,6 +107,7 @@ def backtest(visit: Visit) -> Response:
         days=_days(result),
         alerts=_alerts(result),
         most=ALERTS_SHOWN,
+        resolved=spec.resolved,
         changed=_changed_sql(spec),
         limits=_changed(spec.a.limits, spec.b.limits),
         modes=_changed(spec.a.modes, spec.b.modes),

@@ -142,6 +142,7 @@ class Answer:
     def __init__(self, url: str, path: str, part: Part, after: int) -> None:
         self._lock = threading.Lock()
         self._closed = False
+        self._is_read = False
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         self._connection = (
@@ -172,6 +173,10 @@ class Answer:
 
     def lines(self) -> Iterator[str]:
         """Each line as it comes. Raises ServerUnavailable where the server breaks off."""
+        with self._lock:
+            if self._closed:
+                return
+            self._is_read = True
         self._socket.settimeout(None)  # a push query may be silent for as long as it likes
         try:
             for line in self._response:
@@ -179,6 +184,12 @@ class Answer:
         except (OSError, HTTPException, ValueError) as error:
             if not self._closed:
                 raise ServerUnavailable(f"the ksqlDB server broke off the answer ({type(error).__name__})") from None
+        finally:
+            with self._lock:
+                self._is_read = False
+                ended = self._closed
+            if ended:
+                self._connection.close()
 
     def json(self) -> Any:
         """All of it. Raises ServerUnavailable where it is no JSON, or does not come."""
@@ -195,9 +206,12 @@ class Answer:
             if self._closed:
                 return
             self._closed = True
+            is_read = self._is_read
         with suppress(OSError):  # the server may have been faster
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        # Closed under a reader, the response would lose its file in the middle of a line: the reader closes it then.
+        if not is_read:
+            self._connection.close()
 
     def _refusal(self, part: Part) -> SqlRefused:
         try:

@@ -22,6 +22,7 @@ from streamguard.desk.feed import Feed
 from streamguard.desk.pulse import Pulse
 from streamguard.desk.render import Renderer
 from streamguard.desk.site import Desk
+from streamguard.desk.sqlrun import close_all
 from streamguard.stack.door import DeskCannotStart, check_door
 from streamguard.stack.parts import desk_url
 from streamguard.users.sessions import Lifetimes
@@ -90,6 +91,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
     async def until_stopped() -> None:
         await stopping.wait()
         desk.feed.close()
+        close_all()
 
     try:
         await serve_app(create_app(desk), _config(desk.settings, listener), shutdown_trigger=until_stopped)

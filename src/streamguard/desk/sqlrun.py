@@ -22,6 +22,7 @@ MOST_RUNS = 20
 MOST_S = 600.0
 """A run ends after so long: a page that nobody looks at does not keep a query for ever."""
 _SLOTS = threading.BoundedSemaphore(MOST_RUNS)
+_OPEN: set[SqlRun] = set()
 
 Event = dict[str, Any]
 
@@ -72,6 +73,7 @@ class SqlRun:
             said = f"{MOST_RUNS} statements run at the desk already: stop one, or wait"
             yield orjson.dumps({"error": said, "line": None, "column": None}) + b"\n"
             return
+        _OPEN.add(self)
         events, limiter = self.events(), anyio.CapacityLimiter(1)
         deadline = anyio.current_time() + self._most_s
         try:
@@ -88,6 +90,7 @@ class SqlRun:
                 yield orjson.dumps(event) + b"\n"
         finally:
             self.close()
+            _OPEN.discard(self)
             _SLOTS.release()
 
     def _open(self, part: Part) -> Answer:
@@ -157,3 +160,9 @@ class SqlRun:
             number = entity.get("commandSequenceNumber")
             self._after = max(self._after, number if isinstance(number, int) else -1)
         return entities
+
+
+def close_all() -> None:
+    """End every run: the desk ends."""
+    for run in list(_OPEN):
+        run.close()

@@ -35,6 +35,8 @@ def blocks_of(entity: dict[str, Any], part: Part) -> list[Block]:
         if status.get("status") == "ERROR":
             raise refusal(str(status.get("message")), part)
         return [Block("", text=str(status.get("message") or status.get("status")))]
+    if entity.get("@type") == "describe_function":
+        return _function(entity)
     for name, columns in _LISTS.items():
         if isinstance(entity.get(name), list):
             names = columns.split()
@@ -45,6 +47,12 @@ def blocks_of(entity: dict[str, Any], part: Part) -> list[Block]:
         return [block for one in many for block in _source(one)]
     if isinstance(query := entity.get("queryDescription"), dict):
         return _query(query)
+    if isinstance(queries := entity.get("queryDescriptions"), list):
+        return [block for one in queries for block in _query(one)]
+    if isinstance(types := entity.get("types"), dict):
+        return [Block("types", ["name", "type"], [[name, type_name(schema)] for name, schema in types.items()])]
+    if isinstance(said := entity.get("message"), str):
+        return [Block("", text=said)]
     rest = {name: value for name, value in entity.items() if name not in ("@type", "statementText", "warnings")}
     return [Block(str(entity.get("@type", "")), text=json.dumps(rest, indent=2, ensure_ascii=False))]
 
@@ -167,6 +175,20 @@ def _source(described: dict[str, Any]) -> list[Block]:
         rows = [[said, str(query.get("id")), str(query.get("state") or "")] for said, query in queries]
         blocks.append(Block("Queries", ["", "query", "state"], rows))
     return blocks
+
+
+def _function(entity: dict[str, Any]) -> list[Block]:
+    forms = []
+    for form in entity.get("functions") or []:
+        arguments = ", ".join(f"{a.get('name') or ''} {a.get('type')}".strip() for a in form.get("arguments") or [])
+        forms.append(
+            [f"({arguments})", str(form.get("returnType")), " ".join(str(form.get("description") or "").split())]
+        )
+    title = f"{entity.get('name')} ({entity.get('type')})"
+    return [
+        Block(title, text=str(entity.get("description") or "")),
+        Block("Forms", ["arguments", "returns", ""], forms),
+    ]
 
 
 def _query(query: dict[str, Any]) -> list[Block]:

@@ -16,7 +16,7 @@ from tests.streamguard.desk.conftest import RunningDesk, make_users
 from tests.streamguard.desk.plumbing import EVIL, make_topic, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
-from tests.support.ksqldb import KsqlServerProcess
+from tests.support.ksqldb import KsqlServerProcess, eventually
 from tests.support.postgres import EmbeddedPostgres
 
 STREAM = "CREATE STREAM payments (id STRING, amount DECIMAL(10, 2)) WITH (kafka_topic='payments', value_format='JSON');"
@@ -130,6 +130,7 @@ def test_a_topic_is_searched_read_and_watched(running: RunningDesk, server: Ksql
     page.click("[data-live]")
     write(server, {"id": "later"}, {"id": "other"})
     expect(page.locator("tr[data-record]")).to_have_count(1)
+    expect(page.locator("#live-said")).to_have_text("Live: 1 arrived.")
     page.click("[data-live]")
     expect(page.locator("[data-live]")).to_have_text("Live")
 
@@ -167,3 +168,15 @@ def test_the_pages_fit_a_phone(running: RunningDesk) -> None:
     ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_a_desk_that_ends_ends_its_queries(running: RunningDesk, server: KsqlServerProcess) -> None:
+    page = running.page("analyst", "/sql")
+    page.fill("#text", "SELECT id FROM payments EMIT CHANGES;")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#output thead")).to_contain_text("ID")
+    assert running.process is not None
+    running.process.terminate()
+    assert running.process.wait(timeout=60) == 0
+    assert "Traceback" not in (running.folder / "desk.log").read_text()
+    eventually(lambda: all(query["queryType"] != "PUSH" for query in server.ksql("SHOW QUERIES;")[0]["queries"]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from streamguard.sqldeploy.answers import blocks_of, columns_of_schema, row_event, type_name
-from streamguard.sqldeploy.console import Part, SqlRefused
+from streamguard.sqldeploy.console import Part, SqlRefused, refusal
+from tests.support.project import PROJECT_ROOT
 
 SELECT = Part("SELECT", "SELECT", "SELECT", 2, 3, {})
 PRINT = Part("PRINT x", "PRINT x", "PRINT", 1, 1, {})
@@ -95,3 +97,50 @@ def test_types_read_as_sql() -> None:
     decimal = {"type": "DECIMAL", "parameters": {"precision": 19, "scale": 4}}
     struct = {"type": "STRUCT", "fields": [{"name": "A", "schema": {"type": "ARRAY", "memberSchema": decimal}}]}
     assert type_name({"type": "MAP", "memberSchema": struct}) == "MAP<STRING, STRUCT<A ARRAY<DECIMAL(19, 4)>>>"
+
+
+def recorded(path: str, status: int) -> list[tuple[str, str]]:
+    """What ksqlDB 0.29 answered at a path: the name of each request, and the body."""
+    folder = PROJECT_ROOT / "tests" / "recordings"
+    found = [case for name in ("rest", "cli") for case in json.loads((folder / f"{name}.json").read_text("utf-8"))]
+    return [
+        (case["name"], case["response"]["body"])
+        for case in found
+        if case["request"]["path"] == path and case["response"]["status"] == status
+    ]
+
+
+def test_answers_of_ksqldb_are_tables_and_texts() -> None:
+    answers = recorded("/ksql", 200)
+    assert len(answers) > 50
+    as_json = set()
+    for name, body in answers:
+        for entity in json.loads(body):
+            try:
+                blocks = blocks_of(entity, SELECT)
+            except SqlRefused:
+                assert entity["commandStatus"]["status"] == "ERROR"
+                continue
+            assert all(len(row) == len(block.columns) for block in blocks for row in block.rows), name
+            as_json |= {entity["@type"] for block in blocks if block.text.startswith("{")}
+    assert as_json <= {"assert_topic", "assert_schema", "variables"}, "these have no table of their own"
+
+
+def test_rows_of_ksqldb_are_read() -> None:
+    for name, body in recorded("/query", 200):
+        part = PRINT if body.startswith("Key format") else SELECT
+        events = [event for line in body.split("\n") if (event := row_event(line, part))]
+        if part is PRINT:
+            assert [event["is_row"] for event in events][:3] == [False, False, True], name
+            continue
+        columns, *rest = events
+        assert all(len(event["row"]) == len(columns["columns"]) for event in rest if "row" in event), name
+        assert body.count('"row"') == sum("row" in event for event in rest), name
+
+
+def test_refusals_of_ksqldb_have_their_place() -> None:
+    places = {body: refusal(json.loads(body)["message"], SELECT) for _, body in recorded("/ksql", 400)}
+    assert len(places) > 20
+    for body, found in places.items():
+        named = "ine" in body and ("ol:" in body or "line 1:" in body)
+        assert ((found.line, found.column) != (SELECT.line, SELECT.column)) == named, body

@@ -60,7 +60,10 @@ def run(visit: Visit) -> Response:
             " changes the server: ask a lead or an admin"
         )
         return JSONResponse({"error": said, "line": first.line, "column": first.column}, status_code=403)
-    reason = visit.reason() if changes else ""
+    reason = visit.text("reason")[:1_000] if changes else ""
+    if changes and not reason:
+        asked = f"{changes[0].word or 'This'} changes the server: a reason is needed; it is kept"
+        return JSONResponse({"error": asked, "needs": "reason"}, status_code=409)
     made = SqlRun(visit.desk.settings.ksqldb_url, visit.desk.engine, parts, user=visit.user, reason=reason, limit=rows)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(made.lines(), media_type="application/x-ndjson", headers=headers)

@@ -8,7 +8,6 @@ const TOKEN = /(--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|('(?:[^']|'')*'?)|(`[^`]*`?|"[^
 const HISTORY = `sql-history:${document.querySelector('meta[name="user"]')?.getAttribute("content") ?? ""}`;
 const MOST_HISTORY = 100;
 
-const page = /** @type {HTMLElement} */ ($("#sql"));
 const text = /** @type {HTMLTextAreaElement} */ ($("#text"));
 const layer = /** @type {HTMLElement} */ ($("#layer"));
 const output = /** @type {HTMLElement} */ ($("#output"));
@@ -200,8 +199,6 @@ const quoted = (name) => (/^[A-Z_][A-Z0-9_]*$/.test(name) ? name : `\`${name}\``
 
 /* --- running ---------------------------------------------------------------------------------------------------------- */
 
-const CHANGES = /^\s*(?:--[^\n]*\n|\/\*[\s\S]*?\*\/|\s)*(?!(?:SHOW|LIST|DESCRIBE|EXPLAIN|SELECT|PRINT|SET|UNSET|DEFINE|UNDEFINE)\b)[A-Za-z]/i;
-
 /** Statements of a text, cut as the server cuts them. @param {string} sql */
 function statements(sql) {
   const found = [""];
@@ -221,11 +218,6 @@ function chosen() {
 async function run(sql) {
   if (running || !sql.trim()) return;
   const body = new URLSearchParams({ sql, limit: /** @type {HTMLSelectElement} */ ($("#limit")).value, begin: /** @type {HTMLSelectElement} */ ($("#begin")).value });
-  if (page.dataset.mayChange && statements(sql).some((one) => CHANGES.test(one))) {
-    const reason = await question("This changes the server", "Reason", false);
-    if (reason === null) return;
-    body.set("reason", reason);
-  }
   remember(sql);
   problem.hidden = true;
   wrong = null;
@@ -236,9 +228,17 @@ async function run(sql) {
   const began = performance.now();
   const view = new View();
   try {
-    const answer = await fetch(`${root}/sql/run`, { method: "POST", body, signal: running.signal, headers: { "X-Requested-With": "desk", "X-CSRF-Token": document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? "" } });
+    const send = () => fetch(`${root}/sql/run`, { method: "POST", body, signal: running?.signal, headers: { "X-Requested-With": "desk", "X-CSRF-Token": document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? "" } });
+    let answer = await send();
+    if (answer.status === 409) {
+      const said = await answer.clone().json();
+      const reason = said.needs === "reason" ? await question("This changes the server", "Reason", false) : null;
+      if (said.needs === "reason" && reason === null) { state.textContent = "not run"; return; }
+      if (reason) { body.set("reason", reason); answer = await send(); }
+    }
     if (!answer.ok || !answer.body) {
       const said = await answer.json().catch(() => ({ error: `The desk answered ${answer.status}.` }));
+      state.textContent = "refused";
       refuse(said.error, said.line, said.column);
       return;
     }

@@ -45,20 +45,25 @@ function show(said) {
   progress.replaceChildren(...(said.firstElementChild?.childNodes ?? []));
 }
 
+/** How many messages a step, or the steps before, looked at. @param {HTMLElement} said */
+const examined = (said) => Number($("[data-examined]", said)?.dataset.examined ?? 0);
+
 /** Go on step by step until something is found, all was looked at, or it is stopped. @param {HTMLAnchorElement} button */
 async function searchOn(button) {
   searching = true;
-  let query = new URL(button.href).searchParams, found = 0, looked = 0;
+  let query = new URL(button.href).searchParams, found = 0, looked = examined(progress);
   try {
     while (searching) {
       const stop = document.createElement("button");
       stop.type = "button"; stop.dataset.stop = ""; stop.textContent = "Stop";
       $("[data-on]", progress)?.replaceWith(stop);
       const { rows, said } = await fetchRows(query.toString());
-      looked += 1;
       body.append(...rows);
       found += rows.length;
       show(said);
+      looked += examined(progress);
+      const sum = $("[data-examined]", progress);
+      if (sum) { sum.textContent = looked.toLocaleString("en-US"); sum.dataset.examined = String(looked); }
       const on = /** @type {HTMLAnchorElement | null} */ ($("[data-on]", progress));
       if (!on) break;
       query = new URL(on.href).searchParams;
@@ -75,6 +80,16 @@ async function searchOn(button) {
 const live = /** @type {HTMLButtonElement | null} */ ($("[data-live]"));
 let timer = 0, behind = $("#messages")?.dataset.tail ?? "";
 
+let arrived = 0, leftOut = 0;
+
+/** A line above what a step says. @param {string} words */
+function liveSaid(words) {
+  const line = $("#live-said") ?? document.createElement("p");
+  line.id = "live-said";
+  line.textContent = words;
+  progress.before(line);
+}
+
 async function poll() {
   timer = 0;
   const query = new URLSearchParams(new FormData(/** @type {HTMLFormElement} */ ($("#seek"))));
@@ -87,7 +102,9 @@ async function poll() {
     for (const row of rows) { row.classList.add("fresh"); body.prepend(row); }
     const many = $$("tr", body);
     for (const row of many.slice(MOST_ROWS)) row.remove();
-    if (rows.length || said.querySelector(".late")) show(said);
+    arrived += rows.length;
+    leftOut += Number(said.dataset.leftOut ?? 0);
+    liveSaid(`Live: ${arrived.toLocaleString("en-US")} arrived${leftOut ? `, ${leftOut.toLocaleString("en-US")} came too fast and are not shown` : ""}.`);
   } catch (error) { failed(error); setLive(false); return; }
   if (live?.getAttribute("aria-pressed") === "true" && !document.hidden) timer = window.setTimeout(poll, POLL_MS);
 }

@@ -31,7 +31,7 @@ class AlertFilter(Model):
     outcome: Literal["", "block", "review", "dismiss", "refused", "undecided"] = ""
     assignee: str = Field("", max_length=64, description="a user, or `nobody`")
     score: int | None = Field(None, ge=0, le=100)
-    amount: Decimal | None = Field(None, ge=0, le=Decimal(10) ** 12, decimal_places=4)
+    amount: str = Field("", pattern=r"^([0-9]{1,12}(\.[0-9]{1,4})?)?$")
     since: datetime | None = None
     until: datetime | None = None
     snoozed: bool = False

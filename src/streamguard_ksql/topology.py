@@ -90,7 +90,9 @@ class Topology:
             return
         if isinstance(node, FilterNode) and isinstance(node.source, SourceNode) and not node.is_table:
             # WHERE right above a stream is evaluated while reading it.
-            self._build_source(node.source, emit, needs_old).reader.filter(node)
+            reader = self._build_source(node.source, emit, needs_old).reader
+            reader.filter(node)
+            reader.shares_rows = isinstance(getattr(emit, "__self__", None), aggregate.Aggregation)
             return
         if type(node) in JOINS:
             if isinstance(node, ForeignKeyJoinNode):

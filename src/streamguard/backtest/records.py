@@ -15,8 +15,8 @@ from streamguard.models import BadRecord, Transaction
 from streamguard.models.iso import COUNTRIES, CURRENCIES
 from streamguard_ksql.operators.record import InputRecord
 
-BATCH = 10_000
-"""Records that go through the queries together."""
+BATCH = 1_000
+"""Records that go through the queries together: as many as a processor's cache has room for."""
 
 
 class Facts(msgspec.Struct):

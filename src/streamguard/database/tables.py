@@ -412,6 +412,35 @@ class SavedViewRow(Base):
     filters: Mapped[str]
 
 
+class ApiTokenRow(Base):
+    """A token of the API, under its SHA-256."""
+
+    __tablename__ = "api_tokens"
+
+    token_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    token_hash: Mapped[bytes]
+    user_name: Mapped[str] = mapped_column(ForeignKey("users.user_name"))
+    name: Mapped[str]
+    scope: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class ApiAnswerRow(Base):
+    """What a request with an idempotency key was answered."""
+
+    __tablename__ = "api_answers"
+
+    token_no: Mapped[int] = mapped_column(ForeignKey("api_tokens.token_no"), primary_key=True)
+    idempotency: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    status: Mapped[int] = mapped_column(Integer)
+    body: Mapped[str]
+    answered_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class PersonalDataRow(Base):
     """How each kind of personal data is stored, and the fingerprint of the key; a single row."""
 

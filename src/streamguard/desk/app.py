@@ -8,15 +8,15 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from streamguard.desk import pages
+from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
 from streamguard.desk.render import STATIC
 from streamguard.desk.site import ROUTES, Desk
 
-__all__ = ["create_app", "pages"]
+__all__ = ["api", "create_app", "pages"]
 
 log = logging.getLogger("streamguard.desk")
 
@@ -34,7 +34,8 @@ async def static_file(request: Request) -> Response:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return _page(request, 404, f"There is no page {request.url.path}.")
+    status = 405 if getattr(error, "status_code", 404) == 405 else 404
+    return _page(request, status, f"There is no page {request.method} {request.url.path}.")
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -44,6 +45,8 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 def _page(request: Request, status: int, sentence: str) -> Response:
     desk: Desk = request.app.state.desk
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": sentence}, status_code=status)
     if request.headers.get("x-requested-with") == "desk":
         return PlainTextResponse(sentence, status_code=status)
     return Response(desk.renderer.html("bare.html", sentence=sentence), status_code=status, media_type="text/html")

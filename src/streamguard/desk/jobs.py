@@ -36,6 +36,7 @@ BACKTEST, DEPLOY, SHADOW, COMPARE, PROMOTE, DROP = (
 KEPT = 200
 """So many jobs are kept; the oldest that have ended go first."""
 _MOST_OUTPUT = 400_000
+_LONGEST = 4_000
 _PROGRESS = re.compile(r"^progress (\d+) of (\d+)$")
 # The shell writes how the command ended, so that it is known also where the desk was restarted meanwhile.
 _RUN = 'out="$1"; shift; "$@"; echo $? > "$out.part"; mv "$out.part" "$out"'
@@ -54,6 +55,11 @@ class Asked:
     title: str
     reason: str = ""
     rule: str = ""
+
+    def check(self) -> None:
+        """Raise UserError for what no command line takes."""
+        if any("\x00" in argument or len(argument) > _LONGEST for argument in self.arguments):
+            raise UserError(f"a value has at most {_LONGEST:,} characters, and no NUL")
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Jobs:
 
         Raises UserError where one of its kind runs.
         """
+        asked.check()
         with _lock:
             for job in self.all():
                 if job.is_running and job.asked.kind == asked.kind:

@@ -65,7 +65,15 @@ class Renderer:
             decimal=Decimal,
         )
         self._env.globals.update(
-            url=self.url, static=self.static, charts=charts, family=family, band=band, now=_now, sla=sla, link=link
+            url=self.url,
+            static=self.static,
+            charts=charts,
+            family=family,
+            band=band,
+            now=_now,
+            sla=sla,
+            link=link,
+            area=area,
         )
 
     def url(self, path: str, **fields: Any) -> str:
@@ -94,6 +102,23 @@ class Renderer:
             "csrf_token": session.csrf_token if session else "",
         }
         return HTMLResponse(self.html(template, **common, **values), status_code=status)
+
+
+_AREAS = {
+    "alerts": "/queue",
+    "merchants": "/accounts",
+    "devices": "/accounts",
+    "backtests": "/rules",
+    "jobs": "/rules",
+    "shadow": "/rules",
+    "groups": "/topics",
+    "dead-letters": "/topics",
+}
+
+
+def area(path: str) -> str:
+    """The entry of the rail that a path belongs to."""
+    return _AREAS.get(path.split("/")[1], path)
 
 
 def _version() -> str:

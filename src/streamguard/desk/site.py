@@ -92,9 +92,13 @@ class Visit:
         return self.session is not None and may(self.session.role, action)
 
     def text(self, name: str) -> str:
-        """A field of the form, trimmed; empty if it was not sent."""
+        """A field of the form, trimmed; empty if it was not sent. Raises UserError for what the database cannot store."""
         value = self.form.get(name, "")
-        return value.strip() if isinstance(value, str) else ""
+        if not isinstance(value, str):
+            return ""
+        if "\x00" in value:
+            raise UserError(f"{name} has a character that cannot be stored (NUL)")
+        return value.strip()
 
     def reason(self) -> str:
         """The field `reason`. Raises UserError where it is empty."""
@@ -156,6 +160,8 @@ async def _answer(request: Request, handler: Handler, needs: str | None) -> Resp
         if not is_outage(error):
             raise
         return refuse(visit, 503, f"Postgres is unavailable ({error_message(error)}); this page comes back with it.")
+    finally:
+        await visit.form.close()
 
 
 def _session_of(desk: Desk, request: Request) -> Session | None:

@@ -90,7 +90,7 @@ def _feed(records: Iterable[Numbered], pipes: Sequence[Connection]) -> None:
     """Send each process the records of its accounts; an empty message says that there are no more."""
     count, waiting = len(pipes), iter(records)
     with suppress(OSError):  # a process has ended: `_serve` says so
-        while batch := list(islice(waiting, BATCH)):
+        while batch := list(islice(waiting, BATCH * count)):
             shares: list[list[Numbered]] = [[] for _ in pipes]
             for record in batch:
                 shares[crc32(record[2]) % count].append(record)

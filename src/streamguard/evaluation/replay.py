@@ -31,12 +31,14 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.local import LocalEngine
 from streamguard_ksql.local.topics import KNOWN_KEYS
-from streamguard_ksql.operators.record import InputRecord
+from streamguard_ksql.operators.record import Headers, InputRecord
 
 PARTITIONS = 3
 TRANSACTIONS, ALERTS, LABELS = "transactions", "fraud_alerts", "fraud_labels"
 Past = tuple[StoredTransaction, ...]
 """Transactions of an account, the newest first."""
+AT_ONCE = 1_000
+"""Records that go through the queries together: as many as a processor's cache has room for."""
 _new = tuple.__new__
 """Makes a named tuple without a call of its `__new__` in Python."""
 
@@ -83,10 +85,14 @@ class Places:
     def place(self, record: Sent) -> InputRecord:
         """The record at the end of its partition."""
         topic, key, value, time = record
+        return self.put(topic, key, value, time)
+
+    def put(self, topic: str, key: bytes | None, value: bytes | None, time: int, headers: Headers = ()) -> InputRecord:
+        """The same for the parts of a record."""
         partition = 0 if key is None else self._partition_of(key)
         offset = self._next[topic, partition]
         self._next[topic, partition] = offset + 1
-        return _new(InputRecord, (topic, partition, offset, key, value, time, ()))
+        return _new(InputRecord, (topic, partition, offset, key, value, time, headers))
 
 
 class Replay:
@@ -99,6 +105,8 @@ class Replay:
         self.versions = Versions(self.engine)
         for file in rules.files:
             self._run(file)
+        # The rows of tables are there before the first transaction, whatever event time it has.
+        self.engine.feed()
         self._base = base_points()
         self._history = History()
         self.unknown: Counter[str] = Counter()
@@ -109,18 +117,21 @@ class Replay:
 
         `valid` has the transactions among `records` that the consumer stores; all of them, if not given.
         """
-        self.engine.feed(records)
+        for first in range(0, len(records), AT_ONCE):
+            self.engine.feed(records[first : first + AT_ONCE], more=first + AT_ONCE < len(records))
+        if not records:
+            self.engine.feed()
         raised = self.versions.take()
         judged: list[Judged] = []
-        for record in (r for r in records if r.topic == TRANSACTIONS) if valid is None else valid:
-            kept = Kept(record.offset, record.key, record.value)
-            if (of_account := raised.get(record.key)) and (alerts := of_account.pop(kept.seen().transaction_id, None)):
-                past = self._history.before(record.key)
-                judged += [
-                    Judged(alert, self._decide(alert, kept.seen(), past), record.partition, record.offset)
-                    for alert in alerts
-                ]
-            self._history.add(record.time, kept)
+        add = self._history.add
+        for topic, partition, offset, key, value, time, _ in records if valid is None else valid:
+            if topic != TRANSACTIONS:
+                continue
+            kept = Kept(offset, key, value)
+            if (of_account := raised.get(key)) and (alerts := of_account.pop(kept.seen().transaction_id, None)):
+                past = self._history.before(key)
+                judged += [Judged(alert, self._decide(alert, kept.seen(), past), partition, offset) for alert in alerts]
+            add(time, kept)
         for of_account in raised.values():
             for alerts in of_account.values():
                 self.unknown.update(alert.rule for alert in alerts)

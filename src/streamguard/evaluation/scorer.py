@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamguard.evaluation.replay import ALERTS, LABELS, Judged, Places, Replay, RuleSet, Sent
+from streamguard.evaluation.replay import ALERTS, LABELS, Judged, Places, Replay, RuleSet
 from streamguard.rules.decide import ACTIVE
 
 BATCH = 10_000
-"""Records that go through the queries together."""
+"""Records that a process is given at once."""
 NUMBER = "number"
 """The header of a label that says where it stands among the labels of its partition, and the partition before it."""
 Numbered = tuple[int, str, bytes, bytes, int]
@@ -52,14 +52,14 @@ class Scorer:
         A label has its partition and its number as a header, which rows that are made of it keep.
         """
         numbers: dict[tuple[int, int], int] = {}
-        placed, place = [], self._places.place
+        placed, put = [], self._places.put
         for number, topic, key, value, time in batch:
-            record = place(Sent(topic, key, value, time))
+            record = put(topic, key, value, time)
             if topic == LABELS:
                 at = record.partition.to_bytes(4, "big") + number.to_bytes(8, "big")
                 record = record._replace(headers=((NUMBER, at),))
             else:
-                numbers[record.partition, record.offset] = number
+                numbers[record[1], record[2]] = number
             placed.append(record)
         return [_hit(judged, numbers[judged.partition, judged.offset]) for judged in self.replay.feed(placed)]
 

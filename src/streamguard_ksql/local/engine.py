@@ -72,7 +72,10 @@ class LocalEngine:
         """By topic what was made for it and is not yet stored, by who made it; None is INSERT VALUES."""
         self._hand_overs: dict[str, HandOver | None] = {}
         self._exchange: Exchange | None = None
-        self._exchanged: tuple[str, ...] = ()
+        self._exchanged: frozenset[str] = frozenset()
+        self._later: set[str] = set()
+        """The queries that read what is exchanged, directly or through others."""
+        self._waits_for_more = False
         self._to_exchange: set[str] = set()
         """What has not yet been exchanged of the batch that is being processed."""
 
@@ -131,6 +134,12 @@ class LocalEngine:
         if self._only_listened:
             queries = _leading_to(set(self._listeners), queries)
         self._order = _in_order(queries)
+        later, found = set(self._exchanged), set[str]()
+        for query in self._order:
+            if not later.isdisjoint(query.topics):
+                found.add(query.query.query_id)
+                later.update(sink.topic for sink in query.query.sinks)
+        self._later = found
         self._hand_overs.clear()
         self._readers = {t: [q for q in self._order if t in q.topics] for query in self._order for t in query.topics}
 
@@ -164,27 +173,30 @@ class LocalEngine:
         self._connect()
 
     def exchange(self, topics: Sequence[str], exchange: Exchange) -> None:
-        """Read of these topics what `exchange` gives: it is called once for each of them in every `feed`.
+        """Read of these topics what `exchange` gives: it is called once for each of them in every `feed` without `more`.
 
         They are topics whose rows reach their readers without becoming bytes (`hands_over`).
         """
-        self._exchanged, self._exchange = tuple(topics), exchange
+        self._exchanged, self._exchange = frozenset(topics), exchange
+        self._connect()
 
     def hands_over(self, topic: str) -> bool:
         """Whether the rows of a topic reach its readers as they are, and nobody listens to it."""
         return self._hand_over(topic) is not None
 
-    def feed(self, records: Sequence[InputRecord] = ()) -> None:
+    def feed(self, records: Sequence[InputRecord] = (), *, more: bool = False) -> None:
         """Run all queries over records, in the order in which they are to be seen, and over what follows from them.
 
-        KsqlError for a record of a partition that its topic does not have.
+        With `more`, queries that read what is exchanged wait for the next records. KsqlError for a record of a partition that
+        its topic does not have.
         """
-        self.feed_topics(by_topic(records))
+        self.feed_topics(by_topic(records), more=more)
 
-    def feed_topics(self, batches: Mapping[str, Batch]) -> None:
+    def feed_topics(self, batches: Mapping[str, Batch], *, more: bool = False) -> None:
         """The same for records by their topics: what is read of a batch is read once for all engines that are given it."""
+        self._waits_for_more = more
         with _without_collector():
-            self._to_exchange.update(self._exchanged)
+            self._to_exchange.update(() if more else self._exchanged)
             for topic, found in batches.items():
                 self.topics.received(topic, found)
                 if not self._deliver(topic, found):
@@ -198,6 +210,8 @@ class LocalEngine:
         """Give each query what there is for it; whether there was anything."""
         progress = False
         for query in self._order:
+            if self._waits_for_more and query.query.query_id in self._later:
+                continue
             for topic in query.topics:
                 self._store(topic)
             if query.waits:
@@ -214,6 +228,8 @@ class LocalEngine:
 
     def _store(self, topic: str) -> None:
         """Store what was written to a topic, in the order of time, and pass it on."""
+        if self._waits_for_more and topic in self._exchanged:
+            return
         written = self._written.pop(topic, None)
         hand_over = self._hand_over(topic)
         if topic in self._to_exchange and self._exchange is not None and hand_over is not None:

@@ -66,14 +66,64 @@ class Reader:
         self._node = node
         self._probe: Callable[[Environment], Sequence[str]] | None = None
         self._make_rows = self._rows_function(node)
+        self.shares_rows = False
+        """Whether who gets the rows leaves them as they are, so that several queries may be given the same."""
+        self._rows_kind = _reading_kind(self.kind, source.timestamp, *column_texts(node))
+        self._make_all = self._all_rows_function(node)
         self.throws = str(runtime.config.get("ksql.timestamp.throw.on.invalid", "false")).lower() == "true"
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
         """The rows of a batch; a record that has to be left out is written to the processing log."""
-        readings = messages.reading(self.kind, self.read) if isinstance(messages, Batch) else self.read(messages)
+        if isinstance(messages, Batch):
+            if self.shares_rows and (shared := self._shared_rows(messages)) is not None:
+                return shared
+            readings = messages.reading(self.kind, self.read)
+        else:
+            readings = self.read(messages)
         found: list[Record] = []
         self._make_rows(messages, readings, self._tests(messages, readings), found.append)
         return found
+
+    def _shared_rows(self, batch: Batch) -> list[Record] | None:
+        """The rows of a batch whose records all meet the condition, made once for all queries that have the same.
+
+        None where each query has to look at each record: one does not meet it, cannot be read, or has no time.
+        """
+        condition = self.condition
+        met = None if condition is None else condition.shared(batch, self.read)
+        if condition is None or met is None or condition.rest is not None or not all(met):
+            return None
+        rows: list[Record | None] = batch.reading(self._rows_kind, self._all_rows)
+        return None if None in rows else rows  # type: ignore[return-value]
+
+    def _all_rows(self, batch: Batch) -> Sequence[Record | None]:
+        """A row of each record of a batch, None for all where one has none."""
+        try:
+            rows: list[Record] = self._make_all(batch, batch.reading(self.kind, self.read))
+            usable = all(row.time is not None and row.time >= 0 for row in rows)
+        except (TypeError, *ROW_ERRORS):
+            usable = False
+        return rows if usable else [None] * len(batch)
+
+    def _all_rows_function(self, node: SourceNode) -> Callable[..., list[Record]]:
+        """Generated code: the row of each message, for messages of which rows can be made."""
+        env = Environment()
+        texts = column_texts(node)
+        headers = [env.call(_header_reader(c), "m[6]") for c in self.source.schema.headers]
+        values = "v" if _is_whole(node) else list_of(texts)
+        return env.define(
+            "make_all_rows",
+            "messages, readings",
+            [
+                "found = []",
+                "for m, (k, v, w) in zip(messages, readings, strict=True):",
+                "    p, o = m[1], m[2]",
+                f"    h = {list_of(headers) if headers else '()'}",
+                f"    t = {time_text(self.source, env) or 'm[5]'}",
+                f"    found.append({env.bind(Record, 'Record')}(k, {values}, t, w, m[6]))",
+                "return found",
+            ],
+        )
 
     def _rows_function(self, node: SourceNode) -> Callable[..., None]:
         """Generated code: gives `add` the row of each message that passes its test, and reports those left out.

@@ -73,6 +73,16 @@ def test_viewers_see_lists_and_change_none(client: Client, desk: Desk) -> None:
     assert entries(desk, "allowlist") == []
 
 
+def test_addresses_and_devices_are_hidden_from_viewers(client: Client, desk: Desk) -> None:
+    analyst, viewer = client("analyst"), client("viewer")
+    for kind, value in (("device", "dev-77"), ("ip", "10.9.8.7"), ("merchant", "M-1")):
+        analyst.post(f"{ALLOW}/add", data={"kind": kind, "value": value, "reason": "r"})
+    for path in (ALLOW, f"{ALLOW}/csv"):
+        seen, hidden = analyst.get(path).text, viewer.get(path).text
+        assert "dev-77" in seen and "10.9.8.7" in seen
+        assert "dev-77" not in hidden and "10.9.8.7" not in hidden and "M-1" in hidden
+
+
 def test_markup_stays_text_and_filters_find(client: Client, desk: Desk) -> None:
     analyst = client("analyst")
     analyst.post(f"{ALLOW}/add", data={"kind": "account", "value": EVIL, "reason": EVIL})

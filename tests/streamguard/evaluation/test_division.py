@@ -127,6 +127,12 @@ def test_an_alert_of_the_same_ids_counts_once_whoever_raises_it() -> None:
     assert score(payments, RuleSet(sql_files(CORE)), processes=2) == alone
 
 
+def test_the_first_payment_meets_the_first_limits_of_currencies() -> None:
+    """The limits are written now, the payment was made years ago."""
+    found = score([pay(0, "c", 2_000_000, currency="KES")], RuleSet(sql_files()))
+    assert found.alerts["CURRENCY_LIMIT"] == 1
+
+
 def test_what_queries_leave_out_is_counted_once(tmp_path: Path) -> None:
     write_months(tmp_path, "05")
     payments = read(tmp_path).payments[:2_000]

@@ -10,7 +10,7 @@ import pytest
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.hashing import partition_for
 from streamguard_ksql.local import LocalEngine
-from streamguard_ksql.operators.record import InputRecord
+from streamguard_ksql.operators.record import InputRecord, Record
 
 STREAM = "CREATE STREAM t (k STRING KEY, v INT) WITH (kafka_topic='in', value_format='JSON');"
 COPY = "CREATE STREAM out WITH (kafka_topic='out') AS SELECT k, v FROM t WHERE v > 0;"
@@ -144,6 +144,47 @@ def test_tables_that_share_a_condition_have_the_rows_of_every_partition() -> Non
     assert [query.failure for query in box.engine.queries.values()] == [None, None]
     assert [v["N"] for v in box.values()] == [1, 2, 3, 5, 7, 9, 12, 15]
     assert [r.value for r in others] == [r.value for r in box.written]
+
+
+@pytest.mark.parametrize("bad", [b"{", {"V": 0}, {"V": None}, {"V": 1, "AT": None}, {"V": 1, "AT": -1}, None])
+def test_tables_that_share_their_rows_report_each_what_is_none(bad: Any) -> None:
+    """Alone in its batch or among others, a record that makes no row is left out by every query, and by none twice."""
+    stream = (
+        "CREATE STREAM t (k STRING KEY, v INT, at BIGINT) WITH (kafka_topic='in', value_format='JSON', timestamp='at');"
+    )
+    table = "CREATE TABLE {} WITH (kafka_topic='{}') AS SELECT k, SUM(v) AS n FROM t WHERE 10 / v > 0 AND v < 100 GROUP BY k;"
+    good = [{"V": 1, "AT": 5}, {"V": 2, "AT": 6}]
+    found = []
+    for batches in ([[good[0], bad, good[1]]], [[good[0]], [bad], [good[1]]]):
+        box = Box(stream + table.format("out", "out") + table.format("b", "b"))
+        for batch in batches:
+            box.feed(*(b"null" if value is None else value for value in batch))
+        assert [v["N"] for v in box.values()] == [1, 3]
+        first, second = ((dict(query.skipped), query.errors) for query in box.engine.queries.values())
+        assert first == second
+        found.append(first)
+    assert found[0] == found[1]
+
+
+def test_what_is_exchanged_is_read_in_the_place_of_what_was_written() -> None:
+    middle = "CREATE STREAM m WITH (kafka_topic='m') AS SELECT k, v FROM t WHERE v > 0; "
+    box = Box(STREAM + middle + COPY.replace("FROM t", "FROM m"))
+    given: list[list[int]] = []
+
+    def exchange(topic: str, rows: list[Record]) -> list[Record]:
+        given.append([row.value[0] for row in rows if row.value is not None])
+        return [*rows, Record((f"of another for {topic}",), [7], 9)]
+
+    box.engine.exchange(["m"], exchange)
+    assert box.engine.hands_over("m")
+    record = InputRecord("in", 0, 0, b"k", b'{"V": 1}', 1)
+    box.engine.feed([record], more=True)
+    assert (given, box.written) == ([], [])
+    box.engine.feed([record])
+    assert given == [[1, 1]]
+    box.engine.feed()
+    assert given == [[1, 1], []]
+    assert [(r.key, r.time) for r in box.written] == [(b"k", 1), (b"k", 1), *[(b"of another for m", 9)] * 2]
 
 
 # --- what is left out -------------------------------------------------------------------------------------------------

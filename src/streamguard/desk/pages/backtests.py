@@ -68,7 +68,7 @@ def start(visit: Visit) -> Response:
         raise UserError("nothing differs from what runs: change a limit, the SQL or the mode first")
     arguments += [f"--{name}={value}" for name in ("from", "to") if (value := visit.text(name))]
     what = ", ".join([*changed, *(["changed SQL"] if files else []), *([f"as {mode}"] if mode else [])])
-    asked = Asked(BACKTEST, arguments, visit.user, f"{name}: {what}", rule=name)
+    asked = Asked(BACKTEST, arguments, visit.user, f"{name}: {what}"[:200], rule=name)
     return _run(visit, asked, "rules.backtest", f"rule {name}", files)
 
 
@@ -107,6 +107,7 @@ def backtest(visit: Visit) -> Response:
         days=_days(result),
         alerts=_alerts(result),
         most=ALERTS_SHOWN,
+        resolved=spec.resolved,
         changed=_changed_sql(spec),
         limits=_changed(spec.a.limits, spec.b.limits),
         modes=_changed(spec.a.modes, spec.b.modes),
@@ -191,6 +192,7 @@ def _deploy(visit: Visit, kind: str, how: list[str]) -> Response:
 
 def _run(visit: Visit, asked: Asked, action: str, subject: str, files: Mapping[str, str] | None = None) -> Response:
     """Start a job, with its row in the audit log; neither without the other."""
+    asked.check()
     with visit.database() as connection:
         after = {"title": asked.title}
         audit.note(connection, visit.user, action, subject, reason=asked.reason or None, after=after)

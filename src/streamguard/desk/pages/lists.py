@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,6 +21,9 @@ from streamguard.users import audit
 
 TITLES = {BLACKLIST: "Blocklist", ALLOWLIST: "Allowlist"}
 KINDS = [kind.value for kind in Kind]
+PERSONAL = (Kind.device.value, Kind.ip.value)
+"""Kinds whose values are personal data, as everywhere at the desk."""
+HIDDEN = "hidden"
 MOST_EXPORTED = 1_000_000
 COUNTED_EVERY_S = 60
 
@@ -42,6 +46,8 @@ def export(visit: Visit) -> Response:
     name, kind, part = _name(visit), *_filters(visit)
     with visit.database() as connection:
         found = page_of_entries(connection, name, kind=kind, part=part, size=MOST_EXPORTED)
+    if not visit.may("personal_data.read"):
+        found = [replace(entry, value=HIDDEN) if entry.kind in PERSONAL else entry for entry in found]
     headers = {"content-disposition": f'attachment; filename="{TITLES[name].lower()}.csv"'}
     return Response(list_csv.write(found), media_type="text/csv; charset=utf-8", headers=headers)
 

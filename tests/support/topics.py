@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -33,3 +36,23 @@ def read_topic(address: str, topic: str = "transactions") -> list[Any]:
         return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()
+
+
+@contextmanager
+def group_member(address: str, topic: str, group: str) -> Iterator[KafkaConsumer]:
+    """A consumer that is the one member of its group, with all partitions of the topic.
+
+    kafka-python was seen to miss its assignment where the topic was made a moment ago: then another one joins.
+    """
+    for _ in range(6):
+        consumer = KafkaConsumer(topic, bootstrap_servers=address, group_id=group, enable_auto_commit=False)
+        try:
+            deadline = time.monotonic() + 10
+            while not consumer.assignment() and time.monotonic() < deadline:
+                consumer.poll(timeout_ms=100)
+            if consumer.assignment():
+                yield consumer
+                return
+        finally:
+            consumer.close(autocommit=False)
+    raise AssertionError(f"no consumer of {topic} was assigned its partitions")

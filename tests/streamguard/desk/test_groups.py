@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streamguard.desk.cluster import KEPT, ClusterHistory
@@ -17,6 +17,7 @@ from tests.streamguard.desk.conftest import Client
 from tests.streamguard.desk.plumbing import FRAGMENT, audit, make_topic, on_broker, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
+from tests.support.topics import group_member
 
 GROUP = "team/a <b>"
 
@@ -108,17 +109,12 @@ def test_a_forged_move_changes_nothing(client: Client, admin: KafkaAdminClient, 
 
 
 def test_a_group_with_members_is_not_moved(client: Client, broker: BrokerProcess, admin: KafkaAdminClient) -> None:
-    consumer = KafkaConsumer("payments", bootstrap_servers=broker.address, group_id=GROUP, enable_auto_commit=False)
-    try:
-        while not consumer.assignment():
-            consumer.poll(timeout_ms=100)
+    with group_member(broker.address, "payments", GROUP):
         page = client("admin").get("/groups/team%2Fa%20%3Cb%3E").text
         assert "stop them first" in page and "Show before and after" not in page and "kafka-python" in page
         fields = {"group": GROUP, "topic": "payments", "move": "0:4:0", "reason": "x"}
         answer = client("admin").post("/group/reset", data=fields, headers=FRAGMENT)
         assert "stop them first" in answer.json()["error"] and committed(admin) == 4
-    finally:
-        consumer.close(autocommit=False)
 
 
 def seen(lag: int, end: int) -> Overview:

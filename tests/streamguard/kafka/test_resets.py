@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streamguard.kafka.overview import groups_of, overview
 from streamguard.kafka.resets import Move, ResetRefused, apply_reset, plan_reset, target_of
 from tests.support.broker import BrokerProcess
+from tests.support.topics import group_member
 
 
 @pytest.fixture
@@ -67,10 +68,7 @@ def test_a_group_that_moved_since_it_was_shown_is_left_alone(admin: KafkaAdminCl
 def test_a_group_with_members_is_refused(admin: KafkaAdminClient, topic: str, broker: BrokerProcess) -> None:
     group = f"g-{topic}"
     moves = plan_reset(admin, group, topic, target_of("earliest"))
-    consumer = KafkaConsumer(topic, bootstrap_servers=broker.address, group_id=group, enable_auto_commit=False)
-    try:
-        while not consumer.assignment():
-            consumer.poll(timeout_ms=100)
+    with group_member(broker.address, topic, group):
         with pytest.raises(ResetRefused, match="1 members: stop them first"):
             plan_reset(admin, group, topic, target_of("earliest"))
         with pytest.raises(ResetRefused, match="1 members: stop them first"):
@@ -78,8 +76,6 @@ def test_a_group_with_members_is_refused(admin: KafkaAdminClient, topic: str, br
         [found] = groups_of(admin, [group])
         assert [member.partitions for member in found.members] == [[TopicPartition(topic, 0), TopicPartition(topic, 1)]]
         assert found.member_of(TopicPartition(topic, 1)) == found.members[0]
-    finally:
-        consumer.close(autocommit=False)
 
 
 @pytest.mark.parametrize("words", ["", "middle", "-1", "@", "@now", "1" * 30])

@@ -1,4 +1,4 @@
-"""`streamguard bench`: measures the running stack (`pipeline`), the broker and the SQL engine.
+"""`streamguard bench`: measures the running stack (`pipeline`, `desk`), the broker and the SQL engine.
 
 Comparisons with other products are in `benchmarks/` of the repository.
 """
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,17 @@ from rich.table import Table
 from sqlalchemy import text
 
 from streamguard.bench.broker.measure import ROWS, measure_ours
+from streamguard.bench.desk import measure as measure_desk
 from streamguard.bench.engine.latency import percentile
 from streamguard.bench.engine.measure import measure_all, measure_latencies
 from streamguard.bench.pipeline import measure_run, wait_stored
 from streamguard.cli.shared import database, new_app
+from streamguard.config import get_settings
+from streamguard.stack.errors import StackError
+from streamguard.stack.parts import desk_url
+from streamguard.stack.supervisor import Supervisor
+from streamguard.users.accounts import FIRST_ADMIN
+from streamguard.users.sessions import Lifetimes, close_session, open_session
 
 RULES = Path("ksqldb/queries.sql")
 
@@ -30,7 +38,7 @@ app = new_app("Measure the running stack, the broker or the engine.")
 
 @app.callback()
 def _root() -> None:
-    """Measure the running stack, the broker or the engine."""
+    """Measure the running stack, its desk, the broker or the engine."""
 
 
 @app.command()
@@ -78,6 +86,43 @@ def _engine_latency(rules: Path) -> None:
     for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
         shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
         table.add_row(rule, str(len(values)), *shares)
+    Console(width=110).print(table)
+
+
+@app.command()
+def desk(
+    tps: Annotated[float, typer.Option("--tps", min=1, help="Transactions per second.")] = 1_000,
+    duration: Annotated[int, typer.Option("--duration", min=1, help="Seconds.")] = 60,
+    browsers: Annotated[int, typer.Option(min=1)] = 5,
+    tabs: Annotated[int, typer.Option(min=1, help="In each browser.")] = 4,
+    user: Annotated[str, typer.Option(help="Whose login the browsers use.")] = FIRST_ADMIN,
+) -> None:
+    """From the event of a transaction to its alert on the screen, in real browsers on the running desk."""
+    settings = get_settings()
+    process = Supervisor(settings).processes().get("desk") if Supervisor(settings).alive() else None
+    if process is None or not process.pid:
+        raise StackError("the desk does not run: `streamguard up` starts it")
+    with database() as connection:
+        token = open_session(connection, user, Lifetimes(timedelta(hours=1), timedelta(hours=1)))
+    found = measure_desk(
+        desk_url(settings),
+        token,
+        process.pid,
+        browsers=browsers,
+        tabs=tabs,
+        tps=tps,
+        seconds=duration,
+    )
+    with database() as connection:
+        close_session(connection, token)
+    table = Table("", "value", box=None)
+    table.add_row("tabs", f"{found.tabs}")
+    table.add_row("versions of alerts, and times one was shown", f"{found.alerts:,}, {found.shown:,}")
+    for share in (0.5, 0.95, 0.99):
+        shown = f"{percentile(list(found.latencies_ms), share):.0f}" if found.latencies_ms else "-"
+        table.add_row(f"event to screen, p{100 * share:.0f}, ms", shown)
+    table.add_row("desk: share of a core", f"{100 * found.core_share:.0f} %")
+    table.add_row("desk: resident memory, MB", f"{found.memory_mb:,.0f}")
     Console(width=110).print(table)
 
 

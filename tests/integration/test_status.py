@@ -56,13 +56,13 @@ def wait_for(stack: StackRun, code: int, *patterns: str) -> str:
 @contextmanager
 def disturbed(stack: StackRun, *, by: Callable[[], object], undone_by: Callable[[], object]) -> Iterator[None]:
     """A healthy stack before and after; disturbed within."""
-    assert "PROBLEM" not in wait_for(stack, 0)
+    eventually(lambda: [f.sentence for f in findings(stack.settings) if f.serious], lambda found: not found, 90)
     by()
     try:
         yield
     finally:
         undone_by()
-    wait_for(stack, 0)
+    eventually(lambda: [f.sentence for f in findings(stack.settings) if f.serious], lambda found: not found, 90)
 
 
 def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:

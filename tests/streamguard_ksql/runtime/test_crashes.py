@@ -102,7 +102,7 @@ def crashing(servers: str, config: dict[str, Any], step: str = "", count: int = 
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once_v2"])
+@pytest.mark.parametrize("guarantee", [pytest.param("at_least_once", marks=pytest.mark.soak), "exactly_once_v2"])
 def test_killed_at_each_step(servers: str, start: Start, guarantee: str) -> None:
     config = {"ksql.streams.processing.guarantee": guarantee, "ksql.streams.commit.interval.ms": 40}
     given = begin(servers, start, config)

@@ -1,9 +1,10 @@
-"""Each test of the runtime runs on our broker and on Apache Kafka, with a log as good as new."""
+"""Each test of the runtime runs on our broker, and on Apache Kafka (some with --soak only), with a log as good as new."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,19 @@ from tests.support.engine import RunningEngine
 from tests.support.kafka import KafkaProcess, kafka_possible
 
 Start = Callable[..., RunningEngine]
+
+
+ALSO_ON_KAFKA = {"test_crashes", "test_joins", "test_rules", "test_local", "test_changelogs"}
+"""What runs on Apache Kafka in every run: rules, joins, exactly once. The rest does with --soak; all of it runs on our broker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on Apache Kafka with --soak only."""
+    for item in items:
+        is_mine = item.path.parent == Path(__file__).parent and item.path.stem not in ALSO_ON_KAFKA
+        if is_mine and item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.soak)
 
 
 @pytest.fixture(scope="session", params=["ours", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -36,33 +36,32 @@ def status(stack: StackRun) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def looked(stack: StackRun) -> tuple[int, str]:
+    """What `status` would say of the checks, asked in this process: a command takes a second of the machine to start."""
+    found = list(findings(stack.settings))
+    said = [f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}" for finding in found]
+    return int(any(finding.serious for finding in found)), "\n".join(said)
+
+
 def wait_for(stack: StackRun, code: int, *patterns: str) -> str:
-    """The output of status, once it exits so and says all of this. It is waited for by the checks alone, in this process: a
-    command takes a second to start."""
+    """What the checks say, once they say all of this, with a problem or without one."""
 
     def right(seen: tuple[int, str]) -> bool:
         return seen[0] == code and all(re.search(pattern, seen[1]) for pattern in patterns)
 
-    def looked() -> tuple[int, str]:
-        found = list(findings(stack.settings))
-        said = [f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}" for finding in found]
-        return int(any(finding.serious for finding in found)), "\n".join(said)
-
-    eventually(looked, right, 90)
-    # What is true for a moment only is not what was waited for.
-    return eventually(lambda: status(stack), right, 90)[1]
+    return eventually(lambda: looked(stack), right, 90)[1]
 
 
 @contextmanager
 def disturbed(stack: StackRun, *, by: Callable[[], object], undone_by: Callable[[], object]) -> Iterator[None]:
     """A healthy stack before and after; disturbed within."""
-    eventually(lambda: [f.sentence for f in findings(stack.settings) if f.serious], lambda found: not found, 90)
+    wait_for(stack, 0)
     by()
     try:
         yield
     finally:
         undone_by()
-    eventually(lambda: [f.sentence for f in findings(stack.settings) if f.serious], lambda found: not found, 90)
+    wait_for(stack, 0)
 
 
 def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:
@@ -110,7 +109,7 @@ def test_a_consumer_that_is_frozen(stack: StackRun) -> None:
         stack.generate("batch", "--count", "300", "--seed", "4")
         # Compared with the call before: it is said once.
         falls_behind = r"PROBLEM: the consumer falls behind: \d+ records wait, \d+ more than before"
-        eventually(lambda: status(stack), lambda seen: bool(re.search(falls_behind, seen[1])), 90)
+        eventually(lambda: looked(stack), lambda seen: bool(re.search(falls_behind, seen[1])), 90)
     stack.wait_count("transactions", 600)
 
 
@@ -166,6 +165,16 @@ def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
     with disturbed(stack, by=limit(1), undone_by=limit(1_000_000)):
         stack.run(BIN / "ksql", "-e", "INSERT INTO odd (a, b) VALUES ('1', 'x');", url)
         wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
+
+
+def test_the_command_says_what_the_checks_say(stack: StackRun) -> None:
+    wait_for(stack, 0)
+    code, said = status(stack)
+    assert code == 0 and "PROBLEM" not in said and "transactions" in said
+    supervisor = Supervisor(stack.settings)
+    with disturbed(stack, by=lambda: supervisor.stop("consumer"), undone_by=lambda: supervisor.start("consumer")):
+        code, said = status(stack)
+        assert code == 1 and "PROBLEM: consumer is stopped: " in said
 
 
 def test_dead_letters_and_topics_are_notes(stack: StackRun) -> None:

@@ -17,7 +17,10 @@ done
 run() { echo "== $*"; "$@"; }
 run .venv/bin/ruff check .
 run .venv/bin/ruff format --check .
-run .venv/bin/mypy
+# The types are checked beside the tests: either alone leaves a core idle for a minute.
+types=$(mktemp)
+.venv/bin/mypy > "$types" 2>&1 &
+checking=$!
 run .venv/bin/lint-imports
 code=0
 if [ ${#coverage[@]} -gt 0 ]; then
@@ -27,6 +30,10 @@ if [ ${#coverage[@]} -gt 0 ]; then
 fi
 # Most tests wait for processes rather than compute: three workers keep two cores busy, a file each.
 run scripts/pytest-twice.sh -n 3 --dist loadfile --no-loadscope-reorder -m "$marks" ${coverage[@]+"${coverage[@]}"} "$@" || code=$?
+echo "== .venv/bin/mypy"
+wait "$checking" || code=1
+cat "$types"
+rm -f "$types"
 if [ ${#coverage[@]} -gt 0 ]; then
   # Of the code that the tests call themselves; what runs in processes of its own is not counted.
   echo "== coverage: $(.venv/bin/coverage report --format=total) % of statements"

@@ -253,6 +253,7 @@ def test_random_bytes_on_every_port(stack: StackRun, recording: Recording, undis
     same(play(stack, recording, disturb, slower=1.2 * NOISE_S / (recording.count / TPS)), undisturbed)
 
 
+@pytest.mark.soak
 def test_the_clock_set_back_an_hour(
     tmp_path: Path, recording: Recording, undisturbed: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

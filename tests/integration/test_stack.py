@@ -153,6 +153,7 @@ def test_made_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackR
     check_replay(empty, month, 5_000, tmp_path)
 
 
+@pytest.mark.soak
 @pytest.mark.shared
 @pytest.mark.skipif(not HANDBOOK.exists(), reason=NO_HANDBOOK)
 def test_real_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackRun, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 
 
 @dataclass
@@ -62,7 +63,14 @@ class EmbeddedPostgres:
         """Drop every table: a fresh database without a fresh server."""
         connection = self.connect()
         with connection.cursor() as cursor:
-            cursor.execute("DROP SCHEMA public CASCADE")
+            # A process of the tests that looks at several tables at this moment may hold one and wait for another.
+            for tries_left in reversed(range(5)):
+                try:
+                    cursor.execute("DROP SCHEMA public CASCADE")
+                    break
+                except psycopg2.errors.DeadlockDetected:
+                    if not tries_left:
+                        raise
             cursor.execute("CREATE SCHEMA public")
         connection.close()
 

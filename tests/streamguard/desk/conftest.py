@@ -77,9 +77,10 @@ def client(site: Site) -> Iterator[Client]:
         one.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
+    """The system's Chromium, without a window. Playwright keeps an event loop running in this thread for as long, in which
+    other tests could not run theirs: so it ends with the module."""
     if CHROMIUM is None:
         pytest.skip("the browser tests need Chromium: `apt-get install chromium`")
     with sync_playwright() as playwright:
@@ -171,7 +172,7 @@ class RunningDesk:
             self.process.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _desk_process(
     postgres_server: EmbeddedPostgres, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningDesk]:
@@ -183,7 +184,7 @@ def _desk_process(
 
 @pytest.fixture
 def running(desk: Desk, _desk_process: RunningDesk) -> Iterator[RunningDesk]:
-    """A desk that runs over the store `desk`, with a user per role: one process for all tests, started again after a test
+    """A desk that runs over the store `desk`, with a user per role: one process for a module, started again after a test
     that killed it."""
     make_users(desk)
     _desk_process.show(desk)

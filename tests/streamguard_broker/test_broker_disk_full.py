@@ -16,6 +16,7 @@ from streamguard_broker.groups.formats import Committed
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.storage.filesystem import Buffer, FileSystem
 from streamguard_broker.storage.records import build_batch
+from streamguard_broker.transactions.states import TransactionState
 from tests.support.frames import TOPIC, exchange
 
 
@@ -93,3 +94,36 @@ def test_no_space_at_the_start_is_one_sentence(tmp_path: Path) -> None:
     disk.full = True
     with pytest.raises(BrokerError, match="There is no space left on the disk of"):
         Broker(BrokerOptions(tmp_path), disk)
+
+
+@pytest.mark.parametrize("way", ["init", "end", "housekeeping"])
+def test_a_transaction_that_could_not_be_ended_is_ended_later(tmp_path: Path, way: str) -> None:
+    """By its producer when it starts again or repeats the request, or by the broker itself."""
+
+    async def scenario() -> None:
+        disk = SmallDisk()
+        broker = Broker(BrokerOptions(tmp_path), disk)
+        broker.catalog.create(TOPIC, 1)
+        coordinator = broker.transactions
+        producer = await coordinator.init_producer("t", 60_000)
+        await coordinator.add_partitions("t", *producer, {(TOPIC, 0)})
+        disk.full = True
+        with pytest.raises((KafkaError, OSError)):
+            await coordinator.end("t", *producer, commit=False)
+        with pytest.raises((KafkaError, OSError)):
+            await coordinator.init_producer("t", 60_000)
+        disk.full = False
+        if coordinator.transactions["t"].state is TransactionState.PREPARE_ABORT:
+            with pytest.raises(KafkaError) as refused:
+                await coordinator.add_partitions("t", *producer, {(TOPIC, 0)})
+            assert refused.value.code is ErrorCode.CONCURRENT_TRANSACTIONS
+        if way == "end":
+            await coordinator.end("t", *producer, commit=False)
+        elif way == "housekeeping":
+            await coordinator.abort_expired()
+            assert coordinator.transactions["t"].state is TransactionState.COMPLETE_ABORT
+        assert await coordinator.init_producer("t", 60_000) == (producer[0], producer[1] + 1)
+        await coordinator.add_partitions("t", producer[0], producer[1] + 1, {(TOPIC, 0)})
+        await broker.close()
+
+    asyncio.run(scenario())

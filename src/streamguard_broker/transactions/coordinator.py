@@ -111,6 +111,8 @@ class TransactionCoordinator:
                     raise KafkaError(ErrorCode.PRODUCER_FENCED)
                 if known.state is TransactionState.ONGOING:
                     await self._end(known, commit=False, fence=True)
+                elif known.state in _PREPARING:
+                    await self._finish(known)
                 self._bump(known)
             known.timeout_ms = timeout_ms
             known.move(TransactionState.EMPTY, self._clock.wall_ms())
@@ -132,6 +134,8 @@ class TransactionCoordinator:
             transaction = self._checked(transactional_id, producer_id, epoch)
             if transaction.state is TransactionState.ONGOING and partitions <= transaction.partitions:
                 return
+            if transaction.state in _PREPARING:
+                raise KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS)
             transaction.move(TransactionState.ONGOING, self._clock.wall_ms())
             transaction.partitions |= partitions
             await self._store(transaction)
@@ -142,6 +146,8 @@ class TransactionCoordinator:
             transaction = self._checked(transactional_id, producer_id, epoch)
             if transaction.state is TransactionState.ONGOING and group in transaction.groups:
                 return
+            if transaction.state in _PREPARING:
+                raise KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS)
             transaction.move(TransactionState.ONGOING, self._clock.wall_ms())
             transaction.groups.add(group)
             await self._store(transaction)
@@ -151,14 +157,22 @@ class TransactionCoordinator:
         async with self._lock(transactional_id):
             transaction = self._checked(transactional_id, producer_id, epoch)
             answer = END[transaction.state, commit]
-            if answer is None:
+            if answer is ErrorCode.CONCURRENT_TRANSACTIONS:
+                # Nobody else is ending it, for the lock is ours: an earlier try failed, such as on a full disk.
+                await self._finish(transaction)
+            elif answer is None:
                 await self._end(transaction, commit=commit)
             elif answer is not ErrorCode.NONE:
                 raise KafkaError(answer)
 
     async def abort_expired(self) -> None:
-        """Abort transactions open for longer than their producers allowed; those producers are fenced."""
+        """Abort transactions open for longer than their producers allowed; those producers are fenced. What could not be ended
+        earlier, such as on a full disk, is ended now."""
         now_ms = self._clock.wall_ms()
+        for transaction in [t for t in self.transactions.values() if t.state in _PREPARING]:
+            async with self._lock(transaction.transactional_id):
+                if transaction.state in _PREPARING:
+                    await self._finish(transaction)
         for transaction in [t for t in self.transactions.values() if t.expired(now_ms)]:
             async with self._lock(transaction.transactional_id):
                 if transaction.expired(now_ms):
@@ -196,6 +210,11 @@ class TransactionCoordinator:
             self._bump_for_fencing(transaction)
         prepared = TransactionState.PREPARE_COMMIT if commit else TransactionState.PREPARE_ABORT
         transaction.move(prepared, self._clock.wall_ms())
+        await self._finish(transaction)
+
+    async def _finish(self, transaction: Transaction) -> None:
+        """From prepared to complete. Where it fails the transaction stays prepared, and this can be done again: a partition
+        that has its marker gets no second one."""
         await self._store(transaction)
         touched = self._write_markers(transaction)
         for wait in [self._flusher.request(partition) for partition in touched]:

@@ -30,6 +30,7 @@ def example() -> list[str]:
     return [str(line) for line in block.splitlines()]
 
 
+@pytest.mark.soak
 def test_personal_data_stays_protected_in_the_next_shell_and_at_the_next_start(stack: StackRun) -> None:
     lines = example()
     [listed] = [account for line in lines for account in re.findall(r"blacklist add account (\S+)", line)]

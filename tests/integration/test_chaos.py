@@ -155,6 +155,7 @@ def test_postgres_away(stack: StackRun, recording: Recording, undisturbed: Snaps
     same(play(stack, recording, stop_it), undisturbed)
 
 
+@pytest.mark.soak
 def test_connections_cut_in_the_middle_of_transactions(
     stack: StackRun, recording: Recording, undisturbed: Snapshot
 ) -> None:

@@ -149,6 +149,7 @@ def test_too_few_days_are_a_sentence() -> None:
         evaluate([pay(day, fraud=day == 3) for day in range(21)])
 
 
+@pytest.mark.soak
 def test_the_same_payments_in_five_layouts_give_the_same_figures(tmp_path: Path) -> None:
     """Each rewritten by hand, beside the reading that is tested."""
     write_months(tmp_path, "05", "06")

@@ -60,7 +60,9 @@ def measure(url: str, token: str, pid: int, *, browsers: int, tabs: int, tps: fl
             for _ in range(tabs):
                 page = context.new_page()
                 page.goto("/")
-                page.wait_for_function("document.querySelector('#live-state')?.textContent === 'live'", timeout=30_000)
+                if page.url.endswith("/password"):
+                    raise UserError("the user of the browsers has to choose a password first: log in at the desk once")
+                page.locator("#live-state:text-is('live')").wait_for(timeout=30_000)
                 pages.append(page)
         process = psutil.Process(pid)
         before, began = sum(process.cpu_times()[:2]), time.monotonic()

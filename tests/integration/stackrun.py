@@ -83,8 +83,8 @@ class StackRun:
         return self.run("./start.sh", *options).stdout
 
     def start_core(self) -> str:
-        """Without the generator stream, and with the two core rules alone: for what is compared with a plain computation."""
-        return self.start("--no-generator", "--rules", "core")
+        """The two core rules alone, without generator stream and desk: for what is compared with a plain computation."""
+        return self.start("--no-generator", "--no-desk", "--rules", "core")
 
     def stop(self, *options: str) -> str:
         return self.run("./stop.sh", *options).stdout

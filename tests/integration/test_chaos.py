@@ -289,6 +289,7 @@ def test_the_clock_set_back_an_hour(
         stack.run("./stop.sh", "--wipe", check=False)
 
 
+@pytest.mark.soak
 def test_poison_in_each_topic(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
     poison = [b"{", b"", None, b"[]", b'{"transaction_id": 7}', b"\xff\xfe", b'{"a": "' + b"x" * 2_000_000 + b'"}']
     topics = ("transactions", "fraud_alerts", "dead_letters")
@@ -325,6 +326,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=False)
 
 
+@pytest.mark.soak
 def test_a_full_disk(small_disk: Path, recording: Recording, undisturbed: Snapshot) -> None:
     """Log, engine and database run out of space together; once there is some again, all goes on by itself."""
     stack = StackRun(small_disk / "state")

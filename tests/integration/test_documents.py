@@ -42,6 +42,7 @@ SHORT_BENCH = f"{STREAMGUARD} bench pipeline --tps 50 --duration 2"
 STAND_INS = {
     f"{STREAMGUARD} logs X": f"{STREAMGUARD} logs consumer",
     f"{STREAMGUARD} deploy ksqldb/sources/TOPIC.sql": f"{STREAMGUARD} deploy ksqldb/queries.sql",
+    f"{STREAMGUARD} bench engine": f"{STREAMGUARD} bench engine --records 20000",
     f"{STREAMGUARD} bench pipeline": SHORT_BENCH,
     f"{STREAMGUARD} bench pipeline --tps 1000 --duration 60": SHORT_BENCH,
     f"{STREAMGUARD} evaluate --data DIR": f"{STREAMGUARD} evaluate --data DIR --test-start 2018-07-25",

@@ -91,6 +91,7 @@ def settled(bench: Bench, feed: Feed) -> dict[str, list[tuple[object, ...]]]:
     return state(bench)
 
 
+@pytest.mark.soak
 def test_members_that_join_leave_freeze_and_die_do_the_work_of_one(bench: Bench) -> None:
     small = {"STREAMGUARD_BATCH_MAX_RECORDS": "50"}
     with fed(bench) as feed:

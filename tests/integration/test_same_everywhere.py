@@ -31,7 +31,7 @@ WHERE decided_by = 'rules' ORDER BY 1, 2
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[StackRun]:
     run = StackRun(tmp_path / "state")
-    run.start("--no-generator")
+    run.start("--no-generator", "--no-desk")
     yield run
     run.run("./stop.sh", "--wipe", check=False)
 

@@ -122,6 +122,7 @@ def test_stop_and_start_lose_and_double_nothing(stack: StackRun) -> None:
     stack.stop("--keep")
     said = stack.start_core()
     assert "6 unchanged" in said
+    assert "consumer runs" in said and "desk" not in said
     stack.wait_settled()
     assert stack.snapshot() == before
 

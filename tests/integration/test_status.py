@@ -73,12 +73,20 @@ def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:
     ("name", "patterns"),
     [
         ("consumer", (r"PROBLEM: consumer is stopped: ",)),
-        ("ksqldb", (r"PROBLEM: ksqldb is stopped: ", r"PROBLEM: the SQL engine at .* is unavailable: ConnectionError")),
+        pytest.param(
+            "ksqldb",
+            (r"PROBLEM: ksqldb is stopped: ", r"PROBLEM: the SQL engine at .* is unavailable: ConnectionError"),
+            marks=pytest.mark.soak,
+        ),
         (
             "postgres",
             (r"PROBLEM: postgres is stopped: ", r"PROBLEM: the database \(DATABASE_URL\) is unavailable: .*refused"),
         ),
-        ("broker", (r"PROBLEM: broker is stopped: ", r"PROBLEM: Kafka at .* is unavailable: ")),
+        pytest.param(
+            "broker",
+            (r"PROBLEM: broker is stopped: ", r"PROBLEM: Kafka at .* is unavailable: "),
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 def test_a_part_that_is_stopped(stack: StackRun, name: str, patterns: tuple[str, ...]) -> None:
@@ -177,6 +185,7 @@ def test_the_command_says_what_the_checks_say(stack: StackRun) -> None:
         assert code == 1 and "PROBLEM: consumer is stopped: " in said
 
 
+@pytest.mark.soak
 def test_dead_letters_and_topics_are_notes(stack: StackRun) -> None:
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_bootstrap_servers)
     producer.send("transactions", key=b"A", value=b"{").get(timeout=30)

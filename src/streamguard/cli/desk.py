@@ -17,6 +17,5 @@ def desk() -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Its clients come and go with the pages: what matters of them is on the pages.
-    logging.getLogger("kafka").setLevel(logging.ERROR)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     run(get_settings())

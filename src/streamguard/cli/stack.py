@@ -93,6 +93,7 @@ def up(
     no_generator: Annotated[
         bool, typer.Option("--no-generator", help="Without the stream of generated transactions.")
     ] = False,
+    no_desk: Annotated[bool, typer.Option("--no-desk", help="Without the web desk.")] = False,
     rules: Annotated[
         RuleSet,
         typer.Option("--rules", help="Which SQL rules to deploy: the whole catalogue, or the two of queries.sql."),
@@ -104,7 +105,9 @@ def up(
 ) -> None:
     """Start what does not run yet, wait until each part is ready, show what runs and the first alerts."""
     commands = SCRIPTS if by_script else Commands()
-    options = StartOptions(docker=docker, generator=not no_generator, rules=rules.value, command=commands.up)
+    options = StartOptions(
+        docker=docker, desk=not no_desk, generator=not no_generator, rules=rules.value, command=commands.up
+    )
     settings = get_settings()
     try:
         if foreground:
@@ -243,7 +246,7 @@ def _show_processes(settings: Settings) -> None:
 @logs_app.command()
 def logs(
     part: Annotated[
-        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, generator; all if none.")
+        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator; all if none.")
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,

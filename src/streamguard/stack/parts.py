@@ -87,13 +87,14 @@ def desk_url(settings: Settings) -> str:
     return f"{scheme}://{settings.desk_host}:{settings.desk_port}"
 
 
-def application_parts(settings: Settings, *, generator: bool) -> list[Part]:
+def application_parts(settings: Settings, *, desk: bool, generator: bool) -> list[Part]:
     """What runs on either stack."""
     instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
     parts = [Part("consumer", _cli("consume"), 40, reached_by="streamguard logs consumer", environment=instance)]
-    place = (settings.desk_host, settings.desk_port, variable_of("desk_port"), desk_url(settings))
-    address = tuple((variable_of(name), str(getattr(settings, name))) for name in ("desk_host", "desk_port"))
-    parts.append(Part("desk", _cli("desk"), 45, *place, environment=address))
+    if desk:
+        place = (settings.desk_host, settings.desk_port, variable_of("desk_port"), desk_url(settings))
+        address = tuple((variable_of(name), str(getattr(settings, name))) for name in ("desk_host", "desk_port"))
+        parts.append(Part("desk", _cli("desk"), 45, *place, environment=address))
     if generator:
         # The first alerts come within seconds of the start.
         begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")

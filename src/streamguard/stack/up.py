@@ -47,6 +47,7 @@ class StartOptions:
     """What the caller of `start` asks for."""
 
     docker: bool = False
+    desk: bool = True
     generator: bool = True
     rules: str = ALL
     """Which SQL rules are deployed, `catalogue.ALL` or `catalogue.CORE`; those that run already stay."""
@@ -72,10 +73,10 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
     running = supervisor.processes() if supervisor.alive() else None
     if running is None:
         leftovers.end(settings, report)
-    # A generator that runs is left running: a second start takes nothing away.
-    generator = options.generator or "generator" in (running or {})
+    # What runs is left running: a second start takes nothing away.
+    optional = {name: getattr(options, name) or name in (running or {}) for name in ("desk", "generator")}
     infrastructure = [] if options.docker else embedded_parts(settings)
-    started = Started([*infrastructure, *application_parts(settings, generator=generator)])
+    started = Started([*infrastructure, *application_parts(settings, **optional)])
     rules = sql_files(options.rules)
     _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
     if options.docker:
@@ -100,7 +101,7 @@ def _launch_and_start(
         supervisor.launch()
     try:
         _start_infrastructure(settings, options, by_name(parts), supervisor, report)
-        started.first_password = _apply(settings, rules, report)
+        started.first_password = _apply(settings, options, rules, report)
         if not options.docker:
             key.keep(settings)
         _start_application(settings, options, by_name(parts), supervisor, report)
@@ -146,20 +147,21 @@ def _start_infrastructure(
 def _start_application(
     settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """The consumer, the desk and the generator stream, side by side."""
+    """The consumer, and the desk and the generator stream where they are asked for, side by side."""
     logs = settings.state_path / "logs"
-    names = ["consumer", "desk", *(["generator"] if options.generator else [])]
+    names = ["consumer", *(name for name in ("desk", "generator") if getattr(options, name))]
     for name in names:
         supervisor.start(name)
     wait(parts["consumer"], lambda: consumer_probe(settings), supervisor, logs)
     for name in names:
         wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
-    wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
-    report(f"{', '.join(names[:-1])} and {names[-1]} run")
+    if options.desk:
+        wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
+    report(f"{', '.join(names[:-1])} and {names[-1]} run" if names[1:] else f"{names[0]} runs")
 
 
-def _apply(settings: Settings, rules: list[Path], report: Report) -> str | None:
-    """The schema, the first user, the topics and the SQL: each creates what is missing and leaves what is there.
+def _apply(settings: Settings, options: StartOptions, rules: list[Path], report: Report) -> str | None:
+    """The schema, the desk's first user, the topics and the SQL: each creates what is missing and leaves what is there.
 
     Returns the password of the first user, where there was none yet.
     """
@@ -169,7 +171,7 @@ def _apply(settings: Settings, rules: list[Path], report: Report) -> str | None:
         with engine.begin() as connection:
             protection_of(connection, settings)
             modes = modes_of(connection)
-            password = first_admin(connection)
+            password = first_admin(connection) if options.desk else None
     except UserError:
         raise
     except Exception as error:

@@ -103,6 +103,7 @@ def test_what_ended_in_the_back_test_is_not_deployed(stack: Stack) -> None:
     assert ">3" in stack.limit()
 
 
+@pytest.mark.soak
 def test_the_sql_of_a_kept_back_test_is_what_was_tested(stack: Stack, postgres: EmbeddedPostgres) -> None:
     send(stack.bench.servers, payments(600))
     stack("deploy", "queries.sql")

@@ -71,6 +71,7 @@ def lead(client: Client, site: Site, broker: BrokerProcess, tmp_path: Path) -> I
         server.stop()
 
 
+@pytest.mark.soak
 def test_from_a_changed_limit_to_the_rule_that_runs(lead: Lead, desk: Desk) -> None:
     sent = send(lead.servers, payments(600))
     before, after = (velocity_alerts(sent, limit) for limit in (3, 2))

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -145,9 +146,26 @@ def is_what_it_says(written: list[str], transaction: Transaction, label: str) ->
     )
 
 
-@settings(max_examples=FILES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), amounts=st.sampled_from(AMOUNTS), times=st.sampled_from(TIMES))
+a_file = given(seed=st.integers(0, 2**32), amounts=st.sampled_from(AMOUNTS), times=st.sampled_from(TIMES))
+
+
+@settings(max_examples=FILES // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@a_file
 def test_a_row_is_stored_exactly_or_refused(tmp_path_factory: Any, seed: int, amounts: Style, times: Style) -> None:
+    check(tmp_path_factory, seed, amounts, times)
+
+
+@pytest.mark.soak
+@settings(max_examples=FILES, deadline=None, suppress_health_check=list(HealthCheck))
+@a_file
+def test_each_of_100_000_rows_is_stored_exactly_or_refused(
+    tmp_path_factory: Any, seed: int, amounts: Style, times: Style
+) -> None:
+    check(tmp_path_factory, seed, amounts, times)
+
+
+def check(tmp_path_factory: Any, seed: int, amounts: Style, times: Style) -> None:
+    """A file of 500 odd rows: what `import` and `evaluate` read of it is what it says, the rest is refused."""
     rng = Random(seed)
     rows = [a_row(rng, amounts, times) for _ in range(ROWS)]
     path: Path = tmp_path_factory.getbasetemp() / "odd.csv"

@@ -65,6 +65,7 @@ def waiting(desk: Desk) -> list[tuple[object, ...]]:
     )
 
 
+@pytest.mark.soak
 def test_a_promotion_while_transactions_arrive_loses_and_doubles_nothing(
     line: Line, desk: Desk, server: KsqlServerProcess, consumer: Program
 ) -> None:

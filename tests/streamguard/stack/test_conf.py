@@ -19,7 +19,7 @@ def _settings(state: Path, **more: object) -> Settings:
 
 def test_every_part_is_a_program_with_its_environment(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "a b", postgres_password='p%a"s s', postgres_port=15000)
-    parts = [*embedded_parts(settings), *application_parts(settings, generator=True)]
+    parts = [*embedded_parts(settings), *application_parts(settings, desk=True, generator=True)]
     parser = RawConfigParser(inline_comment_prefixes=(" ;",))
     parser.read_string(render(settings, parts))
     names = [name.split(":")[1] for name in parser.sections() if name.startswith("program:")]

@@ -59,7 +59,7 @@ def evaluate(sql: str) -> Any:
     return Compiler(SCOPE).function(parse_expression(sql))(ROW)
 
 
-@pytest.mark.parametrize("length", [10, 11, 50, 199, 1000, 5000, 20_000])
+@pytest.mark.parametrize("length", [10, 11, 50, 199, 1000, 5000, pytest.param(20_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", CHAINS)
 def test_a_chain_of_any_length_has_a_value(kind: str, length: int) -> None:
     text, expected = CHAINS[kind]
@@ -77,7 +77,7 @@ def test_what_is_nested_has_a_value(kind: str, depth: int) -> None:
     assert evaluate(text(depth)) == expected(depth)
 
 
-@pytest.mark.parametrize("depth", [240, DEPTH_LIMIT, 1000, 20_000])
+@pytest.mark.parametrize("depth", [240, DEPTH_LIMIT, 1000, pytest.param(20_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", NESTED)
 def test_what_is_nested_too_deep_is_refused_with_the_limit(kind: str, depth: int) -> None:
     text, expected = NESTED[kind]

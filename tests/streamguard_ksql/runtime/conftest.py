@@ -17,8 +17,8 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 Start = Callable[..., RunningEngine]
 
 
-ALSO_ON_KAFKA = {"test_crashes", "test_rules", "test_local"}
-"""What runs on Apache Kafka in every run: rules, exactly once. The rest does with --soak; all of it runs on our broker."""
+ALSO_ON_KAFKA = {"test_rules", "test_local"}
+"""What runs on Apache Kafka in every run: the rules. The rest does with --soak; all of it runs on our broker."""
 
 
 @pytest.hookimpl(tryfirst=True)

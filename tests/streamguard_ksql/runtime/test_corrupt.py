@@ -61,7 +61,7 @@ def copied(broker: BrokerProcess) -> list[str]:
 
 
 @pytest.mark.parametrize("statements", [COPY, JOIN], ids=["one topic", "two topics"])
-@pytest.mark.parametrize("batches", ["0", "1", "12", "3", "0123"])
+@pytest.mark.parametrize("batches", ["0", "12", "3", *(pytest.param(b, marks=pytest.mark.soak) for b in ("1", "0123"))])
 def test_a_query_goes_on_behind_a_corrupt_batch(broker: BrokerProcess, statements: str, batches: str) -> None:
     lost = damage(broker, "given", *[f"v{n}-5".encode() for n in batches])
     engine = RunningEngine(broker.address)

@@ -17,7 +17,6 @@ from tests.integration.stackrun import StackRun
 
 pytestmark = pytest.mark.integration
 
-COUNT = 5_000
 TABLES = ("blacklist", "currency_limits")
 """What the stack had read before the first transaction came."""
 DECISIONS = """
@@ -36,10 +35,11 @@ def stack(tmp_path: Path) -> Iterator[StackRun]:
     run.run("./stop.sh", "--wipe", check=False)
 
 
-def test_the_stack_and_the_replay_decide_alike(stack: StackRun) -> None:
-    stack.generate("batch", "--count", str(COUNT), "--seed", "7", "--fraud-share", "0.1")
-    stack.wait_count("transactions", COUNT)
-    stack.wait_settled(quiet_s=4)
+@pytest.mark.parametrize("count", [5_000, pytest.param(50_000, marks=pytest.mark.soak)])
+def test_the_stack_and_the_replay_decide_alike(stack: StackRun, count: int) -> None:
+    stack.generate("batch", "--count", str(count), "--seed", "7", "--fraud-share", "0.1")
+    stack.wait_count("transactions", count, timeout_s=count / 100)
+    stack.wait_settled(quiet_s=4, timeout_s=120)
     stored = {tuple(row[:2]): normal(row) for row in stack.query(DECISIONS)}
     replayed = {(j.alert.alert_id, j.alert.tx_count or 0): row_of(j) for j in replay(stack)}
     assert len({row[0] for row in stored.values()}) > 6, "most rules have raised alerts"

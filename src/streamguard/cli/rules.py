@@ -17,7 +17,9 @@ import typer
 from streamguard.cli import shadow
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
-from streamguard.rules import Rule, catalogue, modes
+from streamguard.consumer.limit_changes import limit_changes
+from streamguard.rules import Rule, RuleLimits, catalogue, modes
+from streamguard.rules.catalogue import python_rules
 from streamguard.rules.decide import ACTIVE
 from streamguard.rules.figures import Figures, figures_of
 from streamguard.rules.replacements import NOW, Replacement, replacements_of
@@ -81,14 +83,21 @@ def set_mode(
 
 @app.command()
 def history(rule: Annotated[str | None, typer.Argument(help="Of this rule only.")] = None) -> None:
-    """Every change of a mode and every replacement, the oldest first: when, which rule, before and after, who, why."""
+    """Every change of a mode or limit and every replacement, the oldest first: when, which rule, before and after, who, why."""
     with database() as connection:
         changes = modes.changes_of(connection, rule)
         replaced = replacements_of(connection, rule)
+        limits = limit_changes(connection)
         if rule is not None and not changes and not replaced:
             modes.rules_named(connection, rule)
     lines = [(c.changed_at, c.rule, f"{c.mode_before} -> {c.mode_after}", c.changed_by, c.reason) for c in changes]
     lines += [(r.replaced_at, r.rule, _replaced(r), r.replaced_by, r.reason) for r in replaced]
+    lines += [
+        (c.changed_at, name, f"{c.name} {c.before} -> {c.after}", "settings", RuleLimits.variable_of(c.name))
+        for c in limits
+        for name in [r.name for r in python_rules() if c.name in r.limits] or ["all rules"]
+        if rule in (None, name)
+    ]
     for at, name, what, who, why in sorted(lines):
         print(f"{at:%Y-%m-%d %H:%M:%S}  {name:<21} {what:<17} {who}: {why}")
     if not lines:

@@ -7,6 +7,7 @@ import signal
 import threading
 
 from streamguard.config import Settings
+from streamguard.consumer.limit_changes import note_limits
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
@@ -14,6 +15,7 @@ from streamguard.database import apply_schema, error_message, is_outage, make_en
 from streamguard.privacy.lists import protect_lists
 from streamguard.privacy.mode import settle
 from streamguard.privacy.protection import NO_PROTECTION
+from streamguard.rules import RuleLimits
 
 log = logging.getLogger("streamguard.consumer")
 
@@ -38,6 +40,9 @@ def consume(settings: Settings) -> None:
             log.info("database: %s", apply_schema(engine))
             protection = settle(engine, settings)
             protect_lists(engine, protection)
+            with engine.begin() as connection:
+                if changed := note_limits(connection, RuleLimits()):
+                    log.info("limits of rules that changed since the start before: %s", ", ".join(changed))
             break
         except Exception as error:
             if not is_outage(error):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from streamguard.backtest import Request, execute
 from streamguard.backtest.prepare import Files
 from streamguard.backtest.result import encode
@@ -41,14 +43,15 @@ def test_a_lower_limit_gains_what_a_plain_reading_of_files_gains(bench: Bench) -
     assert found["rules"]["HIGH_VELOCITY"]["a"]["alerts"] == len(velocity_alerts(by_partition, 3))
 
 
-def test_a_lower_limit_gains_what_a_plain_reading_of_the_topic_gains(topic_bench: Bench) -> None:
-    by_partition = send(topic_bench.servers, payments(6_000))
+@pytest.mark.parametrize("count", [6_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_a_lower_limit_gains_what_a_plain_reading_of_the_topic_gains(topic_bench: Bench, count: int) -> None:
+    by_partition = send(topic_bench.servers, payments(count))
     found = topic_bench.run(REWOUND)
     wanted = gained_by_hand(by_partition)
     assert len(wanted) > 50
     assert as_read(found, "b") == wanted
     assert found["alerts"]["lost"] == found["alerts"]["changed"] == []
-    assert found["read"]["transactions"] == 6_000
+    assert found["read"]["transactions"] == count
     ends = {str(n): [0, len(sent)] for n, sent in enumerate(by_partition)}
     assert found["source"]["offsets"]["transactions"] == ends
 

@@ -13,6 +13,7 @@ from streamguard.backtest.sides import MODES, running_statements
 from streamguard.backtest.statements import sql_of
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
+from streamguard.consumer.limit_changes import limit_changes
 from streamguard.desk.difference import Piece, lines_that_differ, words_that_differ
 from streamguard.desk.jobs import Jobs
 from streamguard.desk.site import NotFound, Visit, route
@@ -94,6 +95,9 @@ def rule(visit: Visit) -> Response:
             limits=limits_of(visit, found),
             text=text_of(sql_file(first.file)) if first.kind == SQL else "",
             changes=list(reversed(modes.changes_of(connection, name))),
+            limit_changes=list(reversed(limit_changes(connection, frozenset(first.limits))))
+            if first.kind == PYTHON
+            else [],
             versions=[Replaced(v, lines_that_differ(v.sql_before, v.sql_after)) for v in versions_of(connection, name)],
             days=_filled(cache.get(f"days of {name}", lambda c: days_of(c, name, DAYS), for_s=FIGURES_EVERY_S)),
             shown=ALERTS_SHOWN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.streamguard.desk.conftest import PASSWORD, RunningDesk
 from tests.support.desk import Desk
+from tests.support.processes import eventually
 from tests.support.records import T0_MS, high_amount, transaction
 
 
@@ -46,6 +48,24 @@ def test_a_first_login_and_an_alert_that_appears_without_reload(running: Running
     expect(page.locator(f'#ticker tr[data-alert="{alert_id}"]')).to_contain_text("4,000.00")
     page.click("text=Queue")
     expect(page.locator("#panel")).to_contain_text("High amount")
+
+
+def test_the_figures_of_the_first_page_follow_without_reload(running: RunningDesk) -> None:
+    page = running.page("analyst")
+    page.clock.install()
+    page.reload()
+    accounts = page.locator('[data-live="accounts"]')
+    expect(accounts).to_contain_text("No transaction lately")
+    now_ms = int(time.time() * 1000)
+    running.store.feed(transaction(0, "t0", "ACC-7", 10, now_ms))
+
+    def drawn_again() -> str:
+        page.clock.run_for(10_000)
+        return accounts.inner_text()
+
+    # The server counts again after some seconds of its own.
+    eventually(drawn_again, lambda text: "ACC-7" in text, 30, "the account")
+    expect(page.locator('[data-live="tiles"]')).to_contain_text("Transactions / s")
 
 
 def test_an_analyst_works_twenty_alerts_by_keyboard_alone(running: RunningDesk) -> None:

@@ -34,7 +34,10 @@ function localTimes(within = document) {
 function tick() {
   const clock = $("#clock");
   if (clock) { clock.textContent = forms.time.format(new Date()); clock.title = zone; }
-  for (const time of $$('time[data-form="age"]')) time.textContent = duration((Date.now() - new Date(time.getAttribute("datetime") ?? "").getTime()) / 1000);
+  for (const time of $$('time[data-form="age"]')) {
+    const age = duration((Date.now() - new Date(time.getAttribute("datetime") ?? "").getTime()) / 1000);
+    if (time.textContent !== age) time.textContent = age;
+  }
 }
 
 /* --- requests --------------------------------------------------------------------------------------------------------- */
@@ -111,8 +114,12 @@ function listen() {
   const source = new EventSource(`${address}?after=${encodeURIComponent(after)}`);
   source.onopen = () => receive({ kind: "state", live: true });
   source.onerror = () => receive({ kind: "state", live: false });
-  for (const name of ["alert", "pulse", "reload"]) source.addEventListener(name, (event) => receive({ kind: name, value: JSON.parse(event.data) }));
+  source.addEventListener("alert", (event) => receive({ kind: "alerts", value: [JSON.parse(event.data)] }));
+  for (const name of ["pulse", "reload"]) source.addEventListener(name, (event) => receive({ kind: name, value: JSON.parse(event.data) }));
 }
+
+/** Alerts that arrived with the last message: the newest of each, for what shows how they are now. @param {any[]} alerts */
+const newest = (alerts) => [...new Map(alerts.map((alert) => [alert.alert_id, alert])).values()];
 
 function showState(/** @type {any} */ message) {
   const state = $("#live-state");
@@ -123,8 +130,9 @@ function showState(/** @type {any} */ message) {
   if (message.kind === "reload") toast("Much has changed meanwhile: reload the page.", { undo: undefined });
   if (message.kind !== "pulse") return;
   const figures = message.value;
-  const health = $("#health");
-  if (health) {
+  const health = $("#health"), states = JSON.stringify(figures.parts);
+  if (health && health.dataset.states !== states) {
+    health.dataset.states = states;
     health.replaceChildren(...figures.parts.map((/** @type {any} */ part) => {
       const item = document.createElement("li");
       item.className = part.state;
@@ -135,8 +143,8 @@ function showState(/** @type {any} */ message) {
     }));
   }
   for (const place of $$("[data-figure]")) {
-    const value = figures[place.dataset.figure ?? ""];
-    place.textContent = shown(value, place.dataset.unit);
+    const value = shown(figures[place.dataset.figure ?? ""], place.dataset.unit);
+    if (place.textContent !== value) place.textContent = value;
   }
 }
 
@@ -281,7 +289,7 @@ async function refresh() {
   place.innerHTML = html;
   place.scrollTop = top;
   localTimes(place);
-  for (const row of rows()) if (!before.has(row.dataset.alert)) row.classList.add("fresh");
+  for (const row of rows()) if (!before.has(row.dataset.alert)) mark(row);
   fresh.clear();
   showFresh();
   const count = $("#queue-count"), table = $("#queue-rows");
@@ -328,18 +336,28 @@ function queueAlert(alert) {
 
 /* --- Now -------------------------------------------------------------------------------------------------------------- */
 
-/** @param {any} alert */
-function ticker(alert) {
+const TICKER_ROWS = 12;
+
+/** @param {any[]} alerts */
+function tickerAlerts(alerts) {
   const list = $("#ticker tbody");
   if (!list) return;
+  // Of many at once those that would leave at once are not drawn.
+  for (const alert of newest(alerts).slice(-TICKER_ROWS)) ticker(list, alert);
+  const stamp = /** @type {any} */ (window), at = Date.now();
+  for (const alert of alerts) stamp.deskArrivals?.push([alert.alert_id, alert.detected_at, at]);
+}
+
+/** @param {HTMLElement} list @param {any} alert */
+function ticker(list, alert) {
   const id = `${root}/alerts/${encodeURIComponent(alert.alert_id)}`;
   let row = $(`tr[data-alert="${CSS.escape(alert.alert_id)}"]`, list);
   if (!row) {
     row = document.createElement("tr");
     row.dataset.alert = alert.alert_id;
-    row.className = "fresh";
+    mark(row);
     list.prepend(row);
-    while (list.children.length > 12) list.lastElementChild?.remove();
+    while (list.children.length > TICKER_ROWS) list.lastElementChild?.remove();
   }
   const cell = (/** @type {string} */ text, kind = "") => { const td = document.createElement("td"); td.className = kind; td.textContent = text; return td; };
   const score = document.createElement("b");
@@ -349,8 +367,25 @@ function ticker(alert) {
   const link = document.createElement("a"); link.href = id; link.textContent = alert.rule.replaceAll("_", " ").toLowerCase().replace(/^./, (/** @type {string} */ c) => c.toUpperCase());
   const linkCell = cell(""); linkCell.append(link);
   row.replaceChildren(cell(forms.time.format(new Date(alert.detected_at)), "mono"), scoreCell, linkCell, cell(alert.amount === null ? "–" : Number(alert.amount).toLocaleString("en-US", { minimumFractionDigits: 2 }), "n"));
-  const stamp = /** @type {any} */ (window);
-  stamp.deskArrivals?.push([alert.alert_id, alert.detected_at, Date.now()]);
+}
+
+/** Mark a new row for a second: a mark is painted twice, an animation sixty times a second in every tab. @param {HTMLElement} row */
+function mark(row) {
+  row.classList.add("fresh");
+  setTimeout(() => row.classList.remove("fresh"), 1200);
+}
+
+/** Draw again what shows figures of the server: charts and tables with `data-live`, while somebody looks. */
+async function redraw() {
+  if (document.hidden || !$("[data-live]") || $("dialog[open]")) return;
+  const answer = await fetch(location.href);
+  if (!answer.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const place of $$("[data-live]")) {
+    const drawn = $(`[data-live="${place.dataset.live}"]`, page);
+    // What somebody stands on with the keyboard stays.
+    if (drawn && !place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) { place.replaceChildren(...drawn.childNodes); localTimes(place); }
+  }
 }
 
 /* --- keys and clicks -------------------------------------------------------------------------------------------------- */
@@ -434,6 +469,11 @@ if (theme) document.documentElement.dataset.theme = theme;
 localTimes();
 tick();
 setInterval(tick, 1000);
-listeners.push(showState, (message) => { if (message.kind === "alert") { if (queue) queueAlert(message.value); ticker(message.value); } });
+setInterval(() => redraw().catch(() => { /* the desk is away: the live stream says so */ }), 10_000);
+listeners.push(showState, (message) => {
+  if (message.kind !== "alerts") return;
+  if (queue) { for (const alert of newest(message.value)) queueAlert(alert); }
+  tickerAlerts(message.value);
+});
 listen();
 export { $, $$, ask, post, toast, failed, question, listeners, localTimes, root };

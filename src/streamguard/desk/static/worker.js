@@ -13,6 +13,15 @@ let retry = 0;
 /** @param {object} message */
 const tell = (message) => { for (const port of ports) port.postMessage(message); };
 
+/** Alerts that came together go to the tabs together. @type {object[]} */
+let alerts = [];
+
+/** @param {object} alert */
+function gather(alert) {
+  alerts.push(alert);
+  if (alerts.length === 1) self.setTimeout(() => { tell({ kind: "alerts", value: alerts }); alerts = []; }, 10);
+}
+
 function open() {
   source = new EventSource(`${address}?after=${encodeURIComponent(last)}`);
   source.onopen = () => tell({ kind: "state", live: true });
@@ -26,7 +35,8 @@ function open() {
   for (const name of ["alert", "pulse", "reload"]) {
     source.addEventListener(name, (event) => {
       if (event.lastEventId) last = event.lastEventId;
-      tell({ kind: name, value: JSON.parse(event.data) });
+      const value = JSON.parse(event.data);
+      if (name === "alert") gather(value); else tell({ kind: name, value });
     });
   }
 }

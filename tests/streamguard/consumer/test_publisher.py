@@ -136,6 +136,7 @@ def test_a_topic_made_anew_gets_what_it_lacks(desk: Desk, outboxes: Outboxes) ->
     assert len(outboxes.topic("decisions")) == 4
 
 
+@pytest.mark.soak
 def test_the_thread_sends_what_others_wrote_and_retries(desk: Desk, outboxes: Outboxes) -> None:
     publisher = outboxes.publisher()
     publisher.start()

@@ -85,6 +85,26 @@ def test_an_analyst_works_twenty_alerts_by_keyboard_alone(running: RunningDesk) 
     assert ("open", 1) in running.store.rows(counts)
 
 
+def test_a_duplicate_is_found_among_the_alerts_of_the_account(running: RunningDesk) -> None:
+    for number in range(3):
+        raise_alert(running.store, number, "A", 4_000 + number)
+    page = running.page("analyst", "/queue?order=oldest&selected=HIGH_AMOUNT:t0")
+    page.keyboard.press("p")
+    expect(page.locator("#originals input")).to_have_count(2)
+    page.get_by_label("Part of its id or rule").fill("t2")
+    expect(page.locator("#originals input")).to_have_count(1)
+    page.locator("#original [name=answer]").fill("same payments")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toasts")).to_contain_text("Marked as a duplicate: HIGH_AMOUNT:t0")
+    expect(page.locator('tr[data-alert="HIGH_AMOUNT:t0"]')).to_have_class(re.compile("gone"))
+    chosen = "SELECT alert_id, duplicate_of FROM fraud_alerts WHERE status = 'duplicate'"
+    assert running.store.rows(chosen) == [("HIGH_AMOUNT:t0", "HIGH_AMOUNT:t2")]
+    page.keyboard.press("z")
+    reason(page, "a slip")
+    expect(page.locator("#toasts")).to_contain_text("Reopened HIGH_AMOUNT:t0")
+    assert running.store.rows(chosen) == []
+
+
 def test_new_rows_do_not_move_what_is_being_read(running: RunningDesk) -> None:
     first = raise_alert(running.store, 0)
     page = running.page("analyst", "/queue?order=newest")

@@ -1,5 +1,6 @@
 // @ts-check
 // The script of every page: the live stream, the keyboard, times in the viewer's zone, and actions with their reason.
+import { original } from "./original.js";
 
 const meta = (/** @type {string} */ name) => document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
 const root = meta("root");
@@ -185,6 +186,11 @@ async function act(action, ids) {
     const note = await question("Write a note", "Note", false);
     if (note === null) return;
     fields.note = note;
+  } else if (action === "duplicate") {
+    const found = await original(ids).catch(failed);
+    if (!found) return;
+    Object.assign(fields, { verdict: action, of: found.of, reason: found.reason });
+    if (alone) fields.seen = shownAlert?.dataset.changed ?? "";
   } else {
     const reason = await question(`${questions[/** @type {keyof questions} */ (action)]}${ids.length > 1 ? ` (${ids.length} alerts)` : ""}`);
     if (reason === null) return;
@@ -198,7 +204,7 @@ async function act(action, ids) {
     decided = done.undo ? ids : decided;
     toast(done.said, { undo: done.undo ? () => act(done.undo, ids) : undefined });
     if (alone) await openPanel(ids[0]);
-    if (["confirm", "dismiss", "snooze"].includes(action) && alone && rowOf(ids[0])) move(1);
+    if (["confirm", "dismiss", "duplicate", "snooze"].includes(action) && alone && rowOf(ids[0])) move(1);
   } catch (error) { failed(error); if (alone) await openPanel(ids[0]); }
 }
 
@@ -213,6 +219,15 @@ async function listValue(button) {
     const done = await post("/alert/list", fields);
     toast(done.said, { undo: () => post("/alert/list", { ...fields, undo: "1" }).then((again) => toast(again.said), failed) });
   } catch (error) { failed(error); }
+}
+
+/** Devices and addresses, for whom they are hidden: with a reason, on this page only. */
+async function reveal() {
+  const id = panel()?.dataset.panel ?? "", place = $("#panel");
+  const reason = await question("Why do you need the devices and addresses?");
+  if (reason === null || !place) return;
+  try { place.innerHTML = await (await ask("/alert/reveal", { method: "POST", body: new URLSearchParams({ alert_id: id, reason }) })).text(); localTimes(place); }
+  catch (error) { failed(error); }
 }
 
 async function verify() {
@@ -399,7 +414,7 @@ addEventListener("keydown", (event) => {
   if (target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]")) { if (event.key === "Escape") target.blur(); return; }
   const key = event.key;
   if (going) { going = false; const place = places[/** @type {keyof places} */ (key)]; if (place) location.href = root + place; return; }
-  const act1 = { c: "confirm", d: "dismiss", a: "assign", n: "note", s: "snooze", e: "escalate" }[key];
+  const act1 = { c: "confirm", d: "dismiss", p: "duplicate", a: "assign", n: "note", s: "snooze", e: "escalate" }[key];
   if (key === "g") { going = true; setTimeout(() => { going = false; }, 1500); }
   else if (key === "/") { event.preventDefault(); $("#search")?.focus(); }
   else if (key === "?") /** @type {HTMLDialogElement} */ ($("#keys")).showModal();
@@ -430,9 +445,10 @@ addEventListener("click", (event) => {
   if ((found = on("[data-act]"))) act(found.dataset.act ?? "", [panel()?.dataset.panel ?? ""]);
   else if ((found = on("[data-list]"))) listValue(found);
   else if (on("[data-verify]")) verify();
+  else if (on("[data-reveal]")) reveal();
   else if (on("[data-next]")) nextUnassigned();
   else if (on("[data-keys]")) /** @type {HTMLDialogElement} */ ($("#keys")).showModal();
-  else if (on("[data-close]")) /** @type {HTMLDialogElement} */ ($("#ask")).close();
+  else if ((found = on("[data-close]"))) found.closest("dialog")?.close();
   else if (on("#new-rows")) refresh().catch(failed);
   else if ((found = on("[data-bulk]"))) {
     if (found.dataset.bulk === "none") { for (const box of $$("#queue-rows input:checked")) /** @type {HTMLInputElement} */ (box).checked = false; showBulk(); }

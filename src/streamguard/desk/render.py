@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from streamguard.alerts.context import AccountAmount
@@ -87,7 +88,7 @@ class Renderer:
 
     def html(self, template: str, **values: Any) -> str:
         """A template as text."""
-        return self._env.get_template(template).render(values)
+        return self._env.get_template(template).render({"theme": "", **values})
 
     def response(self, visit: Visit, template: str, status: int, values: dict[str, Any]) -> Response:
         """A template as an answer to a visit."""
@@ -100,8 +101,15 @@ class Renderer:
             "rail": [group for group in groups if group],
             "figures": visit.desk.pulse.figures,
             "csrf_token": session.csrf_token if session else "",
+            "theme": theme_of(visit.request),
         }
         return HTMLResponse(self.html(template, **common, **values), status_code=status)
+
+
+def theme_of(request: Request) -> str:
+    """The theme that the viewer has chosen, which the script keeps in a cookie; empty for that of their system."""
+    chosen = request.cookies.get("streamguard-theme", "")
+    return chosen if chosen in ("light", "dark") else ""
 
 
 _AREAS = {

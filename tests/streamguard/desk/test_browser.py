@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime, timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -66,6 +67,27 @@ def test_the_figures_of_the_first_page_follow_without_reload(running: RunningDes
     # The server counts again after some seconds of its own.
     eventually(drawn_again, lambda text: "ACC-7" in text, 30, "the account")
     expect(page.locator('[data-live="tiles"]')).to_contain_text("Transactions / s")
+
+
+def test_charts_have_the_times_of_the_viewer(running: RunningDesk) -> None:
+    running.store.feed(transaction(0, "t0", "A", 10, int(time.time() * 1000)))
+    page = running.page("analyst", "/", timezone_id="Asia/Kolkata")
+    ticks = page.locator('[data-live="volume"] tspan[data-at]')
+    [at, shown] = [ticks.first.get_attribute("data-at"), ticks.first.text_content()]
+    local = datetime.fromisoformat(str(at)) + timedelta(hours=5, minutes=30)
+    assert shown == f"{local:%H:%M}"
+    newest = page.locator('[data-live="volume"] a').last
+    assert re.fullmatch(r"\d\d:\d\d · [01] transactions · 0 alerts · .* UTC", str(newest.get_attribute("aria-label")))
+    page.goto("/?range=week")
+    expect(ticks.first).to_have_text(re.compile(r"^\w{3},? \d\d:30$"))
+
+
+def test_a_chosen_theme_is_there_before_the_script(running: RunningDesk) -> None:
+    page = running.page("analyst", "/queue", color_scheme="light")
+    page.click(".me summary")
+    page.click("[data-theme-toggle]")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert 'data-theme="dark"' in page.request.get("/rules").text()
 
 
 def test_an_analyst_works_twenty_alerts_by_keyboard_alone(running: RunningDesk) -> None:

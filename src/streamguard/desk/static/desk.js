@@ -14,6 +14,8 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const forms = {
   time: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
   date: new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" }),
+  clock: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }),
+  weekday: new Intl.DateTimeFormat("en-GB", { weekday: "short", hour: "2-digit", minute: "2-digit" }),
   full: new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
 };
 
@@ -29,6 +31,15 @@ function localTimes(within = document) {
     const at = new Date(time.getAttribute("datetime") ?? "");
     const form = time.dataset.form ?? "full";
     time.textContent = form === "age" ? duration((Date.now() - at.getTime()) / 1000) : forms[/** @type {keyof forms} */ (form)].format(at);
+  }
+  // Charts come in UTC: a time below one, or what was then as a title.
+  for (const mark of /** @type {NodeListOf<SVGElement>} */ (within.querySelectorAll("svg [data-at]"))) {
+    const { at = "", form = "", rest } = mark.dataset;
+    const local = forms[/** @type {keyof forms} */ (form)].format(new Date(at));
+    if (rest === undefined) { mark.textContent = local; continue; }
+    const said = `${local} · ${rest} · ${at.slice(0, 16).replace("T", " ")} UTC`, title = mark.querySelector("title");
+    if (title) title.textContent = said;
+    if (mark.hasAttribute("aria-label")) mark.setAttribute("aria-label", said);
   }
 }
 
@@ -398,8 +409,10 @@ async function redraw() {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const place of $$("[data-live]")) {
     const drawn = $(`[data-live="${place.dataset.live}"]`, page);
+    if (!drawn) continue;
+    localTimes(drawn);
     // What somebody stands on with the keyboard stays.
-    if (drawn && !place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) { place.replaceChildren(...drawn.childNodes); localTimes(place); }
+    if (!place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) place.replaceChildren(...drawn.childNodes);
   }
 }
 
@@ -457,7 +470,8 @@ addEventListener("click", (event) => {
   else if (on("[data-theme-toggle]")) {
     const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     document.documentElement.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("theme", dark ? "light" : "dark");
+    // A cookie, so that the next page comes in it.
+    document.cookie = `streamguard-theme=${dark ? "light" : "dark"}; path=${root}/; max-age=31536000; samesite=strict`;
   }
   else if (on("#queue-rows input")) showBulk();
   else if ((found = on("#queue-rows tbody tr")) && !event.ctrlKey && !event.metaKey) { event.preventDefault(); select(found); }
@@ -480,8 +494,6 @@ addEventListener("submit", async (event) => {
 
 /* --- begin ------------------------------------------------------------------------------------------------------------ */
 
-const theme = localStorage.getItem("theme");
-if (theme) document.documentElement.dataset.theme = theme;
 localTimes();
 tick();
 setInterval(tick, 1000);

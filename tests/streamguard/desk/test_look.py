@@ -1,0 +1,41 @@
+"""How pages look before any script runs: the chosen theme, and charts with times that the script can move into a zone."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from streamguard.desk import charts
+from tests.streamguard.desk.conftest import Client
+
+NOON = datetime(2026, 11, 29, 12, 0, tzinfo=timezone.utc)
+LOCAL = NOON.astimezone(timezone(timedelta(hours=-3)))
+
+
+@pytest.mark.parametrize(
+    ("cookie", "attribute"), [("", ""), ("dark", ' data-theme="dark"'), ("light", ' data-theme="light"'), ('"><b', "")]
+)
+def test_a_page_comes_in_the_chosen_theme(client: Client, cookie: str, attribute: str) -> None:
+    for role, path in (("viewer", "/queue"), ("nobody", "/login"), ("viewer", "/nowhere")):
+        visitor = client(role)
+        visitor.headers["cookie"] = "; ".join(
+            [*(f"{name}={value}" for name, value in visitor.cookies.items()), f"streamguard-theme={cookie}"]
+        )
+        assert f'<html lang="en"{attribute}>' in visitor.get(path).text, path
+
+
+def test_times_of_charts_say_which_instant_they_are() -> None:
+    drawn = [
+        charts.lag([(NOON.timestamp(), 1), (NOON.timestamp() + 5, 2)], "lag"),
+        charts.amounts([(LOCAL, Decimal("1234.5"), True)], None, "amounts"),
+        charts.columns([(LOCAL, {"amount": 2}, "/queue")], [7], "volume", "weekday"),
+    ]
+    for svg in drawn:
+        assert "2026-11-29T12:00:00+00:00" in re.findall(r'data-at="([^"]+)"', svg)
+    lag, amounts, columns = drawn
+    assert 'data-form="time">12:00:00</tspan>' in lag and "<title>2026-11-29 12:00:00 UTC</title>" in lag
+    assert "<title>29 Nov 12:00 UTC · 1,234.50</title>" in amounts
+    assert 'aria-label="Sun 12:00 UTC · 7 transactions · 2 alerts"' in columns

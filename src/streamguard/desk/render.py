@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 
 from streamguard.alerts.context import AccountAmount
 from streamguard.desk import charts
+from streamguard.desk.suggested import TO_SEE_PERSONAL_DATA, suggested
 from streamguard.models import show_amount
 from streamguard.rules.catalogue import Rule, catalogue
 from streamguard.users.roles import may
@@ -102,6 +103,8 @@ class Renderer:
             "figures": visit.desk.pulse.figures,
             "csrf_token": session.csrf_token if session else "",
             "theme": theme_of(visit.request),
+            "suggested_reasons": suggested(area(here)),
+            "reveal_reasons": TO_SEE_PERSONAL_DATA,
         }
         return HTMLResponse(self.html(template, **common, **values), status_code=status)
 

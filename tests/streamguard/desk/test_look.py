@@ -27,6 +27,22 @@ def test_a_page_comes_in_the_chosen_theme(client: Client, cookie: str, attribute
         assert f'<html lang="en"{attribute}>' in visitor.get(path).text, path
 
 
+@pytest.mark.parametrize(
+    ("path", "fits", "fits_not"),
+    [
+        ("/queue", "card reported stolen", "the producer was mended"),
+        ("/dead-letters", "the producer was mended", "card reported stolen"),
+        ("/system", "lost the password", "card reported stolen"),
+        ("/rules", "too many false alarms", "card reported stolen"),
+        ("/", "", "card reported stolen"),
+    ],
+)
+def test_suggested_reasons_fit_the_page(client: Client, path: str, fits: str, fits_not: str) -> None:
+    page = client("admin").get(path).text
+    assert not fits or f"<option>{fits}</option>" in page
+    assert f"<option>{fits_not}</option>" not in page
+
+
 def test_times_of_charts_say_which_instant_they_are() -> None:
     drawn = [
         charts.lag([(NOON.timestamp(), 1), (NOON.timestamp() + 5, 2)], "lag"),

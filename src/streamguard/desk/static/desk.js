@@ -89,14 +89,14 @@ function toast(text, { problem = false, undo } = {}) {
 
 const failed = (/** @type {unknown} */ error) => toast(error instanceof Error ? error.message : String(error), { problem: true });
 
-/** Ask for a text; null if the person cancels. @param {string} title @param {string} label @param {boolean} suggest */
-function question(title, label = "Reason", suggest = true) {
+/** Ask for a text; null if the person cancels. @param {string} title @param {string} label @param {string} suggestions The id of their list. */
+function question(title, label = "Reason", suggestions = "reasons") {
   const dialog = /** @type {HTMLDialogElement} */ ($("#ask"));
   const input = /** @type {HTMLInputElement} */ ($("input", dialog));
   /** @type {HTMLElement} */ ($("#ask-title")).textContent = title;
   /** @type {HTMLElement} */ ($("#ask-label")).textContent = label;
   input.value = "";
-  suggest ? input.setAttribute("list", "reasons") : input.removeAttribute("list");
+  input.setAttribute("list", suggestions);
   dialog.returnValue = "";
   dialog.showModal();
   input.focus();
@@ -194,7 +194,7 @@ async function act(action, ids) {
     fields.assignee = alone && shownAlert?.dataset.assignee === me ? "" : me;
   } else if (action === "note") {
     path = "/alert/note";
-    const note = await question("Write a note", "Note", false);
+    const note = await question("Write a note", "Note", "");
     if (note === null) return;
     fields.note = note;
   } else if (action === "duplicate") {
@@ -235,7 +235,7 @@ async function listValue(button) {
 /** Devices and addresses, for whom they are hidden: with a reason, on this page only. */
 async function reveal() {
   const id = panel()?.dataset.panel ?? "", place = $("#panel");
-  const reason = await question("Why do you need the devices and addresses?");
+  const reason = await question("Why do you need the devices and addresses?", "Reason", "reveal-reasons");
   if (reason === null || !place) return;
   try { place.innerHTML = await (await ask("/alert/reveal", { method: "POST", body: new URLSearchParams({ alert_id: id, reason }) })).text(); localTimes(place); }
   catch (error) { failed(error); }
@@ -484,7 +484,7 @@ addEventListener("submit", async (event) => {
   // A form that needs a reason asks for it, unless it has a field of its own.
   if (form.elements.namedItem("reason")) return;
   event.preventDefault();
-  const reason = await question(form.dataset.reason || "Why?");
+  const reason = await question(form.dataset.reason || "Why?", "Reason", form.dataset.suggestions);
   if (reason === null) return;
   const input = document.createElement("input");
   input.type = "hidden"; input.name = "reason"; input.value = reason;

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -40,7 +41,7 @@ PAGES = {
     "back-test": "/backtests/1",
     "topics": "/topics",
     "topic": "/topics/transactions?partition={partition}&from={offset}",
-    "group": "/groups/streamguard",
+    "group": "/groups/{group}",
     "dead-letters": "/dead-letters",
     "dead-letter": "/dead-letters/{letter}",
     "sql": "/sql",
@@ -52,17 +53,19 @@ PAGES = {
 VALUES = {
     "alert": "SELECT alert_id FROM fraud_alerts WHERE status = 'open' ORDER BY score DESC NULLS LAST, detected_at DESC LIMIT 1",
     "decided": "SELECT alert_id FROM decisions WHERE decided_by LIKE 'analyst:%' ORDER BY score DESC NULLS LAST, 1 LIMIT 1",
-    "account": "SELECT account_id FROM fraud_alerts ORDER BY score DESC NULLS LAST, tx_count DESC, 1 LIMIT 1",
+    "account": "SELECT account_id FROM fraud_alerts JOIN account_risk_profile USING (account_id) WHERE status = 'confirmed'"
+    " ORDER BY transactions DESC, 1 LIMIT 1",
     "merchant": "SELECT merchant_id FROM transactions WHERE is_fraud GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1",
     "partition": "SELECT source_partition FROM transactions ORDER BY source_offset DESC, 1 LIMIT 1",
     "offset": "SELECT source_offset - 20 FROM transactions ORDER BY source_offset DESC, source_partition LIMIT 1",
     "letter": "SELECT source_topic || '/' || source_partition || '/' || source_offset FROM dead_letters"
     " ORDER BY length(raw_value) DESC, 1 LIMIT 1",
 }
-CUSTOMERS = ("--customers", "240")
-FRAUD = ("--fraud-share", "0.04", "--begin-with", "velocity_burst", "--begin-with", "card_testing")
+CUSTOMERS = ("--seed", "7", "--customers", "600")
+FRAUD = ("--fraud-share", "0.015", "--begin-with", "velocity_burst", "--begin-with", "card_testing")
 QUERY = "SELECT account_id, amount, currency, city FROM transactions EMIT CHANGES LIMIT 12;"
 QUALITY = 0.72
+LATELY_S = 330
 
 
 def main() -> None:
@@ -75,9 +78,11 @@ def main() -> None:
         run("up", "--no-generator")
         try:
             hour()
-            live = subprocess.Popen(command("generate", "stream", "--tps", "3", "--seed", "8", *CUSTOMERS, *FRAUD))
+            words = command("generate", "stream", "--tps", "3", *CUSTOMERS, *FRAUD)
+            live = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 fill()
+                time.sleep(LATELY_S)  # until nothing but the stream is in the figures of the last minutes
                 photograph(folder)
             finally:
                 live.terminate()
@@ -105,10 +110,10 @@ def query(statement: str) -> list[tuple[object, ...]]:
 
 
 def hour() -> None:
-    """The transactions of the last hour, sent within a minute."""
-    begin = f"{datetime.now(timezone.utc) - timedelta(minutes=60):%Y-%m-%dT%H:%M:%SZ}"
-    paced = ("--tps", "40", "--duration", "60", "--time-scale", "58", "--start", begin)
-    run("generate", "stream", *paced, "--seed", "7", "--bad", "malformed=0.004", *CUSTOMERS, *FRAUD)
+    """The transactions of the last hour, sent within two minutes."""
+    begin = f"{datetime.now(timezone.utc) - timedelta(minutes=59):%Y-%m-%dT%H:%M:%SZ}"
+    paced = ("--tps", "80", "--duration", "120", "--time-scale", "30", "--start", begin)
+    run("generate", "stream", *paced, "--bad", "malformed=0.004", *CUSTOMERS, *FRAUD)
 
 
 def fill() -> None:
@@ -131,7 +136,7 @@ def fill() -> None:
 def photograph(folder: Path) -> None:
     """Every page in both themes."""
     settings = load_settings()
-    values = {name: query(statement)[0][0] for name, statement in VALUES.items()}
+    values = {name: query(statement)[0][0] for name, statement in VALUES.items()} | {"group": settings.consumer_group}
     query("UPDATE users SET must_change = FALSE RETURNING 1")
     with make_engine(settings).begin() as connection:
         token = open_session(connection, "ana", Lifetimes(timedelta(hours=1), timedelta(hours=1)))
@@ -145,6 +150,7 @@ def photograph(folder: Path) -> None:
             page.goto("/login")
             shoot(page, canvas, folder / f"login-{theme}.webp")
             page.context.add_cookies([{"name": "streamguard", "value": token, "url": url}])
+            page.goto("/system")  # begins the checks, whose result is there when the page is looked at
             for name, path in PAGES.items():
                 if name != "login":
                     page.goto(path.format_map(values))

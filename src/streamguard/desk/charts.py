@@ -141,7 +141,7 @@ def columns(
     A bucket is its begin, the alerts by family, and the address that it opens; `line` has the volume of each, `form` is one of
     FORMS.
     """
-    width, upper, lower = 860.0, 190.0, 90.0
+    width, upper, lower = 860.0, 245.0, 105.0
     step = width / max(len(buckets), 1)
     high = max([*line, top, 1.0])
     most = max([sum(found.values()) for _, found, _ in buckets] or [0])
@@ -188,6 +188,7 @@ def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> 
     scale = min((width - 50) / max(east - west, 0.5), (height - 50) / max(north - south, 0.5))
     most = max(p[2] for p in points)
     body = ""
+    named: list[tuple[float, float, float]] = []
     for longitude, latitude, count, flagged, name in sorted(points, key=lambda p: -p[2]):
         x = width / 2 + (longitude - (east + west) / 2) * scale
         y = height / 2 - (latitude - (north + south) / 2) * scale
@@ -196,8 +197,11 @@ def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> 
         body += f'<g><title>{title}</title><circle class="place" cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
         if flagged:
             body += f'<circle class="flagged" cx="{x:.1f}" cy="{y:.1f}" r="{max(2.0, size * (flagged / count) ** 0.5):.1f}"/>'
-        if size > 8:
-            body += f'<text class="tick" x="{x + size + 2:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
+        left, right = x + size + 2, x + size + 2 + 5.5 * len(name)
+        # Of names that would cover each other, the largest place has its own; the others have it on hover.
+        if size > 8 and not any(abs(y - other) < 10 and left < end and begin < right for begin, end, other in named):
+            named.append((left, right, y))
+            body += f'<text class="tick" x="{left:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
         body += "</g>"
     return _svg(width, height, label, body, kind="places")
 

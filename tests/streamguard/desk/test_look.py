@@ -27,6 +27,13 @@ def test_a_page_comes_in_the_chosen_theme(client: Client, cookie: str, attribute
         assert f'<html lang="en"{attribute}>' in visitor.get(path).text, path
 
 
+def test_names_of_places_do_not_cover_each_other() -> None:
+    found = [(-46.6, -23.5, 90, 3, "São Paulo"), (-46.7, -23.4, 80, 0, "Osasco"), (-38.5, -3.7, 70, 0, "Fortaleza")]
+    drawn = charts.places(found, "places")
+    assert re.findall(r'<text class="tick"[^>]*>([^<]+)</text>', drawn) == ["São Paulo", "Fortaleza"]
+    assert "<title>Osasco: 80 transactions, 0 flagged</title>" in drawn
+
+
 @pytest.mark.parametrize(
     ("path", "fits", "fits_not"),
     [

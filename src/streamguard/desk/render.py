@@ -116,7 +116,9 @@ def theme_of(request: Request) -> str:
 
 
 _AREAS = {
+    "alert": "/queue",
     "alerts": "/queue",
+    "account": "/accounts",
     "merchants": "/accounts",
     "devices": "/accounts",
     "backtests": "/rules",

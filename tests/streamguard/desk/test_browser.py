@@ -125,6 +125,30 @@ def test_a_duplicate_is_found_among_the_alerts_of_the_account(running: RunningDe
     assert running.store.rows(chosen) == []
 
 
+def test_a_viewer_sees_devices_after_giving_a_reason(running: RunningDesk) -> None:
+    running.store.feed(
+        transaction(0, "t0", "A", 4_000, T0_MS, device_id="dev-7", ip_address="187.4.2.9"),
+        high_amount(0, "t0", "A", 4_000, T0_MS),
+    )
+    page = running.page("viewer", "/queue")
+    expect(page.locator("#panel")).not_to_contain_text("dev-7")
+    page.get_by_role("button", name="Show them, with a reason").click()
+    assert page.locator("#ask [name=answer]").get_attribute("list") == "reveal-reasons"
+    reason(page, "the customer asks")
+    expect(page.locator("#panel")).to_contain_text("dev-7")
+    expect(page.locator("#panel")).to_contain_text("187.4.2.9")
+    page.goto("/accounts/A")
+    expect(page.locator("main")).not_to_contain_text("dev-7")
+    page.get_by_role("button", name="Show them, with a reason").click()
+    reason(page, "compared with another case")
+    expect(page.locator("main")).to_contain_text("dev-7")
+    kept = "SELECT subject, reason FROM audit_log WHERE action = 'personal_data.reveal' ORDER BY entry_no"
+    assert running.store.rows(kept) == [
+        ("alert HIGH_AMOUNT:t0", "the customer asks"),
+        ("account A", "compared with another case"),
+    ]
+
+
 def test_new_rows_do_not_move_what_is_being_read(running: RunningDesk) -> None:
     first = raise_alert(running.store, 0)
     page = running.page("analyst", "/queue?order=newest")

@@ -23,7 +23,8 @@ INSERT INTO schema_version (version, name) VALUES
     (9, 'rule_replacements'),
     (10, 'backtests'),
     (11, 'desk'),
-    (12, 'api');
+    (12, 'api'),
+    (13, 'duplicates');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -115,19 +116,24 @@ CREATE TABLE fraud_alerts (
     detected_at      TIMESTAMPTZ NOT NULL,
     outcome          TEXT CHECK (outcome IN ('dismiss', 'review', 'block', 'refused')),
     score            INTEGER CHECK (score BETWEEN 0 AND 100),
-    status           TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'confirmed', 'dismissed')),
+    status           TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'confirmed', 'dismissed', 'duplicate')),
     source_partition INTEGER NOT NULL,
     source_offset    BIGINT NOT NULL,
     created_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    updated_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    updated_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    duplicate_of     TEXT,
+    CONSTRAINT fraud_alerts_duplicate CHECK ((status = 'duplicate') = (duplicate_of IS NOT NULL))
 );
 COMMENT ON TABLE fraud_alerts IS 'one row per alert: its newest version; an older one never overwrites a newer one';
 COMMENT ON COLUMN fraud_alerts.outcome IS 'what the rules decided on the newest version, or refused where its transaction is a dead letter; null until its transaction is stored';
 COMMENT ON COLUMN fraud_alerts.status IS 'what an analyst made of it; open until then';
+COMMENT ON COLUMN fraud_alerts.duplicate_of IS 'the alert of the account that says the same, where an analyst named it; null otherwise';
 
 -- A new transaction is linked to the alerts of its account whose window holds it.
 CREATE INDEX fraud_alerts_account ON fraud_alerts (account_id, window_end);
 CREATE INDEX fraud_alerts_detected ON fraud_alerts (detected_at);
+-- The original of a duplicate shows what repeats it.
+CREATE INDEX fraud_alerts_duplicate_of ON fraud_alerts (duplicate_of) WHERE duplicate_of IS NOT NULL;
 
 -- No foreign key to transactions: an alert may be stored before its transactions.
 CREATE TABLE alert_transactions (
@@ -168,12 +174,12 @@ CREATE TABLE decisions (
     action_no      INTEGER NOT NULL DEFAULT 0,
     transaction_id TEXT,
     outcome        TEXT NOT NULL
-        CHECK (outcome IN ('dismiss', 'review', 'block', 'refused', 'confirmed', 'dismissed', 'reopened')),
+        CHECK (outcome IN ('dismiss', 'review', 'block', 'refused', 'confirmed', 'dismissed', 'duplicate', 'reopened')),
     score          INTEGER CHECK (score BETWEEN 0 AND 100),
     reason         TEXT,
     verdicts       JSONB NOT NULL DEFAULT '[]',
     decided_at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    status_before  TEXT CHECK (status_before IN ('open', 'confirmed', 'dismissed')),
+    status_before  TEXT CHECK (status_before IN ('open', 'confirmed', 'dismissed', 'duplicate')),
     PRIMARY KEY (alert_id, tx_count, decided_by, action_no),
     CONSTRAINT decisions_version FOREIGN KEY (alert_id, tx_count) REFERENCES alert_versions ON DELETE CASCADE
 );
@@ -181,7 +187,7 @@ COMMENT ON TABLE decisions IS 'what the rules or an analyst decided on a version
 COMMENT ON COLUMN decisions.decided_by IS 'rules, consumer (a version whose transaction it refused), or analyst:NAME';
 COMMENT ON COLUMN decisions.action_no IS 'counts the actions of analysts on the alert; 0 for the rules';
 COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judged: its count of transactions';
-COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; refused by the consumer; confirmed, dismissed or reopened by an analyst';
+COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; refused by the consumer; confirmed, dismissed, duplicate or reopened by an analyst';
 COMMENT ON COLUMN decisions.verdicts IS 'one object per Python rule: rule, version, mode, points, outcome, reason, facts';
 COMMENT ON COLUMN decisions.status_before IS 'the status of the alert that an analyst changed';
 
@@ -512,7 +518,7 @@ SELECT t.account_id,
        max(t.event_time)                                     AS last_seen
 FROM transactions t
 LEFT JOIN (
-    SELECT account_id, count(*) AS alerts FROM fraud_alerts WHERE status <> 'dismissed' GROUP BY account_id
+    SELECT account_id, count(*) AS alerts FROM fraud_alerts WHERE status IN ('open', 'confirmed') GROUP BY account_id
 ) a ON a.account_id = t.account_id
 GROUP BY t.account_id;
 COMMENT ON VIEW account_risk_profile IS 'fraud_rate is a share between 0 and 1';

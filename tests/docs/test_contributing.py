@@ -25,6 +25,7 @@ BUDGET = {
     "Add a SQL rule": 3,
     "Add a field of a transaction": 3,
     "Add a sink": 2,
+    "Add a page of the desk": 4,
     "Add a SQL function": 2,
     "Add an API key to the broker": 2,
 }

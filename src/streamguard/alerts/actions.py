@@ -1,4 +1,4 @@
-"""What an analyst does with alerts: list, look, confirm, dismiss. The command line and the desk call the same.
+"""What an analyst does with alerts: list, look, confirm, dismiss, name a duplicate. The command line and the desk call the same.
 
 Every action is a row in `decisions`, with who, when, why and the status before, and a record of the topic `decisions`.
 `is_fraud` follows in the same database transaction.
@@ -20,12 +20,18 @@ from streamguard.database.locks import Lock
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import columns_of, select_as
 
+DUPLICATE = "duplicate"
+
 MOST_DEAD_LETTERS = 50
 """So many are shown with an alert; one more says that there are more."""
 
 
 class NoSuchAlert(UserError):
     """No alert has this id."""
+
+
+class NoDuplicate(UserError):
+    """An alert cannot be a duplicate of the one that was named; the sentence says why."""
 
 
 class AlertChanged(UserError):
@@ -53,6 +59,7 @@ class AlertLine:
     status: str
     refusal: str | None = None
     mode: str = "active"
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,8 +179,11 @@ def resolve_alert(
     why: str,
     topic: str,
     seen: datetime | None = None,
+    duplicate_of: str | None = None,
 ) -> str:
-    """Set an alert to confirmed, dismissed or open again; returns the status before. Raises NoSuchAlert.
+    """Set an alert to confirmed, dismissed, duplicate or open again; returns the status before. Raises NoSuchAlert.
+
+    A duplicate names the alert that it repeats: another one of its account, which is none itself; else NoDuplicate is raised.
 
     The decision is put into the outbox for `topic`. `seen` is the `updated_at` of the alert that was looked at: where it has
     changed since, AlertChanged is raised.
@@ -186,9 +196,17 @@ def resolve_alert(
         raise NoSuchAlert(f"there is no alert {alert_id}")
     if seen is not None and found.updated_at != seen:
         raise AlertChanged(f"{alert_id} has changed since you opened it: {_changes_since(connection, alert_id, seen)}")
+    if (status == DUPLICATE) != bool(duplicate_of):
+        raise NoDuplicate(f"{alert_id}: a duplicate, and only a duplicate, names the alert that it repeats")
+    if duplicate_of:
+        _check_original(connection, alert_id, duplicate_of)
+        why = f"of {duplicate_of}: {why}"
     connection.execute(
-        text("UPDATE fraud_alerts SET status = :status, updated_at = clock_timestamp() WHERE alert_id = :id"),
-        {"status": status, "id": alert_id},
+        text(
+            "UPDATE fraud_alerts SET status = :status, duplicate_of = :original, updated_at = clock_timestamp()"
+            " WHERE alert_id = :id"
+        ),
+        {"status": status, "original": duplicate_of or None, "id": alert_id},
     )
     actions = connection.execute(
         text("SELECT count(*) FROM decisions WHERE alert_id = :id AND decided_by LIKE 'analyst:%'"), {"id": alert_id}
@@ -212,8 +230,33 @@ def resolve_alert(
     return str(found.status)
 
 
+_ORIGINAL = """
+SELECT o.status, o.duplicate_of, o.account_id = a.account_id AS same_account,
+    (SELECT min(d.alert_id) FROM fraud_alerts d WHERE d.duplicate_of = a.alert_id) AS repeated_by
+FROM fraud_alerts o, fraud_alerts a WHERE o.alert_id = :original AND a.alert_id = :id
+"""
+
+
+def _check_original(connection: Connection, alert_id: str, original: str) -> None:
+    """Raise NoDuplicate unless `alert_id` may repeat `original`: a chain of duplicates would lead nowhere."""
+    if original == alert_id:
+        raise NoDuplicate(f"{alert_id} cannot be a duplicate of itself: name the alert that it repeats")
+    found = connection.execute(text(_ORIGINAL), {"id": alert_id, "original": original}).first()
+    if found is None:
+        raise NoDuplicate(f"there is no alert {original} that {alert_id} could be a duplicate of")
+    if not found.same_account:
+        raise NoDuplicate(f"{original} is of another account: a duplicate repeats an alert of the same account")
+    if found.duplicate_of:
+        raise NoDuplicate(f"{original} is itself a duplicate: name {found.duplicate_of}, which it repeats")
+    if found.repeated_by:
+        raise NoDuplicate(
+            f"{alert_id} has a duplicate, {found.repeated_by}: make that one a duplicate of {original} first"
+        )
+
+
 _SINCE = """
-SELECT CASE WHEN decided_by LIKE 'analyst:%' THEN substr(decided_by, 9) || ' ' || outcome || ' it'
+SELECT CASE WHEN outcome = 'duplicate' THEN substr(decided_by, 9) || ' marked it as a duplicate'
+    WHEN decided_by LIKE 'analyst:%' THEN substr(decided_by, 9) || ' ' || outcome || ' it'
     ELSE 'the rules say ' || outcome || ' over ' || tx_count || ' transactions' END AS what, decided_at AS at
 FROM decisions WHERE alert_id = :id AND decided_at > :seen
 UNION ALL

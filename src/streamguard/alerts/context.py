@@ -78,6 +78,7 @@ class OtherAlert:
     score: int | None
     outcome: str | None
     status: str
+    duplicate_of: str | None
     amount: Decimal | None
 
 
@@ -90,6 +91,10 @@ FROM (SELECT count(*) AS transactions, min(event_time) AS first_seen FROM transa
 _EVIDENCE = f"""
 SELECT {columns_of(Evidence)} FROM alert_transactions JOIN transactions USING (transaction_id)
 WHERE alert_id = :id ORDER BY event_time, transaction_id LIMIT :most
+"""
+_PERSONAL = """
+SELECT DISTINCT v.value FROM alert_transactions JOIN transactions t USING (transaction_id)
+CROSS JOIN LATERAL (VALUES (t.device_id), (t.ip_address)) AS v (value) WHERE alert_id = :id AND v.value IS NOT NULL
 """
 _AMOUNTS = f"""
 SELECT {columns_of(AccountAmount)} FROM (
@@ -117,7 +122,18 @@ FROM (
 """
 _OTHERS = f"""
 SELECT {columns_of(OtherAlert)} FROM fraud_alerts WHERE account_id = :account AND alert_id <> :id
-ORDER BY detected_at DESC LIMIT 8
+ORDER BY duplicate_of IS NOT DISTINCT FROM :id DESC, detected_at DESC LIMIT 8
+"""
+# What says the same was raised about the same time.
+_ORIGINALS = f"""
+SELECT {columns_of(OtherAlert)} FROM (
+    SELECT a.*, i.nearest FROM fraud_alerts a JOIN (
+        SELECT account_id, min(detected_at) AS nearest FROM fraud_alerts WHERE alert_id = ANY(:ids) GROUP BY account_id
+    ) i USING (account_id)
+) AS others
+WHERE status <> 'duplicate' AND alert_id <> ALL(:ids) AND (strpos(lower(alert_id), :part) > 0
+    OR strpos(replace(lower(rule), '_', ' '), :part) > 0)
+ORDER BY abs(extract(epoch FROM detected_at - nearest)), alert_id LIMIT :most
 """
 
 
@@ -131,6 +147,11 @@ def evidence_of(connection: Connection, alert_id: str, most: int = 200) -> list[
     return select_as(connection, Evidence, text(_EVIDENCE), {"id": alert_id, "most": most})
 
 
+def personal_values(connection: Connection, alert_id: str) -> list[str]:
+    """The devices and addresses of an alert's transactions: what texts about it may name."""
+    return list(connection.execute(text(_PERSONAL), {"id": alert_id}).scalars())
+
+
 def amounts_of(connection: Connection, account_id: str, alert_id: str = "") -> list[AccountAmount]:
     """The newest transactions of an account by time."""
     return select_as(connection, AccountAmount, text(_AMOUNTS), {"account": account_id, "id": alert_id})
@@ -142,5 +163,11 @@ def shared_with_others(connection: Connection, alert_id: str, account_id: str) -
 
 
 def other_alerts(connection: Connection, alert_id: str, account_id: str) -> list[OtherAlert]:
-    """The newest other alerts of the account."""
+    """Other alerts of the account: its duplicates, then the newest."""
     return select_as(connection, OtherAlert, text(_OTHERS), {"id": alert_id, "account": account_id})
+
+
+def originals_for(connection: Connection, alert_ids: list[str], part: str = "", most: int = 12) -> list[OtherAlert]:
+    """Alerts of the same account that these may repeat, with `part` in their id or rule: the nearest in time first."""
+    values = {"ids": alert_ids, "part": part.lower(), "most": most}
+    return select_as(connection, OtherAlert, text(_ORIGINALS), values)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from streamguard.config import UserError
 from streamguard.database.rows import columns_of, select_as
 
-STATUSES = ("open", "confirmed", "dismissed")
+STATUSES = ("open", "confirmed", "dismissed", "duplicate")
 ORDERS = {
     "score": "score DESC NULLS LAST, detected_at DESC, alert_id",
     "newest": "detected_at DESC, alert_id",
@@ -92,6 +92,7 @@ class QueueRow:
     outcome: str | None
     score: int | None
     status: str
+    duplicate_of: str | None
     mode: str
     assignee: str | None
     snoozed_until: datetime | None

@@ -81,6 +81,8 @@ class SideFound:
     alerts: dict[str, Found] = field(default_factory=dict)
     caught: Counter[str] = field(default_factory=Counter)
     """Frauds of the range that the alerts of a rule cover; under `together` those that flagged alerts cover."""
+    caught_amounts: dict[str, Decimal] = field(default_factory=dict)
+    """By currency, the amounts of the frauds of the range that flagged alerts cover."""
     digest: int = 0
     """Of all versions of the range, whatever their order."""
     versions: int = 0
@@ -98,6 +100,8 @@ class SideFound:
             if mine is None or (mine.tx_count, mine.event_time) < (found.tx_count, found.event_time):
                 self.alerts[alert_id] = found
         self.caught += other.caught
+        for currency, amount in other.caught_amounts.items():
+            self.caught_amounts[currency] = self.caught_amounts.get(currency, Decimal(0)) + amount
         self.digest = (self.digest + other.digest) % 2**_DIGITS
         self.versions += other.versions
         self.refused += other.refused

@@ -109,6 +109,7 @@ def _side(side: SideFound, truth: Truth) -> dict[str, Any]:
         "outcomes": dict(Counter(found.outcome for found in side.alerts.values())),
         "flagged": len(flagged),
         "frauds": side.caught[TOGETHER],
+        "fraud_amounts": {currency: f"{amount.normalize():f}" for currency, amount in side.caught_amounts.items()},
         **truth.shares(flagged, side.caught[TOGETHER]),
         "ended": dict(side.ended),
         "refused": dict(side.refused),

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 
 from streamguard.backtest.found import Found, Place, SideFound, covered, found_of
@@ -287,6 +288,7 @@ class Run:
 
     def _cover(self, name: str, side: SideFound, other: Mapping[str, Found]) -> None:
         caught: dict[str, set[Place]] = {}
+        flagged: dict[Place, Kept] = {}
         for alert_id, found in side.alerts.items():
             evidence = self._evidence[name][alert_id]
             found.is_fraud = not self._frauds.isdisjoint(evidence)
@@ -294,10 +296,15 @@ class Run:
                 caught.setdefault(found.rule, set()).update(hit)
                 if found.is_flagged:
                     caught.setdefault(TOGETHER, set()).update(hit)
+                    flagged |= {place: evidence[place] for place in hit}
             theirs = other.get(alert_id)
             if theirs is None or theirs.compared != found.compared:
                 found.transactions = covered(readable(evidence.values()))
         side.caught = Counter({rule: len(places) for rule, places in caught.items()})
+        amounts: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for one in covered(readable(flagged.values())):
+            amounts[one.currency] += one.amount
+        side.caught_amounts = dict(amounts)
 
 
 def _protected(protection: Protection, value: bytes | None, key: bytes | None) -> Transaction:

@@ -46,6 +46,11 @@ def lines(result: Mapping[str, Any]) -> Iterable[str]:
         f"{together['accounts']:,} accounts and {together['transactions']:,} transactions touched:"
         f" {_money(together['money'])}"
     )
+    amounts = {
+        name: _money(side["fraud_amounts"]) for name, side in result["sides"].items() if side.get("fraud_amounts")
+    }
+    if amounts:
+        yield "fraud found: " + ", ".join(f"{name.upper()} {amounts.get(name, 'none')}" for name in (A, B))
     yield from _notes(result)
 
 

@@ -1,4 +1,4 @@
-"""`streamguard alerts list|show|verify|confirm|dismiss|reopen`."""
+"""`streamguard alerts list|show|verify|confirm|dismiss|duplicate|reopen`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamguard.alerts.actions import MOST_DEAD_LETTERS, AlertLine, list_alerts, resolve_alert, show_alert
+from streamguard.alerts.actions import DUPLICATE, MOST_DEAD_LETTERS, AlertLine, list_alerts, resolve_alert, show_alert
 from streamguard.alerts.claim import claim_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
@@ -16,7 +16,7 @@ from streamguard.kafka.clients import kafka_errors
 from streamguard.models import show_amount
 from streamguard.privacy.mode import protection_of
 
-app = new_app("List, show, confirm and dismiss alerts.")
+app = new_app("List, show, confirm and dismiss alerts, and name duplicates.")
 
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
 Who = Annotated[str | None, typer.Option("--by", help="Who decides; the login name if not given.")]
@@ -25,7 +25,7 @@ Who = Annotated[str | None, typer.Option("--by", help="Who decides; the login na
 @app.command("list")
 def list_command(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
-    status: Annotated[str | None, typer.Option("--status", help="open, confirmed or dismissed")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="open, confirmed, dismissed or duplicate")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Of this account only.")] = None,
 ) -> None:
     """The newest alerts first."""
@@ -76,8 +76,19 @@ def dismiss(alert_id: str, reason: Why, by: Who = None) -> None:
 
 
 @app.command()
+def duplicate(
+    alert_id: str,
+    of: Annotated[str, typer.Option("--of", metavar="ID", help="The alert of the same account that it repeats.")],
+    reason: Why,
+    by: Who = None,
+) -> None:
+    """It repeats another alert: it counts neither as fraud found nor as a false alarm."""
+    _resolve(alert_id, DUPLICATE, reason, by, duplicate_of=of)
+
+
+@app.command()
 def reopen(alert_id: str, reason: Why, by: Who = None) -> None:
-    """Take a confirmation or dismissal back."""
+    """Take a confirmation, dismissal or duplicate back."""
     _resolve(alert_id, "open", reason, by)
 
 
@@ -105,11 +116,13 @@ def verify(alert_id: str) -> None:
     print(f"{claim.rule} is confirmed: from the topic its rule raises the alert as it is stored")
 
 
-def _resolve(alert_id: str, status: str, reason: str, by: str | None) -> None:
+def _resolve(alert_id: str, status: str, reason: str, by: str | None, duplicate_of: str | None = None) -> None:
     with database() as connection:
-        topic = get_settings().decisions_topic
-        before = resolve_alert(connection, alert_id, status, who=by or getpass.getuser(), why=reason, topic=topic)
-    print(f"{alert_id}: {before} -> {status}")
+        topic, who = get_settings().decisions_topic, by or getpass.getuser()
+        before = resolve_alert(
+            connection, alert_id, status, who=who, why=reason, topic=topic, duplicate_of=duplicate_of
+        )
+    print(f"{alert_id}: {before} -> {status}{f' of {duplicate_of}' if duplicate_of else ''}")
 
 
 def _count(transactions: int) -> str:
@@ -122,7 +135,8 @@ def _line(alert: AlertLine) -> str:
     points = "" if alert.score is None else f" ({alert.score})"
     refusal = "" if alert.refusal is None else f"\n    refused: {alert.refusal}"
     mode = "" if alert.mode == "active" else f"  (rule is {alert.mode})"
+    original = "" if alert.duplicate_of is None else f"\n    duplicate of {alert.duplicate_of}"
     return (
         f"{alert.detected_at:%Y-%m-%d %H:%M:%S}  {outcome + points:<14} {alert.status:<9} {amount:>12}  "
-        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{mode}{refusal}"
+        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{mode}{original}{refusal}"
     )

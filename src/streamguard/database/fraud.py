@@ -25,7 +25,7 @@ MARK_FRAUD = _mark("SELECT unnest(%(transactions)s::TEXT[]) AS transaction_id")
 """Fraud is what is linked to an alert that an analyst confirmed, or to an open one of an active SQL rule that the Python rules
 did not dismiss. `transactions` is a list of ids.
 
-An alert whose newest version is refused was dismissed by nobody."""
+An alert whose newest version is refused was dismissed by nobody. A duplicate marks nothing: the alert that it repeats does."""
 
 MARK_FRAUD_OF_RULE = _mark(
     "SELECT DISTINCT l.transaction_id FROM alert_transactions l JOIN fraud_alerts USING (alert_id) WHERE rule = %(rule)s"

@@ -113,6 +113,7 @@ class FraudAlertRow(Base):
     source_offset: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    duplicate_of: Mapped[str | None]
 
 
 class AlertTransactionRow(Base):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
-from streamguard.desk.render import STATIC
+from streamguard.desk.render import STATIC, theme_of
 from streamguard.desk.site import ROUTES, Desk
 
 __all__ = ["api", "create_app", "pages"]
@@ -49,7 +49,8 @@ def _page(request: Request, status: int, sentence: str) -> Response:
         return JSONResponse({"error": sentence}, status_code=status)
     if request.headers.get("x-requested-with") == "desk":
         return PlainTextResponse(sentence, status_code=status)
-    return Response(desk.renderer.html("bare.html", sentence=sentence), status_code=status, media_type="text/html")
+    html = desk.renderer.html("bare.html", sentence=sentence, theme=theme_of(request))
+    return Response(html, status_code=status, media_type="text/html")
 
 
 def create_app(desk: Desk) -> Any:

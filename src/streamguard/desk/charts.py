@@ -1,5 +1,7 @@
 """Charts as SVG, drawn on the server: no script, no style in the page, and colours from the design tokens by class.
 
+Times are drawn in UTC with `data-at`, by which the script shows them in the viewer's zone; days of UTC stay days of UTC.
+
 A chart is drawn in its own units and scales with its place (`viewBox`). Every one has a title for those who do not see it.
 """
 
@@ -20,6 +22,28 @@ def _svg(
     return Markup(
         f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="{role}" aria-label="{escape(label)}"{ratio}>'
         f"<title>{escape(label)}</title>{body}</svg>"
+    )
+
+
+FORMS = {"clock": "%H:%M", "time": "%H:%M:%S", "weekday": "%a %H:%M", "date": "%d %b %H:%M"}
+"""How a time is shown; the script has the same names."""
+
+
+def _tick(x: float, y: float, at: datetime, form: str, anchor: str = "start") -> str:
+    """A time below a chart, with UTC on hover."""
+    utc = at.astimezone(timezone.utc)
+    return (
+        f'<text class="tick" x="{x:.1f}" y="{y:g}" text-anchor="{anchor}"><title>{utc:%Y-%m-%d %H:%M:%S} UTC</title>'
+        f'<tspan data-at="{utc.isoformat()}" data-form="{form}">{utc:{FORMS[form]}}</tspan></text>'
+    )
+
+
+def _said(at: datetime, form: str, rest: str) -> tuple[str, str]:
+    """A time and what was then: as attributes for the script, and as a sentence in UTC."""
+    utc = at.astimezone(timezone.utc)
+    return (
+        f'data-at="{utc.isoformat()}" data-form="{form}" data-rest="{escape(rest)}"',
+        f"{utc:{FORMS[form]}} UTC · {rest}",
     )
 
 
@@ -51,8 +75,7 @@ def lag(samples: Sequence[tuple[float, int]], label: str) -> Markup:
         f'<text class="tick" x="2" y="12">at most {top:,}</text>'
     )
     for x, anchor, at in ends:
-        clock = datetime.fromtimestamp(at, timezone.utc)
-        body += f'<text class="tick" x="{x:g}" y="{base + 14:g}" text-anchor="{anchor}">{clock:%H:%M:%S} UTC</text>'
+        body += _tick(x, base + 14, datetime.fromtimestamp(at, timezone.utc), "time", anchor)
     return _svg(width, height, label, body, kind="dots")
 
 
@@ -93,7 +116,8 @@ def amounts(dots: Sequence[tuple[datetime, Decimal, bool]], band: tuple[float, f
     for at, value, flagged in sorted(dots, key=lambda dot: dot[2]):
         x = 5 + (width - 10) * (at.timestamp() - first) / span
         kind, size = ("flagged", 4) if flagged else ("dot", 2.2)
-        body += f'<circle class="{kind}" cx="{x:.1f}" cy="{y(float(value)):.1f}" r="{size}"><title>{at:%d %b %H:%M} {value:,.2f}</title></circle>'  # noqa: E501
+        attributes, said = _said(at, "date", f"{value:,.2f}")
+        body += f'<circle class="{kind}" cx="{x:.1f}" cy="{y(float(value)):.1f}" r="{size}" {attributes}><title>{said}</title></circle>'  # noqa: E501
     return _svg(width, height, label, body, kind="dots")
 
 
@@ -106,13 +130,18 @@ def usual_band(values: Sequence[Decimal]) -> tuple[float, float] | None:
 
 
 def columns(
-    buckets: Sequence[tuple[str, Mapping[str, int], str]], line: Sequence[float], label: str, top: float = 0
+    buckets: Sequence[tuple[datetime, Mapping[str, int], str]],
+    line: Sequence[float],
+    label: str,
+    form: str,
+    top: float = 0,
 ) -> Markup:
     """Volume as an area above, alerts as columns stacked by the family of their rule below; each column is a link.
 
-    A bucket is its name, the alerts by family, and the address that it opens; `line` has the volume of each.
+    A bucket is its begin, the alerts by family, and the address that it opens; `line` has the volume of each, `form` is one of
+    FORMS.
     """
-    width, upper, lower = 860.0, 190.0, 90.0
+    width, upper, lower = 860.0, 245.0, 105.0
     step = width / max(len(buckets), 1)
     high = max([*line, top, 1.0])
     most = max([sum(found.values()) for _, found, _ in buckets] or [0])
@@ -131,7 +160,7 @@ def columns(
         )
         body += f'<polyline class="line-accent" points="{points}"/>'
     bottom = upper + lower + 10
-    for n, (name, found, target) in enumerate(buckets):
+    for n, (begin, found, target) in enumerate(buckets):
         rects, at = "", bottom
         for hue, count in sorted(found.items()):
             size = max((lower - 6) * count / max(most, 1), 2.0)
@@ -139,13 +168,13 @@ def columns(
             rects += f'<rect class="hue-{hue}" x="{n * step + 1:.1f}" y="{at:.1f}" width="{max(step - 2, 1):.1f}" height="{size:.1f}" rx="1"/>'  # noqa: E501
         total = sum(found.values())
         volume = line[n] if n < len(line) else 0
-        title = f"{name} · {volume:,.0f} transactions · {total:,} alerts"
+        attributes, said = _said(begin, form, f"{volume:,.0f} transactions · {total:,} alerts")
         body += (
-            f'<a href="{escape(target)}" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+            f'<a href="{escape(target)}" aria-label="{said}" {attributes}><title>{said}</title>'
             f'<rect class="hit" x="{n * step:.1f}" y="0" width="{step:.1f}" height="{bottom:g}"/>{rects}</a>'
         )
     for n in range(0, len(buckets), max(len(buckets) // 6, 1)):
-        body += f'<text class="tick" x="{n * step + 2:.1f}" y="{bottom + 14:g}">{escape(buckets[n][0])}</text>'
+        body += _tick(n * step + 2, bottom + 14, buckets[n][0], form)
     return _svg(width, bottom + 20, label, body, kind="columns", role="group")
 
 
@@ -159,6 +188,7 @@ def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> 
     scale = min((width - 50) / max(east - west, 0.5), (height - 50) / max(north - south, 0.5))
     most = max(p[2] for p in points)
     body = ""
+    named: list[tuple[float, float, float]] = []
     for longitude, latitude, count, flagged, name in sorted(points, key=lambda p: -p[2]):
         x = width / 2 + (longitude - (east + west) / 2) * scale
         y = height / 2 - (latitude - (north + south) / 2) * scale
@@ -167,8 +197,11 @@ def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> 
         body += f'<g><title>{title}</title><circle class="place" cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
         if flagged:
             body += f'<circle class="flagged" cx="{x:.1f}" cy="{y:.1f}" r="{max(2.0, size * (flagged / count) ** 0.5):.1f}"/>'
-        if size > 8:
-            body += f'<text class="tick" x="{x + size + 2:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
+        left, right = x + size + 2, x + size + 2 + 5.5 * len(name)
+        # Of names that would cover each other, the largest place has its own; the others have it on hover.
+        if size > 8 and not any(abs(y - other) < 10 and left < end and begin < right for begin, end, other in named):
+            named.append((left, right, y))
+            body += f'<text class="tick" x="{left:.1f}" y="{y + 3:.1f}">{escape(name)}</text>'
         body += "</g>"
     return _svg(width, height, label, body, kind="places")
 

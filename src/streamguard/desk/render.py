@@ -13,10 +13,12 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from streamguard.alerts.context import AccountAmount
 from streamguard.desk import charts
+from streamguard.desk.suggested import TO_SEE_PERSONAL_DATA, suggested
 from streamguard.models import show_amount
 from streamguard.rules.catalogue import Rule, catalogue
 from streamguard.users.roles import may
@@ -87,7 +89,7 @@ class Renderer:
 
     def html(self, template: str, **values: Any) -> str:
         """A template as text."""
-        return self._env.get_template(template).render(values)
+        return self._env.get_template(template).render({"theme": "", **values})
 
     def response(self, visit: Visit, template: str, status: int, values: dict[str, Any]) -> Response:
         """A template as an answer to a visit."""
@@ -100,12 +102,23 @@ class Renderer:
             "rail": [group for group in groups if group],
             "figures": visit.desk.pulse.figures,
             "csrf_token": session.csrf_token if session else "",
+            "theme": theme_of(visit.request),
+            "suggested_reasons": suggested(area(here)),
+            "reveal_reasons": TO_SEE_PERSONAL_DATA,
         }
         return HTMLResponse(self.html(template, **common, **values), status_code=status)
 
 
+def theme_of(request: Request) -> str:
+    """The theme that the viewer has chosen, which the script keeps in a cookie; empty for that of their system."""
+    chosen = request.cookies.get("streamguard-theme", "")
+    return chosen if chosen in ("light", "dark") else ""
+
+
 _AREAS = {
+    "alert": "/queue",
     "alerts": "/queue",
+    "account": "/accounts",
     "merchants": "/accounts",
     "devices": "/accounts",
     "backtests": "/rules",

@@ -25,6 +25,7 @@ from streamguard.desk.feed import Feed
 from streamguard.desk.presence import Presence
 from streamguard.desk.pulse import Pulse
 from streamguard.desk.render import Renderer
+from streamguard.desk.reveal import Looks
 from streamguard.users.roles import may
 from streamguard.users.sessions import Lifetimes, Session, find_session
 
@@ -48,6 +49,7 @@ class Desk:
     renderer: Renderer
     throttle: Throttle = field(default_factory=Throttle)
     presence: Presence = field(default_factory=Presence)
+    looks: Looks = field(default_factory=Looks)
 
     def __post_init__(self) -> None:
         self.cache = Cache(self.engine)
@@ -66,6 +68,13 @@ class Visit:
     request: Request
     session: Session | None
     form: FormData
+    is_revealed: bool = False
+    """Whether personal data was asked for with a reason, which is in the audit log: for this answer only."""
+
+    @property
+    def sees_personal_data(self) -> bool:
+        """Whether devices and addresses are shown: by the role, or because they were asked for."""
+        return self.is_revealed or self.may("personal_data.read")
 
     @property
     def user(self) -> str:

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Engine
 
 from streamguard.config import UserError
+from streamguard.desk.reveal import note_opened
 from streamguard.sqldeploy.answers import blocks_of, row_event
 from streamguard.sqldeploy.console import Answer, Part, ServerUnavailable, SqlRefused, send
 from streamguard.users import audit
@@ -57,6 +58,9 @@ class SqlRun:
             if self._closed:
                 return
             yield {"statement": part.text[:400], "line": part.line, "kind": part.word}
+            if part.is_query:
+                with self._engine.begin() as connection:
+                    note_opened(connection, self._user, f"statement {one_line(part)}", {"statement": part.text})
             try:
                 yield from self._query(part) if part.is_query else self._execute(part)
             except SqlRefused as error:
@@ -138,7 +142,7 @@ class SqlRun:
                 connection,
                 self._user,
                 "sql.change",
-                f"statement {' '.join(part.text.split())[:120]}",
+                f"statement {one_line(part)}",
                 reason=self._reason,
                 after={"statement": part.text, "outcome": outcome},
             )
@@ -160,6 +164,11 @@ class SqlRun:
             number = entity.get("commandSequenceNumber")
             self._after = max(self._after, number if isinstance(number, int) else -1)
         return entities
+
+
+def one_line(part: Part) -> str:
+    """A statement as the subject of an audit row."""
+    return " ".join(part.text.split())[:120]
 
 
 def close_all() -> None:

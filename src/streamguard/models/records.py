@@ -138,8 +138,8 @@ class Decision(BaseModel):
 
     `decided_by` is `rules`, with the outcome dismiss, review or block, a score of 0 to 100 and a verdict per Python rule;
     `consumer`, with the outcome refused, where the transaction is a dead letter; or `analyst:NAME`, with the outcome
-    confirmed, dismissed or reopened. `tx_count` is the version of the alert. The record's
-    key is the account.
+    confirmed, dismissed, duplicate (the reason begins with the id of the other alert) or reopened. `tx_count` is the version
+    of the alert. The record's key is the account.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -62,6 +62,12 @@ def protection_of(connection: Connection, settings: Settings) -> Protection:
     return _protection(stored, settings)
 
 
+def stored_modes(connection: Connection) -> dict[str, str]:
+    """How each kind is stored here: keep, mask or token; all are kept where nothing was stored yet."""
+    stored = _stored(connection.connection.cursor())
+    return {kind: "keep" if stored is None else str(getattr(stored, kind)) for kind in KINDS}
+
+
 def check_key(settings: Settings) -> None:
     """Raises OtherProtection where the settings alone show that a key is missing."""
     wanted = {kind: mode for kind, mode in _given(settings).items() if mode != "keep"}

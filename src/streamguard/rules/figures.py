@@ -14,9 +14,9 @@ from streamguard.database.rows import select_as
 class Figures:
     """Of one rule: `day` and `week` count its alerts that were stored in the last 24 hours and 7 days, or, of a Python rule,
     the decisions made in that time in which it had points. `confirmed` and `dismissed` count the alerts that analysts
-    resolved, of all times, where the rule raised the alert or had points. `accounts` counts the accounts of a SQL rule's
-    alerts, and `found_share` is its share of the transactions of confirmed alerts, 0 to 1: None where none is confirmed, and
-    of a Python rule."""
+    resolved, of all times, where the rule raised the alert or had points; a duplicate is neither. `accounts` counts the
+    accounts of a SQL rule's alerts, and `found_share` is its share of the transactions of confirmed alerts, 0 to 1: None
+    where none is confirmed, and of a Python rule."""
 
     rule: str
     day: int = 0
@@ -41,11 +41,13 @@ class Day:
     alerts: int
     confirmed: int
     dismissed: int
+    duplicates: int
 
 
 _DAYS = """
 SELECT CAST(detected_at AT TIME ZONE 'UTC' AS DATE) AS day, count(*) AS alerts,
-    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed
+    count(*) FILTER (WHERE status = 'confirmed') AS confirmed, count(*) FILTER (WHERE status = 'dismissed') AS dismissed,
+    count(*) FILTER (WHERE status = 'duplicate') AS duplicates
 FROM fraud_alerts WHERE rule = :rule AND detected_at > now() - CAST(:span AS INTERVAL) GROUP BY 1 ORDER BY 1
 """
 _SQL = """

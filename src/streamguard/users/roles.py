@@ -14,6 +14,7 @@ PERMISSIONS = MappingProxyType(
         "alerts.decide": ANALYST,
         "accounts.read": VIEWER,
         "personal_data.read": ANALYST,
+        "personal_data.reveal": VIEWER,
         "lists.read": VIEWER,
         "lists.change": ANALYST,
         "rules.read": VIEWER,

@@ -9,6 +9,7 @@ import pytest
 
 from streamguard.backtest import Request, Stack
 from streamguard.backtest.plan import needs_all_partitions, new_engine
+from streamguard.backtest.show import lines
 from streamguard.backtest.sides import catalogue_statements
 from streamguard.backtest.statements import Sql, by_key, chain, chains, same_chain
 from streamguard.config.resources import sql_file
@@ -124,6 +125,8 @@ def test_precision_and_recall_follow_labels_and_analysts(topic_bench: Bench) -> 
     shares = {name: (side["precision"], side["recall"]) for name, side in found["sides"].items()}
     assert shares == {"a": (round(1 / 3, 6), round(1 / 3, 6)), "b": (0.5, round(2 / 3, 6))}
     assert found["labels"]["fraud"] == 3
+    assert [side["fraud_amounts"] for side in found["sides"].values()] == [{"EUR": "3500"}, {"EUR": "6000"}]
+    assert "fraud found: A 3,500.00 EUR, B 6,000.00 EUR" in "\n".join(lines(found))
     resolved = Stack(resolved={"HIGH_AMOUNT:t1": True})
     found = replace(topic_bench, stack=resolved).run(Request(define={"high_amount": "2000"}))
     assert found["sides"]["b"]["precision"] == 0.75

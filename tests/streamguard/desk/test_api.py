@@ -89,6 +89,20 @@ def test_an_alert_is_decided_with_its_reason(program: Programs, desk: Desk) -> N
     assert desk.rows("SELECT note, written_by FROM alert_notes") == [("called", "analyst")]
 
 
+def test_a_duplicate_names_its_original(program: Programs, desk: Desk) -> None:
+    desk.feed(transaction(1, "t1", "A", 5_000, T0_MS + 1), high_amount(1, "t1", "A", 5_000, T0_MS + 1))
+    caller, original = program("analyst"), "HIGH_AMOUNT:t1"
+    said = {"verdict": "duplicate", "reason": "same payments"}
+    refused = caller.post(f"alerts/{ALERT}/decision", json=said)
+    assert refused.status_code == 409 and "names the alert that it repeats" in refused.json()["error"]
+    decided = caller.post(f"alerts/{ALERT}/decision", json={**said, "duplicate_of": original}).json()
+    assert (decided["status"], decided["duplicate_of"]) == ("duplicate", original)
+    [listed] = caller.get("alerts", params={"status": "duplicate"}).json()["alerts"]
+    assert listed["alert_id"] == ALERT
+    reopened = caller.post(f"alerts/{ALERT}/decision", json={"verdict": "reopen", "reason": "a slip"}).json()
+    assert (reopened["status"], reopened["duplicate_of"]) == ("open", None)
+
+
 def test_lists_and_rules_are_changed(program: Programs, desk: Desk) -> None:
     caller = program("lead")
     entry = {"kind": "merchant", "value": "M1", "reason": "trusted"}

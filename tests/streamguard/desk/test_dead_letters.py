@@ -59,10 +59,12 @@ def test_they_are_listed_by_reason(client: Client) -> None:
     assert client("viewer").get("/dead-letters").status_code == 403
 
 
-def test_one_has_its_reason_and_its_bytes(client: Client) -> None:
+def test_one_has_its_reason_and_its_bytes(client: Client, desk: Desk) -> None:
     page = client("analyst").get("/dead-letters/transactions/0/3").text
     assert "00000000  00 01 41 76 72 6f" in page and "no text: control character 0x00 at position 0" in page
     assert "An admin may send it again" in page
+    opened = [("analyst", "dead letter transactions/0/3", None, None, {"protected": False})]
+    assert audit(desk, "personal_data.opened") == opened
     assert "&lt;script&gt;" in client("analyst").get("/dead-letters/transactions/0/2").text
     for place in ("transactions/0/99", "nothing", "a/b/c"):
         assert client("analyst").get(f"/dead-letters/{place}").status_code == 404

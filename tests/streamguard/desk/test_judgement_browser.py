@@ -18,6 +18,13 @@ def test_a_lead_switches_a_rule_with_a_reason(running: RunningDesk) -> None:
     assert running.store.rows("SELECT rule, mode, changed_by FROM rule_modes") == [("usual_amount", "shadow", "lead")]
 
 
+def test_the_sql_of_a_rule_is_laid_out_as_text(running: RunningDesk) -> None:
+    page = running.page("viewer", "/rules/HIGH_AMOUNT")
+    sql = page.locator("pre.sql").first
+    assert sql.evaluate("one => getComputedStyle(one).display") == "block"
+    assert "INSERT INTO fraud_alerts" in sql.inner_text()
+
+
 def test_a_switch_without_a_reason_is_none(running: RunningDesk) -> None:
     page = running.page("lead", "/rules/usual_amount")
     page.get_by_role("button", name="Switch off").click()

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from streamguard.config import load_settings
 from tests.streamguard.desk.conftest import RunningDesk, make_users
+from tests.streamguard.desk.every_page import PAGES, problems, seed
 from tests.streamguard.desk.plumbing import EVIL, make_topic, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
@@ -154,20 +155,19 @@ def test_an_operator_finds_where_lag_grows(running: RunningDesk, server: KsqlSer
     ]
 
 
-def test_the_pages_fit_a_phone(running: RunningDesk) -> None:
-    page = running.page("analyst", "/topics")
-    page.set_viewport_size({"width": 360, "height": 740})
-    for path in (
-        "/topics",
-        "/topics/payments",
-        "/topics/payments/about",
-        "/groups",
-        "/groups/readers",
-        "/dead-letters",
-        "/sql",
-    ):
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+def test_every_page_can_be_used_by_everybody_at_every_width(running: RunningDesk, tmp_path: Path) -> None:
+    """One browser and one desk for all: a page is loaded once, and looked at in both themes and at both widths."""
+    seed(running, tmp_path)
+    page = running.page("admin", "/")
+    said = []
+    for path in PAGES:
+        if path == "/login":
+            page.context.clear_cookies()
+        answer = page.goto(path)
+        assert answer is not None and answer.status == (404 if path == "/nowhere" else 200), path
+        expect(page.locator("main")).to_be_visible()
+        said += [f"{path}: {problem}" for problem in problems(page)]
+    assert not said, "\n".join(said)
 
 
 def test_a_desk_that_ends_ends_its_queries(running: RunningDesk, server: KsqlServerProcess) -> None:

@@ -119,6 +119,25 @@ def test_a_decision_is_kept_with_its_reason_and_can_be_taken_back(
     ]
 
 
+def test_a_duplicate_names_the_alert_that_it_repeats(client: Client, desk: Desk, alerts: list[str]) -> None:
+    analyst, fragment = client("analyst"), {"x-requested-with": "desk"}
+    velocity, big, odd = alerts
+    offered = analyst.get("/alert/originals", params={"alert_id": big, "q": "velo"}, headers=fragment).text
+    assert f'value="{velocity}"' in offered and odd not in offered
+    fields = {"alert_id": big, "verdict": "duplicate", "reason": "same payments"}
+    assert "names the alert" in analyst.post("/alert/decide", data=fields, headers=fragment).json()["error"]
+    assert "another account" in analyst.post("/alert/decide", data={**fields, "of": odd}, headers=fragment).text
+    done = analyst.post("/alert/decide", data={**fields, "of": velocity}, headers=fragment).json()
+    assert done == {"said": f"Marked as a duplicate: {big}", "undo": "reopen", "alert_ids": [big]}
+    assert listed(analyst.get("/queue?status=duplicate", headers=fragment).text) == [big]
+    assert f"of {velocity}: same payments" in analyst.get(f"/alerts/{big}").text
+    assert "duplicate</span> of this" in analyst.get(f"/alerts/{velocity}").text
+    log = desk.rows("SELECT subject, reason, value_after FROM audit_log")
+    assert log == [(f"alert {big}", "same payments", {"status": "duplicate", "of": velocity})]
+    analyst.post("/alert/decide", data={**fields, "verdict": "reopen"}, headers=fragment)
+    assert desk.rows("SELECT DISTINCT status FROM fraud_alerts") == [("open",)]
+
+
 def test_without_a_reason_nothing_is_decided(client: Client, desk: Desk, alerts: list[str]) -> None:
     fields = {"alert_id": alerts, "verdict": "dismiss", "reason": "  "}
     answer = client("analyst").post("/alert/decide", data=fields, headers={"x-requested-with": "desk"})

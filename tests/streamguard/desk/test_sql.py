@@ -60,7 +60,7 @@ def test_rows_come_with_their_columns_and_digits(client: Client) -> None:
     assert found(events, "said") == ["Limit Reached"] and found(events, "done")
 
 
-def test_statements_run_in_their_order_and_set_properties(client: Client) -> None:
+def test_statements_run_in_their_order_and_set_properties(client: Client, desk: Desk) -> None:
     sql = "SET 'auto.offset.reset'='earliest'; SHOW STREAMS; DESCRIBE payments;\nPRINT payments FROM BEGINNING LIMIT 2;"
     events = run(client, "analyst", sql)
     assert found(events, "kind") == ["SHOW", "DESCRIBE", "PRINT"]
@@ -68,6 +68,8 @@ def test_statements_run_in_their_order_and_set_properties(client: Client) -> Non
     assert blocks[0]["title"] == "streams" and "PAYMENTS" in [row[0] for row in blocks[0]["rows"]]
     assert blocks[1]["rows"][1] == ["AMOUNT", "DECIMAL(10, 2)", ""]
     assert sum(event.get("is_row", False) for event in events) == 2
+    [(who, subject, *_)] = audit(desk, "personal_data.opened")
+    assert (who, subject) == ("analyst", "statement PRINT payments FROM BEGINNING LIMIT 2;"), "who saw records"
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,22 @@ def test_a_record_is_whole_and_markup_stays_text(client: Client) -> None:
     assert analyst.get("/topics/payments/0/x").status_code == 409
 
 
+def test_whoever_opens_records_is_in_the_audit_log(client: Client, desk: Desk) -> None:
+    analyst = client("analyst")
+    for _ in range(2):
+        analyst.get("/topics/payments?key=k")
+        analyst.get("/topics/payments?key=k&live=1&at=0:9", headers=FRAGMENT)
+    analyst.get("/topics/payments/0/3", headers=FRAGMENT)
+    analyst.get("/topics/payments/0/99")
+    analyst.get("/topics/payments/save?key=k3")
+    opened = [(who, subject, after) for who, subject, _, _, after in audit(desk, "personal_data.opened")]
+    assert opened == [
+        ("analyst", "topic payments", {"key": "k"}),
+        ("analyst", "record payments/0/3", None),
+        ("analyst", "topic payments", {"key": "k3", "saved": "JSON lines"}),
+    ]
+
+
 def test_saved_are_all_that_fit_as_json_lines(client: Client) -> None:
     answer = client("analyst").get("/topics/payments/save?from=7")
     assert answer.headers["content-type"] == "application/x-ndjson"

@@ -9,12 +9,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from streamguard.alerts.actions import NoSuchAlert, resolve_alert, show_alert
-from streamguard.alerts.context import evidence_of
+from streamguard.alerts.context import evidence_of, personal_values
 from streamguard.alerts.handling import assign, escalate, notes_of, snooze, write_note
 from streamguard.alerts.queue import PAGE, QueueFilter, count_queue, list_queue, rows_of
 from streamguard.alerts.reasons import Reason, why
 from streamguard.desk.api.endpoint import Call, Model, endpoint
 from streamguard.desk.render import rules_by_name
+from streamguard.desk.reveal import hide
 from streamguard.desk.site import NotFound
 from streamguard.users import audit
 
@@ -24,7 +25,7 @@ WHY = Field(min_length=1, max_length=1_000, pattern=r"\S", description="Why; it 
 class AlertFilter(Model):
     """What is listed. An empty field does not limit; `score` and `amount` are least values."""
 
-    status: Literal["open", "confirmed", "dismissed", "all"] = "open"
+    status: Literal["open", "confirmed", "dismissed", "duplicate", "all"] = "open"
     rule: str = Field("", max_length=200)
     account: str = Field("", max_length=500)
     merchant: str = Field("", max_length=500)
@@ -58,6 +59,7 @@ class AlertOut(Model):
     outcome: str | None
     score: int | None
     status: str
+    duplicate_of: str | None
     mode: str
     assignee: str | None
     snoozed_until: datetime | None
@@ -132,10 +134,11 @@ class AlertWhole(Model):
 
 
 class DecisionIn(Model):
-    """A verdict; with `seen`, only on the alert as it was then."""
+    """A verdict; with `seen`, only on the alert as it was then. `duplicate_of` is the alert of its account that it repeats."""
 
-    verdict: Literal["confirm", "dismiss", "reopen"]
+    verdict: Literal["confirm", "dismiss", "duplicate", "reopen"]
     reason: str = WHY
+    duplicate_of: str | None = Field(None, min_length=1, max_length=1_000)
     seen: datetime | None = None
 
 
@@ -164,7 +167,7 @@ class NoteIn(Model):
     note: str = Field(min_length=1, max_length=4_000, pattern=r"\S")
 
 
-STATUS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
+STATUS = {"confirm": "confirmed", "dismiss": "dismissed", "duplicate": "duplicate", "reopen": "open"}
 
 
 @endpoint("GET", "/alerts", needs="alerts.read", takes=AlertFilter, gives=AlertPage)
@@ -190,15 +193,20 @@ def alert(call: Call, given: Model) -> AlertWhole:
         if not rows:
             raise NotFound(f"there is no alert {alert_id}")
         file = show_alert(connection, alert_id)
+        secret = [] if call.may("personal_data.read") else personal_values(connection, alert_id)
         return AlertWhole(
             alert=AlertOut.model_validate(rows[0]),
-            reasons=[_reason(found) for found in why(file.line, file.decisions, rules_by_name()).reasons],
+            reasons=[_reason(found, secret) for found in why(file.line, file.decisions, rules_by_name()).reasons],
             transactions=[
                 EvidenceOut(**{name: getattr(t, name) for name in EvidenceOut.model_fields})
                 for t in evidence_of(connection, alert_id)
             ],
             decisions=[
-                DecisionOut(**{name: getattr(d, name) for name in DecisionOut.model_fields}) for d in file.decisions
+                DecisionOut(
+                    **{name: getattr(d, name) for name in DecisionOut.model_fields if name != "reason"},
+                    reason=d.reason and hide(d.reason, secret),
+                )
+                for d in file.decisions
             ],
             notes=[NoteOut.model_validate(note) for note in notes_of(connection, alert_id)],
         )
@@ -206,13 +214,20 @@ def alert(call: Call, given: Model) -> AlertWhole:
 
 @endpoint("POST", "/alerts/{alert_id:path}/decision", needs="alerts.decide", takes=DecisionIn, gives=AlertOut)
 def decide(call: Call, given: DecisionIn) -> AlertOut:
-    """Confirm, dismiss or reopen."""
+    """Confirm, dismiss, name as a duplicate, or reopen."""
     alert_id, status = call.path["alert_id"], STATUS[given.verdict]
     with call.database() as connection:
         topic = call.desk.settings.decisions_topic
         before = _known(
             lambda: resolve_alert(
-                connection, alert_id, status, who=call.user, why=given.reason, topic=topic, seen=given.seen
+                connection,
+                alert_id,
+                status,
+                who=call.user,
+                why=given.reason,
+                topic=topic,
+                seen=given.seen,
+                duplicate_of=given.duplicate_of,
             )
         )
         audit.note(
@@ -222,7 +237,7 @@ def decide(call: Call, given: DecisionIn) -> AlertOut:
             f"alert {alert_id}",
             reason=given.reason,
             before={"status": before},
-            after={"status": status, "by": "api"},
+            after={"status": status, "by": "api"} | ({"of": given.duplicate_of} if given.duplicate_of else {}),
         )
         return AlertOut.model_validate(rows_of(connection, [alert_id])[0])
 
@@ -266,9 +281,10 @@ def _known(work: Any) -> Any:
         raise NotFound(str(error)) from None
 
 
-def _reason(found: Reason) -> ReasonOut:
+def _reason(found: Reason, secret: list[str]) -> ReasonOut:
     values = {name: getattr(found, name) for name in ReasonOut.model_fields}
-    return ReasonOut(**{**values, "facts": dict(found.facts)})
+    facts = {name: hide(fact, secret) if isinstance(fact, str) else fact for name, fact in found.facts.items()}
+    return ReasonOut(**{**values, "says": hide(found.says, secret), "facts": facts})
 
 
 def _text(value: Any) -> str:

@@ -76,6 +76,10 @@ class Call:
         """Whose token it is."""
         return self.bearer.user_name
 
+    def may(self, action: str) -> bool:
+        """Whether the user of the token may do this."""
+        return may(self.bearer.role, action)
+
     @contextmanager
     def database(self) -> Iterator[Connection]:
         """One database transaction."""

@@ -15,6 +15,7 @@ from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind
 from streamguard.config import UserError
 from streamguard.desk.api.alerts import WHY
 from streamguard.desk.api.endpoint import Call, Model, endpoint
+from streamguard.desk.reveal import HIDDEN, PERSONAL
 from streamguard.desk.site import NotFound
 from streamguard.users import audit
 
@@ -30,7 +31,7 @@ class ListFilter(Model):
 
 
 class EntryOut(Model):
-    """An entry; `expires_at` is null for one without an end."""
+    """An entry; `expires_at` is null for one without an end. Devices and addresses are `hidden` from a viewer."""
 
     kind: str
     value: str
@@ -80,6 +81,8 @@ def entries(call: Call, given: ListFilter) -> EntryPage:
         rows = page_of_entries(connection, name, kind=kind, part=given.contains, page=given.page)
         count = count_entries(connection, name, kind=kind, part=given.contains)
     found = [EntryOut(**{field: getattr(row, field) for field in EntryOut.model_fields}) for row in rows[:PAGE]]
+    if not call.may("personal_data.read"):
+        found = [entry.model_copy(update={"value": HIDDEN}) if entry.kind in PERSONAL else entry for entry in found]
     return EntryPage(entries=found, count=count, next_page=given.page + 1 if given.page * PAGE < count else None)
 
 

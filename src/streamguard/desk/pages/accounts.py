@@ -9,8 +9,11 @@ from starlette.responses import Response
 
 from streamguard.alerts import accounts as known
 from streamguard.alerts.accounts import ACCOUNT, DEVICE, MERCHANT, RiskProfile
+from streamguard.config import UserError
 from streamguard.desk.pages.queue import page_of
+from streamguard.desk.reveal import forms_said, reveal
 from streamguard.desk.site import NotFound, Visit, route
+from streamguard.privacy.mode import stored_modes
 
 
 @route("GET", "/accounts", needs="accounts.read")
@@ -26,25 +29,40 @@ def accounts(visit: Visit) -> Response:
     return visit.page(template, wanted=wanted, found=found, worst=worst)
 
 
+@route("POST", "/account/reveal", needs="personal_data.reveal")
+def reveal_account(visit: Visit) -> Response:
+    """The page of an account with its devices, for this answer only."""
+    account_id = visit.text("account_id")
+    if not account_id:
+        raise UserError("which account is missing")
+    with visit.database() as connection:
+        reveal(visit, connection, f"account {account_id}")
+        return _account(visit, connection, account_id)
+
+
 @route("GET", "/accounts/{account_id:path}", needs="accounts.read")
 def account(visit: Visit) -> Response:
     """One account."""
-    account_id = visit.path["account_id"]
     with visit.database() as connection:
-        values = _profile(visit, connection, ACCOUNT, account_id)
-        profile = _risk(visit, connection, account_id)
-        if profile is None and not values["alerts"] and not values["listings"]:
-            raise NotFound(f"nothing is known of an account {account_id}: no transaction, no alert, no list entry")
-        return visit.page(
-            "account.html",
-            **values,
-            profile=profile,
-            amounts=known.amounts_of_account(connection, account_id),
-            devices=known.used(connection, ACCOUNT, account_id, DEVICE),
-            merchants=known.used(connection, ACCOUNT, account_id, MERCHANT),
-            places=known.used(connection, ACCOUNT, account_id, "place"),
-            currencies=known.used(connection, ACCOUNT, account_id, "currency"),
-        )
+        return _account(visit, connection, visit.path["account_id"])
+
+
+def _account(visit: Visit, connection: Connection, account_id: str) -> Response:
+    values = _profile(visit, connection, ACCOUNT, account_id)
+    profile = _risk(visit, connection, account_id)
+    if profile is None and not values["alerts"] and not values["listings"]:
+        raise NotFound(f"nothing is known of an account {account_id}: no transaction, no alert, no list entry")
+    return visit.page(
+        "account.html",
+        **values,
+        profile=profile,
+        stored_as=forms_said(stored_modes(connection)),
+        amounts=known.amounts_of_account(connection, account_id),
+        devices=known.used(connection, ACCOUNT, account_id, DEVICE),
+        merchants=known.used(connection, ACCOUNT, account_id, MERCHANT),
+        places=known.used(connection, ACCOUNT, account_id, "place"),
+        currencies=known.used(connection, ACCOUNT, account_id, "currency"),
+    )
 
 
 @route("GET", "/merchants/{merchant_id:path}", needs="accounts.read")

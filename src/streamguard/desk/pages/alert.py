@@ -13,7 +13,15 @@ from starlette.responses import JSONResponse, Response
 
 from streamguard.alerts import blacklist_topic
 from streamguard.alerts.actions import NoSuchAlert, resolve_alert, show_alert
-from streamguard.alerts.context import account_summary, amounts_of, evidence_of, other_alerts, shared_with_others
+from streamguard.alerts.context import (
+    account_summary,
+    amounts_of,
+    evidence_of,
+    originals_for,
+    other_alerts,
+    personal_values,
+    shared_with_others,
+)
 from streamguard.alerts.handling import assign, escalate, notes_of, snooze, write_note
 from streamguard.alerts.list_changes import put, take_off
 from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind
@@ -22,11 +30,14 @@ from streamguard.alerts.reasons import why
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
 from streamguard.desk.render import link, rules_by_name
+from streamguard.desk.reveal import forms_said, hide, reveal
 from streamguard.desk.site import NotFound, Visit, route
+from streamguard.privacy.mode import stored_modes
 from streamguard.sqldeploy.script import fill_in, read
 from streamguard.users import audit
 
-VERDICTS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
+VERDICTS = {"confirm": "confirmed", "dismiss": "dismissed", "duplicate": "duplicate", "reopen": "open"}
+_DONE = {"confirm": "Confirmed", "dismiss": "Dismissed", "duplicate": "Marked as a duplicate:", "reopen": "Reopened"}
 
 
 def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[str, Any] | None:
@@ -36,6 +47,7 @@ def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[st
         return None
     row, file, rules = found[0], show_alert(connection, alert_id), rules_by_name()
     amounts = amounts_of(connection, row.account_id, alert_id)
+    secret = [] if visit.sees_personal_data else personal_values(connection, alert_id)
     visit.desk.presence.look(visit.user, alert_id)
     return {
         "row": row,
@@ -46,6 +58,8 @@ def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[st
         "amounts": amounts,
         "evidence": evidence_of(connection, alert_id),
         "shared": shared_with_others(connection, alert_id, row.account_id),
+        "hide": lambda said: hide(said, secret),
+        "stored_as": forms_said(stored_modes(connection)),
         "others": other_alerts(connection, alert_id, row.account_id),
         "notes": notes_of(connection, alert_id),
         "handling": _handling(connection, alert_id),
@@ -65,19 +79,41 @@ def alert(visit: Visit) -> Response:
     return visit.page("alert_panel.html" if visit.is_fragment else "alert.html", panel=panel)
 
 
+@route("POST", "/alert/reveal", needs="personal_data.reveal")
+def reveal_alert(visit: Visit) -> Response:
+    """The panel of an alert with its devices and addresses, for this answer only."""
+    [alert_id, *_] = _ids(visit)
+    with visit.database() as connection:
+        if not rows_of(connection, [alert_id]):
+            raise NotFound(f"there is no alert {alert_id}")
+        reveal(visit, connection, f"alert {alert_id}")
+        panel = panel_values(visit, connection, alert_id)
+    return visit.page("alert_panel.html" if visit.is_fragment else "alert.html", panel=panel)
+
+
 @route("POST", "/alert/decide", needs="alerts.decide")
 def decide(visit: Visit) -> Response:
-    """Confirm, dismiss or reopen alerts, each with the reason; `seen` is the version of a single one that was looked at."""
+    """Confirm, dismiss or reopen alerts, or name the one that they repeat (`of`), each with the reason; `seen` is the version
+    of a single one that was looked at."""
     ids, verdict = _ids(visit), visit.text("verdict")
     if verdict not in VERDICTS:
         raise UserError(f"{verdict or 'nothing'} is no verdict: {', '.join(VERDICTS)}")
     reason, topic = visit.reason(), visit.desk.settings.decisions_topic
     seen = _seen(visit) if len(ids) == 1 else None
+    original = visit.text("of") if verdict == "duplicate" else ""
+    after = {"status": VERDICTS[verdict]} | ({"of": original} if original else {})
     before = {}
     with visit.database() as connection:
         for alert_id in ids:
             before[alert_id] = resolve_alert(
-                connection, alert_id, VERDICTS[verdict], who=visit.user, why=reason, topic=topic, seen=seen
+                connection,
+                alert_id,
+                VERDICTS[verdict],
+                who=visit.user,
+                why=reason,
+                topic=topic,
+                seen=seen,
+                duplicate_of=original,
             )
             audit.note(
                 connection,
@@ -86,10 +122,19 @@ def decide(visit: Visit) -> Response:
                 f"alert {alert_id}",
                 reason=reason,
                 before={"status": before[alert_id]},
-                after={"status": VERDICTS[verdict]},
+                after=after,
             )
-    done = {"confirm": "Confirmed", "dismiss": "Dismissed", "reopen": "Reopened"}[verdict]
-    return _done(visit, ids, f"{done} {_these(ids)}", undo="reopen" if verdict != "reopen" else "")
+    return _done(visit, ids, f"{_DONE[verdict]} {_these(ids)}", undo="reopen" if verdict != "reopen" else "")
+
+
+@route("GET", "/alert/originals", needs="alerts.decide")
+def originals(visit: Visit) -> Response:
+    """Alerts of the account that the alerts (`alert_id`) may repeat, with `q` in their id or rule; a fragment."""
+    ids = visit.request.query_params.getlist("alert_id")[:500]
+    part = visit.query.get("q", "").strip().replace("\x00", "")[:200]
+    with visit.database() as connection:
+        found = originals_for(connection, ids, part)
+    return visit.page("originals.html", found=found, part=part)
 
 
 @route("POST", "/alert/assign", needs="alerts.decide")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -25,6 +27,8 @@ from streamguard.rules.catalogue import SQL
 from streamguard.sqldeploy.journal import open_shadow
 from streamguard.sqldeploy.script import text_of
 from streamguard.users import audit
+from streamguard.users.accounts import users
+from streamguard.users.roles import ANALYST, LEAD
 
 ALERTS_SHOWN = 100
 SHADOW_PAGE = "/shadow"
@@ -104,6 +108,8 @@ def backtest(visit: Visit) -> Response:
         result=result,
         kinds=KINDS,
         rows=_rows(result),
+        amounts=_amounts(result),
+        load=_load(visit, result),
         days=_days(result),
         alerts=_alerts(result),
         most=ALERTS_SHOWN,
@@ -247,6 +253,44 @@ def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
     ]
     return [{**row, "delta": None if None in (row["a"], row["b"]) else row["b"] - row["a"]} for row in rows]
+
+
+def _amounts(result: Mapping[str, Any]) -> list[tuple[str, Decimal, Decimal]]:
+    """The amount of fraud that A and B find, by currency; nothing where no fraud is labelled."""
+    found = [result["sides"][side].get("fraud_amounts", {}) for side in (A, B)]
+    return [(name, *(Decimal(of.get(name, 0)) for of in found)) for name in sorted(found[0].keys() | found[1].keys())]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Flagged alerts for each of `analysts` on each of `days`, which is at least one."""
+
+    analysts: int
+    days: float
+    a: float
+    b: float
+
+
+def _load(visit: Visit, result: Mapping[str, Any]) -> Load:
+    """How many alerts an analyst would have a day; as many analysts as asked for, or as may decide on alerts by their role."""
+    asked = visit.query.get("analysts", "")
+    analysts = int(asked) if asked.isdecimal() and int(asked[:5]) > 0 else 0
+    if not analysts:
+        with visit.database() as connection:
+            people = [user for user in users(connection) if user.disabled_at is None and user.role in (ANALYST, LEAD)]
+        analysts = max(len(people), 1)
+    days = max((_end_ms(result) - _begin_ms(result)) / 86_400_000, 1.0)
+    flagged = (result["sides"][side]["flagged"] / days / analysts for side in (A, B))
+    return Load(analysts, days, *flagged)
+
+
+def _begin_ms(result: Mapping[str, Any]) -> int:
+    return max(ms for ms in (result["range"]["from"], result["read"]["first"], 0) if ms is not None)
+
+
+def _end_ms(result: Mapping[str, Any]) -> int:
+    found = [ms for ms in (result["range"]["to"], result["read"]["last"]) if ms is not None]
+    return min(found, default=0)
 
 
 def _days(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[float, str]]]]:

@@ -27,6 +27,7 @@ from streamguard.dead_letters.retry import retry as send_again
 from streamguard.desk import shown
 from streamguard.desk.brokers import reads_kafka
 from streamguard.desk.pages.queue import page_of
+from streamguard.desk.reveal import note_opened
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.privacy.mode import protection_of
 from streamguard.users import audit
@@ -68,6 +69,7 @@ def dead_letter(visit: Visit) -> Response:
             body = body_of(connection, place)
             alerts = alerts_of(connection, letter)
             protected = protection_of(connection, visit.desk.settings).active
+            note_opened(connection, visit.user, f"dead letter {letter.place}", {"protected": protected})
     except (UserError, ValueError) as error:
         raise NotFound(str(error)) from None
     key, value = (None if part is None else bytes(part) for part in (body.key, body.value))

@@ -16,14 +16,12 @@ from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind
 from streamguard.config import UserError
 from streamguard.desk.pages.alert import publish_blacklist
 from streamguard.desk.pages.queue import page_of
+from streamguard.desk.reveal import HIDDEN, PERSONAL
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.users import audit
 
 TITLES = {BLACKLIST: "Blocklist", ALLOWLIST: "Allowlist"}
 KINDS = [kind.value for kind in Kind]
-PERSONAL = (Kind.device.value, Kind.ip.value)
-"""Kinds whose values are personal data, as everywhere at the desk."""
-HIDDEN = "hidden"
 MOST_EXPORTED = 1_000_000
 COUNTED_EVERY_S = 60
 

@@ -14,6 +14,7 @@ from streamguard.desk import shown
 from streamguard.desk.brokers import reads_kafka
 from streamguard.desk.look import LIMITS, Look
 from streamguard.desk.render import link
+from streamguard.desk.reveal import note_opened
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.kafka.browse import Browser
 from streamguard.kafka.messages import Message, cursor_of, cursor_text
@@ -33,6 +34,10 @@ def topic(visit: Visit) -> Response:
     with look.open(visit, name) as browser:
         step = browser.forward(look.at, look.contains, LIVE_ROWS) if live else look.step(browser)
         record, wanted = _opened(visit, browser, look)
+    if visit.desk.looks.is_new(visit.user, name, str(look.fields)):
+        _note(visit, f"topic {name}", look.fields)
+    if record is not None:
+        _note(visit, f"record {name}/{record.partition}/{record.offset}")
     left_out = 0
     if live and step.next:
         left_out = browser.left(step, backward=False)
@@ -82,6 +87,7 @@ def save(visit: Visit) -> Response:
     browser = look.open(visit, name)
     try:
         start = look.begin(browser)
+        _note(visit, f"topic {name}", {**look.fields, "saved": "JSON lines"})
     except BaseException:
         browser.close()
         raise
@@ -109,6 +115,7 @@ def record(visit: Visit) -> Response:
             f"{name} has no record at partition {partition}, offset {offset}: it has {browser.begins[partition]:,} to"
             f" {browser.ends[partition]:,}, some of them markers of transactions"
         )
+    _note(visit, f"record {name}/{partition}/{offset}")
     values = {"name": name, "record": record_values(found)}
     return visit.page("topic_record.html" if visit.is_fragment else "topic_record_page.html", **values)
 
@@ -166,6 +173,11 @@ def produce(visit: Visit) -> Response:
     if visit.is_fragment:
         return JSONResponse({"said": f"Written to {name}, partition {there[0]}, offset {there[1]}", "address": target})
     return visit.to(target)
+
+
+def _note(visit: Visit, subject: str, what: dict[str, Any] | None = None) -> None:
+    with visit.database() as connection:
+        note_opened(connection, visit.user, subject, what)
 
 
 def _bytes(visit: Visit, part: str) -> bytes | None:

@@ -21,7 +21,7 @@ LATELY_MINUTES = 5
 
 @dataclass(frozen=True)
 class Range:
-    """A span of time before now, in buckets of `step`."""
+    """A span of time before now, in buckets of `step`; `form` is one of `charts.FORMS`."""
 
     name: str
     span: timedelta
@@ -30,9 +30,9 @@ class Range:
 
 
 RANGES = {
-    "hour": Range("hour", timedelta(hours=1), timedelta(minutes=1), "%H:%M"),
-    "day": Range("day", timedelta(days=1), timedelta(minutes=20), "%H:%M"),
-    "week": Range("week", timedelta(days=7), timedelta(hours=2), "%a %H:%M"),
+    "hour": Range("hour", timedelta(hours=1), timedelta(minutes=1), "clock"),
+    "day": Range("day", timedelta(days=1), timedelta(minutes=20), "clock"),
+    "week": Range("week", timedelta(days=7), timedelta(hours=2), "weekday"),
 }
 
 
@@ -129,6 +129,7 @@ def now(visit: Visit) -> Response:
         newest=newest,
         ranges=list(RANGES),
         chosen=chosen.name,
+        form=chosen.form,
         minutes=LATELY_MINUTES,
     )
 
@@ -144,7 +145,7 @@ def _buckets(connection: Connection, chosen: Range) -> dict[str, Any]:
     for row in connection.execute(text(_ALERTS), values):
         alerts[row.bucket][family(row.rule)] += int(row.alerts)
     starts = [since + n * chosen.step for n in range(int(chosen.span / chosen.step))]
-    buckets = [(f"{at:{chosen.form}}", dict(alerts[at]), at, at + chosen.step) for at in starts]
+    buckets = [(dict(alerts[at]), at, at + chosen.step) for at in starts]
     return {
         "buckets": buckets,
         "line": [volume.get(at, 0) for at in starts],

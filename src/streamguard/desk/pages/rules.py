@@ -197,4 +197,4 @@ def _filled(found: list[Day]) -> list[Day]:
     by_day = {day.day: day for day in found}
     today = datetime.now(timezone.utc).date()
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    return [by_day.get(day, Day(day, 0, 0, 0)) for day in days]
+    return [by_day.get(day, Day(day, 0, 0, 0, 0)) for day in days]

@@ -1,5 +1,6 @@
 // @ts-check
 // The script of every page: the live stream, the keyboard, times in the viewer's zone, and actions with their reason.
+import { original } from "./original.js";
 
 const meta = (/** @type {string} */ name) => document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
 const root = meta("root");
@@ -13,6 +14,8 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const forms = {
   time: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
   date: new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" }),
+  clock: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }),
+  weekday: new Intl.DateTimeFormat("en-GB", { weekday: "short", hour: "2-digit", minute: "2-digit" }),
   full: new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
 };
 
@@ -28,6 +31,15 @@ function localTimes(within = document) {
     const at = new Date(time.getAttribute("datetime") ?? "");
     const form = time.dataset.form ?? "full";
     time.textContent = form === "age" ? duration((Date.now() - at.getTime()) / 1000) : forms[/** @type {keyof forms} */ (form)].format(at);
+  }
+  // Charts come in UTC: a time below one, or what was then as a title.
+  for (const mark of /** @type {NodeListOf<SVGElement>} */ (within.querySelectorAll("svg [data-at]"))) {
+    const { at = "", form = "", rest } = mark.dataset;
+    const local = forms[/** @type {keyof forms} */ (form)].format(new Date(at));
+    if (rest === undefined) { mark.textContent = local; continue; }
+    const said = `${local} · ${rest} · ${at.slice(0, 16).replace("T", " ")} UTC`, title = mark.querySelector("title");
+    if (title) title.textContent = said;
+    if (mark.hasAttribute("aria-label")) mark.setAttribute("aria-label", said);
   }
 }
 
@@ -77,14 +89,14 @@ function toast(text, { problem = false, undo } = {}) {
 
 const failed = (/** @type {unknown} */ error) => toast(error instanceof Error ? error.message : String(error), { problem: true });
 
-/** Ask for a text; null if the person cancels. @param {string} title @param {string} label @param {boolean} suggest */
-function question(title, label = "Reason", suggest = true) {
+/** Ask for a text; null if the person cancels. @param {string} title @param {string} label @param {string} suggestions The id of their list. */
+function question(title, label = "Reason", suggestions = "reasons") {
   const dialog = /** @type {HTMLDialogElement} */ ($("#ask"));
   const input = /** @type {HTMLInputElement} */ ($("input", dialog));
   /** @type {HTMLElement} */ ($("#ask-title")).textContent = title;
   /** @type {HTMLElement} */ ($("#ask-label")).textContent = label;
   input.value = "";
-  suggest ? input.setAttribute("list", "reasons") : input.removeAttribute("list");
+  input.setAttribute("list", suggestions);
   dialog.returnValue = "";
   dialog.showModal();
   input.focus();
@@ -182,9 +194,14 @@ async function act(action, ids) {
     fields.assignee = alone && shownAlert?.dataset.assignee === me ? "" : me;
   } else if (action === "note") {
     path = "/alert/note";
-    const note = await question("Write a note", "Note", false);
+    const note = await question("Write a note", "Note", "");
     if (note === null) return;
     fields.note = note;
+  } else if (action === "duplicate") {
+    const found = await original(ids).catch(failed);
+    if (!found) return;
+    Object.assign(fields, { verdict: action, of: found.of, reason: found.reason });
+    if (alone) fields.seen = shownAlert?.dataset.changed ?? "";
   } else {
     const reason = await question(`${questions[/** @type {keyof questions} */ (action)]}${ids.length > 1 ? ` (${ids.length} alerts)` : ""}`);
     if (reason === null) return;
@@ -198,7 +215,7 @@ async function act(action, ids) {
     decided = done.undo ? ids : decided;
     toast(done.said, { undo: done.undo ? () => act(done.undo, ids) : undefined });
     if (alone) await openPanel(ids[0]);
-    if (["confirm", "dismiss", "snooze"].includes(action) && alone && rowOf(ids[0])) move(1);
+    if (["confirm", "dismiss", "duplicate", "snooze"].includes(action) && alone && rowOf(ids[0])) move(1);
   } catch (error) { failed(error); if (alone) await openPanel(ids[0]); }
 }
 
@@ -213,6 +230,15 @@ async function listValue(button) {
     const done = await post("/alert/list", fields);
     toast(done.said, { undo: () => post("/alert/list", { ...fields, undo: "1" }).then((again) => toast(again.said), failed) });
   } catch (error) { failed(error); }
+}
+
+/** Devices and addresses, for whom they are hidden: with a reason, on this page only. */
+async function reveal() {
+  const id = panel()?.dataset.panel ?? "", place = $("#panel");
+  const reason = await question("Why do you need the devices and addresses?", "Reason", "reveal-reasons");
+  if (reason === null || !place) return;
+  try { place.innerHTML = await (await ask("/alert/reveal", { method: "POST", body: new URLSearchParams({ alert_id: id, reason }) })).text(); localTimes(place); }
+  catch (error) { failed(error); }
 }
 
 async function verify() {
@@ -383,8 +409,10 @@ async function redraw() {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const place of $$("[data-live]")) {
     const drawn = $(`[data-live="${place.dataset.live}"]`, page);
+    if (!drawn) continue;
+    localTimes(drawn);
     // What somebody stands on with the keyboard stays.
-    if (drawn && !place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) { place.replaceChildren(...drawn.childNodes); localTimes(place); }
+    if (!place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) place.replaceChildren(...drawn.childNodes);
   }
 }
 
@@ -399,7 +427,7 @@ addEventListener("keydown", (event) => {
   if (target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]")) { if (event.key === "Escape") target.blur(); return; }
   const key = event.key;
   if (going) { going = false; const place = places[/** @type {keyof places} */ (key)]; if (place) location.href = root + place; return; }
-  const act1 = { c: "confirm", d: "dismiss", a: "assign", n: "note", s: "snooze", e: "escalate" }[key];
+  const act1 = { c: "confirm", d: "dismiss", p: "duplicate", a: "assign", n: "note", s: "snooze", e: "escalate" }[key];
   if (key === "g") { going = true; setTimeout(() => { going = false; }, 1500); }
   else if (key === "/") { event.preventDefault(); $("#search")?.focus(); }
   else if (key === "?") /** @type {HTMLDialogElement} */ ($("#keys")).showModal();
@@ -430,9 +458,10 @@ addEventListener("click", (event) => {
   if ((found = on("[data-act]"))) act(found.dataset.act ?? "", [panel()?.dataset.panel ?? ""]);
   else if ((found = on("[data-list]"))) listValue(found);
   else if (on("[data-verify]")) verify();
+  else if (on("[data-reveal]")) reveal();
   else if (on("[data-next]")) nextUnassigned();
   else if (on("[data-keys]")) /** @type {HTMLDialogElement} */ ($("#keys")).showModal();
-  else if (on("[data-close]")) /** @type {HTMLDialogElement} */ ($("#ask")).close();
+  else if ((found = on("[data-close]"))) found.closest("dialog")?.close();
   else if (on("#new-rows")) refresh().catch(failed);
   else if ((found = on("[data-bulk]"))) {
     if (found.dataset.bulk === "none") { for (const box of $$("#queue-rows input:checked")) /** @type {HTMLInputElement} */ (box).checked = false; showBulk(); }
@@ -441,7 +470,8 @@ addEventListener("click", (event) => {
   else if (on("[data-theme-toggle]")) {
     const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     document.documentElement.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("theme", dark ? "light" : "dark");
+    // A cookie, so that the next page comes in it.
+    document.cookie = `streamguard-theme=${dark ? "light" : "dark"}; path=${root}/; max-age=31536000; samesite=strict`;
   }
   else if (on("#queue-rows input")) showBulk();
   else if ((found = on("#queue-rows tbody tr")) && !event.ctrlKey && !event.metaKey) { event.preventDefault(); select(found); }
@@ -454,7 +484,7 @@ addEventListener("submit", async (event) => {
   // A form that needs a reason asks for it, unless it has a field of its own.
   if (form.elements.namedItem("reason")) return;
   event.preventDefault();
-  const reason = await question(form.dataset.reason || "Why?");
+  const reason = await question(form.dataset.reason || "Why?", "Reason", form.dataset.suggestions);
   if (reason === null) return;
   const input = document.createElement("input");
   input.type = "hidden"; input.name = "reason"; input.value = reason;
@@ -464,8 +494,6 @@ addEventListener("submit", async (event) => {
 
 /* --- begin ------------------------------------------------------------------------------------------------------------ */
 
-const theme = localStorage.getItem("theme");
-if (theme) document.documentElement.dataset.theme = theme;
 localTimes();
 tick();
 setInterval(tick, 1000);

@@ -43,6 +43,7 @@ PAGES = {
     "system": "/system",
     "audit": "/system/audit",
     "users": "/system/users",
+    "webhooks": "/system/webhooks",
     "login": "/login",
 }
 MINUTE_S = 60

@@ -72,7 +72,7 @@ def test_a_webhook_from_its_making_to_its_end(client: Client, desk: Desk, receiv
     reason = {"reason": "asked for"}
     assert admin.post(f"{PLACE}/1", data={"url": receiver.url, **reason}).status_code == 303
     assert admin.post(f"{PLACE}/1/state", data={"state": "pause", **reason}).status_code == 303
-    assert "Off since: admin: asked for" in admin.get(f"{PLACE}/1").text
+    assert "Off (admin: asked for)" in admin.get(f"{PLACE}/1").text
     assert admin.post(f"{PLACE}/1/state", data={"state": "resume", **reason}).status_code == 303
     assert secret_of(admin.post(f"{PLACE}/1/rotate", data=reason).text) != secret
     [(number,)] = desk.rows("SELECT min(delivery_no) FROM webhook_deliveries")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -12,6 +14,9 @@ from tests.support.postgres import EmbeddedPostgres
 
 FIRST = ("tests/integration/", "tests/streamguard_ksql/runtime/", "tests/streamguard_broker/")
 """Suites that take longest and mostly wait: begun last, one of them would hold up the end of the run alone."""
+
+TEST_SECONDS = 240
+"""Far beyond what any test takes on a loaded machine: what takes longer waits for something that does not come."""
 
 
 def pytest_configure() -> None:
@@ -25,6 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((i for i, prefix in enumerate(FIRST) if item.nodeid.startswith(prefix)), len(FIRST))
     )
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that hangs fails, with the stack of each thread, and does not hold up the run; not one with the marker soak."""
+    if request.node.get_closest_marker("soak"):
+        yield
+        return
+
+    def fail(_: int, __: FrameType | None) -> None:
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"not done in {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def alerts_of(stack: StackRun) -> dict[str, tuple[int, float]]:
     return {alert_id: (count, amount) for alert_id, count, amount in stack.query(ALERTS)}
 
 
-def test_start_shows_services_and_alerts_and_again_after_a_stop(stack: StackRun) -> None:
+def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack: StackRun) -> None:
     stack.stop("--wipe")
     said = stack.start()
     for name in ("postgres", "broker", "ksqldb", "consumer", "desk", "generator"):
@@ -66,8 +66,6 @@ def test_start_shows_services_and_alerts_and_again_after_a_stop(stack: StackRun)
     stack.wait_count("fraud_alerts", 1)
     again = stack.start()
     assert "runs already" in again and "password" not in again
-    stack.stop("--keep")
-    stack.start()
     assert stack.streamguard("status").stdout.count("running") == 6
 
 
@@ -149,6 +147,7 @@ def test_killing_every_part_in_turn_changes_nothing(stack: StackRun) -> None:
         assert disturbed[name] == rows, name
 
 
+@pytest.mark.soak
 def test_made_card_payments_replayed_give_exactly_the_plain_alerts(empty: StackRun, tmp_path: Path) -> None:
     (month,) = write_months(tmp_path, "04")
     check_replay(empty, month, 5_000, tmp_path)
@@ -186,6 +185,7 @@ def check_replay(empty: StackRun, file: Path, count: int, folder: Path) -> int:
     return bursts
 
 
+@pytest.mark.soak
 def test_a_changed_rule_is_different_until_it_is_replaced(empty: StackRun, tmp_path: Path) -> None:
     stack = empty
     changed = tmp_path / "changed.sql"

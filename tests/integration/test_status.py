@@ -96,7 +96,8 @@ def test_a_part_that_is_stopped(stack: StackRun, name: str, patterns: tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("name", "pattern"), [("ksqldb", "the SQL engine at .* is unavailable"), ("broker", "Kafka at ")]
+    ("name", "pattern"),
+    [("ksqldb", "the SQL engine at .* is unavailable"), pytest.param("broker", "Kafka at ", marks=pytest.mark.soak)],
 )
 def test_a_server_that_is_frozen(stack: StackRun, name: str, pattern: str) -> None:
     freeze, thaw = signalled(stack, name, signal.SIGSTOP), signalled(stack, name, signal.SIGCONT)
@@ -141,6 +142,7 @@ def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
 
 
+@pytest.mark.soak
 def test_a_rule_that_is_off_is_no_problem_and_a_start_finishes_what_was_cut_off(stack: StackRun) -> None:
     name = "HIGH_AMOUNT"
 

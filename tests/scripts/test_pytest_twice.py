@@ -29,7 +29,7 @@ def run(folder: Path, *suite: str) -> tuple[int, str]:
     done = subprocess.run(
         [PROJECT_ROOT / "scripts" / "pytest-twice.sh", "-q"],
         cwd=folder,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": sys.executable, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
     )

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import faulthandler
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
 from tests.support.broker import BrokerProcess
 from tests.support.kafka import KafkaProcess, kafka_possible
 
-TEST_SECONDS = 90
 AUTO_CREATE = ("--auto-create-topics",)
 """Most tests produce to a new topic without creating it."""
 KAFKAS_RETENTION = "retention.ms=604800000"
 """Kafka's default, where both are compared."""
-
-
-@pytest.fixture(autouse=True)
-def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test without the marker soak fails after TEST_SECONDS and prints the stack of each thread."""
-    if request.node.get_closest_marker("soak"):
-        yield
-        return
-
-    def fail(_: int, __: FrameType | None) -> None:
-        faulthandler.dump_traceback()
-        raise TimeoutError(f"not done in {TEST_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(TEST_SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from streamguard.config import UserError
-from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
+from streamguard.database.fraud import MARK_FRAUD
+from streamguard.database.locks import Lock
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import columns_of, select_as
 
@@ -177,7 +178,7 @@ def resolve_alert(
     The decision is put into the outbox for `topic`. `seen` is the `updated_at` of the alert that was looked at: where it has
     changed since, AlertChanged is raised.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
     found = connection.execute(
         text("SELECT status, tx_count, updated_at FROM fraud_alerts WHERE alert_id = :id FOR UPDATE"), {"id": alert_id}
     ).first()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from streamguard.alerts.actions import NoSuchAlert
 from streamguard.config import UserError
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 from streamguard.users import audit
 
@@ -92,7 +92,7 @@ def notes_of(connection: Connection, alert_id: str) -> list[Note]:
 
 def _change(connection: Connection, alert_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Change the handling of an alert, and its version with it; returns what it was."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
     found = connection.execute(
         text("UPDATE fraud_alerts SET updated_at = clock_timestamp() WHERE alert_id = :id"), {"id": alert_id}
     )

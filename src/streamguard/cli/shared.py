@@ -12,12 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import UserError, get_settings
 from streamguard.database import error_message, is_outage, make_engine, sqlstate
+from streamguard.database.locks import Lock
 from streamguard.rules.catalogue import ALL, CORE
 
 _UNDEFINED_TABLE, _LOCK_NOT_AVAILABLE = "42P01", "55P03"
-
-_DEPLOYMENT_LOCK = 5_347_003
-"""Advisory lock of whoever deploys SQL: two at once would each take down what the other has just sent."""
 
 _LOCK_WITHIN = "5s"
 """Postgres notices within a moment that the process which held the lock was killed."""
@@ -81,7 +79,7 @@ def deployment() -> Iterator[None]:
     with database(autocommit=True) as connection:
         connection.execute(text("SELECT set_config('lock_timeout', :within, FALSE)"), {"within": _LOCK_WITHIN})
         try:
-            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _DEPLOYMENT_LOCK})
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": Lock.DEPLOYMENT})
         except DBAPIError as error:
             if sqlstate(error) != _LOCK_NOT_AVAILABLE:
                 raise

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from streamguard.rules import RuleLimits
 from streamguard.users import audit
 
@@ -31,7 +31,7 @@ def note_limits(connection: Connection, limits: RuleLimits) -> list[str]:
 
     The first start writes all of them, and nothing of it is a change.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
     entries = _entries(connection)
     known: dict[str, str] = {}
     for entry in entries:

@@ -26,6 +26,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Engine
 
 from streamguard.database import error_message, is_outage
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, fetch
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicNotRead, TopicReader
@@ -41,9 +42,6 @@ PAUSE_S = 0.2
 """Between two transactions: one with the records of several batches costs broker and disk as much as one of each."""
 RETRY_S = 2.0
 ACKNOWLEDGED_WITHIN_S = 20.0
-
-_OUTBOX_LOCK = 5_347_004
-"""Advisory lock of whoever sends: two leaders may overlap for a moment."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ class Publisher:
         """Send the first records of the outbox; returns how many have left it. Errors of broker and database pass."""
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s) AS taken", (_OUTBOX_LOCK,))
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s) AS taken", (int(Lock.OUTBOX),))
             [(taken,)] = cursor.fetchall()
             if not taken:
                 return 0

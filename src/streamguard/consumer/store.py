@@ -34,7 +34,8 @@ from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
 from streamguard.database import outbox
-from streamguard.database.fraud import MARK_FRAUD, STORE_LOCK
+from streamguard.database.fraud import MARK_FRAUD
+from streamguard.database.locks import Lock
 from streamguard.database.rows import fetch, fetch_values
 from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models import DeadLetter, FraudAlert, Transaction
@@ -132,7 +133,7 @@ class Store:
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
             lock = "pg_advisory_xact_lock" if batch.alerts or batch.dead else "pg_advisory_xact_lock_shared"
-            cursor.execute(f"SELECT {lock}(%s)", (STORE_LOCK,))
+            cursor.execute(f"SELECT {lock}(%s)", (int(Lock.STORE),))
             self._advance_offsets(cursor, batch)
             duplicates, again = self._insert_transactions(cursor, batch) if batch.transactions else ([], [])
             dead = [*batch.dead, *duplicates]
@@ -154,7 +155,7 @@ class Store:
             cursor = connection.connection.cursor()
             if not any_held(cursor):
                 return Stored(0, 0, 0, outbox=False)
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
             alerts = take_held(cursor, self._settings)
             decided = self._store_alerts(cursor, alerts, set(), set())
         return Stored(0, len(alerts), 0, bool(decided))
@@ -177,7 +178,7 @@ class Store:
         """Settle the versions that wait for a transaction which an earlier version of the program refused; how many."""
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
             cursor.execute(UNSETTLED)
             alerts = {alert_id for (alert_id,) in cursor.fetchall()}
             return self._settle(cursor, alerts, set(), set()) if alerts else 0

@@ -1,11 +1,6 @@
-"""What every writer of alerts shares: the lock that it takes, and the statement that makes `is_fraud` follow."""
+"""What every writer of alerts shares beside `Lock.STORE`: the statement that makes `is_fraud` follow."""
 
 from __future__ import annotations
-
-STORE_LOCK = 5_347_002
-"""Advisory lock of everybody who changes alerts. The consumer takes it exclusively for batches with alerts and shared for
-batches without: otherwise two writers could store an alert and its transaction side by side, each without seeing the
-other's rows, and the link between them would be missing for ever."""
 
 
 def _mark(transactions: str) -> str:

@@ -17,10 +17,7 @@ from sqlalchemy import Engine
 from streamguard.config.errors import UserError
 from streamguard.config.resources import migrations as migration_files
 from streamguard.config.resources import schema_file
-from streamguard.database.fraud import STORE_LOCK
-
-_SCHEMA_LOCK = 5_347_001
-"""Advisory lock: two processes that change the schema at once would wait for each other's locks for ever."""
+from streamguard.database.locks import Lock
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 
@@ -77,7 +74,7 @@ def apply_schema(engine: Engine) -> SchemaChange:
     migrations = all_migrations()
     with engine.begin() as connection:
         cursor = connection.connection.cursor()
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.SCHEMA),))
         before = schema_version(cursor)
         if before is not None and before > len(migrations):
             raise NewerSchema(
@@ -86,7 +83,7 @@ def apply_schema(engine: Engine) -> SchemaChange:
             )
         if before == len(migrations):
             return SchemaChange(before, before)
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (STORE_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
         cursor.execute("SET LOCAL client_min_messages = warning")
         if before is None:
             cursor.execute(schema_file().read_text(encoding="utf-8"))

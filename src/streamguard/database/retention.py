@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from streamguard.config import UserError
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from streamguard.database.rows import select_as
 
 BATCH = 5_000
@@ -139,7 +139,7 @@ def _drop(engine: Engine, month: str, entry: dict[str, Any]) -> int:
         try:
             with engine.begin() as connection:
                 connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_WITHIN_MS}"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
                 connection.execute(text(f"DROP TABLE {month}"))
                 if count:
                     _note(connection, entry, count)
@@ -164,7 +164,7 @@ def _batches(engine: Engine, cut: PurgeTarget, batch: int, entry: dict[str, Any]
             f"{f', also AS ({cut.also})' if cut.also else ''} SELECT count(*) AS rows, max({cut.time}) AS newest FROM gone"
         )
         with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
             gone = connection.execute(
                 text(statement),
                 {"before": entry["before"], "batch": batch, **({} if since is None else {"since": since})},

@@ -22,6 +22,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Connection, text
 
 from streamguard.config import Settings, UserError
+from streamguard.database.locks import Lock
 from streamguard.database.rows import select_as
 from streamguard.dead_letters.find import Letter, Place, body_of
 from streamguard.dead_letters.originals import Originals
@@ -34,9 +35,6 @@ from streamguard.privacy.protection import Protection
 CHUNK = 200
 CHUNK_BYTES = 16 * 1024 * 1024
 ACKNOWLEDGED_WITHIN_S = 20.0
-
-_RETRY_LOCK = 5_347_005
-"""Advisory lock of the retry that runs."""
 
 _UNFINISHED = """
 SELECT source_topic AS topic, source_partition AS partition, source_offset AS "offset", retry_id FROM dead_letters
@@ -126,7 +124,7 @@ def retry(
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    lock = {"lock": _RETRY_LOCK}
+    lock = {"lock": Lock.RETRY}
     if not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), lock).scalar_one():
         raise RetryError("another `streamguard dead-letters retry` runs: wait until it is done")
     try:

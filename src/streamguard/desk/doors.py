@@ -69,8 +69,12 @@ class Doors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if refusal := self._refusal(scope["method"], Headers(scope=scope)):
-            await PlainTextResponse(refusal, status_code=403)(scope, receive, self._with_headers(send))
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            refusal = PlainTextResponse("This address has a character that nothing here has (NUL).\n", status_code=400)
+            await refusal(scope, receive, self._with_headers(send))
+            return
+        if sentence := self._refusal(scope["method"], Headers(scope=scope)):
+            await PlainTextResponse(sentence, status_code=403)(scope, receive, self._with_headers(send))
             return
         root = self._addresses.root
         if root and scope["path"].startswith(root + "/"):

@@ -12,7 +12,8 @@ from difflib import get_close_matches
 from sqlalchemy import Connection, text
 
 from streamguard.config.errors import UserError
-from streamguard.database.fraud import MARK_FRAUD_OF_RULE, STORE_LOCK
+from streamguard.database.fraud import MARK_FRAUD_OF_RULE
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 from streamguard.rules.catalogue import CATALOGUE_FILE, Rule, catalogue
 from streamguard.rules.decide import ACTIVE
@@ -63,7 +64,7 @@ def set_mode(connection: Connection, rule: str, mode: str, *, who: str, why: str
     its next batch. Raises NoSuchRule, and an error of the database for a `mode` that is none.
     """
     rules_named(connection, rule)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
     before = connection.execute(text(_MODE), {"rule": rule}).scalar() or ACTIVE
     if before == mode:
         return mode

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 
 NOW, BEGINNING = "now", "beginning"
@@ -164,7 +164,7 @@ def written_from(connection: Connection) -> dict[str, dict[int, int]]:
 
 
 def _lock(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": STORE_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
 
 
 def _json(offsets: Offsets) -> str:

@@ -8,14 +8,13 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from streamguard.config import UserError
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 from streamguard.users import audit
 from streamguard.users.passwords import LONGEST, SHORTEST, hash_password, matches, random_password
 from streamguard.users.roles import ADMIN, ROLES
 
 FIRST_ADMIN = "admin"
-_FIRST_LOCK = 5_347_005
-"""Advisory lock: two first starts make one admin."""
 
 
 class UserProblem(UserError):
@@ -35,7 +34,7 @@ class User:
 
 def first_admin(connection: Connection) -> str | None:
     """Make the user `admin` where there are no users at all; returns its password, to be shown once, else None."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _FIRST_LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.FIRST_USER})
     if connection.execute(text("SELECT EXISTS (SELECT FROM users)")).scalar():
         return None
     return add_user(connection, FIRST_ADMIN, ADMIN, by="streamguard")

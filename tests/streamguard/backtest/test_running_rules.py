@@ -17,6 +17,7 @@ from tests.streamguard.backtest.conftest import Bench, payments, send
 from tests.support.ksqldb import running_server
 
 
+@pytest.mark.soak
 def test_a_is_what_the_server_runs(topic_bench: Bench, tmp_path: Path) -> None:
     send(topic_bench.servers, payments(1_500))
     file = sql_file("queries.sql")

@@ -11,8 +11,9 @@ from kafka.errors import KafkaError
 from sqlalchemy import text
 
 from streamguard.alerts.actions import resolve_alert
-from streamguard.consumer.publisher import _OUTBOX_LOCK, Publisher
+from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
+from streamguard.database.locks import Lock
 from streamguard.kafka.topics import ensure_topics
 from streamguard.models import DeadLetter, Decision
 from tests.support.broker import BrokerProcess
@@ -120,7 +121,7 @@ def test_only_one_sends_at_a_time(desk: Desk, outboxes: Outboxes) -> None:
     alert(desk, 0)
     publisher = outboxes.publisher()
     with desk.engine.begin() as other:
-        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _OUTBOX_LOCK})
+        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(Lock.OUTBOX)})
         assert publisher.publish() == 0
     assert publisher.publish() == 1
 
@@ -136,6 +137,7 @@ def test_a_topic_made_anew_gets_what_it_lacks(desk: Desk, outboxes: Outboxes) ->
     assert len(outboxes.topic("decisions")) == 4
 
 
+@pytest.mark.soak
 def test_the_thread_sends_what_others_wrote_and_retries(desk: Desk, outboxes: Outboxes) -> None:
     publisher = outboxes.publisher()
     publisher.start()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import load_settings
 from streamguard.database import engine, is_outage, make_engine
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from tests.support.postgres import EmbeddedPostgres
 
 
@@ -21,10 +21,10 @@ def test_a_session_idle_in_its_transaction_loses_its_locks(
     frozen, other = (make_engine(load_settings(database_url=postgres.url())) for _ in range(2))
     take = text("SELECT pg_advisory_xact_lock(:lock)")
     with frozen.connect() as connection:
-        connection.execute(take, {"lock": STORE_LOCK})
+        connection.execute(take, {"lock": int(Lock.STORE)})
         started = time.monotonic()
         with other.begin() as free:
-            free.execute(take, {"lock": STORE_LOCK})
+            free.execute(take, {"lock": int(Lock.STORE)})
         assert time.monotonic() - started < 5
         with pytest.raises(DBAPIError) as raised:
             connection.execute(text("SELECT 1"))

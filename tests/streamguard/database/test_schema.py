@@ -10,7 +10,7 @@ from sqlalchemy.engine import Inspector
 
 from streamguard.config import load_settings
 from streamguard.database import apply_schema, make_engine
-from streamguard.database.fraud import STORE_LOCK
+from streamguard.database.locks import Lock
 from streamguard.database.migrations import all_migrations
 from streamguard.database.tables import Base
 from tests.support.postgres import EmbeddedPostgres
@@ -80,7 +80,7 @@ def test_a_migration_beside_a_writer_is_no_deadlock(postgres: EmbeddedPostgres) 
 
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with engine.begin() as writer:
-        writer.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": STORE_LOCK})
+        writer.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": int(Lock.STORE)})
         writer.execute(text("LOCK TABLE alert_transactions IN ROW EXCLUSIVE MODE"))
         layer = threading.Thread(target=lay)
         layer.start()

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from kafka import KafkaAdminClient
 
+from streamguard.database.locks import Lock
 from streamguard.rules import replacements
 from streamguard.rules.replacements import NOW, Change
 from streamguard.sqldeploy.state import Server
@@ -261,7 +262,7 @@ def test_topics_of_the_old_rows_are_filled_anew(line: Line, server: KsqlServerPr
 def test_two_deployments_at_once_are_one_after_the_other(line: Line, desk: Desk) -> None:
     connection = desk.postgres.connect()
     try:
-        connection.cursor().execute("SELECT pg_advisory_lock(5347003)")
+        connection.cursor().execute("SELECT pg_advisory_lock(%s)", (int(Lock.DEPLOYMENT),))
         for command in (
             ("deploy", "queries.sql"),
             ("deploy", "--shadow", "queries.sql"),

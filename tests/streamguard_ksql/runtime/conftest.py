@@ -17,7 +17,7 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 Start = Callable[..., RunningEngine]
 
 
-ALSO_ON_KAFKA = {"test_rules", "test_local"}
+ALSO_ON_KAFKA = {"test_rules"}
 """What runs on Apache Kafka in every run: the rules. The rest does with --soak; all of it runs on our broker."""
 
 

@@ -46,6 +46,7 @@ def test_broker_is_killed_under_running_queries(tmp_path: Path, guarantee: str) 
             check_exactly_once(broker.address, given)
 
 
+@pytest.mark.soak
 def test_engine_stops_though_the_broker_is_gone(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path / "log") as broker:
         create_topic(broker.address, "given", 3)

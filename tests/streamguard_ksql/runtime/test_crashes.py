@@ -121,6 +121,7 @@ def test_killed_at_each_step(servers: str, start: Start, guarantee: str) -> None
 
 
 @pytest.mark.parametrize("guarantee", [pytest.param("at_least_once", marks=pytest.mark.soak), "exactly_once_v2"])
+@pytest.mark.soak
 def test_killed_at_any_moment(servers: str, start: Start, guarantee: str) -> None:
     config = {"ksql.streams.processing.guarantee": guarantee, "ksql.streams.commit.interval.ms": 20}
     given = begin(servers, start, config)

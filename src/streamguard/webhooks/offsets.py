@@ -10,12 +10,10 @@ from kafka.errors import KafkaError
 from sqlalchemy import Connection, text
 
 from streamguard.config import Settings
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 from streamguard.kafka.clients import KafkaUnavailable, kafka_admin
 from streamguard.kafka.lags import ends_of, lags
-
-_LOCK = 5_347_006
-"""Advisory lock: the first webhook is added, or the last one removed."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offs
 
 def lock(connection: Connection) -> None:
     """Nobody else adds or removes a webhook until this database transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.WEBHOOKS})
 
 
 def begin(connection: Connection, settings: Settings) -> None:

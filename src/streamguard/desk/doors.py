@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from streamguard.config import Settings
 
@@ -70,11 +70,11 @@ class Doors:
             await self._app(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            refusal = PlainTextResponse("This address has a character that nothing here has (NUL).\n", status_code=400)
+            refusal = _sentence(scope["path"], "This address has a character that nothing here has (NUL).", 400)
             await refusal(scope, receive, self._with_headers(send))
             return
         if sentence := self._refusal(scope["method"], Headers(scope=scope)):
-            await PlainTextResponse(sentence, status_code=403)(scope, receive, self._with_headers(send))
+            await _sentence(scope["path"], sentence, 403)(scope, receive, self._with_headers(send))
             return
         root = self._addresses.root
         if root and scope["path"].startswith(root + "/"):
@@ -86,13 +86,13 @@ class Doors:
         if host not in self._addresses.hosts:
             return (
                 f"This desk is not known as {host[:80]!r}: open it under its own address, or set"
-                " STREAMGUARD_DESK_PUBLIC_URL.\n"
+                " STREAMGUARD_DESK_PUBLIC_URL."
             )
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None and origin not in self._addresses.origins:
-            return f"A page of {origin[:80]!r} may not change anything here.\n"
+            return f"A page of {origin[:80]!r} may not change anything here."
         if headers.get("sec-fetch-site") == "cross-site" and method not in SAFE_METHODS:
-            return "A page of another site may not change anything here.\n"
+            return "A page of another site may not change anything here."
         return None
 
     def _with_headers(self, send: Any) -> Any:
@@ -107,6 +107,13 @@ class Doors:
             await send(message)
 
         return sent
+
+
+def _sentence(path: str, sentence: str, status: int) -> Response:
+    """A refusal: an object of JSON to programs, as all others."""
+    if "/api/" in path:
+        return JSONResponse({"error": sentence}, status_code=status)
+    return PlainTextResponse(sentence + "\n", status_code=status)
 
 
 _FREE_TRIES = 5

@@ -241,11 +241,9 @@ def again(call: Call, given: AgainIn) -> AgainOut:
 
 
 def _hook(call: Call, connection: Connection) -> Hook:
-    number = call.path["number"]
-    if not (number.isascii() and number.isdecimal() and len(number) < 19):
-        raise NotFound(f"there is no webhook {number[:80]}")
+    number = call.number("number", "webhook")
     try:
-        return hooks.hook(connection, int(number))
+        return hooks.hook(connection, number)
     except NoSuchHook as error:
         raise NotFound(str(error)) from None
 

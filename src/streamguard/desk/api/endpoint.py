@@ -34,7 +34,8 @@ M = TypeVar("M", bound=BaseModel)
 class Model(BaseModel):
     """What is sent or answered; a field that is not known is an error."""
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    # Validators are made when a model is used first: all of them would take a tenth of the desk's memory.
+    model_config = ConfigDict(extra="forbid", from_attributes=True, defer_build=True)
 
 
 class Nothing(Model):

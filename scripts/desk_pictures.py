@@ -48,6 +48,7 @@ PAGES = {
     "system": "/system",
     "audit": "/system/audit",
     "users": "/system/users",
+    "webhooks": "/system/webhooks",
     "login": "/login",
 }
 VALUES = {

@@ -11,11 +11,12 @@ import requests
 def http_session(url: str) -> requests.Session:
     """A session for the server at `url`; `http_proxy` and the like hold for it only where it is not on loopback."""
     session = requests.Session()
-    session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
+    session.trust_env = not is_loopback(urlsplit(url).hostname or "")
     return session
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -28,3 +28,5 @@ class Lock(IntEnum):
     """Whoever deploys SQL: two at once would each take down what the other has just sent."""
     FIRST_USER = 5_347_007
     """Two first starts make one admin."""
+    WEBHOOKS = 5_347_008
+    """Whoever adds or removes a webhook: the first one says where reading begins, the last one ends it."""

@@ -442,6 +442,64 @@ class ApiAnswerRow(Base):
     answered_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class WebhookRow(Base):
+    """An address that decisions are posted to."""
+
+    __tablename__ = "webhooks"
+
+    hook_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    url: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default=text("''"))
+    outcomes: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    rules: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    secret: Mapped[str]
+    secret_before: Mapped[str | None]
+    rotated_at: Mapped[datetime | None]
+    is_on: Mapped[bool] = mapped_column(server_default=text("true"))
+    off_reason: Mapped[str | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failing_since: Mapped[datetime | None]
+    held_until: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
+class WebhookDeliveryRow(Base):
+    """A decision on its way to a webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    delivery_no: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    hook_no: Mapped[int] = mapped_column(ForeignKey("webhooks.hook_no"))
+    message_id: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    topic: Mapped[str | None]
+    partition_no: Mapped[int | None] = mapped_column(Integer)
+    record_offset: Mapped[int | None]
+    payload: Mapped[bytes]
+    status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    next_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    first_at: Mapped[datetime | None]
+    last_at: Mapped[datetime | None]
+    last_ms: Mapped[int | None] = mapped_column(Integer)
+    last_status: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None]
+
+
+class WebhookOffsetRow(Base):
+    """How far decisions were read for webhooks in a partition."""
+
+    __tablename__ = "webhook_offsets"
+
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    next_offset: Mapped[int]
+    left_out: Mapped[int] = mapped_column(server_default=text("0"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class PersonalDataRow(Base):
     """How each kind of personal data is stored, and the fingerprint of the key; a single row."""
 

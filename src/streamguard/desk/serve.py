@@ -26,6 +26,7 @@ from streamguard.desk.sqlrun import close_all
 from streamguard.stack.door import DeskCannotStart, check_door
 from streamguard.stack.parts import desk_url
 from streamguard.users.sessions import Lifetimes
+from streamguard.webhooks.service import Webhooks
 
 log = logging.getLogger("streamguard.desk")
 
@@ -86,6 +87,8 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
     desk.pulse.start()
     history = history_of(desk.settings.kafka_bootstrap_servers)
     history.start()
+    webhooks = Webhooks(desk.settings, desk.engine)
+    webhooks.start()
     log.info("desk on %s", desk_url(desk.settings))
 
     async def until_stopped() -> None:
@@ -97,6 +100,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
         await serve_app(create_app(desk), _config(desk.settings, listener), shutdown_trigger=until_stopped)
     finally:
         desk.feed.close()
+        await asyncio.to_thread(webhooks.close)
         await asyncio.to_thread(history.close)
         await asyncio.to_thread(desk.pulse.close)
         desk.engine.dispose()

@@ -26,6 +26,7 @@ PERMISSIONS = MappingProxyType(
         "system.read": VIEWER,
         "audit.read": LEAD,
         "users.change": ADMIN,
+        "webhooks.change": ADMIN,
         "self.change": VIEWER,
     }
 )

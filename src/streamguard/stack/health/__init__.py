@@ -9,12 +9,13 @@ found. Its title is the heading of the runbook section that says what it means a
 * `rules`: rules that were replaced, and the shadow
 * `topics`: Kafka and the topics
 * `readers`: the consumer and the queries as readers of topics
+* `webhooks`: receivers that fail, and decisions that wait for them
 
 A check says what is true at this moment from what the parts keep themselves (offsets and their times, states, logs).
 Where that needs an earlier moment, the calls before are asked (`samples`).
 """
 
-from streamguard.stack.health import database, engine, processes, readers, rules, topics
+from streamguard.stack.health import database, engine, processes, readers, rules, topics, webhooks
 from streamguard.stack.health.base import CHECKS, Check, Context, Finding, findings
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "readers",
     "rules",
     "topics",
+    "webhooks",
 ]

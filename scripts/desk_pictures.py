@@ -65,7 +65,7 @@ VALUES = {
 CUSTOMERS = ("--seed", "7", "--customers", "600")
 FRAUD = ("--fraud-share", "0.015", "--begin-with", "velocity_burst", "--begin-with", "card_testing")
 QUERY = "SELECT account_id, amount, currency, city FROM transactions EMIT CHANGES LIMIT 12;"
-QUALITY = 0.55
+QUALITY = 0.5
 LATELY_S = 330
 
 

@@ -339,6 +339,12 @@ function fits(alert) {
   return !(Number(query.get("score") || 0) > (alert.score ?? 0)) && !(Number(query.get("amount") || 0) > Number(alert.amount ?? 0));
 }
 
+/** The alert that is open follows, unless somebody is writing about it. @param {any} alert */
+function panelAlert(alert) {
+  const open = panel();
+  if (open?.dataset.panel === alert.alert_id && open?.dataset.changed !== alert.changed_at.replace("Z", "+00:00") && !$("dialog[open]")) openPanel(alert.alert_id);
+}
+
 /** @param {any} alert */
 function queueAlert(alert) {
   const row = rowOf(alert.alert_id);
@@ -349,8 +355,6 @@ function queueAlert(alert) {
     const cells = $$("td", row);
     if (cells[5]) cells[5].textContent = alert.tx_count;
     if (cells[7]) cells[7].textContent = alert.assignee ?? "";
-    const shownAlert = panel();
-    if (shownAlert?.dataset.panel === alert.alert_id && shownAlert?.dataset.changed !== alert.changed_at.replace("Z", "+00:00") && !$("dialog[open]")) openPanel(alert.alert_id);
     return;
   }
   if (!fits(alert)) return;
@@ -507,7 +511,7 @@ setInterval(() => redraw($$(FIGURES)).catch(away), 10_000);
 setInterval(() => redraw($$("[data-soon]")).catch(away), 3_000);
 listeners.push(showState, (message) => {
   if (message.kind !== "alerts") return;
-  if (queue) { for (const alert of newest(message.value)) queueAlert(alert); }
+  for (const alert of newest(message.value)) { panelAlert(alert); if (queue) queueAlert(alert); }
   tickerAlerts(message.value);
 });
 listen();

@@ -22,6 +22,8 @@ from streamguard.bench.broker.measure import ROWS, measure_ours
 from streamguard.bench.desk import measure as measure_desk
 from streamguard.bench.engine.latency import percentile
 from streamguard.bench.engine.measure import measure_all, measure_latencies
+from streamguard.bench.pages import examples
+from streamguard.bench.pages import measure as measure_pages
 from streamguard.bench.pipeline import measure_run, wait_stored
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
@@ -32,6 +34,7 @@ from streamguard.users.accounts import FIRST_ADMIN
 from streamguard.users.sessions import Lifetimes, close_session, open_session
 
 RULES = Path("ksqldb/queries.sql")
+_COUNTED = ("transactions", "fraud_alerts")
 
 app = new_app("Measure the running stack, the broker or the engine.")
 
@@ -167,3 +170,26 @@ def pipeline(
     if figures.stored < sent or figures.rate < tps * 0.95:
         typer.echo(f"{figures.stored:,} of {sent:,} transactions stored, at {figures.rate:,.0f}/s", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def pages(
+    asked: Annotated[int, typer.Option("--requests", min=1, help="For each page.")] = 100,
+    user: Annotated[str, typer.Option(help="Whose login is used.")] = FIRST_ADMIN,
+) -> None:
+    """How soon each page of the running desk answers; scripts/fill_database.py of the repository makes large tables."""
+    settings = get_settings()
+    with database() as connection:
+        values = examples(connection)
+        counts = [connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in _COUNTED]
+        token = open_session(connection, user, Lifetimes(timedelta(hours=1), timedelta(hours=1)))
+    table = Table("page", "p50 ms", "p95 ms", "longest ms", box=None)
+    for figures in measure_pages(desk_url(settings), token, values, asked):
+        answers = figures.answers_ms
+        table.add_row(
+            figures.path, *(f"{percentile(answers, share):.0f}" for share in (0.5, 0.95)), f"{answers[-1]:.0f}"
+        )
+    with database() as connection:
+        close_session(connection, token)
+    print(", ".join(f"{count:,} {name}" for count, name in zip(counts, _COUNTED, strict=True)))
+    Console(width=110).print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.server import entities, requests, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
 from streamguard_ksql.server.descriptions import Describer
+from streamguard_ksql.server.doors import Doors
 from streamguard_ksql.server.errors import (
     COMMANDS_BEHIND,
     METHOD_NOT_ALLOWED,
@@ -41,6 +43,7 @@ __all__ = ["create_app"]
 
 BARE_PATHS = ("/query-stream", "/inserts-stream", "/close-query")
 """Where ksqlDB sends errors without a content type."""
+ADVERTISED = "ksql.advertised.listener"
 COMMAND_TIMEOUT, DEFAULT_COMMAND_TIMEOUT_MS = "ksql.server.command.response.timeout.ms", 5000
 
 
@@ -66,7 +69,17 @@ def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | 
         Route("/inserts-stream", InsertsStream(endpoints.server), methods=["POST"]),
     ]
     handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone}
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(AbsoluteForm)])
+    names = _names_of(endpoints.server)
+    doors = [Middleware(Doors, names=names), Middleware(AbsoluteForm)]
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=doors)
+
+
+def _names_of(server: Server) -> list[str]:
+    """The hosts that the server was told to be known as."""
+    addresses = [server.host, str(server.runtime.config_value(ADVERTISED) or "")]
+    return [
+        host for address in addresses if (host := urlsplit(address if "://" in address else f"//{address}").hostname)
+    ]
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -21,6 +21,7 @@ from streamguard_ksql.limits import Limits
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
+from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.registry import load as load_statements
@@ -47,6 +48,11 @@ def run(
     Limits.of(config or {})
     # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
     signal.signal(signal.SIGTERM, _leave)
+    if not is_loopback(host):
+        raise StartError(
+            f"Whoever reaches this server may do everything, so it listens on loopback only, not on {host}: put a proxy that"
+            " asks for a login in front of it."
+        )
     listener = bind(host, port)
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.

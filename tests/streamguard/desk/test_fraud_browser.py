@@ -264,7 +264,8 @@ def test_evidence_leads_to_partition_offset_and_recompute(work: RunningDesk, ser
     place = page.locator("section", has_text="Evidence").locator("tbody td.n a").last
     expect(place).to_have_text(re.compile(r"0 · 20"))
     page.keyboard.press("v")
-    expect(page.locator("#verify")).to_contain_text("Equal: from the topic the rule raises the alert as it is stored", timeout=30_000)
+    equal = "Equal: from the topic the rule raises the alert as it is stored"
+    expect(page.locator("#verify")).to_contain_text(equal, timeout=30_000)
     place.click()
     expect(page.locator("h1, h2").first).to_contain_text("transactions")
     expect(page.locator("main")).to_contain_text("big")

@@ -122,7 +122,7 @@ def test_a_thousand_clients_that_want_a_push_query(tmp_path: Path) -> None:
         server.ksql("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
         before = server.resident_mb()
         body = b'{"ksql":"SELECT * FROM s EMIT CHANGES;"}'
-        request = b"POST /query HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        request = b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         clients = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(1000)]
         for client in clients:
             client.sendall(request)
@@ -143,7 +143,7 @@ def test_a_client_that_stops_reading_costs_no_memory(ksqldb: KsqlServerProcess, 
         ksqldb.ksql(f"INSERT INTO wide VALUES ('{value}');" * 10)
     query = "SELECT " + ", ".join(f"CONCAT(v, '{n}') AS v{n}" for n in range(10)) + " FROM wide EMIT CHANGES;"
     body = json.dumps({"ksql": query, "streamsProperties": EARLIEST}).encode()
-    head = f"POST /query HTTP/1.1\r\nHost: x\r\nAccept: {V1}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /query HTTP/1.1\r\nHost: localhost\r\nAccept: {V1}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     before = ksqldb.resident_mb()
     with socket.create_connection(("127.0.0.1", ksqldb.port)) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

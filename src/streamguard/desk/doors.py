@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from streamguard.config import Settings
 
@@ -70,16 +70,22 @@ class Doors:
             await self._app(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            refusal = PlainTextResponse("This address has a character that nothing here has (NUL).\n", status_code=400)
+            refusal = self._answer(scope["path"], 400, "This address has a character that nothing here has (NUL).\n")
             await refusal(scope, receive, self._with_headers(send))
             return
         if sentence := self._refusal(scope["method"], Headers(scope=scope)):
-            await PlainTextResponse(sentence, status_code=403)(scope, receive, self._with_headers(send))
+            await self._answer(scope["path"], 403, sentence)(scope, receive, self._with_headers(send))
             return
         root = self._addresses.root
         if root and scope["path"].startswith(root + "/"):
             scope = {**scope, "path": scope["path"][len(root) :], "raw_path": scope["raw_path"][len(root) :]}
         await self._app(scope, receive, self._with_headers(send))
+
+    def _answer(self, path: str, status: int, sentence: str) -> Response:
+        """A sentence; to programs in JSON, as all that the API answers."""
+        if path.removeprefix(self._addresses.root).startswith("/api/"):
+            return JSONResponse({"error": sentence.strip()}, status_code=status)
+        return PlainTextResponse(sentence, status_code=status)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")

@@ -21,7 +21,7 @@ from streamguard.webhooks.signing import new_secret
 
 MOST_HOOKS = 20
 """Each may have a thread and a connection of the desk."""
-OUTCOMES = ("block", "review", "dismiss", "refused", "confirmed", "dismissed", "reopened")
+OUTCOMES = ("block", "review", "dismiss", "refused", "confirmed", "dismissed", "duplicate", "reopened")
 """What the rules, the consumer and analysts decide."""
 LONGEST_URL = 2_000
 

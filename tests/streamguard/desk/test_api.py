@@ -168,3 +168,10 @@ def test_what_the_document_says_is_what_is_answered(
         case.call_and_validate(headers=headers)
 
     check()
+
+
+def test_what_is_refused_at_the_door_is_json_too(program: Programs) -> None:
+    caller = program("viewer")
+    for path, headers in (("alerts?rule=%00", {}), ("alerts", {"host": "evil.example"})):
+        answer = caller.get(path, headers=headers)
+        assert answer.status_code in (400, 403) and list(answer.json()) == ["error"], path

@@ -65,7 +65,7 @@ VALUES = {
 CUSTOMERS = ("--seed", "7", "--customers", "600")
 FRAUD = ("--fraud-share", "0.015", "--begin-with", "velocity_burst", "--begin-with", "card_testing")
 QUERY = "SELECT account_id, amount, currency, city FROM transactions EMIT CHANGES LIMIT 12;"
-QUALITY = 0.72
+QUALITY = 0.5
 LATELY_S = 330
 
 
@@ -112,8 +112,8 @@ def query(statement: str) -> list[tuple[object, ...]]:
 
 def hour() -> None:
     """The transactions of the last hour, sent within two minutes."""
-    begin = f"{datetime.now(timezone.utc) - timedelta(minutes=59):%Y-%m-%dT%H:%M:%SZ}"
-    paced = ("--tps", "80", "--duration", "120", "--time-scale", "30", "--start", begin)
+    begin = f"{datetime.now(timezone.utc) - timedelta(minutes=58):%Y-%m-%dT%H:%M:%SZ}"
+    paced = ("--tps", "90", "--duration", "120", "--time-scale", "30", "--start", begin)
     run("generate", "stream", *paced, "--bad", "malformed=0.004", *CUSTOMERS, *FRAUD)
 
 

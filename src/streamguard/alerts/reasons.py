@@ -40,6 +40,11 @@ class Why:
         """What the points of active rules add up to, before it is cut to 0 to 100."""
         return sum(reason.points for reason in self.reasons if reason.mode == ACTIVE)
 
+    @property
+    def highest(self) -> int:
+        """The highest sum on the way to the total: points that are taken off come after it."""
+        return max(max(reason.start, reason.start + reason.points) for reason in self.reasons)
+
 
 def why(line: AlertLine, decisions: Sequence[AlertDecision], rules: Mapping[str, Rule]) -> Why:
     """The reasons of the newest decision of the rules."""

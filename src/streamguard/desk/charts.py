@@ -79,9 +79,9 @@ def lag(samples: Sequence[tuple[float, int]], label: str) -> Markup:
     return _svg(width, height, label, body, kind="dots")
 
 
-def reason_bar(start: int, value: int, total: int, hue: str, *, counts: bool) -> Markup:
-    """One rule's part of a score as a bar on a scale from 0 to `total`."""
-    scale = 100 / max(total, 100)
+def reason_bar(start: int, value: int, highest: int, hue: str, *, counts: bool) -> Markup:
+    """One rule's part of a score as a bar on a scale from 0 to the highest sum of points."""
+    scale = 100 / max(highest, 100)
     left, width = min(start, start + value) * scale, max(abs(value) * scale, 0.8)
     kind = f"hue-{hue}" if counts else "hue-none"
     body = f'<rect class="track" width="100" height="8" rx="2"/><rect class="{kind}" x="{max(0.0, left):.1f}" width="{width:.1f}" height="8" rx="2"/>'  # noqa: E501

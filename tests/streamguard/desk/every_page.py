@@ -46,6 +46,8 @@ PAGES = (
         "/system/logs/example",
         "/system/audit",
         "/system/users",
+        "/system/webhooks",
+        "/system/webhooks/1",
         "/tokens",
         "/password",
         "/nowhere",
@@ -79,6 +81,9 @@ def seed(running: RunningDesk, folder: Path) -> None:
     with desk.engine.begin() as connection:
         put(connection, desk.settings, "blacklist", Entry("merchant", "M1", "chargebacks", None), who="ana")
     keep_backtest(desk, folder)
+    columns = "url, secret, is_on, off_reason, created_by"
+    hook = f"INSERT INTO webhooks ({columns}) VALUES (%s, 'x', FALSE, 'not used', 'ana') RETURNING 1"
+    desk.rows(hook, "https://example.org/" + "a-long-address/" * 8)
     state = running.folder / "state"
     (state / "logs").mkdir(parents=True, exist_ok=True)
     (state / "logs" / "example.log").write_text("a line of a log\n" * 40)

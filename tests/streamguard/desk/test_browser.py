@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from playwright.sync_api import Page, expect
 
 from tests.streamguard.desk.conftest import PASSWORD, RunningDesk
+from tests.streamguard.desk.every_page import problems
 from tests.support.desk import Desk
 from tests.support.processes import eventually
 from tests.support.records import T0_MS, high_amount, transaction
@@ -111,6 +112,7 @@ def test_a_duplicate_is_found_among_the_alerts_of_the_account(running: RunningDe
     page = running.page("analyst", "/queue?order=oldest&selected=HIGH_AMOUNT:t0")
     page.keyboard.press("p")
     expect(page.locator("#originals input")).to_have_count(2)
+    assert problems(page) == []
     page.get_by_label("Part of its id or rule").fill("t2")
     expect(page.locator("#originals input")).to_have_count(1)
     page.locator("#original [name=answer]").fill("same payments")

@@ -28,6 +28,13 @@ def test_the_sql_of_a_rule_is_laid_out_as_text(running: RunningDesk) -> None:
     assert "INSERT INTO fraud_alerts" in sql.inner_text()
 
 
+def test_what_is_computed_comes_without_a_reload(running: RunningDesk) -> None:
+    page = running.page("viewer", "/system")
+    expect(page.locator("#findings h3")).to_contain_text("checked", timeout=60_000)
+    expect(page.locator("#findings")).to_contain_text("Kafka")
+    expect(page.locator("[data-soon]")).to_have_count(0)
+
+
 def test_a_switch_without_a_reason_is_none(running: RunningDesk) -> None:
     page = running.page("lead", "/rules/usual_amount")
     page.get_by_role("button", name="Switch off").click()

@@ -27,6 +27,13 @@ def test_a_page_comes_in_the_chosen_theme(client: Client, cookie: str, attribute
         assert f'<html lang="en"{attribute}>' in visitor.get(path).text, path
 
 
+def test_points_that_are_taken_off_are_drawn_where_they_are_taken() -> None:
+    """Their bar begins at the highest sum, and ends before it: all of it is on the scale."""
+    drawn = charts.reason_bar(150, -30, 150, "merchant", counts=True)
+    [(left, width)] = re.findall(r'class="hue-merchant" x="([\d.]+)" width="([\d.]+)"', drawn)
+    assert (float(left), float(width)) == (80.0, 20.0)
+
+
 def test_names_of_places_do_not_cover_each_other() -> None:
     found = [(-46.6, -23.5, 90, 3, "São Paulo"), (-46.7, -23.4, 80, 0, "Osasco"), (-38.5, -3.7, 70, 0, "Fortaleza")]
     drawn = charts.places(found, "places")

@@ -136,6 +136,18 @@ def test_a_topic_is_searched_read_and_watched(running: RunningDesk, server: Ksql
     expect(page.locator("[data-live]")).to_have_text("Live")
 
 
+def test_a_topic_that_is_followed_asks_for_its_new_records_alone(running: RunningDesk) -> None:
+    page = running.page("analyst", "/topics/payments")
+    page.clock.install()
+    page.reload()
+    page.click("[data-live]")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(10_000)
+    expect(page.locator("[data-live]")).to_have_text("Live: stop")
+    assert [url for url in asked if "live" not in url] == []
+
+
 def test_an_operator_finds_where_lag_grows(running: RunningDesk, server: KsqlServerProcess) -> None:
     page = running.page("admin", "/topics")
     write(server, *({"id": f"l{n}"} for n in range(200)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -183,3 +184,10 @@ def test_the_receiver_of_the_page_verifies(desk: Desk, receiver: Receiver, monke
         server.server_close()
     old = headers([secret], "msg_1", 1_614_265_330, b"{}")
     assert not shown["verified"](secret, old, b"{}"), "an old message that somebody repeats"
+
+
+def test_a_webhook_can_be_of_every_outcome_that_a_decision_may_have(desk: Desk) -> None:
+    [(check,)] = desk.rows(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'decisions_outcome_check'"
+    )
+    assert set(re.findall(r"'(\w+)'", str(check))) == set(hooks.OUTCOMES)

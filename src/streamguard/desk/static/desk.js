@@ -405,18 +405,22 @@ function mark(row) {
   setTimeout(() => row.classList.remove("fresh"), 1200);
 }
 
-/** Draw again what shows figures of the server: charts and tables with `data-live`, while somebody looks. */
-async function redraw() {
-  if (document.hidden || !$("[data-live]") || $("dialog[open]")) return;
+/** Charts and tables of the server's figures, each with a name. */
+const FIGURES = '[data-live]:not([data-live=""])';
+
+/** Draw parts of the page again, while somebody looks. @param {HTMLElement[]} parts Each has an id, or a name in `data-live`. */
+async function redraw(parts) {
+  if (document.hidden || !parts.length || $("dialog[open]")) return;
   const answer = await fetch(location.href);
   if (!answer.ok || answer.redirected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const place of $$("[data-live]")) {
-    const drawn = $(`[data-live="${place.dataset.live}"]`, page);
-    if (!drawn) continue;
-    localTimes(drawn);
+  for (const place of parts) {
+    const drawn = $(place.id ? `#${place.id}` : `[data-live="${place.dataset.live}"]`, page);
     // What somebody stands on with the keyboard stays.
-    if (!place.contains(document.activeElement) && drawn.innerHTML !== place.innerHTML) place.replaceChildren(...drawn.childNodes);
+    if (!drawn || place.contains(document.activeElement)) continue;
+    localTimes(drawn);
+    if (drawn.dataset.soon === undefined) delete place.dataset.soon;
+    if (drawn.innerHTML !== place.innerHTML) place.replaceChildren(...drawn.childNodes);
   }
 }
 
@@ -501,7 +505,10 @@ addEventListener("submit", async (event) => {
 localTimes();
 tick();
 setInterval(tick, 1000);
-setInterval(() => redraw().catch(() => { /* the desk is away: the live stream says so */ }), 10_000);
+const away = () => { /* the desk is away: the live stream says so */ };
+setInterval(() => redraw($$(FIGURES)).catch(away), 10_000);
+// What is being computed is asked for again soon.
+setInterval(() => redraw($$("[data-soon]")).catch(away), 3_000);
 listeners.push(showState, (message) => {
   if (message.kind !== "alerts") return;
   for (const alert of newest(message.value)) { panelAlert(alert); if (queue) queueAlert(alert); }

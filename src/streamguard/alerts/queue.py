@@ -118,13 +118,14 @@ _CONDITIONS = {
     "rule": "a.rule = :rule",
     "account": "a.account_id = :account",
     "merchant": f"""a.alert_id IN (
-        SELECT l.alert_id FROM alert_transactions l JOIN transactions USING (transaction_id)
-        WHERE merchant_id = ANY(ARRAY(
+        SELECT l.alert_id FROM transactions t CROSS JOIN LATERAL (
+            SELECT alert_id FROM alert_transactions WHERE transaction_id = t.transaction_id OFFSET 0
+        ) l WHERE t.merchant_id = ANY(ARRAY(
             SELECT merchant_id FROM (
                 SELECT merchant_id, merchant_name FROM transactions ORDER BY event_time DESC LIMIT {NAMED_LATELY}
             ) AS lately WHERE merchant_name ILIKE :merchant UNION SELECT CAST(:merchant AS TEXT)
         ))
-    )""",
+    )""",  # OFFSET 0: by the index, for Postgres takes every merchant for a large one and would read the whole table
     "score": "a.score >= CAST(:score AS INTEGER)",
     "amount": "a.amount >= CAST(:amount AS NUMERIC)",
     "since": "a.detected_at >= CAST(:since AS TIMESTAMPTZ)",

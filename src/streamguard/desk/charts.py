@@ -139,14 +139,14 @@ def columns(
     """Volume as an area above, alerts as columns stacked by the family of their rule below; each column is a link.
 
     A bucket is its begin, the alerts by family, and the address that it opens; `line` has the volume of each, `form` is one of
-    FORMS.
+    FORMS. The last bucket is not over yet: its volume is told and not drawn, where it would look like a fall.
     """
     width, upper, lower = 860.0, 245.0, 105.0
     step = width / max(len(buckets), 1)
     high = max([*line, top, 1.0])
     most = max([sum(found.values()) for _, found, _ in buckets] or [0])
     points = " ".join(
-        f"{(n + 0.5) * step:.1f},{upper - (upper - 12) * value / high:.1f}" for n, value in enumerate(line)
+        f"{(n + 0.5) * step:.1f},{upper - (upper - 12) * value / high:.1f}" for n, value in enumerate(line[:-1])
     )
     body = "".join(
         f'<line class="grid" x1="0" x2="{width:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
@@ -155,9 +155,7 @@ def columns(
         for at in (upper - (upper - 12) * part,)
     )
     if points:
-        body += (
-            f'<polygon class="fill-accent" points="{step / 2:.1f},{upper} {points} {width - step / 2:.1f},{upper}"/>'
-        )
+        body += f'<polygon class="fill-accent" points="{step / 2:.1f},{upper} {points} {(len(line) - 1.5) * step:.1f},{upper}"/>'
         body += f'<polyline class="line-accent" points="{points}"/>'
     bottom = upper + lower + 10
     for n, (begin, found, target) in enumerate(buckets):

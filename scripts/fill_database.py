@@ -18,6 +18,7 @@ from streamguard.database import make_engine
 NAMED = {
     "transaction_id": "{column} || '~' || k",
     "account_id": "{column} || '~' || k",
+    "device_id": "{column} || '~' || k",
     "alert_id": "{column} || '~' || k",
     "source_offset": "{column} + k::BIGINT * 100000000",
     "stored_at": "{column}",

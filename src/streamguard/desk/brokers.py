@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 from starlette.responses import Response
 
-from streamguard.desk.site import Handler, NotFound, Visit, refuse
+from streamguard.desk.site import Asker, Handler, NotFound, Visit, refuse
 from streamguard.kafka.clients import kafka_admin
 from streamguard.kafka.messages import NoSuchTopic
 from streamguard.stack.readiness import kafka_probe
@@ -37,9 +37,9 @@ def reads_kafka(handler: Handler) -> Handler:
 
 
 @contextmanager
-def cluster(visit: Visit) -> Iterator[KafkaAdminClient]:
+def cluster(asker: Asker) -> Iterator[KafkaAdminClient]:
     """A client of the cluster. Raises KafkaError."""
-    with kafka_admin(visit.desk.settings) as client:
+    with kafka_admin(asker.desk.settings) as client:
         yield client
 
 

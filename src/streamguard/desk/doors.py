@@ -70,35 +70,29 @@ class Doors:
             await self._app(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            refusal = self._answer(scope["path"], 400, "This address has a character that nothing here has (NUL).\n")
+            refusal = _sentence(scope["path"], "This address has a character that nothing here has (NUL).", 400)
             await refusal(scope, receive, self._with_headers(send))
             return
         if sentence := self._refusal(scope["method"], Headers(scope=scope)):
-            await self._answer(scope["path"], 403, sentence)(scope, receive, self._with_headers(send))
+            await _sentence(scope["path"], sentence, 403)(scope, receive, self._with_headers(send))
             return
         root = self._addresses.root
         if root and scope["path"].startswith(root + "/"):
             scope = {**scope, "path": scope["path"][len(root) :], "raw_path": scope["raw_path"][len(root) :]}
         await self._app(scope, receive, self._with_headers(send))
 
-    def _answer(self, path: str, status: int, sentence: str) -> Response:
-        """A sentence; to programs in JSON, as all that the API answers."""
-        if path.removeprefix(self._addresses.root).startswith("/api/"):
-            return JSONResponse({"error": sentence.strip()}, status_code=status)
-        return PlainTextResponse(sentence, status_code=status)
-
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
         if host not in self._addresses.hosts:
             return (
                 f"This desk is not known as {host[:80]!r}: open it under its own address, or set"
-                " STREAMGUARD_DESK_PUBLIC_URL.\n"
+                " STREAMGUARD_DESK_PUBLIC_URL."
             )
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None and origin not in self._addresses.origins:
-            return f"A page of {origin[:80]!r} may not change anything here.\n"
+            return f"A page of {origin[:80]!r} may not change anything here."
         if headers.get("sec-fetch-site") == "cross-site" and method not in SAFE_METHODS:
-            return "A page of another site may not change anything here.\n"
+            return "A page of another site may not change anything here."
         return None
 
     def _with_headers(self, send: Any) -> Any:
@@ -113,6 +107,13 @@ class Doors:
             await send(message)
 
         return sent
+
+
+def _sentence(path: str, sentence: str, status: int) -> Response:
+    """A refusal: an object of JSON to programs, as all others."""
+    if "/api/" in path:
+        return JSONResponse({"error": sentence}, status_code=status)
+    return PlainTextResponse(sentence + "\n", status_code=status)
 
 
 _FREE_TRIES = 5

@@ -7,12 +7,13 @@ from typing import Any
 
 from streamguard.config import UserError
 from streamguard.dead_letters.find import BadTime, time_of
-from streamguard.desk.site import Visit
+from streamguard.desk.site import Asker
 from streamguard.kafka.browse import STEP_S, Browser
 from streamguard.kafka.messages import Contains, Step, cursor_of
 
 LIMITS = (20, 50, 100, 200, 500)
 SCRIPT_STEP_S = 1.0
+"""A page comes at once; its script, and a program, go on in longer steps."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,10 @@ class Look:
         }
         return {name: value for name, value in found.items() if value not in (None, "")}
 
-    def open(self, visit: Visit, topic: str) -> Browser:
+    def open(self, asker: Asker, topic: str, *, step_s: float = STEP_S) -> Browser:
         """The topic. Raises NoSuchTopic, KafkaError."""
-        # The page comes at once; its script goes on in longer steps.
-        step_s = SCRIPT_STEP_S if visit.is_fragment else STEP_S
         partitions = [] if self.partition is None else [self.partition]
-        return Browser(visit.desk.settings.kafka_bootstrap_servers, topic, partitions, step_s=step_s)
+        return Browser(asker.desk.settings.kafka_bootstrap_servers, topic, partitions, step_s=step_s)
 
     def begin(self, browser: Browser) -> dict[int, int]:
         """Where a look forwards begins. Raises UserError for a time that cannot be read."""

@@ -81,9 +81,9 @@ def as_line(message: Message) -> dict[str, Any]:
         "partition": message.partition,
         "offset": message.offset,
         "timestamp_ms": message.timestamp_ms,
-        **_field("key", message.key),
-        **_field("value", message.value),
-        "headers": [{"name": name, **_field("value", data)} for name, data in message.headers],
+        **as_field("key", message.key),
+        **as_field("value", message.value),
+        "headers": [{"name": name, **as_field("value", data)} for name, data in message.headers],
     }
 
 
@@ -109,7 +109,8 @@ def read_headers(words: str) -> list[tuple[str, bytes]]:
     return [(name.strip(), value.strip().encode()) for name, _, value in (line.partition(":") for line in lines)]
 
 
-def _field(name: str, data: bytes | None) -> dict[str, str | None]:
+def as_field(name: str, data: bytes | None) -> dict[str, str | None]:
+    """Bytes under a name: as text, or in hexadecimal what is no UTF-8."""
     if data is None:
         return {name: None}
     try:

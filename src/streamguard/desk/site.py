@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine
@@ -58,6 +58,24 @@ class Desk:
     def cookie(self) -> str:
         """The name of the cookie; with the prefix that browsers bind to https and the host."""
         return "__Host-streamguard" if self.addresses.is_secure else "streamguard"
+
+
+class Asker(Protocol):
+    """Whoever asks for something: the visit of a page, or a call of the API."""
+
+    @property
+    def desk(self) -> Desk:
+        """The parts of the desk."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """The name of whoever asks."""
+        ...
+
+    def database(self) -> AbstractContextManager[Connection]:
+        """One database transaction."""
+        ...
 
 
 @dataclass

@@ -15,6 +15,8 @@ from streamguard.users import audit
 
 WAITING, DELIVERED, GIVEN_UP = "waiting", "delivered", "given_up"
 STATUSES = (WAITING, DELIVERED, GIVEN_UP)
+MOST_COUNTED = 10_000
+"""A page has to be there at once, however much was delivered in a month."""
 KEPT_DAYS = 30
 """How long what is done stays in the log; its payload has personal data."""
 _REMOVED_AT_ONCE = 5_000
@@ -45,7 +47,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Counts:
-    """Deliveries of a webhook by their status, and when the oldest that waits was made."""
+    """Deliveries of a webhook by their status, each counted up to `MOST_COUNTED`, and when the oldest that waits was made."""
 
     hook_no: int
     waiting: int
@@ -60,10 +62,13 @@ WHERE hook_no = :no AND (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:before AS BIGINT) IS NULL OR delivery_no < :before)
 ORDER BY delivery_no DESC LIMIT :limit
 """
-_COUNTS = """
-SELECT hook_no, count(*) FILTER (WHERE status = 'waiting') AS waiting, count(*) FILTER (WHERE status = 'delivered') AS delivered,
-    count(*) FILTER (WHERE status = 'given_up') AS given_up, min(created_at) FILTER (WHERE status = 'waiting') AS oldest_waiting
-FROM webhook_deliveries GROUP BY hook_no
+_COUNTED = f"""(SELECT count(*) FROM (
+    SELECT FROM webhook_deliveries d WHERE d.hook_no = h.hook_no AND d.status = '{{status}}' LIMIT {MOST_COUNTED}) AS found)"""
+_COUNTS = f"""
+SELECT hook_no, {", ".join(f"{_COUNTED.format(status=status)} AS {status}" for status in STATUSES)},
+    (SELECT created_at FROM webhook_deliveries d WHERE d.hook_no = h.hook_no AND d.status = '{WAITING}'
+     ORDER BY delivery_no LIMIT 1) AS oldest_waiting
+FROM webhooks h
 """
 _AGAIN = """
 UPDATE webhook_deliveries SET status = 'waiting', attempts = 0, first_at = NULL, next_at = clock_timestamp()
@@ -86,7 +91,7 @@ def log_of(
 
 
 def counts(connection: Connection) -> dict[int, Counts]:
-    """By the number of the webhook; one without deliveries is missing."""
+    """By the number of the webhook."""
     return {found.hook_no: found for found in select_as(connection, Counts, text(_COUNTS))}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
@@ -21,7 +21,8 @@ from streamguard.webhooks.signing import new_secret
 
 MOST_HOOKS = 20
 """Each may have a thread and a connection of the desk."""
-OUTCOMES = ("block", "review", "dismiss", "refused", "confirmed", "dismissed", "duplicate", "reopened")
+Outcome = Literal["block", "review", "dismiss", "refused", "confirmed", "dismissed", "duplicate", "reopened"]
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
 """What the rules, the consumer and analysts decide."""
 LONGEST_URL = 2_000
 

@@ -16,7 +16,7 @@ from streamguard.database import error_message, is_outage
 from streamguard.database.rows import select_as
 from streamguard.models import Decision
 from streamguard.users import audit
-from streamguard.webhooks.deliveries import DELIVERED, GIVEN_UP, WAITING
+from streamguard.webhooks.deliveries import DELIVERED
 from streamguard.webhooks.post import GONE, TIMEOUT_S, Message, Result, post, session_for
 from streamguard.webhooks.schedule import SCHEDULE, Schedule
 
@@ -181,13 +181,15 @@ class Sender:
         }
         status = connection.execute(text(_DONE), values).scalar()
         place = {"no": message.hook_no}
+        if status is None:  # removed meanwhile, or another desk was faster
+            return
         if status == DELIVERED:
             connection.execute(text(_SOUND), place)
             return
         log.warning("webhook %d, delivery %d: %s", message.hook_no, message.delivery_no, result.error)
         if result.status == GONE:
             self._switch_off(connection, message)
-        if message.topic is None or status not in (WAITING, GIVEN_UP):
+        if message.topic is None:  # a test that fails says so to whoever asked for it
             return
         hold_s = self._schedule.hold_s(message.failures + 1)
         connection.execute(text(_FAILED), {**place, "error": result.error, "hold_s": hold_s})

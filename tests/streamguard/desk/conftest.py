@@ -24,6 +24,7 @@ from streamguard.desk.site import Desk as Site
 from streamguard.users.passwords import hash_password
 from streamguard.users.roles import ROLES
 from streamguard.users.sessions import Lifetimes, find_session, open_session
+from streamguard.users.tokens import make_token
 from tests.support.broker import free_port
 from tests.support.desk import Desk
 from tests.support.postgres import EmbeddedPostgres
@@ -34,6 +35,7 @@ PASSWORD = "a long enough password"
 _HASH = hash_password(PASSWORD)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 Client = Callable[[str], TestClient]
+Programs = Callable[..., TestClient]
 
 
 def make_users(store: Desk) -> None:
@@ -75,6 +77,20 @@ def client(site: Site) -> Iterator[Client]:
     yield of
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def program(site: Site) -> Programs:
+    """Clients of the API by role, each with a token of a user of that role."""
+
+    def of(role: str, scope: str = "write") -> TestClient:
+        with site.engine.begin() as connection:
+            token = make_token(connection, role, "a test", scope, 1)
+        found = TestClient(create_app(site), base_url="http://127.0.0.1:8501/api/v1", follow_redirects=False)
+        found.headers["authorization"] = f"Bearer {token}"
+        return found
+
+    return of
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from streamguard.kafka.topics import ensure_topics
-from tests.streamguard.desk.conftest import Client
+from tests.streamguard.desk.conftest import Client, Programs
 from tests.streamguard.desk.plumbing import EVIL, FRAGMENT, audit, on_broker
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
@@ -106,3 +106,28 @@ def test_who_may_not_sends_nothing(client: Client, desk: Desk) -> None:
 def test_none_is_said_too(client: Client, desk: Desk) -> None:
     desk.postgres.query("DELETE FROM dead_letters RETURNING 1")
     assert "Every record could be used" in client("analyst").get("/dead-letters").text
+
+
+def test_programs_find_them_and_send_them_again(program: Programs, desk: Desk, broker: BrokerProcess) -> None:
+    analyst, boss = program("analyst"), program("admin")
+    page = analyst.get("dead-letters").json()
+    assert len(page["letters"]) == 5 and page["next_page"] is None
+    assert {reason["reason"]: reason["letters"] for reason in page["reasons"]}[NEGATIVE] == 2
+    assert len(analyst.get("dead-letters", params={"contains": "AMOUNT"}).json()["letters"]) == 2
+    odd = analyst.get("dead-letters/transactions/0/3").json()
+    assert odd["letter"]["offset"] == 3 and odd["key_hex"] == b"B\x00\xff".hex() and odd["value"] == "\x00\x01Avro"
+    assert [entry[1] for entry in audit(desk, "personal_data.opened")] == ["dead letter transactions/0/3"]
+    assert analyst.get("dead-letters/transactions/0/99").status_code == 404
+    assert analyst.get("dead-letters", params={"since": "soon"}).status_code == 409
+    wanted = {"places": ["transactions/0/0"], "reason": "mended"}
+    assert analyst.post("dead-letters/retry", json=wanted).status_code == 403
+    sent = boss.post("dead-letters/retry", json=wanted).json()
+    assert sent["left"] == 0 and [(one["place"], one["problem"]) for one in sent["sent"]] == [
+        ("transactions/0/0", None)
+    ]
+    assert len(read_topic(broker.address)) == 1
+    again = boss.post("dead-letters/retry", json=wanted)
+    assert again.status_code == 409 and "nothing to send" in again.json()["error"]
+    rest = boss.post("dead-letters/retry", json={"plain": NEGATIVE, "reason": "mended"}).json()["sent"]
+    assert [one["place"] for one in rest] == ["transactions/0/1"]
+    assert [entry[2] for entry in audit(desk, "topics.change")] == ["mended", "mended"]

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from streamguard.desk.cluster import KEPT, ClusterHistory
 from streamguard.kafka.lags import Lag
 from streamguard.kafka.overview import GroupFacts, Overview, PartitionFacts, TopicFacts, groups_of
-from tests.streamguard.desk.conftest import Client
+from tests.streamguard.desk.conftest import Client, Programs
 from tests.streamguard.desk.plumbing import FRAGMENT, audit, make_topic, on_broker, produce
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
@@ -134,3 +134,25 @@ def test_the_history_keeps_an_hour_and_gives_rates() -> None:
     history.add(seen(0, 100), 50_000.0)
     history.add(seen(0, 20), 50_005.0)
     assert history.rate_of("t") == 0.0, "a topic that was made anew"
+
+
+def test_programs_see_and_move_groups(program: Programs, desk: Desk, admin: KafkaAdminClient) -> None:
+    analyst, boss, path = program("analyst"), program("admin"), "groups/team%2Fa%20%3Cb%3E"
+    [listed] = analyst.get("groups").json()["groups"]
+    assert listed == analyst.get(path).json() and (listed["name"], listed["lag"], listed["members"]) == (GROUP, 6, [])
+    assert listed["partitions"] == [{"topic": "payments", "partition": 0, "committed": 4, "end": 10, "lag": 6}]
+    wanted = {"topic": "payments", "way": "offset", "value": "7", "reason": "skip the bad ones"}
+    assert analyst.post(f"{path}/reset", json=wanted).status_code == 403
+    shown = boss.post(f"{path}/reset", json=wanted).json()
+    assert shown["moves"] == [{"partition": 0, "before": 4, "after": 7}] and not shown["applied"]
+    assert committed(admin) == 4 and audit(desk, "topics.change") == []
+    key = {"idempotency-key": "once"}
+    done = [boss.post(f"{path}/reset", json={**wanted, "apply": True}, headers=key).json() for _ in range(2)]
+    assert done[0] == done[1] == {**shown, "applied": True} and committed(admin) == 7
+    assert audit(desk, "topics.change") == [
+        ("admin", f"group {GROUP} in payments", "skip the bad ones", {"0": 4}, {"0": 7})
+    ]
+    assert analyst.get("groups/nobody").status_code == 404
+    assert boss.post("groups/nobody/reset", json=wanted).status_code == 404
+    refused = boss.post(f"{path}/reset", json={**wanted, "value": "x"})
+    assert refused.status_code == 409 and "is no offset" in refused.json()["error"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from streamguard.webhooks.signing import new_secret
 from tests.streamguard.desk.conftest import RunningDesk
+from tests.support.processes import eventually
+from tests.support.receiver import Receiver
 
 
 def test_a_lead_switches_a_rule_with_a_reason(running: RunningDesk) -> None:
@@ -80,6 +83,37 @@ def test_a_log_is_followed_and_searched(running: RunningDesk) -> None:
     page.locator("#log-part").fill("SECOND")
     expect(page.locator("#log-lines")).to_have_text("<b>second</b> line")
     log.unlink()
+
+
+def test_an_admin_pauses_a_webhook_and_sends_again(running: RunningDesk) -> None:
+    with Receiver() as receiver:
+        running.store.postgres.query(
+            "INSERT INTO webhooks (url, secret, created_by) VALUES (%s, %s, 'admin')", receiver.url, new_secret()
+        )
+        running.store.postgres.query(
+            "INSERT INTO webhook_deliveries (hook_no, topic, partition_no, record_offset, payload, status)"
+            " VALUES (1, 'decisions', 0, 7, '{}', 'given_up')"
+        )
+        page = running.page("admin", "/system")
+        page.get_by_role("link", name="Webhooks").click()
+        page.get_by_role("link", name=receiver.url).click()
+        page.get_by_role("button", name="Send a test").click()
+        expect(page.locator(".once")).to_contain_text("The test was delivered")
+        page.goto("/system/webhooks/1")
+        page.get_by_role("button", name="Pause").click()
+        page.keyboard.type("they move")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Off (admin: they move)")).to_be_visible()
+        page.locator("tr", has_text="given up").get_by_role("button", name="Send again").click()
+        expect(page.locator("tr", has_text="0 · 7")).to_contain_text("waiting")
+        page.get_by_role("button", name="Resume").click()
+        page.keyboard.type("moved")
+        page.keyboard.press("Enter")
+        statement = "SELECT status FROM webhook_deliveries WHERE topic IS NOT NULL"
+        eventually(lambda: running.store.rows(statement), lambda rows: rows == [("delivered",)])
+        page.reload()
+        expect(page.locator("tr", has_text="0 · 7")).to_contain_text("delivered")
+        assert [got.body for got in receiver.got][1:] == [b"{}"]
 
 
 def test_an_admin_makes_a_user_whose_password_is_shown_once(running: RunningDesk) -> None:

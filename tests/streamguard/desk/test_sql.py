@@ -14,7 +14,7 @@ import pytest
 from streamguard.desk import sqlrun
 from streamguard.desk.sqlrun import SqlRun
 from streamguard.sqldeploy.console import parts_of
-from tests.streamguard.desk.conftest import Client
+from tests.streamguard.desk.conftest import Client, Programs
 from tests.streamguard.desk.plumbing import EVIL, FRAGMENT, audit, make_topic, on_broker, produce
 from tests.support.broker import BrokerProcess, free_port
 from tests.support.desk import Desk
@@ -205,3 +205,34 @@ def test_more_runs_than_there_may_be_are_refused(desk: Desk, monkeypatch: pytest
     sqlrun._SLOTS.release()
     for _ in range(2):
         assert len(lines_of(made_run(desk, "SHOW STREAMS;"))) == 3, "a run that ended gives its place back"
+
+
+def test_programs_stream_queries_and_run_statements(program: Programs, desk: Desk, server: KsqlServerProcess) -> None:
+    analyst, lead = program("analyst", "read"), program("lead")
+
+    def asked(sql: str) -> list[dict[str, Any]]:
+        answer = analyst.get("sql/rows", params={"sql": sql, "begin": "earliest", "limit": 2})
+        assert answer.status_code == 200 and answer.headers["content-type"] == "application/x-ndjson", answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    assert found(asked("SELECT id FROM payments EMIT CHANGES;"), "row") == [["a"], [EVIL]]
+    assert "PAYMENTS" in str(found(asked("SHOW STREAMS;"), "block"))
+    assert found(asked("SELECT x FROM nothing;"), "error")
+    refused = analyst.get("sql/rows", params={"sql": "DROP STREAM payments;"})
+    assert refused.status_code == 422 and "DROP changes the server" in refused.json()["error"]
+    eventually(lambda: not transient(server))
+
+    sql = "CREATE STREAM api_a AS SELECT id FROM payments;\nDROP STREAM nothing_such;\nDROP STREAM payments;"
+    assert program("analyst").post("sql", json={"sql": sql, "reason": "r"}).status_code == 403
+    key = {"idempotency-key": "once"}
+    done = [lead.post("sql", json={"sql": sql, "reason": "a trial"}, headers=key).json() for _ in range(2)]
+    assert (
+        done[0] == done[1] and len(done[0]["done"]) == 1 and done[0]["line"] == 2 and "NOTHING_SUCH" in done[0]["error"]
+    )
+    assert [(row[0], row[2]) for row in audit(desk, "sql.change")] == [("lead", "a trial")]
+    first = lead.post("sql", json={"sql": "DROP STREAM nothing_such;", "reason": "r"})
+    assert first.status_code == 409 and "NOTHING_SUCH" in first.json()["error"]
+    query = lead.post("sql", json={"sql": "SELECT * FROM payments;", "reason": "r"})
+    assert query.status_code == 422 and "/sql/rows" in query.json()["error"]
+    assert lead.post("sql", json={"sql": "-- nothing", "reason": "r"}).status_code == 409
+    server.ksql("DROP STREAM api_a DELETE TOPIC;")

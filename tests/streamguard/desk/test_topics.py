@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.streamguard.desk.conftest import Client
+from streamguard.desk.site import Desk as Site
+from tests.streamguard.desk.conftest import Client, Programs
 from tests.streamguard.desk.plumbing import EVIL, FRAGMENT, audit, make_topic, on_broker, produce
 from tests.support.broker import BrokerProcess, free_port
 from tests.support.desk import Desk
@@ -185,3 +186,45 @@ def test_an_unavailable_broker_is_a_page_that_says_so(client: Client, desk: Desk
     for path in ("/topics", "/topics/payments", "/groups"):
         answer = client("analyst").get(path)
         assert answer.status_code == 503 and "Kafka is unavailable" in answer.text
+
+
+def test_programs_list_topics_and_read_messages(program: Programs, desk: Desk) -> None:
+    analyst = program("analyst")
+    [listed] = analyst.get("topics", params={"q": "PAY"}).json()["topics"]
+    assert (listed["name"], listed["messages"], len(listed["partitions"])) == ("payments", 10, 2)
+    assert listed == analyst.get("topics/payments").json() and listed["settings"]["cleanup.policy"] == "delete"
+    assert [t["name"] for t in analyst.get("topics", params={"internal": True}).json()["topics"]] == [
+        "_internal",
+        "payments",
+    ]
+    read: list[tuple[int, int]] = []
+    query = {"begin": "oldest", "limit": "4", "at": ""}
+    while True:
+        page = analyst.get("topics/payments/messages", params=query).json()
+        read += [(found["partition"], found["offset"]) for found in page["messages"]]
+        if page["next"] is None:
+            break
+        query["at"] = page["next"]
+    assert read == [(0, offset) for offset in range(10)]
+    [one] = analyst.get("topics/payments/messages", params={"value": '"n": 4'}).json()["messages"]
+    assert (one["key"], one["value"], one["timestamp_ms"]) == ("k4", '{"n": 4, "a": 1.10}', 4_000)
+    odd = analyst.get("topics/payments/messages/0/9").json()
+    opened = [entry[1] for entry in audit(desk, "personal_data.opened")]
+    assert opened == ["topic payments", "topic payments", "record payments/0/9"], "a look that goes on is one"
+    assert odd["value"] is None and odd["value_hex"].startswith("000000000") and odd["headers"][0]["name"] == EVIL
+    for path in (
+        "topics/none",
+        "topics/none/messages",
+        "topics/payments/messages/0/99",
+        "topics/payments/messages/x/1",
+    ):
+        assert analyst.get(path).status_code == 404, path
+    wrong = analyst.get("topics/payments/messages", params={"begin": "soon"})
+    assert wrong.status_code == 409 and "is no place to begin" in wrong.json()["error"]
+
+
+def test_programs_are_told_that_kafka_is_unavailable(program: Programs, site: Site) -> None:
+    site.settings = site.settings.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"})
+    for path in ("topics", "groups", "topics/x/messages"):
+        answer = program("admin").get(path)
+        assert answer.status_code == 503 and "Kafka is unavailable" in answer.json()["error"], path

@@ -53,6 +53,7 @@ COMMENT ON COLUMN webhook_deliveries.first_at IS 'the first attempt: after a day
 COMMENT ON COLUMN webhook_deliveries.last_status IS 'the HTTP status of the last attempt; null where there was no answer';
 
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (hook_no, delivery_no) WHERE status = 'waiting';
+CREATE INDEX webhook_deliveries_given_up ON webhook_deliveries (hook_no, delivery_no) WHERE status = 'given_up';
 CREATE INDEX webhook_deliveries_hook ON webhook_deliveries (hook_no, delivery_no);
 -- What is done is removed by age.
 CREATE INDEX webhook_deliveries_done ON webhook_deliveries (created_at) WHERE status <> 'waiting';

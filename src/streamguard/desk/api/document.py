@@ -26,7 +26,7 @@ _REFUSALS = {
     "415": "the body is not JSON",
     "422": "a field is wrong; the sentence says which",
     "400": "the body is not JSON",
-    "503": "the database is unavailable",
+    "503": "the database, Kafka or the SQL server is unavailable",
 }
 
 
@@ -75,7 +75,7 @@ def _operation(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any
         "summary": endpoint.does,
         "description": f"Needs the permission `{endpoint.needs}`.",
         "responses": {
-            "200": {"description": "done", "content": _content(endpoint.gives)},
+            "200": {"description": "done", "content": _answer(endpoint)},
             **{status: {"description": said, "content": _refusal()} for status, said in _REFUSALS.items()},
         },
     }
@@ -92,6 +92,10 @@ def _operation(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any
         operation["requestBody"] = {"required": True, "content": _content(endpoint.takes)}
     operation["parameters"] = parameters
     return operation
+
+
+def _answer(endpoint: Endpoint) -> dict[str, Any]:
+    return {endpoint.streams: {"schema": {"type": "string"}}} if endpoint.streams else _content(endpoint.gives)
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from streamguard.users.tokens import WRITE, Bearer, bearer_of
 ROOT = "/api/v1"
 LARGEST_BODY_BYTES = 1024 * 1024
 KEPT_FOR = "1 day"
+LONGEST_WORK = "10min"
 READS = ("GET", "HEAD")
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,7 +34,8 @@ M = TypeVar("M", bound=BaseModel)
 class Model(BaseModel):
     """What is sent or answered; a field that is not known is an error."""
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    # Validators are made when a model is used first: all of them would take a tenth of the desk's memory.
+    model_config = ConfigDict(extra="forbid", from_attributes=True, defer_build=True)
 
 
 class Nothing(Model):
@@ -42,7 +44,8 @@ class Nothing(Model):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint as the document describes it. `takes` are the fields of the address of a GET, else those of the body."""
+    """An endpoint as the document describes it. `takes` are the fields of the address of a GET, else those of the body; `streams`
+    is the media type of an answer that comes by and by."""
 
     method: str
     path: str
@@ -50,6 +53,7 @@ class Endpoint:
     takes: type[Model]
     gives: type[BaseModel] | None
     does: str
+    streams: str = ""
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -70,6 +74,9 @@ class Call:
     desk: Desk
     bearer: Bearer
     path: dict[str, str]
+    token: str
+    last_event: str = ""
+    """The header `Last-Event-ID`."""
 
     @property
     def user(self) -> str:
@@ -77,8 +84,20 @@ class Call:
         return self.bearer.user_name
 
     def may(self, action: str) -> bool:
-        """Whether the user of the token may do this."""
+        """Whether the role of whose token it is may do this."""
         return may(self.bearer.role, action)
+
+    def is_valid(self) -> bool:
+        """Whether the token is still valid, for answers that take long."""
+        with self.database() as connection:
+            return bearer_of(connection, self.token) is not None
+
+    def number(self, name: str, what: str) -> int:
+        """A number of the path. Raises NotFound for what is none."""
+        words = self.path[name]
+        if not (words.isascii() and words.isdecimal() and len(words) < 19):
+            raise NotFound(f"there is no {what} {words[:80]}")
+        return int(words)
 
     @contextmanager
     def database(self) -> Iterator[Connection]:
@@ -91,13 +110,19 @@ Handler = Callable[[Call, Any], Any]
 
 
 def endpoint(
-    method: str, path: str, *, needs: str, takes: type[Model] = Nothing, gives: type[BaseModel] | None = None
+    method: str,
+    path: str,
+    *,
+    needs: str,
+    takes: type[Model] = Nothing,
+    gives: type[BaseModel] | None = None,
+    streams: str = "",
 ) -> Callable[[Handler], Handler]:
     """Register an endpoint below `/api/v1`."""
 
     def register(handler: Handler) -> Handler:
         does = (handler.__doc__ or "").strip().splitlines()[0]
-        described = Endpoint(method, path, needs, takes, gives, does)
+        described = Endpoint(method, path, needs, takes, gives, does, streams)
         ENDPOINTS.append(described)
 
         async def answer(request: Request) -> Response:
@@ -143,16 +168,18 @@ async def _answer(request: Request, described: Endpoint, handler: Handler) -> Re
 
 
 def _work(desk: Desk, request: Request, described: Endpoint, handler: Handler, body: bytes) -> Response:
-    bearer = _bearer(desk, request, described)
+    bearer, token = _bearer(desk, request, described)
     given = _given(request, described, body)
-    call = Call(desk, bearer, {name: str(value) for name, value in request.path_params.items()})
+    path = {name: str(value) for name, value in request.path_params.items()}
+    call = Call(desk, bearer, path, token, request.headers.get("last-event-id", ""))
     key = request.headers.get("idempotency-key")
     if key is None or described.method in READS:
-        return json(handler(call, given))
+        done = handler(call, given)
+        return done if isinstance(done, Response) else json(done)
     return _once(call, key, request, body, lambda: handler(call, given))
 
 
-def _bearer(desk: Desk, request: Request, described: Endpoint) -> Bearer:
+def _bearer(desk: Desk, request: Request, described: Endpoint) -> tuple[Bearer, str]:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token:
         raise Refused(401, "A token is needed: `Authorization: Bearer sgt_...`; make one at /tokens.")
@@ -164,7 +191,7 @@ def _bearer(desk: Desk, request: Request, described: Endpoint) -> Bearer:
         raise Refused(403, f"The role {bearer.role} may not do this ({described.needs}).")
     if bearer.scope != WRITE and described.method not in READS:
         raise Refused(403, "The token has the scope read: make one with the scope write at /tokens.")
-    return bearer
+    return bearer, token.strip()
 
 
 def _given(request: Request, described: Endpoint, body: bytes) -> Model:
@@ -192,6 +219,8 @@ def _once(call: Call, key: str, request: Request, body: bytes, work: Callable[[]
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
     place = {"token": call.bearer.token_no, "key": key}
     with call.database() as connection:
+        # Nothing is asked of this connection while the work is done, which may take longer than a process may be idle.
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_WORK}'"))
         connection.execute(text(f"DELETE FROM api_answers WHERE answered_at < now() - INTERVAL '{KEPT_FOR}'"))
         # Whoever has the same key at the same time waits here, and finds the answer.
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, :token))"), place)

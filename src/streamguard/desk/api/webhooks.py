@@ -14,10 +14,9 @@ from streamguard.desk.api.endpoint import Call, Model, endpoint
 from streamguard.desk.site import NotFound
 from streamguard.webhooks import deliveries, hooks
 from streamguard.webhooks.deliveries import Delivery, NoSuchDelivery
-from streamguard.webhooks.hooks import LONGEST_URL, Hook, NoSuchHook, Wanted
+from streamguard.webhooks.hooks import LONGEST_URL, Hook, NoSuchHook, Outcome, Wanted
 from streamguard.webhooks.sender import Sender
 
-Outcome = Literal["block", "review", "dismiss", "refused", "confirmed", "dismissed", "reopened"]
 MANAGE = "webhooks.change"
 TEXT = r"^[^\x00]*$"
 
@@ -43,7 +42,7 @@ class HookChange(HookIn):
 
 
 class HookOut(Model):
-    """A webhook. `failures` are failed attempts in a row, since `failing_since`."""
+    """A webhook. `failures` are failed attempts in a row, since `failing_since`; deliveries are counted up to 10,000."""
 
     hook_no: int
     url: str
@@ -241,18 +240,16 @@ def again(call: Call, given: AgainIn) -> AgainOut:
 
 
 def _hook(call: Call, connection: Connection) -> Hook:
-    number = call.path["number"]
-    if not (number.isascii() and number.isdecimal() and len(number) < 19):
-        raise NotFound(f"there is no webhook {number[:80]}")
+    number = call.number("number", "webhook")
     try:
-        return hooks.hook(connection, int(number))
+        return hooks.hook(connection, number)
     except NoSuchHook as error:
         raise NotFound(str(error)) from None
 
 
 def _out(connection: Connection, found: Hook) -> HookOut:
-    counted = deliveries.counts(connection).get(found.hook_no)
-    numbers: dict[str, Any] = {name: getattr(counted, name, 0) for name in ("waiting", "delivered", "given_up")}
+    counted = deliveries.counts(connection)[found.hook_no]
+    numbers: dict[str, Any] = {name: getattr(counted, name) for name in ("waiting", "delivered", "given_up")}
     own: dict[str, Any] = {name: getattr(found, name) for name in HookOut.model_fields if name not in numbers}
     return HookOut(**own, **numbers)
 

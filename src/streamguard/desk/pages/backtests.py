@@ -21,7 +21,7 @@ from streamguard.config.resources import sql_file
 from streamguard.desk.difference import Piece, words_that_differ
 from streamguard.desk.jobs import BACKTEST, COMPARE, DEPLOY, DROP, PROMOTE, SHADOW, Asked, Job, Jobs, options
 from streamguard.desk.pages.rules import limits_of, other_than_file
-from streamguard.desk.site import NotFound, Visit, route
+from streamguard.desk.site import Asker, NotFound, Visit, route
 from streamguard.rules import modes
 from streamguard.rules.catalogue import SQL
 from streamguard.sqldeploy.journal import open_shadow
@@ -46,34 +46,49 @@ def backtests(visit: Visit) -> Response:
 @route("POST", "/rules/{name}/backtest", needs="rules.change")
 def start(visit: Visit) -> Response:
     """Run a back-test of a rule with changed limits, changed SQL, or another mode."""
-    name = visit.path["name"]
-    with visit.database() as connection:
+    begin, end = visit.text("from"), visit.text("to")
+    limits = {name.removeprefix("limit."): visit.text(name) for name in visit.form if name.startswith("limit.")}
+    number = begin_backtest(
+        visit, visit.path["name"], limits=limits, sql=visit.text("sql"), mode=visit.text("mode"), begin=begin, end=end
+    )
+    return visit.to(f"/jobs/{number}")
+
+
+def begin_backtest(
+    asker: Asker, name: str, *, limits: Mapping[str, str], sql: str, mode: str, begin: str, end: str
+) -> int:
+    """Start a back-test of a rule with what differs from what runs; the number of its job. Empty texts are as it runs, and
+    no limit of time. Raises UserError."""
+    with asker.database() as connection:
         found = modes.rules_named(connection, name)
     # Where another version than that of the file runs, a value of the file may be a change as well.
-    runs_other = bool(other_than_file(visit, found))
+    runs_other = bool(other_than_file(asker, found))
+    known = {limit.name: limit.value for limit in limits_of(asker, found)}
+    if unknown := sorted(limits.keys() - known.keys()):
+        raise UserError(f"{unknown[0][:60]} is no limit of {name}: {', '.join(known) or 'it has none'}")
     changed = [
-        f"{limit.name}={given}"
-        for limit in limits_of(visit, found)
-        if (given := visit.text(f"limit.{limit.name}")) and (given != limit.value or runs_other)
+        f"{limit}={limits[limit]}"
+        for limit, value in known.items()
+        if limits.get(limit) and (limits[limit] != value or runs_other)
     ]
     files: dict[str, str] = {}
-    arguments = ["backtest", "--progress-lines", f"--by={visit.user}"]
+    arguments = ["backtest", "--progress-lines", f"--by={asker.user}"]
     if found[0].kind == SQL:
-        text = visit.text("sql").replace("\r\n", "\n")
+        text = sql.replace("\r\n", "\n")
         if text and text.strip() != text_of(sql_file(found[0].file)).strip():
             files[found[0].file] = text + "\n"
             arguments.append(f"--sql={{folder}}/{found[0].file}")
         arguments += options("define", changed)
     else:
         arguments += options("limit", changed)
-    if mode := visit.text("mode"):
+    if mode:
         arguments.append(f"--mode={name}={mode}")
     if not (files or changed or mode):
         raise UserError("nothing differs from what runs: change a limit, the SQL or the mode first")
-    arguments += [f"--{name}={value}" for name in ("from", "to") if (value := visit.text(name))]
+    arguments += [f"--{option}={value}" for option, value in (("from", begin), ("to", end)) if value]
     what = ", ".join([*changed, *(["changed SQL"] if files else []), *([f"as {mode}"] if mode else [])])
-    asked = Asked(BACKTEST, arguments, visit.user, f"{name}: {what}"[:200], rule=name)
-    return _run(visit, asked, "rules.backtest", f"rule {name}", files)
+    asked = Asked(BACKTEST, arguments, asker.user, f"{name}: {what}"[:200], rule=name)
+    return launch(asker, asked, "rules.backtest", f"rule {name}", files)
 
 
 @route("GET", "/jobs/{number:int}", needs="rules.read")
@@ -91,10 +106,15 @@ def job(visit: Visit) -> Response:
 def stop(visit: Visit) -> Response:
     """End a job."""
     found, reason = _job(visit), visit.reason()
-    with visit.database() as connection:
-        audit.note(connection, visit.user, "jobs.stop", f"{found.asked.kind} {found.asked.title}", reason=reason)
-    Jobs(visit.desk.settings).stop(found.number)
+    stop_job(visit, found, reason)
     return visit.to(f"/jobs/{found.number}")
+
+
+def stop_job(asker: Asker, found: Job, reason: str) -> None:
+    """End a job, with its row in the audit log."""
+    with asker.database() as connection:
+        audit.note(connection, asker.user, "jobs.stop", f"{found.asked.kind} {found.asked.title}", reason=reason)
+    Jobs(asker.desk.settings).stop(found.number)
 
 
 @route("GET", "/backtests/{number:int}", needs="rules.read")
@@ -197,13 +217,16 @@ def _deploy(visit: Visit, kind: str, how: list[str]) -> Response:
 
 
 def _run(visit: Visit, asked: Asked, action: str, subject: str, files: Mapping[str, str] | None = None) -> Response:
-    """Start a job, with its row in the audit log; neither without the other."""
+    return visit.to(f"/jobs/{launch(visit, asked, action, subject, files)}")
+
+
+def launch(asker: Asker, asked: Asked, action: str, subject: str, files: Mapping[str, str] | None = None) -> int:
+    """Start a job, with its row in the audit log, neither without the other; its number. Raises UserError."""
     asked.check()
-    with visit.database() as connection:
+    with asker.database() as connection:
         after = {"title": asked.title}
-        audit.note(connection, visit.user, action, subject, reason=asked.reason or None, after=after)
-        number = Jobs(visit.desk.settings).start(asked, files)
-    return visit.to(f"/jobs/{number}")
+        audit.note(connection, asker.user, action, subject, reason=asked.reason or None, after=after)
+        return Jobs(asker.desk.settings).start(asked, files)
 
 
 def _job(visit: Visit) -> Job:

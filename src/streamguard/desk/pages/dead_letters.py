@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from streamguard.dead_letters.find import (
     BadTime,
     Filter,
     Letter,
+    Place,
     alerts_of,
     body_of,
     counts,
@@ -28,7 +29,7 @@ from streamguard.desk import shown
 from streamguard.desk.brokers import reads_kafka
 from streamguard.desk.pages.queue import page_of
 from streamguard.desk.reveal import note_opened
-from streamguard.desk.site import NotFound, Visit, route
+from streamguard.desk.site import Asker, NotFound, Visit, route
 from streamguard.privacy.mode import protection_of
 from streamguard.users import audit
 
@@ -41,7 +42,7 @@ STATES = {"waiting": False, "again": True, "all": None}
 @route("GET", "/dead-letters", needs="topics.read")
 def dead_letters(visit: Visit) -> Response:
     """Counts by reason and the newest first. `plain` is a reason as it is counted, `reason` a part of one."""
-    wanted, page, fields = _filter(visit.query), page_of(visit), _fields(visit.query)
+    wanted, page, fields = filter_of(visit.query), page_of(visit), _fields(visit.query)
     with visit.database() as connection:
         reasons = counts(connection, wanted)
         letters = newest(connection, wanted, PAGE + 1, (page - 1) * PAGE)
@@ -89,41 +90,49 @@ def dead_letter(visit: Visit) -> Response:
 @reads_kafka
 def retry(visit: Visit) -> Response:
     """Send again what the fields mean: places (`place`), or a filter; those that were sent before only with `again`."""
-    reason, again, settings = visit.reason(), bool(visit.text("again")), visit.desk.settings
+    reason, again = visit.reason(), bool(visit.text("again"))
+    places = [place_of(str(words)) for words in visit.form.getlist("place")]
+    wanted = None if places else filter_of({**_form(visit), "state": "all" if again else "waiting"})
+    sent, left = send(visit, places, wanted, again=again, reason=reason)
+    done = sum(result.record is not None for result in sent)
+    said = f"{done:,} sent again" + (f", {len(sent) - done:,} not" if done < len(sent) else "")
+    return visit.page("dead_letter_results.html", results=sent, said=said, left=left, fields=_fields(_form(visit)))
+
+
+def send(
+    asker: Asker, places: Sequence[Place], wanted: Filter | None, *, again: bool, reason: str
+) -> tuple[list[Sent], int]:
+    """Send the letters at these places again, or those that fit, with their audit row; what came of each, and how many are left.
+
+    Raises UserError where there is nothing to send, and errors of Kafka.
+    """
+    settings = asker.desk.settings
     sent: list[Sent] = []
-    with _autocommit(visit) as connection:
-        letters = _meant(visit, connection, again)
+    with _autocommit(asker) as connection:
+        letters = _meant(connection, places, wanted, again)
         if not letters:
             raise UserError("there is nothing to send: all of them were sent again before")
         protection = protection_of(connection, settings)
         try:
-            for result in send_again(connection, settings, letters[:AT_ONCE], visit.user, protection):
+            for result in send_again(connection, settings, letters[:AT_ONCE], asker.user, protection):
                 sent.append(result)
         finally:
-            _note(connection, visit, letters[:AT_ONCE], sent, reason)
-    done = sum(result.record is not None for result in sent)
-    said = f"{done:,} sent again" + (f", {len(sent) - done:,} not" if done < len(sent) else "")
-    left = len(letters) - AT_ONCE
-    return visit.page(
-        "dead_letter_results.html", results=sent, said=said, left=max(0, left), fields=_fields(_form(visit))
-    )
+            _note(connection, asker, letters[:AT_ONCE], sent, reason)
+    return sent, max(0, len(letters) - AT_ONCE)
 
 
-def _note(connection: Connection, visit: Visit, letters: list[Letter], sent: list[Sent], reason: str) -> None:
+def _note(connection: Connection, asker: Asker, letters: list[Letter], sent: list[Sent], reason: str) -> None:
     """The audit row; also of a retry that an error ended, with what it did."""
     first = str(letters[0].place)
     subject = f"dead letter {first}" if len(letters) == 1 else f"{len(letters)} dead letters from {first} on"
     records = [str(result.record) for result in sent if result.record is not None]
     after: dict[str, Any] = {"sent": len(records), "not_sent": len(letters) - len(records), "records": records[:20]}
-    audit.note(connection, visit.user, "topics.change", subject, reason=reason, after=after)
+    audit.note(connection, asker.user, "topics.change", subject, reason=reason, after=after)
 
 
-def _meant(visit: Visit, connection: Connection, again: bool) -> list[Letter]:
-    places = [place_of(str(words)) for words in visit.form.getlist("place")]
-    if places:
-        found = [letter for place in places[:AT_ONCE] for letter in matching(connection, Filter(place=place))]
-    else:
-        found = list(matching(connection, _filter({**_form(visit), "state": "all" if again else "waiting"})))
+def _meant(connection: Connection, places: Sequence[Place], wanted: Filter | None, again: bool) -> list[Letter]:
+    filters = [Filter(place=place) for place in places[:AT_ONCE]] if wanted is None else [wanted]
+    found = [letter for one in filters for letter in matching(connection, one)]
     return [letter for letter in found if again or letter.retried_as is None]
 
 
@@ -135,7 +144,8 @@ def _fields(query: dict[str, str]) -> dict[str, str]:
     return {name: query.get(name, "") for name in ("plain", "contains", "topic", "since", "state")}
 
 
-def _filter(query: dict[str, str]) -> Filter:
+def filter_of(query: dict[str, str]) -> Filter:
+    """The filter that the fields of a page mean. Raises UserError."""
     since = query.get("since", "")
     try:
         at = time_of(since) if since else None
@@ -151,7 +161,7 @@ def _filter(query: dict[str, str]) -> Filter:
 
 
 @contextmanager
-def _autocommit(visit: Visit) -> Iterator[Connection]:
+def _autocommit(asker: Asker) -> Iterator[Connection]:
     """A connection that commits each statement, as a retry needs it."""
-    with visit.desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with asker.desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection

@@ -56,7 +56,7 @@ def group(visit: Visit) -> Response:
 def plan(visit: Visit) -> Response:
     """Where a reset would move a group; nothing is changed."""
     name, topic, way = visit.text("group"), visit.text("topic"), visit.text("way")
-    to = _target_words(way, visit.text("value"))
+    to = target_words(way, visit.text("value"))
     with cluster(visit) as client:
         moves = plan_reset(client, name, topic, target_of(to), _numbers(visit.text("partition")))
     said = f"{way} {visit.text('value')}".strip()
@@ -111,7 +111,8 @@ def _values(visit: Visit, name: str) -> dict[str, Any]:
     }
 
 
-def _target_words(way: str, value: str) -> str:
+def target_words(way: str, value: str) -> str:
+    """Where to, as `target_of` takes it. Raises UserError."""
     if way in ("earliest", "latest"):
         return way
     if way == "offset" and value.isdecimal():

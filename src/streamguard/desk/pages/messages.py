@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from streamguard.config import UserError
 from streamguard.desk import shown
 from streamguard.desk.brokers import reads_kafka
-from streamguard.desk.look import LIMITS, Look
+from streamguard.desk.look import LIMITS, SCRIPT_STEP_S, Look
 from streamguard.desk.render import link
 from streamguard.desk.reveal import note_opened
 from streamguard.desk.site import NotFound, Visit, route
-from streamguard.kafka.browse import Browser
+from streamguard.kafka.browse import STEP_S, Browser
 from streamguard.kafka.messages import Message, cursor_of, cursor_text
 from streamguard.kafka.send import send_record
 from streamguard.users import audit
@@ -31,7 +31,7 @@ def topic(visit: Visit) -> Response:
     """The records of a topic; a fragment has rows only, and with `live` those that came since `at`."""
     name, look = visit.path["name"], Look.of(visit.query)
     live = bool(visit.query.get("live"))
-    with look.open(visit, name) as browser:
+    with look.open(visit, name, step_s=SCRIPT_STEP_S if visit.is_fragment else STEP_S) as browser:
         step = browser.forward(look.at, look.contains, LIVE_ROWS) if live else look.step(browser)
         record, wanted = _opened(visit, browser, look)
     if visit.desk.looks.is_new(visit.user, name, str(look.fields)):
@@ -84,7 +84,7 @@ def _opened(visit: Visit, browser: Browser, look: Look) -> tuple[Message | None,
 def save(visit: Visit) -> Response:
     """All records that fit, as JSON lines, from the place to the end as it is now."""
     name, look = visit.path["name"], Look.of({**visit.query, "at": ""})
-    browser = look.open(visit, name)
+    browser = look.open(visit, name, step_s=SCRIPT_STEP_S if visit.is_fragment else STEP_S)
     try:
         start = look.begin(browser)
         _note(visit, f"topic {name}", {**look.fields, "saved": "JSON lines"})

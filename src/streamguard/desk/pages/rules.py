@@ -16,7 +16,7 @@ from streamguard.config.resources import sql_file
 from streamguard.consumer.limit_changes import limit_changes
 from streamguard.desk.difference import Piece, lines_that_differ, words_that_differ
 from streamguard.desk.jobs import Jobs
-from streamguard.desk.site import NotFound, Visit, route
+from streamguard.desk.site import Asker, NotFound, Visit, route
 from streamguard.rules import modes
 from streamguard.rules.base import REGISTRY
 from streamguard.rules.catalogue import PYTHON, SQL, Rule, catalogue
@@ -126,13 +126,13 @@ def set_mode(visit: Visit) -> Response:
     return visit.to(f"/rules/{name}")
 
 
-def limits_of(visit: Visit, found: list[Rule]) -> list[Limit]:
+def limits_of(asker: Asker, found: list[Rule]) -> list[Limit]:
     """The limits of a rule with their present values."""
     names = list(dict.fromkeys(name for rule in found for name in rule.limits))
     if found[0].kind == PYTHON:
         limits = RuleLimits()
         return [Limit(name, str(getattr(limits, name))) for name in names]
-    given = variables_of(visit.desk.settings)
+    given = variables_of(asker.desk.settings)
     files = dict.fromkeys(rule.file for rule in found)
     known = {
         name: value for file in files for item in read(sql_file(file), given) for name, value in item.variables.items()
@@ -140,29 +140,29 @@ def limits_of(visit: Visit, found: list[Rule]) -> list[Limit]:
     return [Limit(name, known[name]) for name in names if name in known]
 
 
-def other_than_file(visit: Visit, found: list[Rule]) -> list[tuple[str, list[Piece]]]:
+def other_than_file(asker: Asker, found: list[Rule]) -> list[tuple[str, list[Piece]]]:
     """What the server runs otherwise than the files of a SQL rule say: names, and the words that differ (`-` the file's).
 
     Nothing while that is not known, and of a query that does not run.
     """
-    wanted = {(sql := sql_of(item)).key: sql for item in _items(visit, found)}
+    wanted = {(sql := sql_of(item)).key: sql for item in _items(asker, found)}
 
     def ask() -> list[tuple[str, list[Piece]]]:
         try:
-            running = running_statements(Server(visit.desk.settings.ksqldb_url, timeout_s=_SERVER_TIMEOUT_S), wanted)
+            running = running_statements(Server(asker.desk.settings.ksqldb_url, timeout_s=_SERVER_TIMEOUT_S), wanted)
         except UserError:
             return []
         pieces = [(running[key].name, words_that_differ(wanted[key].formatted, running[key].formatted)) for key in running
                   if not same(wanted[key].statement, running[key].text)]  # fmt: skip
         return [(name, words) for name, words in pieces if words]
 
-    known = visit.desk.cache.soon(f"what runs of {found[0].name}", ask, for_s=RUNNING_EVERY_S) if wanted else None
+    known = asker.desk.cache.soon(f"what runs of {found[0].name}", ask, for_s=RUNNING_EVERY_S) if wanted else None
     return known[0] if known else []
 
 
-def _items(visit: Visit, found: list[Rule]) -> list[Item]:
+def _items(asker: Asker, found: list[Rule]) -> list[Item]:
     """The statements that a SQL rule consists of, in the order of its files: its queries, and what has its limits."""
-    given = variables_of(visit.desk.settings)
+    given = variables_of(asker.desk.settings)
     names = {str(rule.query_id).upper() for rule in found if rule.kind == SQL}
     limits = {limit for rule in found for limit in rule.limits}
     files = dict.fromkeys(rule.file for rule in found if rule.kind == SQL)

@@ -27,7 +27,13 @@ def webhooks(visit: Visit) -> Response:
     with visit.database() as connection:
         found, counts = hooks.hooks(connection), deliveries.counts(connection)
     return visit.page(
-        "webhooks.html", hooks=found, counts=counts, outcomes=hooks.OUTCOMES, rules=_rules(), most=hooks.MOST_HOOKS
+        "webhooks.html",
+        hooks=found,
+        counts=counts,
+        outcomes=hooks.OUTCOMES,
+        rules=_rules(),
+        most=hooks.MOST_HOOKS,
+        counted=deliveries.MOST_COUNTED,
     )
 
 
@@ -120,7 +126,7 @@ def _page(visit: Visit, number: int, secret: str = "", tested: Result | None = N
         raise UserError(f"before={before[:20]} is no number of a delivery")
     with visit.database() as connection:
         found = _hook(connection, number)
-        counts = deliveries.counts(connection).get(number)
+        counts = deliveries.counts(connection)[number]
         rows = deliveries.log_of(
             connection, number, status=status or None, before=int(before) if before else None, limit=PAGE + 1
         )
@@ -135,6 +141,7 @@ def _page(visit: Visit, number: int, secret: str = "", tested: Result | None = N
         statuses=STATUSES,
         outcomes=hooks.OUTCOMES,
         rules=_rules(),
+        most=deliveries.MOST_COUNTED,
         kept_days=deliveries.KEPT_DAYS,
         secret=secret,
         tested=tested,

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from streamguard.webhooks import deliveries, hooks
 from streamguard.webhooks.schedule import Schedule
@@ -289,3 +289,19 @@ def test_what_is_done_for_long_is_removed(desk: Desk, broker: BrokerProcess, rec
     with desk.engine.begin() as connection:
         assert deliveries.remove_old(connection) == 2
     assert statuses(desk) == [("waiting", 1)], "what waits stays"
+
+
+def test_what_retention_removed_is_counted_and_said(
+    desk: Desk, broker: BrokerProcess, receiver: Receiver, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(desk, receiver)
+    decide(broker, *range(6))
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    admin.delete_records({TopicPartition("decisions", 0): 2})
+    admin.close()
+    with caplog.at_level(logging.ERROR, "streamguard.webhooks"):
+        serve()
+        done(desk, 5)
+    assert sorted(numbers(receiver)) == [1, 2, 3, 4, 5]
+    assert desk.rows("SELECT partition_no, left_out FROM webhook_offsets ORDER BY 1") == [(0, 1), (1, 0), (2, 0)]
+    assert "decisions/0 begins at offset 2: 1 to 1 were removed before webhooks got them" in caplog.text

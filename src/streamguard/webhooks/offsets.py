@@ -22,7 +22,7 @@ class _Place:
     next_offset: int
 
 
-_PLACES = f"SELECT {columns_of(_Place)} FROM webhook_offsets WHERE topic = :topic FOR UPDATE"
+_PLACES = f"SELECT {columns_of(_Place)} FROM webhook_offsets WHERE topic = :topic ORDER BY partition_no FOR UPDATE"
 _MOVE = """
 INSERT INTO webhook_offsets (topic, partition_no, next_offset, left_out) VALUES (:topic, :partition, :next, :left_out)
 ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offset,

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from streamguard.webhooks import deliveries, hooks
+from streamguard.webhooks import deliveries, hooks, reader
 from streamguard.webhooks.schedule import Schedule
 from streamguard.webhooks.sender import Sender
 from tests.streamguard.desk.plumbing import make_topic, produce
@@ -305,3 +305,27 @@ def test_what_retention_removed_is_counted_and_said(
     assert sorted(numbers(receiver)) == [1, 2, 3, 4, 5]
     assert desk.rows("SELECT partition_no, left_out FROM webhook_offsets ORDER BY 1") == [(0, 1), (1, 0), (2, 0)]
     assert "decisions/0 begins at offset 2: 1 to 1 were removed before webhooks got them" in caplog.text
+
+
+def test_a_desk_that_is_overtaken_while_it_begins_reads_nothing_twice(
+    desk: Desk, broker: BrokerProcess, receiver: Receiver, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another desk stores a decision between this one's looks at Kafka and at the database."""
+    overtaken: list[bool] = []
+
+    class Consumer(KafkaConsumer):  # type: ignore[misc]
+        def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+            ends: dict[TopicPartition, int] = super().end_offsets(partitions)
+            if not overtaken:
+                overtaken.append(True)
+                decide(broker, 3)
+                desk.postgres.query("UPDATE webhook_offsets SET next_offset = 2 WHERE partition_no = 0")
+            return ends
+
+    monkeypatch.setattr(reader, "KafkaConsumer", Consumer)
+    add(desk, receiver)
+    serve()
+    eventually(lambda: overtaken, bool, 30)
+    decide(broker, 4)
+    done(desk, 1)
+    assert numbers(receiver) == [4]

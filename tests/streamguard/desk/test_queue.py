@@ -6,11 +6,12 @@ import csv
 import io
 import re
 
+import orjson
 import pytest
 
 from tests.streamguard.desk.conftest import Client
 from tests.support.desk import Desk
-from tests.support.records import T0_MS, high_amount, high_velocity, transaction
+from tests.support.records import T0_MS, Record, high_amount, high_velocity, transaction
 
 EVIL = "<script>alert(1)</script>"
 
@@ -96,6 +97,17 @@ def test_a_score_is_shown_as_its_sum(client: Client, desk: Desk, alerts: list[st
     assert "0 · 4" in re.sub(r"\s+", " ", page)
     assert "hidden" in page and "D1" not in page
     assert "D1" in client("analyst").get("/alerts/HIGH_AMOUNT:big").text
+
+
+def test_a_rule_of_several_queries_shows_each(client: Client, desk: Desk) -> None:
+    """The alert does not say whether the account, the merchant or the device is listed: all three queries have its name."""
+    alert = orjson.loads(high_amount(0, "big", "A", 4_000, T0_MS).value or b"")
+    listed_alert = orjson.dumps({**alert, "ALERT_ID": "BLACKLISTED:big", "RULE": "BLACKLISTED"})
+    desk.feed(transaction(0, "big", "A", 4_000, T0_MS), Record("fraud_alerts", 0, 0, b"A", listed_alert))
+    page = client("viewer").get("/alerts/BLACKLISTED:big").text
+    for finds in ("of an account", "at a merchant", "from a device"):
+        assert f"a transaction {finds} on the blacklist — SQL of blacklist.sql" in page
+    assert len(re.findall(r"INSERT INTO fraud_alerts", page)) == 3
 
 
 def test_a_decision_is_kept_with_its_reason_and_can_be_taken_back(

@@ -29,10 +29,11 @@ from streamguard.alerts.queue import rows_of
 from streamguard.alerts.reasons import why
 from streamguard.config import UserError
 from streamguard.config.resources import sql_file
-from streamguard.desk.render import link, rules_by_name
+from streamguard.desk.render import link
 from streamguard.desk.reveal import forms_said, hide, reveal
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.privacy.mode import stored_modes
+from streamguard.rules.catalogue import catalogue
 from streamguard.sqldeploy.script import fill_in, read
 from streamguard.users import audit
 
@@ -45,15 +46,14 @@ def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[st
     found = rows_of(connection, [alert_id])
     if not found:
         return None
-    row, file, rules = found[0], show_alert(connection, alert_id), rules_by_name()
+    row, file, known = found[0], show_alert(connection, alert_id), catalogue()
     amounts = amounts_of(connection, row.account_id, alert_id)
     secret = [] if visit.sees_personal_data else personal_values(connection, alert_id)
     visit.desk.presence.look(visit.user, alert_id)
     return {
         "row": row,
         "file": file,
-        "rule": rules.get(row.rule),
-        "why": why(file.line, file.decisions, rules),
+        "why": why(file.line, file.decisions, {rule.name: rule for rule in known}),
         "account": account_summary(connection, row.account_id),
         "amounts": amounts,
         "evidence": evidence_of(connection, alert_id),
@@ -64,7 +64,7 @@ def panel_values(visit: Visit, connection: Connection, alert_id: str) -> dict[st
         "notes": notes_of(connection, alert_id),
         "handling": _handling(connection, alert_id),
         "looking": visit.desk.presence.others(visit.user, alert_id),
-        "sql": rule_sql(rules[row.rule].file, str(rules[row.rule].query_id)) if row.rule in rules else "",
+        "queries": [(rule, rule_sql(rule.file, str(rule.query_id))) for rule in known if rule.name == row.rule],
     }
 
 

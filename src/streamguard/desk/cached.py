@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 _FIRST_S = 0.2
 """What is ready within so long is shown at once."""
+_RESTS = 40
+"""A figure rests so many times as long as it took: all that are watched cost the database a few percent of a core each."""
 
 
 class Cache:
@@ -29,15 +31,18 @@ class Cache:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._values: dict[str, tuple[float, Any]] = {}
+        self._took_s: dict[str, float] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def get(self, name: str, compute: Callable[[Connection], T], *, for_s: float) -> T:
-        """The result; computed now only where there is none yet. Errors of the database pass then."""
+        """The result, `for_s` seconds old or little more; older where it takes long. Computed now only where there is none yet:
+        errors of the database pass then."""
         found = self._values.get(name)
         if found is None:
             return self._compute(name, compute)
-        if time.monotonic() - found[0] > for_s:
+        if time.monotonic() - found[0] > max(for_s, _RESTS * self._took_s.get(name, 0.0)):
             self._refresh(name, compute)
         value: T = found[1]
         return value
@@ -59,13 +64,20 @@ class Cache:
         return None if found is None or age_s is None else (found[1], age_s)
 
     def _compute(self, name: str, compute: Callable[[Connection], T]) -> T:
+        began = time.monotonic()
         with self._engine.begin() as connection:
             value = compute(connection)
         self._values[name] = time.monotonic(), value
+        self._took_s[name] = time.monotonic() - began
         return value
 
     def _refresh(self, name: str, compute: Callable[[Connection], T]) -> None:
-        self._start(name, lambda: self._compute(name, compute))
+        def in_turn() -> None:
+            # One after the other: the consumer shares the database.
+            with self._turn:
+                self._compute(name, compute)
+
+        self._start(name, in_turn)
 
     def _start(self, name: str, task: Callable[[], object]) -> threading.Thread | None:
         """Run a task in the background; None where it runs already."""

@@ -56,7 +56,7 @@ def test_links_of_the_repository_are_links_of_the_site(site: Path) -> None:
     start = (site / "index.html").read_text(encoding="utf-8")
     assert 'href="architecture/"' in start and 'href="decisions/"' in start
     assert not re.findall(r'href="[^"]*(?:\.md|\.sql|/src/)[^"]*"', start)
-    assert 'href="../runbook/#personal-data"' in (site / "SECURITY" / "index.html").read_text(encoding="utf-8")
+    assert 'href="../runbook/#personal-data"' in (site / "security" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_site_asks_no_other_host(site: Path) -> None:

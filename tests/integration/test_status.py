@@ -75,7 +75,10 @@ def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:
         ("consumer", (r"PROBLEM: consumer is stopped: ",)),
         pytest.param(
             "ksqldb",
-            (r"PROBLEM: ksqldb is stopped: ", r"PROBLEM: the SQL engine at .* is unavailable: ConnectionError"),
+            (
+                r"PROBLEM: ksqldb is stopped: ",
+                r"PROBLEM: the SQL engine is unavailable: .*KSQLDB_URL.*: nothing listens there",
+            ),
             marks=pytest.mark.soak,
         ),
         (
@@ -97,7 +100,10 @@ def test_a_part_that_is_stopped(stack: StackRun, name: str, patterns: tuple[str,
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("ksqldb", "the SQL engine at .* is unavailable"), pytest.param("broker", "Kafka at ", marks=pytest.mark.soak)],
+    [
+        ("ksqldb", "the SQL engine is unavailable: .* does not answer in time"),
+        pytest.param("broker", "Kafka at ", marks=pytest.mark.soak),
+    ],
 )
 def test_a_server_that_is_frozen(stack: StackRun, name: str, pattern: str) -> None:
     freeze, thaw = signalled(stack, name, signal.SIGSTOP), signalled(stack, name, signal.SIGCONT)

@@ -8,6 +8,7 @@ part and everything that connects to it. A `STREAMGUARD_` name that is none of t
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from streamguard.config.ksqldb import Ksqldb, read_password, without_login
 from streamguard.config.names import CheckedSettings
 
 PiiMode = Literal["keep", "mask", "token"]
@@ -45,6 +47,19 @@ class Settings(CheckedSettings):
     kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     ksqldb_url: str = Field("", validation_alias="KSQLDB_URL")
     database_url: str = Field("", validation_alias="DATABASE_URL")
+
+    # How every client logs in to ksqlDB; a login in KSQLDB_URL is moved here (streamguard.config.ksqldb).
+    ksqldb_username: str = ""
+    ksqldb_password: SecretStr = SecretStr("")
+    ksqldb_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    ksqldb_ssl_cafile: Path | None = None
+    """PEM: the authorities that sign the server's certificate; none means the usual ones."""
+
+    # The embedded SQL engine: with both it speaks TLS; with the user above it asks for a login.
+    ksqldb_certificate: Path | None = None
+    ksqldb_key: Path | None = None
+    """PEM; the key may be in the certificate's file."""
 
     transactions_topic: str = "transactions"
     alerts_topic: str = "fraud_alerts"
@@ -108,13 +123,44 @@ class Settings(CheckedSettings):
         if not self.kafka_bootstrap_servers:
             self.kafka_bootstrap_servers = f"127.0.0.1:{self.kafka_port}"
         if not self.ksqldb_url:
-            self.ksqldb_url = f"http://127.0.0.1:{self.ksqldb_port}"
+            scheme = "https" if self.ksqldb_certificate else "http"
+            self.ksqldb_url = f"{scheme}://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
             user, password = quote(self.postgres_user, safe=""), quote(self.postgres_password, safe="")
             self.database_url = (
                 f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_ksqldb(self) -> Settings:
+        """The login of the URL, the file of the password, and what belongs together."""
+        found = Ksqldb.of(self.ksqldb_url)
+        self.ksqldb_url = found.url
+        if found.username:
+            self.ksqldb_username, self.ksqldb_password = found.username, SecretStr(found.password)
+        elif self.ksqldb_password_file is not None and not self.ksqldb_password.get_secret_value():
+            self.ksqldb_password = SecretStr(
+                read_password("STREAMGUARD_KSQLDB_PASSWORD_FILE", self.ksqldb_password_file)
+            )
+        if bool(self.ksqldb_username) != bool(self.ksqldb_password.get_secret_value()):
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_USERNAME and STREAMGUARD_KSQLDB_PASSWORD belong together: set both, or none"
+            )
+        for field in ("ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"):
+            if (file := getattr(self, field)) is not None and not os.access(file, os.R_OK):
+                raise ValueError(f"{variable_of(field)}: the file {file} cannot be read")
+        if self.ksqldb_key is not None and self.ksqldb_certificate is None:
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_KEY is the key of a certificate: set STREAMGUARD_KSQLDB_CERTIFICATE too"
+            )
+        return self
+
+    @field_validator("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key", mode="before")
+    @classmethod
+    def _no_file(cls, value: Any) -> Any:
+        """An empty value, as a line of `.env` may have it, is none."""
+        return None if value == "" else value
 
     @field_validator("pii_key")
     @classmethod
@@ -143,7 +189,7 @@ class Settings(CheckedSettings):
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {value!r}")
+            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {without_login(value)!r}")
         return value.rstrip("/")
 
     @field_validator("database_url")
@@ -155,9 +201,16 @@ class Settings(CheckedSettings):
                 value = "postgresql+psycopg2://" + value[len(plain) :]
         if value and not value.startswith("postgresql+psycopg2://"):
             raise ValueError(
-                f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
+                "a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not"
+                f" {without_login(value)!r}"
             )
         return value
+
+    @property
+    def ksqldb(self) -> Ksqldb:
+        """The ksqlDB of `ksqldb_url`, and how to log in there."""
+        password = self.ksqldb_password.get_secret_value()
+        return Ksqldb(self.ksqldb_url, self.ksqldb_username, password, self.ksqldb_ssl_cafile)
 
     @property
     def state_path(self) -> Path:

@@ -177,7 +177,7 @@ def _addresses(settings: Settings) -> dict[str, str]:
     return {
         "DATABASE_URL": settings.database_url,
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "KSQLDB_URL": settings.ksqldb_url,
+        **settings.ksqldb.environment(),
         "STREAMGUARD_STATE_DIR": str(settings.state_path),
     }
 

@@ -118,7 +118,7 @@ def _environment(settings: Settings, part: Part) -> str:
     """The resolved addresses, so that every process sees what the start saw, whatever happens to .env meanwhile."""
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "KSQLDB_URL": settings.ksqldb_url,
+        **settings.ksqldb.environment(),
         "DATABASE_URL": settings.database_url,
         "STREAMGUARD_STATE_DIR": str(settings.state_path),
         "PYTHONUNBUFFERED": "1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
@@ -64,9 +65,10 @@ def embedded_parts(settings: Settings) -> list[Part]:
         Part(
             "ksqldb",
             (
-                *(python, "-m", "streamguard_ksql.server", "--data-dir", str(state / "ksqldb")),
+                *(python, "-m", "streamguard_ksql.server", "--data-dir", str(engine_folder(settings))),
                 *("--listen", f"{ksqldb.hostname}:{ksqldb_port}", "--service-id", "streamguard_"),
                 *("--bootstrap-servers", settings.kafka_bootstrap_servers),
+                *_secured_engine(settings),
             ),
             30,
             *(
@@ -77,6 +79,21 @@ def embedded_parts(settings: Settings) -> list[Part]:
             settings.ksqldb_url,
         ),
     ]
+
+
+def engine_folder(settings: Settings) -> Path:
+    """Where the SQL engine keeps what is not in Kafka, among it its users."""
+    return settings.state_path / "ksqldb"
+
+
+def _secured_engine(settings: Settings) -> list[str]:
+    """The SQL engine's TLS, and that it asks for a login; its users are in a file (streamguard.stack.logins)."""
+    given = {
+        "ssl.certificate.location": settings.ksqldb_certificate and settings.ksqldb_certificate.absolute(),
+        "ssl.key.location": settings.ksqldb_key and settings.ksqldb_key.absolute(),
+        "authentication.method": "BASIC" if settings.ksqldb_username else None,
+    }
+    return [word for name, value in given.items() if value for word in ("--set", f"{name}={value}")]
 
 
 def desk_url(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from streamguard.config import Settings
 from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
+from streamguard.sqldeploy.state import Server
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
@@ -92,13 +93,11 @@ def kafka_probe(settings: Settings) -> str | None:
 
 
 def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
-    """Ready when /healthcheck says healthy."""
-    try:
-        with http_session(settings.ksqldb_url) as session:
-            answer = session.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
-        return None if answer.json().get("isHealthy") else answer.text[:200]
-    except (requests.RequestException, ValueError, AttributeError) as error:
-        return type(error).__name__
+    """Ready when /healthcheck says healthy. Raises StackError for what does not pass by waiting, such as a wrong password."""
+    problem = Server(settings.ksqldb).problem(timeout_s)
+    if problem is not None and problem.permanent:
+        raise StackError(str(problem))
+    return None if problem is None else str(problem)
 
 
 def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:

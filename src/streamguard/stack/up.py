@@ -23,7 +23,7 @@ from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, leftovers, locks, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, logins, ports, state
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
@@ -128,6 +128,7 @@ def _start_infrastructure(
     """Postgres, broker and engine, ours or Docker's; returns when all three answer."""
     logs = settings.state_path / "logs"
     if not options.docker:
+        logins.make(settings)
         for name in ("postgres", "broker"):
             supervisor.start(name)
     kafka = parts.get("broker", Part("kafka", (), 0))
@@ -180,7 +181,7 @@ def _apply(settings: Settings, options: StartOptions, rules: list[Path], report:
         engine.dispose()
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(rules))
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -199,7 +200,7 @@ def apply_sources(settings: Settings, report: Report) -> None:
     """The SQL of foreign topics. One whose topic is not there (yet) is named, and does not keep the rest from running."""
     for file in source_files():
         try:
-            outcomes = deploy(Server(settings.ksqldb_url), [file], given=variables_of(settings))
+            outcomes = deploy(Server(settings.ksqldb), [file], given=variables_of(settings))
         except DeployError as error:
             # ksqldb goes on to explain how to make the topic, which is somebody else's.
             reason = str(error).partition(". ")[0]

@@ -1,8 +1,8 @@
 """Logins and TLS out of the server's settings, under ksqlDB's names: `listeners`, `authentication.*`, `ssl.*`.
 
 Source: docs/operate-and-deploy/installation/server-config/security.md. Certificates are PEM files, not Java's key stores:
-`ssl.certificate.location` and `ssl.key.location`, as librdkafka names them. A setting of these groups that is not known is an
-error: it would leave a door open that somebody believes closed.
+`ssl.certificate.location` and `ssl.key.location`, as librdkafka names them, or a key store of the type PEM (KIP-651). A setting
+of these groups that is not known is an error: it would leave a door open that somebody believes closed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from streamguard_ksql.server.users import USERS_FILE, UsersError, read_users
 METHOD, USERS = "authentication.method", "authentication.users.file"
 REALM, ROLES, SKIP = "authentication.realm", "authentication.roles", "authentication.skip.paths"
 CERTIFICATE, KEY, KEY_PASSWORD = "ssl.certificate.location", "ssl.key.location", "ssl.key.password"
-_KNOWN = frozenset({METHOD, USERS, REALM, ROLES, SKIP, CERTIFICATE, KEY, KEY_PASSWORD})
+STORE, STORE_TYPE = "ssl.keystore.location", "ssl.keystore.type"
+_KNOWN = frozenset({METHOD, USERS, REALM, ROLES, SKIP, CERTIFICATE, KEY, KEY_PASSWORD, STORE, STORE_TYPE})
+_OF_CLIENTS = ("ssl.truststore.", "ssl.endpoint.identification.algorithm")
+"""What the server's connection to Kafka may take from here too."""
 # Those of TLS 1.2 that HTTP/2 allows (RFC 9113, appendix A); TLS 1.3 has its own.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -52,9 +55,9 @@ class Security:
 def security_of(config: Mapping[str, Any], data_dir: Path, scheme: str = "") -> Security:
     """What the settings ask for; `scheme`, where the address has one, decides whether there is TLS. SecurityError."""
     for name in config:
-        if name.startswith(("authentication.", "ssl.")) and name not in _KNOWN:
+        if name.startswith(("authentication.", "ssl.")) and name not in _KNOWN and not name.startswith(_OF_CLIENTS):
             raise SecurityError(f"{name} is not a setting of this server, which has {', '.join(sorted(_KNOWN))}.")
-    if scheme == "https" and not config.get(CERTIFICATE):
+    if scheme == "https" and not (config.get(CERTIFICATE) or config.get(STORE)):
         raise SecurityError(f"https needs a certificate: set {CERTIFICATE} and {KEY} to PEM files.")
     return Security(_rules(config, data_dir), None if scheme == "http" else _tls(config))
 
@@ -91,7 +94,11 @@ def _list(value: Any) -> tuple[str, ...]:
 
 
 def _tls(config: Mapping[str, Any]) -> ssl.SSLContext | None:
-    certificate, key = config.get(CERTIFICATE), config.get(KEY)
+    certificate, key = config.get(CERTIFICATE) or config.get(STORE), config.get(KEY)
+    if config.get(STORE) and str(config.get(STORE_TYPE)).upper() != "PEM":
+        raise SecurityError(
+            f"{STORE} needs {STORE_TYPE}=PEM, a file with the certificate and its key: Java's key stores are not read."
+        )
     if not certificate:
         if key:
             raise SecurityError(f"{KEY} is set and {CERTIFICATE} is not: a key without a certificate is of no use.")

@@ -260,7 +260,8 @@ BASIC = "authentication.method=BASIC"
         (("authentication.method=BEARER",), "authentication.method is NONE or BASIC, not BEARER"),
         (("authentication.methd=BASIC",), "authentication.methd is not a setting of this server"),
         (("authentication.roles=admin",), "authentication.roles has an effect only with authentication.method=BASIC"),
-        (("ssl.keystore.location=/x.jks",), "ssl.keystore.location is not a setting of this server"),
+        (("ssl.client.authentication=REQUIRED",), "ssl.client.authentication is not a setting of this server"),
+        (("ssl.keystore.location=/x.jks",), "ssl.keystore.location needs ssl.keystore.type=PEM"),
         (("ssl.key.location=/x.pem",), "a key without a certificate"),
         (
             ("ssl.certificate.location=/none.pem",),
@@ -302,6 +303,13 @@ def test_an_open_address_needs_logins_and_tls(tmp_path: Path, authority: Authori
     for options in ((), (BASIC,), tls):
         assert "Other machines reach 0.0.0.0" in refused(tmp_path, *options, listen="0.0.0.0:0")
     assert security(tmp_path, BASIC, *tls, listen="0.0.0.0:0").scheme == "https"
+
+
+def test_a_key_store_may_be_a_pem_file(tmp_path: Path, authority: Authority) -> None:
+    made = authority.local()
+    store = tmp_path / "store.pem"
+    store.write_text(made.key.read_text() + made.certificate.read_text())
+    assert security(tmp_path, f"ssl.keystore.location={store}", "ssl.keystore.type=PEM").scheme == "https"
 
 
 def test_an_encrypted_key_needs_its_password(tmp_path: Path, authority: Authority) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard.stack.readiness import kafka_probe, ksqldb_probe
+from streamguard.stack.readiness import kafka_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
 _ANSWER_S = 10.0
@@ -102,10 +102,10 @@ def _context(settings: Settings) -> Iterator[Context]:
 
 
 def _connect_engine(context: Context) -> None:
-    if reason := ksqldb_probe(context.settings, _ANSWER_S):
-        context.engine_error = reason
+    server = Server(context.settings.ksqldb, timeout_s=_ANSWER_S)
+    if problem := server.problem(_ANSWER_S):
+        context.engine_error = str(problem)
         return
-    server = Server(context.settings.ksqldb_url, timeout_s=_ANSWER_S)
     try:
         [entity] = server.execute("SHOW QUERIES;")
     except (UserError, Rejected) as error:

@@ -21,8 +21,8 @@ def unavailable(context: Context) -> Iterator[Finding]:
     """The server does not answer, or says that it is not healthy."""
     if context.engine is None:
         yield Finding(
-            f"the SQL engine at {context.settings.ksqldb_url} (KSQLDB_URL) is unavailable: {context.engine_error}; no SQL rule"
-            " sees a transaction until it is back, then all of them: see `streamguard logs ksqldb`"
+            f"the SQL engine is unavailable: {context.engine_error}; no SQL rule sees a transaction until it is back, then all"
+            " of them: see `streamguard logs ksqldb`"
         )
 
 

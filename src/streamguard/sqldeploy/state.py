@@ -81,6 +81,11 @@ class Server:
         [entity] = self.execute("SHOW QUERIES;")
         return [query for query in entity["queries"] if query["queryType"] == "PERSISTENT"]
 
+    def filled(self) -> set[str]:
+        """The streams and tables that a query of their own fills, by CREATE ... AS SELECT."""
+        creating = (q for q in self.running() if str(q["queryString"]).lstrip().upper().startswith("CREATE"))
+        return {str(sink) for query in creating for sink in query.get("sinks") or ()}
+
     def topics(self) -> dict[str, str]:
         """The topic of each stream and table, by its name."""
         [streams], [tables] = self.execute("SHOW STREAMS;"), self.execute("SHOW TABLES;")
@@ -120,6 +125,13 @@ class Server:
             raise DeployError(self._is_none()) from None
         except requests.RequestException as error:
             raise DeployError(str(unreachable(self._server, error))) from None
+
+    def is_terminated(self) -> bool:
+        """Whether it was ended by `/ksql/terminate`: it answers, and takes no statement until it is started again.
+
+        Raises DeployError.
+        """
+        return self.info().get("serverStatus") == "TERMINATED"
 
     def problem(self, timeout_s: float = 2.0) -> Problem | None:
         """What keeps the server from being used: a whole sentence; None where it says that it is healthy."""

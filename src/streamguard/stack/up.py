@@ -142,6 +142,16 @@ def _start_infrastructure(
     wait(postgres, lambda: postgres_probe(settings), watched, logs)
     report("postgres and broker answer")
     wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
+    if Server(settings.ksqldb).is_terminated():
+        if "ksqldb" not in parts:
+            raise StackError(
+                f"the ksqlDB server at {settings.ksqldb} was terminated (/ksql/terminate) and takes no statement: restart it,"
+                " then repeat this"
+            )
+        report("ksqldb was terminated: it is started again, and its rules read their topics from the beginning")
+        supervisor.stop("ksqldb")
+        supervisor.start("ksqldb")
+        wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
     report("ksqldb answers")
 
 

@@ -43,6 +43,8 @@ class Context:
     kafka_error: str = ""
     engine: Server | None = None
     engine_error: str = ""
+    engine_terminated: bool = False
+    """Whether it answers and was ended by its REST API; `engine` is None then."""
     queries: list[dict[str, Any]] = field(default_factory=list)
     """The persistent queries, as SHOW QUERIES lists them."""
 
@@ -107,6 +109,10 @@ def _connect_engine(context: Context) -> None:
         context.engine_error = str(problem)
         return
     try:
+        context.engine_terminated = server.is_terminated()
+        if context.engine_terminated:
+            context.engine_error = "it was terminated"
+            return
         [entity] = server.execute("SHOW QUERIES;")
     except (UserError, Rejected) as error:
         context.engine_error = f"SHOW QUERIES: {error}"

@@ -128,7 +128,9 @@ def _start_infrastructure(
     """Postgres, broker and engine, ours or Docker's; returns when all three answer."""
     logs = settings.state_path / "logs"
     if not options.docker:
-        logins.make(settings)
+        if supervisor.processes()["ksqldb"].state != "RUNNING":
+            # One that runs has the user already: another password in the settings has stopped it (`reread`).
+            logins.make(settings)
         for name in ("postgres", "broker"):
             supervisor.start(name)
     kafka = parts.get("broker", Part("kafka", (), 0))

@@ -11,7 +11,7 @@ import requests
 
 from streamguard.stack.conf import conf_file, pid_file
 from tests.integration.stackrun import BIN, StackRun
-from tests.support.certificates import Authority
+from tests.support.tls import Authority
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
@@ -25,11 +25,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[StackRun]:
-    made = authority.local()
+    made = authority.issue()
     secured = {
-        "STREAMGUARD_KSQLDB_CERTIFICATE": str(made.certificate),
+        "STREAMGUARD_KSQLDB_CERTIFICATE": str(made.file),
         "STREAMGUARD_KSQLDB_KEY": str(made.key),
-        "STREAMGUARD_KSQLDB_SSL_CAFILE": str(authority.ca),
+        "STREAMGUARD_KSQLDB_SSL_CAFILE": str(authority.file),
         "STREAMGUARD_KSQLDB_USERNAME": "wanda",
         "STREAMGUARD_KSQLDB_PASSWORD": PASSWORD,
     }
@@ -73,7 +73,7 @@ HTTP = ({"KSQLDB_URL": "http"}, "it speaks TLS: its address begins with https://
 
 def faulty(stack: StackRun, folder: Path, variables: dict[str, str], *command: str) -> str:
     url = stack.settings.ksqldb_url
-    made = {"other": str(Authority(folder).ca), "http": url.replace("https", "http")}
+    made = {"other": str(Authority(folder).file), "http": url.replace("https", "http")}
     other = StackRun(stack.state, {**stack.environment, **{name: made.get(v, v) for name, v in variables.items()}})
     done = other.streamguard(*command, check=False)
     said = done.stdout + done.stderr

@@ -168,8 +168,13 @@ def unreachable(server: Ksqldb, error: Exception) -> Problem:
 
 
 def refused_login(server: Ksqldb, answer: requests.Response) -> str | None:
-    """The sentence for an answer that asks for another login, or that refuses the user; None for any other."""
-    return refusal_of(server, answer.status_code, answer.content) if answer.status_code in (401, 403) else None
+    """The sentence for an answer that asks for another login, or that refuses the user; None for any other.
+
+    Where Kafka refuses what a statement needs, ksqlDB names the statement: that is of the statement, not of the login.
+    """
+    if answer.status_code not in (401, 403) or b'"statement_error"' in answer.content:
+        return None
+    return refusal_of(server, answer.status_code, answer.content)
 
 
 def refusal_of(server: Ksqldb, status: int, body: bytes) -> str:

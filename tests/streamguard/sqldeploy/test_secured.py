@@ -24,9 +24,9 @@ from streamguard.sqldeploy.state import Server
 from streamguard_ksql.shell.main import Default
 from streamguard_ksql.shell.main import main as shell
 from tests.support.broker import free_port
-from tests.support.certificates import Authority, Certificate
 from tests.support.ksqldb import KsqlServerProcess, running_server
 from tests.support.project import PROJECT_ROOT
+from tests.support.tls import Authority, Certificate
 
 PASSWORD = "geheim: ä/@%"
 USER = "wanda"
@@ -42,17 +42,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
     folder = tmp_path_factory.mktemp("secured")
     command = [sys.executable, "-m", "streamguard_ksql.server.add_user", "--data-dir", str(folder / "ksql"), USER]
     subprocess.run(command, input=PASSWORD + "\n", check=True, text=True)
-    made = authority.local()
-    settings = ["authentication.method=BASIC", f"ssl.certificate.location={made.certificate}"]
+    made = authority.issue()
+    settings = ["authentication.method=BASIC", f"ssl.certificate.location={made.file}"]
     options = [word for given in (*settings, f"ssl.key.location={made.key}") for word in ("--set", given)]
-    client = {"auth": (USER.encode(), PASSWORD.encode()), "verify": str(authority.ca)}
+    client = {"auth": (USER.encode(), PASSWORD.encode()), "verify": str(authority.file)}
     with running_server(folder, *options, scheme="https", client=client) as server:
         yield server
 
 
 @pytest.fixture
 def known(engine: KsqlServerProcess, authority: Authority) -> Ksqldb:
-    return Ksqldb(engine.url, USER, PASSWORD, authority.ca)
+    return Ksqldb(engine.url, USER, PASSWORD, authority.file)
 
 
 class _Silent(BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ def tls_server(made: Certificate | None) -> Iterator[str]:
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a handshake that fails is what is tested
     if made is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made.certificate, made.key)
+        context.load_cert_chain(made.file, made.key)
         # The handshake belongs to the connection's own thread, not to the one that accepts.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever)
@@ -137,11 +137,11 @@ def test_a_certificate_that_is_not_trusted_is_one_sentence(
             authority.issue("other", "DNS:sql.example"),
             "its certificate is not for 127.0.0.1: use a name that it is for",
         ),
-        (stranger.local(), "its certificate is of no authority that is known here ("),
+        (stranger.issue(), "its certificate is of no authority that is known here ("),
     ]
     for made, reason in cases:
         with tls_server(made) as address:
-            server = Ksqldb(f"https://{address}", USER, PASSWORD, authority.ca)
+            server = Ksqldb(f"https://{address}", USER, PASSWORD, authority.file)
             for said in all_ways(server, capsys):
                 assert f"o ksqlDB server answers at https://{address}" in said and reason in said and "\n" not in said
             problem = Server(server).problem()
@@ -154,7 +154,7 @@ def test_tls_on_one_side_only_is_one_sentence(
     for said in all_ways(replace(known, url=known.url.replace("https:", "http:")), capsys):
         assert "it speaks TLS: its address begins with https://" in said and "\n" not in said
     with tls_server(None) as address:
-        for said in all_ways(Ksqldb(f"https://{address}", USER, PASSWORD, authority.ca), capsys):
+        for said in all_ways(Ksqldb(f"https://{address}", USER, PASSWORD, authority.file), capsys):
             assert "it does not speak TLS: its address begins with http://" in said and "\n" not in said
 
 
@@ -212,7 +212,7 @@ def test_settings_that_cannot_be_are_one_sentence(given: dict[str, Any], said: s
 def test_a_file_of_authorities_goes_before_those_of_the_environment(
     known: Ksqldb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path).ca))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path).file))
     assert Server(known).problem() is None
     assert "of no authority" in str(Server(replace(known, ca_file=None)).problem())
 

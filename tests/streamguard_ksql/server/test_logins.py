@@ -16,9 +16,9 @@ import requests
 
 from streamguard_ksql.server.run import StartError, parse_address
 from streamguard_ksql.server.security import Security, SecurityError, security_of
-from tests.support.certificates import Authority
 from tests.support.http2 import Http2Client
 from tests.support.ksqldb import KsqlServerProcess, running_server
+from tests.support.tls import Authority
 
 WRITER, READER, OTHER = ("wanda", "opens everything"), ("rita", "looks: only"), ("otto", "has no role")
 PLAIN = ("paul", "in clear text")
@@ -45,13 +45,13 @@ def secured(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
     add_user(folder / "ksql", OTHER, "--role", "guest")
     with (folder / "ksql" / "users.properties").open("a") as file:
         file.write(f"\n# in clear text, as in ksqlDB's manual\n{PLAIN[0]}: {PLAIN[1]}, guest , write\n")
-    made = authority.local()
+    made = authority.issue()
     settings = [
         *("--set", "authentication.method=BASIC", "--set", "authentication.realm=bank"),
-        *("--set", "authentication.skip.paths=/healthcheck", "--set", f"ssl.certificate.location={made.certificate}"),
+        *("--set", "authentication.skip.paths=/healthcheck", "--set", f"ssl.certificate.location={made.file}"),
         *("--set", f"ssl.key.location={made.key}"),
     ]
-    client = {"auth": WRITER, "verify": str(authority.ca)}
+    client = {"auth": WRITER, "verify": str(authority.file)}
     with running_server(folder, *settings, scheme="https", client=client) as server:
         server.ksql(
             "CREATE STREAM kept (id STRING KEY, v INT) WITH (KAFKA_TOPIC='kept', VALUE_FORMAT='JSON', PARTITIONS=1);"
@@ -141,7 +141,7 @@ def test_who_has_no_role_is_told_so(secured: KsqlServerProcess) -> None:
 
 
 def test_who_reads_closes_no_query_of_another(secured: KsqlServerProcess, authority: Authority) -> None:
-    tls = ssl.create_default_context(cafile=str(authority.ca))
+    tls = ssl.create_default_context(cafile=str(authority.file))
     header = f"Basic {base64.b64encode(':'.join(WRITER).encode()).decode()}"
     with Http2Client(("127.0.0.1", secured.port), tls=tls, authorization=header) as client:
         query = client.post("/query-stream", {"sql": "SELECT * FROM kept EMIT CHANGES;"})
@@ -152,7 +152,7 @@ def test_who_reads_closes_no_query_of_another(secured: KsqlServerProcess, author
 
 
 def test_over_http2_a_login_is_asked_for_too(secured: KsqlServerProcess, authority: Authority) -> None:
-    tls = ssl.create_default_context(cafile=str(authority.ca))
+    tls = ssl.create_default_context(cafile=str(authority.file))
     with Http2Client(("127.0.0.1", secured.port), tls=tls) as client:
         refused = client.request("GET", "/info")
         assert json.loads(client.finish(refused))["error_code"] == 40100
@@ -299,24 +299,24 @@ def test_a_file_of_users_that_cannot_be_is_one_sentence(tmp_path: Path, line: st
 def test_an_open_address_needs_logins_and_tls(tmp_path: Path, authority: Authority) -> None:
     add_user(tmp_path, WRITER)
     made = authority.issue("other", "DNS:localhost")
-    tls = (f"ssl.certificate.location={made.certificate}", f"ssl.key.location={made.key}")
+    tls = (f"ssl.certificate.location={made.file}", f"ssl.key.location={made.key}")
     for options in ((), (BASIC,), tls):
         assert "Other machines reach 0.0.0.0" in refused(tmp_path, *options, listen="0.0.0.0:0")
     assert security(tmp_path, BASIC, *tls, listen="0.0.0.0:0").scheme == "https"
 
 
 def test_a_key_store_may_be_a_pem_file(tmp_path: Path, authority: Authority) -> None:
-    made = authority.local()
+    made = authority.issue()
     store = tmp_path / "store.pem"
-    store.write_text(made.key.read_text() + made.certificate.read_text())
+    store.write_text(made.key.read_text() + made.file.read_text())
     assert security(tmp_path, f"ssl.keystore.location={store}", "ssl.keystore.type=PEM").scheme == "https"
 
 
 def test_an_encrypted_key_needs_its_password(tmp_path: Path, authority: Authority) -> None:
-    made = authority.local()
+    made = authority.issue()
     key = tmp_path / "encrypted.key"
     encrypt = ["openssl", "ec", "-in", str(made.key), "-aes256", "-passout", "pass:of the key", "-out", str(key)]
     subprocess.run(encrypt, check=True, capture_output=True)
-    given = (f"ssl.certificate.location={made.certificate}", f"ssl.key.location={key}")
+    given = (f"ssl.certificate.location={made.file}", f"ssl.key.location={key}")
     assert "an encrypted key needs ssl.key.password" in refused(tmp_path, *given)
     assert security(tmp_path, *given, "ssl.key.password=of the key").scheme == "https"

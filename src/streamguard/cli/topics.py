@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamguard.config.settings import get_settings
+from streamguard.kafka import clients
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.resets import apply_reset, plan_reset, target_of
 from streamguard.kafka.topics import differences, mend
@@ -36,13 +39,16 @@ GroupId = Annotated[str, typer.Argument(help="the consumer group")]
 @contextmanager
 def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
     """An admin client; what goes wrong becomes one sentence and exit code 1."""
-    address = bootstrap or get_settings().kafka_bootstrap_servers
+    cluster = get_settings().kafka
+    if bootstrap is not None:
+        cluster = replace(cluster, servers=bootstrap)
+    problem = diagnosis(cluster)
+    if problem is not None and problem.permanent:
+        raise _failure(f"Kafka cannot be used: {problem}.")
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
+        client = clients.admin(cluster, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
     except KafkaError as error:
-        raise _failure(f"No Kafka answers at {address}: {error}.") from error
+        raise _failure(f"No Kafka answers at {cluster}: {diagnosis(cluster) or error}.") from error
     try:
         yield client
     except KafkaError as error:

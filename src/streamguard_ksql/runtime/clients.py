@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -100,11 +101,31 @@ class KafkaUnavailable(KsqlError):
     code = 50000
 
 
-def admin_client(servers: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses of a Kafka, and librdkafka's settings of how to reach it: `security.protocol`, `sasl.*`, `ssl.*`."""
+
+    servers: str
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return self.servers
 
 
-def consumer(servers: str, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
+Servers = Cluster | str
+"""Plain addresses are spoken to without TLS and login."""
+
+
+def _connection(servers: Servers) -> dict[str, str]:
+    options = dict(servers.options) if isinstance(servers, Cluster) else {}
+    return {**options, "bootstrap.servers": str(servers)}
+
+
+def admin_client(servers: Servers) -> AdminClient:
+    return AdminClient({**_connection(servers), **QUIET}, logger=client_log)
+
+
+def consumer(servers: Servers, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
     """A consumer whose positions are its owner's: auto-commit is disabled.
 
     It reports the end of a partition: the only way to know that what is left there are control
@@ -114,7 +135,7 @@ def consumer(servers: str, group: str, *, read_committed: bool = True, **setting
     """
     return Consumer(
         {
-            "bootstrap.servers": servers,
+            **_connection(servers),
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -145,14 +166,16 @@ def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -
         log.warning("offsets were not stored: %s", error.str())
 
 
-def producer(servers: str, *, transactional_id: str | None = None, reports: bool = False, **settings: Any) -> Producer:
+def producer(
+    servers: Servers, *, transactional_id: str | None = None, reports: bool = False, **settings: Any
+) -> Producer:
     """A producer that keeps order and acknowledges only what is on disk; the partition is Java's choice for the key.
 
     Without `reports` only failures are called back: a call per record would cost as much as the record.
     `settings`: librdkafka's, with underscores for dots.
     """
     config: dict[str, Any] = {
-        "bootstrap.servers": servers,
+        **_connection(servers),
         "acks": "all",
         # A producer asks for each topic it ever wrote to, every five minutes: a deleted one must not come back by that.
         "allow.auto.create.topics": False,
@@ -277,7 +300,7 @@ def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
 class KafkaTopics:
     """The topics of a Kafka, for the engine's statements."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         self.servers = servers
         self.admin = admin_client(servers)
 

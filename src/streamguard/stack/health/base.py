@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
+from streamguard.kafka import clients
 from streamguard.sqldeploy.state import Rejected, Server
 from streamguard.stack.readiness import kafka_probe, ksqldb_probe
 from streamguard.stack.supervisor import Process, Supervisor
@@ -125,13 +126,13 @@ def _connect_database(context: Context, connections: ExitStack) -> None:
 
 
 def _connect_kafka(context: Context, connections: ExitStack) -> None:
-    # A closed port is known at once; the client would try it until its time is over.
-    if reason := kafka_probe(context.settings):
-        context.kafka_error = reason
+    # A closed port or a wrong password is known at once; the client would try until its time is over.
+    if reason := kafka_probe(context.settings, _ANSWER_S):
+        context.kafka_error = str(reason)
         return
     try:
-        context.kafka = KafkaAdminClient(
-            bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
+        context.kafka = clients.admin(
+            context.settings.kafka,
             client_id="streamguard-status",
             bootstrap_timeout_ms=round(_ANSWER_S * 1000),
             request_timeout_ms=round(_ANSWER_S * 1000),

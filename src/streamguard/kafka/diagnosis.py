@@ -1,0 +1,210 @@
+"""Why a Kafka cannot be used: one connection, step by step, as a client opens it.
+
+Clients report a wrong password, an expired certificate and a silent broker alike, as a timeout. Here each step is taken by
+itself: TCP, the TLS handshake, ApiVersions, SaslHandshake, and the login
+(https://kafka.apache.org/protocol#sasl_handshake). Takes a few seconds at most.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.net.sasl import get_sasl_mechanism
+
+from streamguard.config import Cluster, Security
+
+ANSWER_S = 3.0
+_API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 18, 17, 36
+_UNSUPPORTED_MECHANISM, _NO_SASL_HERE = 33, 34
+_EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_IP = 10, 9, 62, 64
+"""OpenSSL's X509_V_ERR_ numbers."""
+_LARGEST_ANSWER = 1024 * 1024
+_PROTOCOL = "STREAMGUARD_KAFKA_SECURITY_PROTOCOL"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with an address. `permanent`: it does not pass by waiting, somebody has to change something."""
+
+    sentence: str
+    permanent: bool
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class _Refused(Exception):
+    """A step that failed for good."""
+
+
+class _Closed(Exception):
+    """The other end closed the connection, or sent what is no answer of Kafka's."""
+
+
+def diagnosis(cluster: Cluster, answer_s: float = ANSWER_S) -> Problem | None:
+    """What keeps a client from using a Kafka; None where one of its addresses can be used, as far as this goes.
+
+    `answer_s`: how long each step may take. What does not answer in it has a problem that may pass.
+    """
+    found: list[Problem] = []
+    for host, port in cluster.addresses:
+        problem = _try(host, port, cluster.security, answer_s)
+        if problem is None:
+            return None
+        found.append(problem)
+    # What is refused says more than an address that is down for the moment.
+    return next((problem for problem in found if problem.permanent), found[-1] if found else None)
+
+
+def _try(host: str, port: int, security: Security, answer_s: float) -> Problem | None:
+    where = f"{host}:{port}"
+    try:
+        with _connection(host, port, security, answer_s) as connection:
+            _log_in(connection, security)
+    except _Refused as refused:
+        return Problem(f"{where} {refused}", permanent=True)
+    except TimeoutError:
+        return Problem(f"{where} does not answer within {answer_s:.0f} s", permanent=False)
+    except OSError as error:
+        return Problem(f"{where}: {error.strerror or error}", permanent=False)
+    except _Closed:
+        return Problem(f"{where} closes the connection", permanent=False)
+    return None
+
+
+@contextmanager
+def _connection(host: str, port: int, security: Security, answer_s: float) -> Iterator[socket.socket]:
+    with socket.create_connection((host, port), timeout=answer_s) as plain:
+        if not security.tls:
+            yield plain
+            return
+        try:
+            encrypted = _context(security).wrap_socket(plain, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            raise _Refused(_certificate_reason(host, error)) from None
+        except TimeoutError:
+            raise
+        except (ssl.SSLError, ConnectionError):
+            other = "SASL_PLAINTEXT" if security.login else "PLAINTEXT"
+            raise _Refused(f"does not speak TLS as {security.protocol} needs it: set {_PROTOCOL}={other}") from None
+        with encrypted:
+            yield encrypted
+
+
+def _context(security: Security) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=security.ca_file)
+    context.check_hostname = security.check_hostname
+    if security.certificate is not None:
+        context.load_cert_chain(security.certificate, security.key)
+    return context
+
+
+def _certificate_reason(host: str, error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code == _EXPIRED:
+        return "has a certificate that has expired: it has to be renewed there"
+    if error.verify_code == _NOT_YET_VALID:
+        return "has a certificate that is not valid yet: see the clocks of both machines"
+    if error.verify_code in (_OTHER_NAME, _OTHER_IP):
+        return (
+            f"has a certificate for another name than {host}: use the name that it was made for in KAFKA_BOOTSTRAP_SERVERS"
+            " (STREAMGUARD_KAFKA_ADVERTISE of the embedded broker)"
+        )
+    return (
+        f"has a certificate that is not trusted ({error.verify_message}): set STREAMGUARD_KAFKA_SSL_CAFILE to the"
+        " certificate of its authority"
+    )
+
+
+def _log_in(connection: socket.socket, security: Security) -> None:
+    """Raises _Refused, _Closed, OSError."""
+    try:
+        _ask(connection, _API_VERSIONS, b"")
+        handshake = _ask(connection, _SASL_HANDSHAKE, _string(security.mechanism or "none"), version=1)
+    except (_Closed, ConnectionError):
+        if security.tls:
+            raise
+        other = "SASL_SSL" if security.login else "SSL"
+        raise _Refused(
+            f"closes a connection without TLS, as one that speaks TLS does: set {_PROTOCOL}={other}"
+        ) from None
+    [code] = struct.unpack_from(">h", handshake)
+    has_logins = code != _NO_SASL_HERE
+    if security.login and not has_logins:
+        raise _Refused(f"takes no logins: set {_PROTOCOL}={'SSL' if security.tls else 'PLAINTEXT'}")
+    if not security.login:
+        if has_logins:
+            raise _Refused(f"asks for a login: set {_PROTOCOL}=SASL_{security.protocol}")
+        return
+    if code == _UNSUPPORTED_MECHANISM:
+        raise _Refused(
+            f"does not take logins by {security.mechanism}: set STREAMGUARD_KAFKA_SASL_MECHANISM to one of"
+            f" {', '.join(_strings(handshake[2:]))}"
+        )
+    _authenticate(connection, security)
+
+
+def _authenticate(connection: socket.socket, security: Security) -> None:
+    exchange = get_sasl_mechanism(security.mechanism)(
+        sasl_mechanism=security.mechanism,
+        sasl_plain_username=security.username,
+        sasl_plain_password=security.password,
+    )
+    while not exchange.is_done():
+        token = exchange.auth_bytes()
+        answer = _ask(connection, _SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
+        [code] = struct.unpack_from(">h", answer)
+        if code:
+            raise _Refused(
+                f"refuses the login of {security.username}: check STREAMGUARD_KAFKA_SASL_USERNAME and"
+                " STREAMGUARD_KAFKA_SASL_PASSWORD"
+            )
+        _, rest = _nullable_string(answer[2:])
+        exchange.receive(rest[4:])
+
+
+def _ask(connection: socket.socket, api: int, body: bytes, version: int = 0) -> bytes:
+    """The body of the answer to one request. Raises _Closed."""
+    request = struct.pack(">hhi", api, version, 1) + _string("streamguard-diagnosis") + body
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    [size] = struct.unpack(">i", _exactly(connection, 4))
+    if not 4 <= size <= _LARGEST_ANSWER:
+        raise _Closed
+    return _exactly(connection, size)[4:]
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise _Closed
+        data += more
+    return data
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">h", len(data)) + data
+
+
+def _nullable_string(data: bytes) -> tuple[str | None, bytes]:
+    [length] = struct.unpack_from(">h", data)
+    if length < 0:
+        return None, data[2:]
+    return data[2 : 2 + length].decode("utf-8", "replace"), data[2 + length :]
+
+
+def _strings(data: bytes) -> list[str]:
+    [count] = struct.unpack_from(">i", data)
+    rest: Any = data[4:]
+    found = []
+    for _ in range(count):
+        text, rest = _nullable_string(rest)
+        found.append(text or "")
+    return found

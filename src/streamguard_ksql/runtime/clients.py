@@ -56,6 +56,7 @@ LAST_ANSWER_S = 10.0
 """How long a query that has to stop still waits for Kafka."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
 """Errors of a consumer that say only that it is connecting again: it goes on by itself."""
+REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 LEADERLESS = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -121,8 +122,11 @@ def _connection(servers: Servers) -> dict[str, str]:
     return {**options, "bootstrap.servers": str(servers)}
 
 
-def admin_client(servers: Servers) -> AdminClient:
-    return AdminClient({**_connection(servers), **QUIET}, logger=client_log)
+def admin_client(servers: Servers, on_error: Callable[[KafkaError], None] | None = None) -> AdminClient:
+    config: dict[str, Any] = {**_connection(servers), **QUIET}
+    if on_error is not None:
+        config["error_cb"] = on_error
+    return AdminClient(config, logger=client_log)
 
 
 def consumer(servers: Servers, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
@@ -302,7 +306,18 @@ class KafkaTopics:
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
-        self.admin = admin_client(servers)
+        self._refused = ""
+        self.admin = admin_client(servers, self._note)
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() in REFUSED:
+            self._refused = error.str()
+
+    @property
+    def refused(self) -> str:
+        """Why Kafka does not let us in, where it said so: wrong password, untrusted certificate. Empty where it did not."""
+        self.admin.poll(0)
+        return self._refused
 
     def all(self) -> dict[str, Any]:
         """Topic metadata by name."""

@@ -11,12 +11,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from streamguard.config.cluster import Cluster, Mechanism, Protocol, Security, check_file, check_pair, read_secret
+from streamguard.config.database import DatabaseAddress
+from streamguard.config.http import is_loopback
 from streamguard.config.names import CheckedSettings
 
 PiiMode = Literal["keep", "mask", "token"]
@@ -206,6 +208,7 @@ class Settings(CheckedSettings):
             raise ValueError(
                 f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
             )
+        DatabaseAddress(value)
         return value
 
     @property
@@ -248,28 +251,57 @@ class Settings(CheckedSettings):
         """The parts of `database_url`."""
         return DatabaseAddress(self.database_url)
 
+    @property
+    def external(self) -> dict[str, str]:
+        """The parts that are not ours to start, stop or wipe, because their address was given: the variable of each.
 
-class DatabaseAddress:
-    """Host, port, user, password and name out of a Postgres URL."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.host: str = parts.hostname or "127.0.0.1"
-        self.port: int = parts.port or 5432
-        self.user: str = unquote(parts.username or "streamguard")
-        self.password: str = unquote(parts.password or "")
-        self.name: str = parts.path.lstrip("/") or self.user
+        The address that is made from the ports is the embedded part's, also where it is given: 127.0.0.1 (or localhost) and
+        the port of STREAMGUARD_KAFKA_PORT, STREAMGUARD_KSQLDB_PORT or STREAMGUARD_POSTGRES_PORT.
+        """
+        [kafka, *more] = self.kafka.addresses
+        [own] = Cluster(self.embedded_kafka).addresses
+        ksqldb = urlsplit(self.ksqldb_url)
+        ksqldb_port = ksqldb.port or (443 if ksqldb.scheme == "https" else 80)
+        database = self.database
+        ours = {
+            "postgres": _same((database.host, database.port), ("127.0.0.1", self.postgres_port)),
+            "broker": not more and _same(kafka, own),
+            "ksqldb": _same((ksqldb.hostname or "", ksqldb_port), ("127.0.0.1", self.ksqldb_port)),
+        }
+        variables = {"postgres": "DATABASE_URL", "broker": "KAFKA_BOOTSTRAP_SERVERS", "ksqldb": "KSQLDB_URL"}
+        return {name: variables[name] for name, own in ours.items() if not own}
 
     @property
-    def libpq_environment(self) -> dict[str, str]:
-        """What `psql` and every libpq program read, so that no password appears on a command line."""
-        return {
-            "PGHOST": self.host,
-            "PGPORT": str(self.port),
-            "PGUSER": self.user,
-            "PGPASSWORD": self.password,
-            "PGDATABASE": self.name,
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same stack, whatever its own environment and `.env` say."""
+        variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "KSQLDB_URL": self.ksqldb_url,
+            "DATABASE_URL": self.database_url,
+            "STREAMGUARD_STATE_DIR": str(self.state_path),
         }
+        for field in type(self).model_fields:
+            if (field.startswith("kafka_") and field != "kafka_bootstrap_servers") or field in (
+                "ksqldb_port",
+                "postgres_port",
+            ):
+                variables[variable_of(field)] = _as_text(getattr(self, field))
+        return variables
+
+
+def _same(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses are one, as far as that is known without asking."""
+    local = is_loopback(one[0].strip("[]")) and is_loopback(other[0].strip("[]"))
+    return one[1] == other[1] and (local or one[0].lower() == other[0].lower())
+
+
+def _as_text(value: Any) -> str:
+    """A value as an environment variable has it; empty means not set."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return "" if value is None else str(value)
 
 
 def variable_of(field: str) -> str:

@@ -26,20 +26,19 @@ Probe = Callable[[], "str | Problem | None"]
 """None when ready, else what is missing."""
 
 
-def postgres_probe(settings: Settings) -> str | None:
+_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many", "slots")
+"""Parts of the messages of a server that takes connections later."""
+
+
+def postgres_probe(settings: Settings) -> Problem | None:
     """Ready when the application's role can log in."""
     address = settings.database
     try:
-        psycopg2.connect(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            dbname=address.name,
-            connect_timeout=2,
-        ).close()
+        psycopg2.connect(**{"connect_timeout": 2, **address.connection}).close()
     except psycopg2.OperationalError as error:
-        return str(error).strip().splitlines()[-1]
+        reason = error_message(error)
+        refused = "FATAL:" in reason or "SSL" in reason or "certificate" in reason
+        return Problem(reason, permanent=refused and not any(passing in reason for passing in _PASSING))
     return None
 
 
@@ -109,6 +108,22 @@ def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, ti
                 f"{part.name} is not ready after {timeout_s:.0f} s ({missing}): {last_log_line(logs, part.name)}"
             )
         time.sleep(0.05)
+
+
+EXTERNAL_S = 10.0
+"""How long a part that is somebody else's may take to answer."""
+
+
+def wait_external(name: str, variable: str, probe: Probe) -> None:
+    """Return when a part that is somebody else's answers. Raises StackError, at once for what does not pass by waiting."""
+    deadline = time.monotonic() + EXTERNAL_S
+    while (missing := probe()) is not None:
+        if (isinstance(missing, Problem) and missing.permanent) or time.monotonic() > deadline:
+            raise StackError(
+                f"{name} at the given address ({variable}) cannot be used: {missing}; without {variable} an embedded one"
+                " is started"
+            )
+        time.sleep(0.1)
 
 
 def _has_ended(supervisor: Supervisor, name: str) -> bool:

@@ -281,11 +281,8 @@ class Settings(CheckedSettings):
             "STREAMGUARD_STATE_DIR": str(self.state_path),
         }
         for field in type(self).model_fields:
-            if (field.startswith("kafka_") and field != "kafka_bootstrap_servers") or field in (
-                "ksqldb_port",
-                "postgres_port",
-            ):
-                variables[variable_of(field)] = _as_text(getattr(self, field))
+            if field.startswith(("kafka_", "ksqldb_")) or field == "postgres_port":
+                variables.setdefault(variable_of(field), _as_text(getattr(self, field)))
         return variables
 
 

@@ -1,4 +1,7 @@
-"""The stack with logins and TLS is the open one: the same transactions give the same tables, row for row."""
+"""The stack with logins and TLS is the open one: the same transactions give the same tables, row for row.
+
+In the default run `test_same_everywhere` has a secured stack.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stackrun import ALERTS, PAYMENTS, StackRun, expected_alerts
+from tests.integration.stackrun import StackRun, secured_broker, secured_kafka
 from tests.support.broker import free_port
 from tests.support.kafka import KafkaProcess, kafka_possible
 from tests.support.tls import Authority
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
 FEED = ("batch", "--count", "2000", "--seed", "7", "--fraud-share", "0.1")
 
@@ -20,18 +23,6 @@ FEED = ("batch", "--count", "2000", "--seed", "7", "--fraud-share", "0.1")
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("tls"))
-
-
-def secured(folder: Path, authority: Authority, password: str = "p\"a\\ s;s'%w=ö") -> dict[str, str]:
-    """The settings of a secured Kafka, the password in a file."""
-    (folder / "password").write_text(password, encoding="utf-8")
-    return {
-        "STREAMGUARD_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "STREAMGUARD_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-        "STREAMGUARD_KAFKA_SASL_USERNAME": "ana",
-        "STREAMGUARD_KAFKA_SASL_PASSWORD_FILE": str(folder / "password"),
-        "STREAMGUARD_KAFKA_SSL_CAFILE": str(authority.file),
-    }
 
 
 def fed(stack: StackRun) -> dict[str, list[tuple[object, ...]]]:
@@ -53,35 +44,12 @@ def open_tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tupl
 
 
 @pytest.fixture
-def stack(tmp_path: Path, authority: Authority) -> Iterator[StackRun]:
-    certificate = authority.issue()
-    own = {"STREAMGUARD_KAFKA_CERTIFICATE": str(certificate.file), "STREAMGUARD_KAFKA_KEY": str(certificate.key)}
-    run = StackRun(tmp_path / "state", secured(tmp_path, authority) | own)
+def stack(tmp_path: Path) -> Iterator[StackRun]:
+    run = StackRun(tmp_path / "state", secured_broker(tmp_path))
     yield run
     run.run("./stop.sh", "--wipe", check=False)
 
 
-def test_the_core_rules_over_sasl_ssl(stack: StackRun, tmp_path: Path) -> None:
-    stack.start_core()
-    stack.generate("batch", "--count", "500", "--seed", "7", "--fraud-share", "0.1")
-    stack.wait_count("transactions", 500)
-    stack.wait_settled(quiet_s=1)
-    found = {alert_id: (count, amount) for alert_id, count, amount in stack.query(ALERTS)}
-    assert found
-    assert found == expected_alerts(stack.query(PAYMENTS), above=3_000, window_ms=60_000, more_than=3)
-    status = stack.streamguard("status", check=False).stdout
-    assert "PROBLEM" not in status, status
-    assert "fraud_alerts" in stack.streamguard("topics", "list").stdout
-    assert (stack.state / "ksql-server.properties").stat().st_mode & 0o777 == 0o600
-    for log in (stack.state / "logs").glob("*.log"):
-        assert "s;s'%w" not in log.read_text(errors="replace"), f"the password is in {log}"
-    (tmp_path / "password").write_text("wrong")
-    refused = stack.streamguard("deploy", check=False)
-    assert refused.returncode == 1
-    assert "refuses the login of ana" in refused.stderr.splitlines()[-1]
-
-
-@pytest.mark.soak
 def test_all_tables_over_sasl_ssl(stack: StackRun, open_tables: dict[str, list[tuple[object, ...]]]) -> None:
     stack.start("--no-generator", "--no-desk")
     assert fed(stack) == open_tables
@@ -114,14 +82,13 @@ def kafka(tmp_path: Path, authority: Authority) -> Iterator[KafkaProcess]:
         yield node
 
 
-@pytest.mark.soak
 @pytest.mark.kafka
 def test_all_tables_on_a_secured_apache_kafka(
     tmp_path: Path, authority: Authority, kafka: KafkaProcess, open_tables: dict[str, list[tuple[object, ...]]]
 ) -> None:
     """It is somebody else's: used, and neither started nor wiped."""
     stack = StackRun(
-        tmp_path / "state", secured(tmp_path, authority, "s3cret") | {"KAFKA_BOOTSTRAP_SERVERS": kafka.address}
+        tmp_path / "state", secured_kafka(tmp_path, authority, "s3cret") | {"KAFKA_BOOTSTRAP_SERVERS": kafka.address}
     )
     try:
         said = stack.start("--no-generator", "--no-desk")

@@ -17,6 +17,8 @@ from streamguard.kafka.diagnosis import diagnosis
 from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.filesystem import FileSystem
 from tests.support.broker import BrokerProcess, free_port
+from tests.support.postgres import EmbeddedPostgres
+from tests.support.processes import Program, eventually
 from tests.support.tls import Authority
 
 PROTOCOL = "STREAMGUARD_KAFKA_SECURITY_PROTOCOL"
@@ -162,3 +164,19 @@ def environment(address: str, authority: Authority, password: str) -> dict[str, 
         "STREAMGUARD_KAFKA_SASL_PASSWORD": password,
         "STREAMGUARD_KAFKA_SSL_CAFILE": str(authority.file),
     }
+
+
+def test_the_consumer_says_it_and_goes_on(
+    brokers: Brokers, authority: Authority, postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    given = environment(brokers["both"], authority, "") | {"DATABASE_URL": postgres.url()}
+    given["STREAMGUARD_KAFKA_SASL_PASSWORD"] = "wrong"
+    consumer = Program("consumer", ["streamguard.cli", "consume"], given, tmp_path)
+    consumer.start()
+    try:
+        said = eventually(consumer.said, lambda said: "refuses the login of ana" in said)
+        [line, *_] = [line for line in said.splitlines() if "refuses the login of ana" in line]
+        assert f"Kafka at {brokers['both']} is unavailable (" in line and "; retrying in " in line
+        assert "Traceback" not in said
+    finally:
+        consumer.close()

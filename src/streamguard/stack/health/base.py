@@ -52,6 +52,13 @@ class Context:
         """How long a thing may stand still, seconds."""
         return self.settings.status_limit_s
 
+    def where_to_look(self, part: str) -> str:
+        """What to do about a part (postgres, broker, ksqldb) that does not answer; of one elsewhere there is no log here."""
+        variable = self.settings.external.get(part)
+        if variable is None:
+            return f"see `streamguard logs {part}`"
+        return f"it runs elsewhere ({variable}), see there"
+
 
 Run = Callable[[Context], Iterator[Finding]]
 

@@ -16,13 +16,13 @@ _LETTERS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _PAIR = re.compile(r"((?:[^\\=:\s]|\\.)+)[ \t\f]*[=: \t\f]?[ \t\f]*(.*)", re.DOTALL)
 
 
-def read_config(file: Path) -> dict[str, str]:
+def read_config(file: Path, option: str = "--config-file") -> dict[str, str]:
     """The settings of a file; of a name that is in it twice, the last. Raises KsqlError where it cannot be read."""
     try:
         return parse_properties(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise KsqlError(f"The settings of {file} (--config-file) cannot be read: {reason}.") from None
+        raise KsqlError(f"The settings of {file} ({option}) cannot be read: {reason}.") from None
 
 
 def parse_properties(text: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ def cluster_of(bootstrap_servers: str, config: Mapping[str, Any]) -> Cluster:
     """The Kafka at these addresses, reached as the settings say. Raises KsqlError, one sentence that names the setting."""
     protocol = _value(config, "security.protocol") or "PLAINTEXT"
     if protocol not in _PROTOCOLS:
-        raise KsqlError(f"{_PREFIX}security.protocol is {protocol}: it has to be one of {', '.join(_PROTOCOLS)}.")
+        raise KsqlError(f"security.protocol is {protocol}: it has to be one of {', '.join(_PROTOCOLS)}.")
     options = {} if protocol == "PLAINTEXT" else {"security.protocol": protocol}
     if protocol.endswith("SSL"):
         options |= _tls(config)
@@ -49,8 +49,7 @@ def _login(config: Mapping[str, Any], protocol: str) -> dict[str, str]:
     mechanism = _value(config, "sasl.mechanism")
     if mechanism not in _MECHANISMS:
         raise KsqlError(
-            f"{_PREFIX}sasl.mechanism is {mechanism or 'not set'}: with {protocol} it has to be one of"
-            f" {', '.join(_MECHANISMS)}."
+            f"sasl.mechanism is {mechanism or 'not set'}: with {protocol} it has to be one of {', '.join(_MECHANISMS)}."
         )
     pairs = {
         found[1]: found[3] if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
@@ -58,7 +57,7 @@ def _login(config: Mapping[str, Any], protocol: str) -> dict[str, str]:
     }
     if not pairs.get("username") or not pairs.get("password"):
         raise KsqlError(
-            f'{_PREFIX}sasl.jaas.config has no username and password: `...LoginModule required username="NAME"'
+            'sasl.jaas.config has no username and password: `...LoginModule required username="NAME"'
             ' password="PASSWORD";` is expected.'
         )
     return {"sasl.mechanism": mechanism, "sasl.username": pairs["username"], "sasl.password": pairs["password"]}
@@ -88,11 +87,11 @@ def _pem_file(config: Mapping[str, Any], name: str, kind: str) -> str:
     file = Path(_value(config, f"{name}.location"))
     if kind.upper() != "PEM":
         raise KsqlError(
-            f"{_PREFIX}{name}.type is {kind or 'not set, which means JKS'}: only PEM is read here; convert {file}, and set"
+            f"{name}.type is {kind or 'not set, which means JKS'}: only PEM is read here; convert {file}, and set"
             " the type to PEM."
         )
     try:
         file.open("rb").close()
     except OSError as error:
-        raise KsqlError(f"{_PREFIX}{name}.location: the file {file} cannot be read: {error.strerror}.") from None
+        raise KsqlError(f"{name}.location: the file {file} cannot be read: {error.strerror}.") from None
     return str(file)

@@ -180,3 +180,24 @@ def test_the_consumer_says_it_and_goes_on(
         assert "Traceback" not in said
     finally:
         consumer.close()
+
+
+@pytest.mark.parametrize("password", ["s3cret", "wrong"])
+def test_topics_take_a_file_as_kafka_s_tools_do(
+    brokers: Brokers, authority: Authority, tmp_path: Path, password: str
+) -> None:
+    file = tmp_path / "client.properties"
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    file.write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256\n"
+        f'sasl.jaas.config={module} required \\\n  username="ana" password="{password}";\n'
+        f"ssl.truststore.type=PEM\nssl.truststore.location={authority.file}\n"
+    )
+    command = [sys.executable, "-m", "streamguard.cli", "topics", "--command-config", str(file), "list"]
+    done = subprocess.run(
+        [*command, "--bootstrap-servers", brokers["both"]], capture_output=True, text=True, timeout=60, check=False
+    )
+    if password == "wrong":
+        assert done.returncode == 1 and "refuses the login of ana" in done.stderr
+    else:
+        assert done.returncode == 0 and "partitions" in done.stdout, done.stderr

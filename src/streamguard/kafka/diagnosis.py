@@ -71,11 +71,61 @@ def _try(host: str, port: int, security: Security, answer_s: float) -> Problem |
         return Problem(f"{where} {refused}", permanent=True)
     except TimeoutError:
         return Problem(f"{where} does not answer within {answer_s:.0f} s", permanent=False)
+    except (_Closed, ConnectionResetError, BrokenPipeError, ssl.SSLError):
+        # One that is at its limit of connections, or ends, does that too: what it speaks is looked at before it is said.
+        other = _other_end(host, port, security, answer_s)
+        return Problem(f"{where} {other or 'closes the connection'}", permanent=other is not None)
     except OSError as error:
         return Problem(f"{where}: {error.strerror or error}", permanent=False)
-    except _Closed:
-        return Problem(f"{where} closes the connection", permanent=False)
     return None
+
+
+def _other_end(host: str, port: int, security: Security, answer_s: float) -> str | None:
+    """Why it closes connections, where it can be found out."""
+    if security.tls and _wants_certificate(host, port, security, answer_s):
+        return (
+            "asks for a certificate of the client: set STREAMGUARD_KAFKA_SSL_CERTFILE and STREAMGUARD_KAFKA_SSL_KEYFILE"
+        )
+    if security.tls and _answers_plain(host, port, answer_s):
+        other = "SASL_PLAINTEXT" if security.login else "PLAINTEXT"
+        return f"does not speak TLS as {security.protocol} needs it: set {_PROTOCOL}={other}"
+    if not security.tls and _answers_tls(host, port, answer_s):
+        return f"speaks TLS alone: set {_PROTOCOL}={'SASL_SSL' if security.login else 'SSL'}"
+    return None
+
+
+def _wants_certificate(host: str, port: int, security: Security, answer_s: float) -> bool:
+    """Whether it ends a handshake because the client shows no certificate. It says so only to one that sends nothing yet."""
+    try:
+        with _connection(host, port, security, answer_s) as connection:
+            connection.recv(1)
+    except ssl.SSLError as error:
+        return "CERTIFICATE_REQUIRED" in str(error.reason)
+    except (OSError, _Refused):
+        return False
+    return False
+
+
+def _answers_plain(host: str, port: int, answer_s: float) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=answer_s) as connection:
+            _ask(connection, _API_VERSIONS, b"")
+    except (_Closed, OSError):
+        return False
+    return True
+
+
+def _answers_tls(host: str, port: int, answer_s: float) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=answer_s) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -88,11 +138,6 @@ def _connection(host: str, port: int, security: Security, answer_s: float) -> It
             encrypted = _context(security).wrap_socket(plain, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
             raise _Refused(_certificate_reason(host, error)) from None
-        except TimeoutError:
-            raise
-        except (ssl.SSLError, ConnectionError):
-            other = "SASL_PLAINTEXT" if security.login else "PLAINTEXT"
-            raise _Refused(f"does not speak TLS as {security.protocol} needs it: set {_PROTOCOL}={other}") from None
         with encrypted:
             yield encrypted
 
@@ -123,16 +168,8 @@ def _certificate_reason(host: str, error: ssl.SSLCertVerificationError) -> str:
 
 def _log_in(connection: socket.socket, security: Security) -> None:
     """Raises _Refused, _Closed, OSError."""
-    try:
-        _ask(connection, _API_VERSIONS, b"")
-        handshake = _ask(connection, _SASL_HANDSHAKE, _string(security.mechanism or "none"), version=1)
-    except (_Closed, ConnectionError):
-        if security.tls:
-            raise
-        other = "SASL_SSL" if security.login else "SSL"
-        raise _Refused(
-            f"closes a connection without TLS, as one that speaks TLS does: set {_PROTOCOL}={other}"
-        ) from None
+    _ask(connection, _API_VERSIONS, b"")
+    handshake = _ask(connection, _SASL_HANDSHAKE, _string(security.mechanism or "none"), version=1)
     [code] = struct.unpack_from(">h", handshake)
     has_logins = code != _NO_SASL_HERE
     if security.login and not has_logins:

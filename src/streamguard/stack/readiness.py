@@ -26,7 +26,7 @@ Probe = Callable[[], "str | Problem | None"]
 """None when ready, else what is missing."""
 
 
-_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many", "slots")
+_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many", "slots", "EOF", "closed")
 """Parts of the messages of a server that takes connections later."""
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,8 +91,8 @@ def test_a_kafka_that_can_be_used_has_no_problem(brokers: Brokers, ana: Security
         ("login", {}, f"does not speak TLS as SASL_SSL needs it: set {PROTOCOL}=SASL_PLAINTEXT"),
         ("tls", {}, f"takes no logins: set {PROTOCOL}=SSL"),
         ("both", {"protocol": "SSL"}, f"asks for a login: set {PROTOCOL}=SASL_SSL"),
-        ("both", {"protocol": "PLAINTEXT"}, f"closes a connection without TLS, as one that speaks TLS does: set {PROTOCOL}=SSL"),
-        ("both", {"protocol": "SASL_PLAINTEXT"}, f"as one that speaks TLS does: set {PROTOCOL}=SASL_SSL"),
+        ("both", {"protocol": "PLAINTEXT"}, f"speaks TLS alone: set {PROTOCOL}=SSL"),
+        ("both", {"protocol": "SASL_PLAINTEXT"}, f"speaks TLS alone: set {PROTOCOL}=SASL_SSL"),
         ("plain", {"protocol": "SASL_PLAINTEXT"}, f"takes no logins: set {PROTOCOL}=PLAINTEXT"),
         ("login", {"protocol": "PLAINTEXT"}, f"asks for a login: set {PROTOCOL}=SASL_PLAINTEXT"),
     ],
@@ -112,6 +115,49 @@ def test_a_broker_that_is_down_or_silent_may_come_back(ana: Security) -> None:
         for security in (ana, Security()):
             problem = diagnosis(Cluster(address, security), answer_s=0.2)
             assert problem is not None and not problem.permanent and "does not answer" in str(problem)
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_SSL"])
+def test_one_that_closes_connections_may_be_at_its_limit(ana: Security, protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def close() -> None:
+            with suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=close, daemon=True).start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        problem = diagnosis(Cluster(address, ana if protocol == "SASL_SSL" else Security()))
+        assert problem is not None and not problem.permanent
+        assert str(problem) == f"{address} closes the connection"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_one_that_asks_for_a_certificate_says_so(authority: Authority, ana: Security) -> None:
+    made, own = authority.issue("asking"), authority.issue("client")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.file, made.key)
+    context.load_verify_locations(authority.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asked: list[object] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    accepted = listening.accept()[0]
+                    with suppress(ssl.SSLError), context.wrap_socket(accepted, server_side=True) as connection:
+                        asked.append(connection.getpeercert())
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        problem = diagnosis(Cluster(address, ana))
+        assert problem is not None and problem.permanent and "asks for a certificate of the client: set" in str(problem)
+        assert not asked
+        diagnosis(Cluster(address, replace(ana, certificate=own.file, key=own.key)))
+        assert asked
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_of_several_addresses_the_refusal_counts(brokers: Brokers) -> None:

@@ -51,8 +51,13 @@ def stack(tmp_path: Path) -> Iterator[StackRun]:
 
 
 def test_all_tables_over_sasl_ssl(stack: StackRun, open_tables: dict[str, list[tuple[object, ...]]]) -> None:
-    stack.start("--no-generator", "--no-desk")
+    """With the desk, which reads topics too."""
+    stack.start("--no-generator")
     assert fed(stack) == open_tables
+    status = stack.streamguard("status", check=False).stdout
+    assert "PROBLEM" not in status, status
+    log = (stack.state / "logs" / "desk.log").read_text()
+    assert "Kafka is unavailable" not in log and "Traceback" not in log, log
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,17 @@ def test_an_address_other_than_that_of_the_ports_is_somebody_else_s(
     assert (again.external, again.kafka, again.environment) == (external, settings.kafka, settings.environment)
 
 
+def on_free_ports(**given: Any) -> Settings:
+    """Whatever else runs on this machine."""
+    ports = {f"{name}_port": free_port() for name in ("kafka", "ksqldb", "postgres", "desk")}
+    return load_settings(**ports, **given)
+
+
 def test_one_that_does_not_answer_is_named_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "EXTERNAL_S", 0.0)
-    settings = load_settings(state_dir=tmp_path / "state", database_url=f"postgresql://u:p@127.0.0.1:{free_port()}/x")
+    settings = on_free_ports(state_dir=tmp_path / "state", database_url=f"postgresql://u:p@127.0.0.1:{free_port()}/x")
     with pytest.raises(StackError) as caught:
         start(settings, StartOptions(), lambda _: None)
     assert str(caught.value).startswith("Postgres at the given address (DATABASE_URL) cannot be used: connection to")
@@ -73,11 +80,11 @@ def test_a_wrong_password_is_not_waited_for(postgres: EmbeddedPostgres, tmp_path
     with pytest.raises(
         StackError, match=r"Postgres at the given address \(DATABASE_URL\) cannot be used: .*password auth"
     ):
-        start(load_settings(state_dir=tmp_path / "state", database_url=url), StartOptions(), lambda _: None)
+        start(on_free_ports(state_dir=tmp_path / "state", database_url=url), StartOptions(), lambda _: None)
 
 
 def test_docker_starts_all_three_or_is_refused(tmp_path: Path) -> None:
-    settings = load_settings(state_dir=tmp_path, kafka_bootstrap_servers="kafka.example.org:9092")
+    settings = on_free_ports(state_dir=tmp_path, kafka_bootstrap_servers="kafka.example.org:9092")
     with pytest.raises(
         StackError, match="--docker starts Postgres, Kafka and ksqlDB, and KAFKA_BOOTSTRAP_SERVERS names"
     ):
@@ -95,7 +102,7 @@ def test_docker_starts_all_three_or_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_broker_that_could_not_start_is_refused_first(tmp_path: Path, given: dict[str, str], sentence: str) -> None:
-    settings = load_settings(state_dir=tmp_path / "state", **given)
+    settings = on_free_ports(state_dir=tmp_path / "state", **given)
     with pytest.raises(StackError) as caught:
         start(settings, StartOptions(), lambda _: None)
     assert sentence in str(caught.value)

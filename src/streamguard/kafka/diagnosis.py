@@ -13,18 +13,25 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from kafka.net.sasl import get_sasl_mechanism
 
 from streamguard.config import Cluster, Security
+from streamguard.kafka.wire import (
+    API_VERSIONS,
+    SASL_AUTHENTICATE,
+    SASL_HANDSHAKE,
+    Closed,
+    ask,
+    nullable_string,
+    string,
+    strings,
+)
 
 ANSWER_S = 3.0
-_API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 18, 17, 36
 _UNSUPPORTED_MECHANISM, _NO_SASL_HERE = 33, 34
 _EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_IP = 10, 9, 62, 64
 """OpenSSL's X509_V_ERR_ numbers."""
-_LARGEST_ANSWER = 1024 * 1024
 _PROTOCOL = "STREAMGUARD_KAFKA_SECURITY_PROTOCOL"
 
 
@@ -41,10 +48,6 @@ class Problem:
 
 class _Refused(Exception):
     """A step that failed for good."""
-
-
-class _Closed(Exception):
-    """The other end closed the connection, or sent what is no answer of Kafka's."""
 
 
 def diagnosis(cluster: Cluster, answer_s: float = ANSWER_S) -> Problem | None:
@@ -71,7 +74,7 @@ def _try(host: str, port: int, security: Security, answer_s: float) -> Problem |
         return Problem(f"{where} {refused}", permanent=True)
     except TimeoutError:
         return Problem(f"{where} does not answer within {answer_s:.0f} s", permanent=False)
-    except (_Closed, ConnectionResetError, BrokenPipeError, ssl.SSLError):
+    except (Closed, ConnectionResetError, BrokenPipeError, ssl.SSLError):
         # One that is at its limit of connections, or ends, does that too: what it speaks is looked at before it is said.
         other = _other_end(host, port, security, answer_s)
         return Problem(f"{where} {other or 'closes the connection'}", permanent=other is not None)
@@ -109,8 +112,8 @@ def _wants_certificate(host: str, port: int, security: Security, answer_s: float
 def _answers_plain(host: str, port: int, answer_s: float) -> bool:
     try:
         with socket.create_connection((host, port), timeout=answer_s) as connection:
-            _ask(connection, _API_VERSIONS, b"")
-    except (_Closed, OSError):
+            ask(connection, API_VERSIONS, b"")
+    except (Closed, OSError):
         return False
     return True
 
@@ -167,9 +170,9 @@ def _certificate_reason(host: str, error: ssl.SSLCertVerificationError) -> str:
 
 
 def _log_in(connection: socket.socket, security: Security) -> None:
-    """Raises _Refused, _Closed, OSError."""
-    _ask(connection, _API_VERSIONS, b"")
-    handshake = _ask(connection, _SASL_HANDSHAKE, _string(security.mechanism or "none"), version=1)
+    """Raises _Refused, Closed, OSError."""
+    ask(connection, API_VERSIONS, b"")
+    handshake = ask(connection, SASL_HANDSHAKE, string(security.mechanism or "none"), version=1)
     [code] = struct.unpack_from(">h", handshake)
     has_logins = code != _NO_SASL_HERE
     if security.login and not has_logins:
@@ -181,7 +184,7 @@ def _log_in(connection: socket.socket, security: Security) -> None:
     if code == _UNSUPPORTED_MECHANISM:
         raise _Refused(
             f"does not take logins by {security.mechanism}: set STREAMGUARD_KAFKA_SASL_MECHANISM to one of"
-            f" {', '.join(_strings(handshake[2:]))}"
+            f" {', '.join(strings(handshake[2:]))}"
         )
     _authenticate(connection, security)
 
@@ -194,54 +197,12 @@ def _authenticate(connection: socket.socket, security: Security) -> None:
     )
     while not exchange.is_done():
         token = exchange.auth_bytes()
-        answer = _ask(connection, _SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
+        answer = ask(connection, SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
         [code] = struct.unpack_from(">h", answer)
         if code:
             raise _Refused(
                 f"refuses the login of {security.username}: check STREAMGUARD_KAFKA_SASL_USERNAME and"
                 " STREAMGUARD_KAFKA_SASL_PASSWORD"
             )
-        _, rest = _nullable_string(answer[2:])
+        _, rest = nullable_string(answer[2:])
         exchange.receive(rest[4:])
-
-
-def _ask(connection: socket.socket, api: int, body: bytes, version: int = 0) -> bytes:
-    """The body of the answer to one request. Raises _Closed."""
-    request = struct.pack(">hhi", api, version, 1) + _string("streamguard-diagnosis") + body
-    connection.sendall(struct.pack(">i", len(request)) + request)
-    [size] = struct.unpack(">i", _exactly(connection, 4))
-    if not 4 <= size <= _LARGEST_ANSWER:
-        raise _Closed
-    return _exactly(connection, size)[4:]
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = connection.recv(count - len(data))
-        if not more:
-            raise _Closed
-        data += more
-    return data
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack(">h", len(data)) + data
-
-
-def _nullable_string(data: bytes) -> tuple[str | None, bytes]:
-    [length] = struct.unpack_from(">h", data)
-    if length < 0:
-        return None, data[2:]
-    return data[2 : 2 + length].decode("utf-8", "replace"), data[2 + length :]
-
-
-def _strings(data: bytes) -> list[str]:
-    [count] = struct.unpack_from(">i", data)
-    rest: Any = data[4:]
-    found = []
-    for _ in range(count):
-        text, rest = _nullable_string(rest)
-        found.append(text or "")
-    return found

@@ -14,8 +14,12 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 
 AUTO_CREATE = ("--auto-create-topics",)
 """Most tests produce to a new topic without creating it."""
-KAFKAS_RETENTION = "retention.ms=604800000"
-"""Kafka's default, where both are compared."""
+SHORT_SESSIONS = ("--group-min-session-timeout-ms", "100")
+"""As the Kafka that is compared: a test waits for a session's end."""
+KAFKAS_DEFAULTS = (
+    "--topic-default", "retention.ms=604800000", "--topic-default", "message.timestamp.after.max.ms=3600000",
+)  # fmt: skip
+"""Kafka's defaults where ours differ, for comparisons."""
 
 
 @pytest.fixture
@@ -56,7 +60,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The address of a broker."""
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "ours":
-        with BrokerProcess(folder / "broker", arguments=(*AUTO_CREATE, "--topic-default", KAFKAS_RETENTION)) as broker:
+        arguments = (*AUTO_CREATE, *SHORT_SESSIONS, *KAFKAS_DEFAULTS)
+        with BrokerProcess(folder / "broker", arguments=arguments) as broker:
             yield broker.address
         return
     if not kafka_possible():

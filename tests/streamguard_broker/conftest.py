@@ -14,8 +14,9 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 
 AUTO_CREATE = ("--auto-create-topics",)
 """Most tests produce to a new topic without creating it."""
-SHORT_SESSIONS = ("--group-min-session-timeout-ms", "100")
-"""As the Kafka that is compared: a test waits for a session's end."""
+SHORT_SESSIONS = ("--group-min-session-timeout-ms", "100", "--group-consumer-heartbeat-interval-ms", "100")
+KAFKAS_SHORT_SESSIONS = ("group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=100")
+"""Tests wait for the end of a session, or for the next heartbeat."""
 KAFKAS_DEFAULTS = (
     "--topic-default", "retention.ms=604800000", "--topic-default", "message.timestamp.after.max.ms=3600000",
 )  # fmt: skip
@@ -66,5 +67,5 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return
     if not kafka_possible():
         pytest.skip("java or mvn is not installed")
-    with KafkaProcess(folder) as kafka:
+    with KafkaProcess(folder, KAFKAS_SHORT_SESSIONS) as kafka:
         yield kafka.address

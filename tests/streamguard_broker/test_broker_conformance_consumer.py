@@ -33,16 +33,9 @@ from kafka.protocol.consumer import (
     OffsetFetchRequest,
     OffsetFetchResponse,
 )
-from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse
 
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.schemas import (
-    ConsumerGroupDescribeRequest,
-    ConsumerGroupDescribeResponse,
-    ConsumerGroupHeartbeatRequest,
-    ConsumerGroupHeartbeatResponse,
-)
-from tests.support.wire import WireClient
+from tests.support.heartbeats import HeartbeatGroup, read
 
 SECONDS = 60.0
 """Until an assertion about what becomes true gives up."""
@@ -225,66 +218,13 @@ def test_offsets_are_sent_in_a_transaction(cluster: str, made: str) -> None:
 # Single requests
 
 
-class Group:
-    """A group of the consumer protocol, spoken to heartbeat by heartbeat."""
-
-    def __init__(self, cluster: str, topic_id: uuid.UUID, topic: str) -> None:
-        self.wire = WireClient(cluster)
-        self.topic, self.topic_id = topic, topic_id
-        self.name = f"group-{uuid.uuid4().hex[:8]}"
-        request = FindCoordinatorRequest(key_type=0, coordinator_keys=[self.name])
-        deadline = time.monotonic() + SECONDS
-        while self.wire.ask(request, FindCoordinatorResponse, version=4).coordinators[0].error_code:
-            assert time.monotonic() < deadline, "Kafka makes the topic of its coordinators first"
-
-    def beat(
-        self, member_id: str, epoch: int, *, version: int = 1, owned: list[int] | None = None, **fields: Any
-    ) -> Any:
-        """The raw answer; `join` has what a joining member must say."""
-        partitions = None
-        if owned is not None:
-            topic_class = ConsumerGroupHeartbeatRequest.TopicPartitions
-            partitions = [topic_class(topic_id=self.topic_id, partitions=owned)] if owned else []
-        request = ConsumerGroupHeartbeatRequest(
-            group_id=self.name, member_id=member_id, member_epoch=epoch, topic_partitions=partitions, **fields
-        )
-        while True:
-            answer = self.wire.ask(request, ConsumerGroupHeartbeatResponse, version=version)
-            if answer.error_code not in (14, 15, 16):  # a coordinator that Kafka is still loading
-                return answer
-
-    def join(self, member_id: str, **fields: Any) -> Any:
-        wanted = {"rebalance_timeout_ms": 30_000, "subscribed_topic_names": [self.topic], "owned": [], **fields}
-        return self.beat(member_id, 0, **wanted)
-
-    def ok(self, member_id: str, epoch: int, **fields: Any) -> tuple[int, list[int] | None]:
-        """Epoch and assignment of an answer without an error."""
-        return read(self.beat(member_id, epoch, **fields))
-
-    def code(self, member_id: str, epoch: int, **fields: Any) -> ErrorCode:
-        answer = self.beat(member_id, epoch, **fields)
-        assert bool(answer.error_code) == bool(answer.error_message)
-        return ErrorCode(answer.error_code)
-
-    def describe(self) -> Any:
-        request = ConsumerGroupDescribeRequest(group_ids=[self.name], include_authorized_operations=False)
-        return self.wire.ask(request, ConsumerGroupDescribeResponse, version=1).groups[0]
-
-
-def read(answer: Any) -> tuple[int, list[int] | None]:
-    assert answer.error_code == 0, answer
-    assigned = answer.assignment
-    found = None if assigned is None else [p for topic in assigned.topic_partitions for p in topic.partitions]
-    return answer.member_epoch, found
-
-
 @pytest.fixture
-def group(cluster: str, admin: AdminClient, made: str) -> Iterator[Group]:
+def group(cluster: str, admin: AdminClient, made: str) -> Iterator[HeartbeatGroup]:
     described = admin.describe_topics(TopicCollection([made]))[made].result(20)
     topic_id = uuid.UUID(bytes=_uuid_bytes(described.topic_id))
-    found = Group(cluster, topic_id, made)
+    found = HeartbeatGroup(cluster, topic_id, made)
     yield found
-    found.wire.__exit__(None, None, None)
+    found.wire.close()
 
 
 def _uuid_bytes(found: Any) -> bytes:
@@ -293,7 +233,7 @@ def _uuid_bytes(found: Any) -> bytes:
     return int(high << 64 | low).to_bytes(16, "big")
 
 
-def test_partitions_are_given_up_before_they_are_given_away(group: Group) -> None:
+def test_partitions_are_given_up_before_they_are_given_away(group: HeartbeatGroup) -> None:
     assert read(group.join("a")) == (1, [0, 1, 2, 3])
     assert group.ok("a", 1, owned=[0, 1, 2, 3]) == (1, None)
     assert read(group.join("b")) == (2, [])
@@ -315,7 +255,7 @@ def test_partitions_are_given_up_before_they_are_given_away(group: Group) -> Non
     assert group.describe().group_state == "Empty"
 
 
-def test_requests_that_make_no_sense_are_rejected(group: Group) -> None:
+def test_requests_that_make_no_sense_are_rejected(group: HeartbeatGroup) -> None:
     invalid = ErrorCode.INVALID_REQUEST
     named: dict[str, Any] = {"rebalance_timeout_ms": 30_000, "subscribed_topic_names": [group.topic], "owned": []}
     assert group.code("a", 1, owned=[]) is ErrorCode.GROUP_ID_NOT_FOUND
@@ -338,7 +278,7 @@ def test_requests_that_make_no_sense_are_rejected(group: Group) -> None:
     assert group.code("nobody", -1) is ErrorCode.UNKNOWN_MEMBER_ID
 
 
-def test_members_of_another_epoch_are_fenced(group: Group) -> None:
+def test_members_of_another_epoch_are_fenced(group: HeartbeatGroup) -> None:
     group.join("a")
     group.join("b")
     assert group.code("b", 1) is ErrorCode.FENCED_MEMBER_EPOCH
@@ -346,7 +286,7 @@ def test_members_of_another_epoch_are_fenced(group: Group) -> None:
     assert read(group.join("b"))[0] == 2
 
 
-def test_static_members(group: Group) -> None:
+def test_static_members(group: HeartbeatGroup) -> None:
     assert read(group.join("s1", instance_id="i"))[0] == 1
     assert ErrorCode(group.join("s2", instance_id="i").error_code) is ErrorCode.UNRELEASED_INSTANCE_ID
     assert group.ok("s1", 1, instance_id="i") == (1, None)
@@ -360,7 +300,14 @@ def test_static_members(group: Group) -> None:
     assert group.ok("s2", -1, instance_id="i") == (-1, None)
 
 
-def test_other_group_requests_know_the_protocol(group: Group) -> None:
+def test_range_begins_with_static_members(group: HeartbeatGroup) -> None:
+    group.join("a", server_assignor="range")
+    assert read(group.join("b", server_assignor="range", instance_id="z")) == (2, [])
+    assert group.ok("a", 1, owned=[0, 1, 2, 3]) == (1, [2, 3])
+    assert group.describe().assignor_name == "range"
+
+
+def test_other_group_requests_know_the_protocol(group: HeartbeatGroup) -> None:
     group.join("a")
     wire, name = group.wire, group.name
     described = wire.ask(DescribeGroupsRequest(groups=[name]), DescribeGroupsResponse, version=6).groups[0]
@@ -381,7 +328,7 @@ def test_other_group_requests_know_the_protocol(group: Group) -> None:
     assert group.describe().group_state == "Empty"
 
 
-def test_offsets_are_committed_and_read_in_the_members_epoch(group: Group) -> None:
+def test_offsets_are_committed_and_read_in_the_members_epoch(group: HeartbeatGroup) -> None:
     group.join("a")
     topic_class = OffsetCommitRequest.OffsetCommitRequestTopic
 

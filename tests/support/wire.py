@@ -34,6 +34,9 @@ class WireClient:
         answer = self._take(struct.unpack(">i", self._take(4))[0])
         return response_class.decode(answer[5 if flexible else 4 :], version=version)
 
+    def close(self) -> None:
+        self._socket.close()
+
     def _take(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
@@ -49,4 +52,4 @@ class WireClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self.close()

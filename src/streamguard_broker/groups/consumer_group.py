@@ -221,7 +221,8 @@ class ConsumerGroup:
             self.subscriptions, self.topics = subscriptions, topics
 
     def _assign(self) -> None:
-        ordered = sorted(self.members.values(), key=lambda m: (m.instance_id or m.member_id, m.member_id))
+        # Static members first, as in Kafka: what they get does not depend on member ids, which are made at random.
+        ordered = sorted(self.members.values(), key=lambda m: (m.instance_id is None, m.instance_id or m.member_id))
         subscriptions = {m.member_id: self.subscriptions[m.member_id] for m in ordered}
         self.target = ASSIGNORS[self.assignor](subscriptions, self.topics, self.target)
         self.target_epoch = self.epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.broker import BrokerProcess
 from tests.support.heartbeats import HeartbeatGroup, read
 from tests.support.wire import WireClient
 
+READ_SECONDS = 60.0
 ARGUMENTS = ("--group-consumer-heartbeat-interval-ms", "100")
 
 
@@ -65,6 +67,7 @@ def test_members_go_on_in_their_epochs(broker: BrokerProcess, topic: str) -> Non
     group.wire.close()
 
 
+@pytest.mark.soak
 def test_clients_read_every_record_once_over_crashes(broker: BrokerProcess, topic: str) -> None:
     create(broker, topic)
     readers = [
@@ -83,7 +86,9 @@ def test_clients_read_every_record_once_over_crashes(broker: BrokerProcess, topi
         reader.subscribe([topic])
 
     def read_all(count: int) -> None:
+        deadline = time.monotonic() + READ_SECONDS
         while len(got) < count or any(len(reader.assignment()) != 2 for reader in readers):
+            assert time.monotonic() < deadline, f"{len(got)} of {count} records"
             for reader in readers:
                 taken = [m for m in reader.consume(100, 0.05) if m.error() is None]
                 got.extend(value(m) for m in taken)

@@ -72,7 +72,6 @@ async def consumer_group_heartbeat(call: Call, request: Any) -> Any:
             heartbeat_interval_ms=0,
             assignment=None,
         )
-    await call.broker.flusher.flush(call.broker.offsets.log)
     leaves = result.epoch < 0
     return ConsumerGroupHeartbeatResponse(
         throttle_time_ms=0,
@@ -151,7 +150,10 @@ def _require(holds: object, message: str) -> None:
 
 
 async def _apply(call: Call, group_id: str, heartbeat: HeartbeatCall) -> HeartbeatResult:
-    """Raises KafkaError. Patterns are matched first, for that takes time in which the group may change."""
+    """Raises KafkaError. What changes is synced; a heartbeat without news does not wait for the disk.
+
+    Patterns are matched first, for that takes time in which the group may change.
+    """
     broker = call.broker
     if heartbeat.pattern:
         await broker.patterns.refresh([heartbeat.pattern], broker.catalog.topics)
@@ -159,7 +161,14 @@ async def _apply(call: Call, group_id: str, heartbeat: HeartbeatCall) -> Heartbe
     if isinstance(known, ConsumerGroup):
         await broker.patterns.refresh(known.patterns, broker.catalog.topics)
     group = broker.groups.consumer(group_id) if heartbeat.epoch == JOIN_EPOCH else _existing(call, group_id)
-    return group.heartbeat(heartbeat, CatalogMetadata(broker), broker.clock.monotonic_ms())
+    stored = broker.offsets.log.next_offset
+    result = group.heartbeat(heartbeat, CatalogMetadata(broker), broker.clock.monotonic_ms())
+    if broker.offsets.log.next_offset != stored:
+        try:
+            await broker.flusher.flush(broker.offsets.log)
+        except KafkaError as error:
+            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message) from error
+    return result
 
 
 def _existing(call: Call, group_id: str) -> ConsumerGroup:

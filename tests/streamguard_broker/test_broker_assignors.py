@@ -67,6 +67,13 @@ def test_uniform_moves_only_what_a_new_member_gets() -> None:
     assert three["m1"] < two["m1"] and three["m2"] < two["m2"]
 
 
+def test_uniform_spreads_a_large_topic() -> None:
+    topics = {"a": TopicInfo(IDS["a"], 20_000)}
+    one = assign_uniform({"m0": frozenset("a")}, topics, {})
+    many = assign_uniform({f"m{index}": frozenset("a") for index in range(50)}, topics, one)
+    assert sizes(many) == [400] * 50 and many["m0"] < one["m0"]
+
+
 def test_range_gives_neighbouring_partitions_of_each_topic() -> None:
     topics = {"a": TopicInfo(IDS["a"], 5), "b": TopicInfo(IDS["b"], 1)}
     assigned = assign_range({"m1": frozenset("ab"), "m2": frozenset("ab")}, topics, {})

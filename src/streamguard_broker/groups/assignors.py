@@ -68,14 +68,15 @@ def _level(topic: uuid.UUID, among: list[str], assigned: dict[str, set[Partition
 
     Each move makes the sum of squares of the numbers smaller: it ends.
     """
+    of_topic = {m: sorted(tp for tp in assigned[m] if tp[0] == topic) for m in among}
     moved = False
     while True:
         least = min(among, key=lambda m: len(assigned[m]))
-        holders = [m for m in among if any(tp[0] == topic for tp in assigned[m])]
-        most = max(holders, key=lambda m: len(assigned[m]), default=least)
+        most = max((m for m in among if of_topic[m]), key=lambda m: len(assigned[m]), default=least)
         if len(assigned[most]) - len(assigned[least]) < 2:
             return moved
-        partition = max(tp for tp in assigned[most] if tp[0] == topic)
+        partition = of_topic[most].pop()
+        of_topic[least].append(partition)
         assigned[most].remove(partition)
         assigned[least].add(partition)
         moved = True

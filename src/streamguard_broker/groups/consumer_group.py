@@ -136,12 +136,15 @@ class ConsumerGroup:
         self._refresh(metadata)
         if self.target_epoch < self.epoch:
             self._assign()
-        held_by_others = frozenset[Partition]().union(*(m.held for m in self.members.values() if m is not member))
-        member.reconcile(self.target_epoch, self.target[member.member_id], held_by_others, call.owned, now_ms)
+        target = self.target[member.member_id]
+        member.reconcile(self.target_epoch, target, lambda: self._held_by_others(member), call.owned, now_ms)
         if member != before or epochs != (self.epoch, self.target_epoch):
             self._persist(self)
         shown = call.is_full or member.assigned != before.assigned
         return HeartbeatResult(member.member_id, member.epoch, member.assigned if shown else None)
+
+    def _held_by_others(self, member: ConsumerMember) -> frozenset[Partition]:
+        return frozenset[Partition]().union(*(m.held for m in self.members.values() if m is not member))
 
     def _joining(self, call: HeartbeatCall) -> ConsumerMember:
         """The member that joins: new, known under its id, or in the place of a static one that has left for now."""

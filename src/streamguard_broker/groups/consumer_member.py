@@ -11,7 +11,7 @@ A member has its partitions (`assigned`) and those that it is giving up (`revoki
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -109,7 +109,7 @@ class ConsumerMember:
         self,
         target_epoch: int,
         target: Set[Partition],
-        held_by_others: Set[Partition],
+        held_by_others: Callable[[], Set[Partition]],
         owned: Set[Partition] | None,
         now_ms: int,
     ) -> None:
@@ -124,7 +124,7 @@ class ConsumerMember:
             self.revoke_deadline_ms = now_ms + self.rebalance_timeout_ms
             self.state = MemberState.REVOKING
             return
-        self.assigned = frozenset(target - held_by_others) | keep
+        self.assigned = frozenset(target - held_by_others()) | keep
         self.revoking = frozenset()
         self.revoke_deadline_ms = None
         if self.epoch != target_epoch:

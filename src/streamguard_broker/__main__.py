@@ -16,6 +16,10 @@ _LIMITS = {
     "max_connections_per_ip": "connections of one address",
     "reserved_files": "open files that no connection may take: segments need them",
     "idle_timeout_ms": "after which an idle connection is closed",
+    "group_min_session_timeout_ms": "the shortest session timeout that a member of a group may ask for",
+    "group_max_session_timeout_ms": "the longest one",
+    "group_consumer_session_timeout_ms": "after which a silent member of the consumer protocol is removed",
+    "group_consumer_heartbeat_interval_ms": "between heartbeats of a member of the consumer protocol",
     "silent_timeout_ms": "after which one without a valid request or login is closed, when a limit is near",
 }
 """Options that are named as the fields of BrokerOptions."""

@@ -24,6 +24,7 @@ from streamguard.config.settings import get_settings
 from streamguard.kafka import clients
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.lags import group_lag
+from streamguard.kafka.overview import group_state
 from streamguard.kafka.resets import apply_reset, plan_reset, target_of
 from streamguard.kafka.topics import differences, mend
 
@@ -254,7 +255,8 @@ def list_groups(bootstrap_servers: Bootstrap = None) -> None:
 def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
     """Offsets and lag of each partition, and who reads it."""
     with _admin(bootstrap_servers) as client:
-        if group not in {g["group_id"] for g in client.list_groups()}:
+        listed = {g["group_id"]: g for g in client.list_groups()}
+        if group not in listed:
             raise _failure(f"There is no group {group}.")
         described = client.describe_groups([group])[group]
         lags = group_lag(client, group)
@@ -264,7 +266,11 @@ def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         for assigned in (member["member_assignment"] or {}).get("assigned_partitions", [])
         for partition in assigned["partitions"]
     }
-    typer.echo(f"{group}: {described['group_state']}, {len(described['members'])} members")
+    state = group_state(str(listed[group].get("group_state") or ""), described["group_state"])
+    if listed[group].get("group_type") == "consumer":
+        typer.echo(f"{group}: {state}, of the consumer protocol: kafka-consumer-groups shows its members")
+    else:
+        typer.echo(f"{group}: {state}, {len(described['members'])} members")
     rows = [
         [
             lag.partition.topic,

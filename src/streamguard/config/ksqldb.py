@@ -50,30 +50,9 @@ class Ksqldb:
             session.auth = HTTPBasicAuth(self.username.encode(), self.password.encode())
         return session
 
-    def environment(self) -> dict[str, str]:
-        """The variables from which another process of StreamGuard reads the same server."""
-        given = {
-            "STREAMGUARD_KSQLDB_USERNAME": self.username,
-            "STREAMGUARD_KSQLDB_PASSWORD": self.password,
-            "STREAMGUARD_KSQLDB_SSL_CAFILE": str(self.ca_file.absolute()) if self.ca_file else "",
-        }
-        return {"KSQLDB_URL": self.url, **{name: value for name, value in given.items() if value}}
-
 
 def without_login(url: str) -> str:
     """A URL that may be shown: without user name and password."""
     before, separator, rest = url.partition("://")
     address, slash, path = rest.partition("/")
     return f"{before}{separator}{address.rpartition('@')[2]}{slash}{path}" if separator else url.rpartition("@")[2]
-
-
-def read_password(variable: str, file: Path) -> str:
-    """The text of a file without its last line break. Raises ValueError where it cannot be read, or is empty."""
-    try:
-        password = file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise ValueError(f"{variable}: the file {file} cannot be read: {reason}") from None
-    if not password:
-        raise ValueError(f"{variable}: the file {file} is empty")
-    return password

@@ -171,7 +171,7 @@ def test_a_login_in_the_address_is_moved_out_of_it(known: Ksqldb) -> None:
     settings = load_settings(ksqldb_url=url, ksqldb_ssl_cafile=known.ca_file)
     assert settings.ksqldb == known and settings.ksqldb_url == known.url
     assert PASSWORD not in f"{settings!r} {settings.ksqldb!r} {settings.ksqldb}"
-    assert load_settings(**_fields(settings.ksqldb.environment())).ksqldb == known
+    assert load_settings(**_fields(settings.environment)).ksqldb == known
     assert Server(settings.ksqldb).problem() is None
 
 
@@ -218,7 +218,13 @@ def test_a_file_of_authorities_goes_before_those_of_the_environment(
 
 
 def test_no_password_is_in_the_list_of_processes_or_in_what_a_command_says(known: Ksqldb, tmp_path: Path) -> None:
-    environment = {**os.environ, **known.environment(), "STREAMGUARD_STATE_DIR": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "KSQLDB_URL": known.url,
+        "STREAMGUARD_KSQLDB_USERNAME": known.username,
+        "STREAMGUARD_KSQLDB_SSL_CAFILE": str(known.ca_file),
+        "STREAMGUARD_STATE_DIR": str(tmp_path),
+    }
     command = [str(PROJECT_ROOT / ".venv" / "bin" / "streamguard"), "deploy", "missing.sql"]
     for password in (PASSWORD, "wrong"):
         given = {**environment, "STREAMGUARD_KSQLDB_PASSWORD": password}

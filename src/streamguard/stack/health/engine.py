@@ -23,7 +23,7 @@ def unavailable(context: Context) -> Iterator[Finding]:
     if context.engine is None and not context.engine_terminated:
         yield Finding(
             f"the SQL engine is unavailable: {context.engine_error}; no SQL rule sees a transaction until it is back, then all"
-            " of them: see `streamguard logs ksqldb`"
+            f" of them: {context.where_to_look('ksqldb')}"
         )
 
 

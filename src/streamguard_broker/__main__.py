@@ -36,6 +36,9 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
     )
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
     parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="the address that clients are given (default: that of --listen)"
+    )
+    parser.add_argument(
         "--default-partitions", type=int, default=1, help="of topics created without a number of them (default 1)"
     )
     parser.add_argument(
@@ -59,6 +62,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         defaults = parse_topic_defaults(given.topic_default)
         options = BrokerOptions(
             given.data_dir,
+            advertise=parse_listen(given.advertise, "advertised") if given.advertise else None,
             auto_create_topics=given.auto_create_topics,
             default_partitions=given.default_partitions,
             topic_defaults=defaults,

@@ -18,6 +18,8 @@ class BrokerOptions:
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 9092
+    advertise: tuple[str, int] | None = None
+    """The address that clients are given; None means the one that is listened on."""
     node_id: int = 1
     auto_create_topics: bool = False
     default_partitions: int = 1
@@ -55,7 +57,9 @@ class BrokerOptions:
     def as_kafka_configs(self) -> dict[str, str]:
         """These options under the names that Kafka gives them, for DescribeConfigs of the broker."""
         topics = TopicConfig({}, self.topic_defaults)
+        host, port = self.advertise or (self.host, self.port)
         return {
+            "advertised.listeners": f"{self.protocol}://{host}:{port}",
             "authorizer.class.name": "",
             "auto.create.topics.enable": str(self.auto_create_topics).lower(),
             "broker.id": str(self.node_id),

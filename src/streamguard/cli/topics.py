@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +19,10 @@ from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
+from streamguard.config import Security
 from streamguard.config.settings import get_settings
+from streamguard.kafka import clients
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.overview import group_state
 from streamguard.kafka.resets import apply_reset, plan_reset, target_of
@@ -34,16 +40,42 @@ TopicName = Annotated[str, typer.Argument(help="the topic")]
 GroupId = Annotated[str, typer.Argument(help="the consumer group")]
 
 
+_security: ContextVar[Security | None] = ContextVar("security", default=None)
+"""TLS and login of --command-config; None where those of the settings hold."""
+
+
+@topics_app.callback()
+@groups_app.callback()
+def _client(
+    command_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--command-config", help="A file with TLS and login, as Kafka's tools take; default: STREAMGUARD_KAFKA_*"
+        ),
+    ] = None,
+) -> None:
+    """Options before the command."""
+    if command_config is not None:
+        from streamguard.cli.command_config import security_of
+
+        _security.set(security_of(command_config))
+
+
 @contextmanager
 def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
     """An admin client; what goes wrong becomes one sentence and exit code 1."""
-    address = bootstrap or get_settings().kafka_bootstrap_servers
+    cluster = get_settings().kafka
+    if (security := _security.get()) is not None:
+        cluster = replace(cluster, security=security)
+    if bootstrap is not None:
+        cluster = replace(cluster, servers=bootstrap)
+    problem = diagnosis(cluster)
+    if problem is not None and problem.permanent:
+        raise _failure(f"Kafka cannot be used: {problem}.")
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
+        client = clients.admin(cluster, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
     except KafkaError as error:
-        raise _failure(f"No Kafka answers at {address}: {error}.") from error
+        raise _failure(f"No Kafka answers at {cluster}: {diagnosis(cluster) or error}.") from error
     try:
         yield client
     except KafkaError as error:

@@ -67,6 +67,16 @@ def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack:
     again = stack.start()
     assert "runs already" in again and "password" not in again
     assert stack.streamguard("status").stdout.count("running") == 6
+    secret = stack.settings.database.password
+    assert len(secret) == 32 and secret not in said + again + stack.streamguard("status").stdout
+    assert stack.streamguard("status", "--secrets").stdout.strip().endswith(f"password {secret}")
+
+
+def test_everything_in_the_state_folder_is_its_owners_alone(running: StackRun) -> None:
+    found = [running.state, *running.state.rglob("*")]
+    assert {"logs", "broker", "ksqldb", "postgres", "postgres.password"} <= {path.name for path in found}
+    modes = {str(path): path.lstat().st_mode & 0o077 for path in found if path.exists()}
+    assert [path for path, others in modes.items() if others] == []
 
 
 def test_the_queries_of_the_readme_run_as_written(running: StackRun) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        os.umask(0o077)  # its files are for its owner alone
         config = dict(_setting(pair) for pair in given.set)
         run(given.listen, given.bootstrap_servers, given.data_dir, given.service_id, config)
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:

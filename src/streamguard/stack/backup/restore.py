@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 from streamguard.config import Settings
 from streamguard.database.migrations import all_migrations
-from streamguard.stack import launcher, locks, ports, state
+from streamguard.stack import launcher, locks, passwords, ports, state
 from streamguard.stack.backup import dump
 from streamguard.stack.backup.archive import Manifest, Reader
 from streamguard.stack.backup.create import mebibytes
@@ -51,6 +51,7 @@ def restore(settings: Settings, path: Path, report: Report) -> Manifest:
     state.make(settings)
     with locks.command(settings, report):
         _remove_unfinished(settings)
+        settings = passwords.keep(settings)
         _check_empty(settings, reader.manifest)
         staged = state.restore_folder(settings)
         staged.mkdir(mode=0o700)

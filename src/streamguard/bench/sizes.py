@@ -1,16 +1,16 @@
 """What one transaction takes on the disk, measured on what is there: topics, and the tables and indexes of the database.
 
-Bytes of all that is stored, alerts, decisions and the engine's state with them, divided by the transactions. Postgres keeps
-free space in its files after a VACUUM, and the engine's changelogs are compacted now and then: measure after a run that has
-more than some ten thousand transactions.
+Bytes of all that is stored, alerts and decisions with it, divided by the transactions. What grows with them is told from what
+does not: a compacted topic (the engine's tables and its state) has in the end a record of each account or window, and the
+outbox is emptied all the time. Measure after a run that has more than some ten thousand transactions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from sqlalchemy import Connection, text
 
 from streamguard.config import UserError
@@ -33,22 +33,35 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Topic:
+    """A topic on the disk, all replicas together."""
+
+    name: str
+    bytes: int
+    compacted: bool
+
+
+@dataclass(frozen=True)
 class Sizes:
-    """Bytes by name."""
+    """What is there now."""
 
     transactions: int
-    topics: Mapping[str, int]
+    topics: list[Topic]
     relations: list[Relation]
 
     @property
     def topic_bytes(self) -> float:
-        """Per transaction."""
-        return sum(self.topics.values()) / self.transactions
+        """Per transaction, in the topics that grow with them."""
+        return sum(topic.bytes for topic in self.topics if not topic.compacted) / self.transactions
 
     @property
     def database_bytes(self) -> float:
-        """Per transaction."""
-        return sum(relation.bytes for relation in self.relations) / self.transactions
+        """Per transaction, in the tables that grow with them."""
+        kept = (relation.bytes for relation in self.relations if relation.name not in _EMPTIED)
+        return sum(kept) / self.transactions
+
+
+_EMPTIED = ("outbox", "outbox_pkey")
 
 
 _RELATIONS = f"""
@@ -71,15 +84,17 @@ def measure(connection: Connection, kafka: KafkaAdminClient) -> Sizes:
     transactions = int(connection.execute(text("SELECT count(*) FROM transactions")).scalar_one())
     if not transactions:
         raise UserError("there is no transaction yet to measure: send some, such as `streamguard generate batch`")
-    return Sizes(transactions, topic_sizes(kafka), select_as(connection, Relation, text(_RELATIONS)))
+    return Sizes(transactions, topics_of(kafka), select_as(connection, Relation, text(_RELATIONS)))
 
 
-def topic_sizes(kafka: KafkaAdminClient) -> dict[str, int]:
-    """Bytes on disk of each topic, all replicas together; the largest first."""
-    found: dict[str, int] = {}
+def topics_of(kafka: KafkaAdminClient) -> list[Topic]:
+    """The topics with something in them, the largest first."""
+    found: Counter[str] = Counter()
     for broker in kafka.describe_log_dirs():
         for folder in broker["log_dirs"]:
             for topic in folder["topics"]:
-                size = sum(partition["partition_size"] for partition in topic["partitions"])
-                found[topic["name"]] = found.get(topic["name"], 0) + size
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+                found[topic["name"]] += sum(partition["partition_size"] for partition in topic["partitions"])
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+    configs = kafka.describe_configs(asked, config_filter="all")["topic"] if asked else {}
+    compacted = {name for name, config in configs.items() if "compact" in str(config["cleanup.policy"]["value"])}
+    return [Topic(name, size, name in compacted) for name, size in found.most_common() if size]

@@ -52,21 +52,27 @@ def sizes() -> None:
     """Bytes of a transaction in the topics and in the database, by topic, table and index; per day and month at some rates."""
     with kafka_errors(), kafka_admin(get_settings()) as kafka, database() as connection:
         found = measure_sizes(connection, kafka)
-    rows = [(f"topic {name}", size, None) for name, size in found.topics.items()]
-    rows += [(f"{relation.kind} {relation.name}", relation.bytes, relation.scans) for relation in found.relations]
     table = Table("", "bytes", "per transaction", "scans", box=None)
-    for name, size, scans in rows:
-        if size >= found.transactions * 0.05:
-            table.add_row(name, f"{size:,}", f"{size / found.transactions:,.1f}", "" if scans is None else f"{scans:,}")
+    for topic in found.topics:
+        kind = "topic, compacted:" if topic.compacted else "topic"
+        _add_size(table, f"{kind} {topic.name}", topic.bytes, found.transactions)
+    for relation in found.relations:
+        _add_size(table, f"{relation.kind} {relation.name}", relation.bytes, found.transactions, relation.scans)
     Console(width=110).print(table)
     print(
-        f"\n{found.transactions:,} transactions: {found.topic_bytes:,.0f} bytes each in the topics,"
+        f"\n{found.transactions:,} transactions: {found.topic_bytes:,.0f} bytes each in the topics that grow,"
         f" {found.database_bytes:,.0f} in the database"
     )
     each = found.topic_bytes + found.database_bytes
     for rate in RATES:
         day = rate * each * 86_400 / 2**30
         print(f"{rate:>6,} a second: {day:>9,.1f} GiB a day, {30 * day:>9,.0f} GiB in 30 days")
+
+
+def _add_size(table: Table, name: str, size: int, transactions: int, scans: int | None = None) -> None:
+    each = size / transactions
+    if each >= 0.1:
+        table.add_row(name, f"{size:,}", f"{each:,.1f}", "" if scans is None else f"{scans:,}")
 
 
 @app.command()

@@ -120,6 +120,11 @@ def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: S
     windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
     fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}
     assert {row[0] for row in empty.query("SELECT transaction_id FROM transactions WHERE is_fraud")} == fraud
+    sizes = empty.streamguard("bench", "sizes").stdout
+    assert re.search(
+        r"5,000 transactions: [1-9]\d* bytes each in the topics that grow, [1-9][\d,]* in the database", sizes
+    )
+    assert "topic transactions " in sizes and "index transactions_pkey" in sizes
     profile = "SELECT sum(transactions), sum(fraud_transactions), sum(alerts) FROM account_risk_profile"
     assert empty.query(profile) == [(5_000, len(fraud), len(wanted))]
 

@@ -1,9 +1,9 @@
 """The broker's files as they are at one instant, for as long as it takes to copy them, while the broker goes on.
 
-The broker is stopped (SIGSTOP) for the few milliseconds in which its segments are opened and its small files read. What it
-has written until then is what a kill -9 would leave at that instant, and a start recovers from that. Afterwards segments
-only grow, and an open file keeps its content when retention or compaction removes its name: of each the bytes up to its
-size at that instant are copied.
+The broker is stopped (SIGSTOP) for the few milliseconds in which its files are opened. What it has written until then is what
+a kill -9 would leave at that instant, and a start recovers from that. Afterwards segments only grow, every other file is
+replaced by a new one, and an open file keeps its content when retention or compaction removes its name: of each the bytes up
+to its size at that instant are copied.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from streamguard.stack.errors import StackError
 
 _LEFT_OUT = (".tmp", ".cleaned")
 """Files that are being written, which no start uses."""
+_SMALL_BYTES = 64 * 1024
+"""Up to here a file is read at once: there may be more small ones than files that may be open."""
 _GUARD = "import os, sys; sys.stdout.write('.'); sys.stdout.flush(); sys.stdin.read(); os.kill(int(sys.argv[1]), 18)"
 _STOPPED_WITHIN_S = 5.0
 
@@ -52,10 +54,9 @@ class BrokerFiles:
                     continue
                 file: IO[bytes] = path.open("rb")
                 size = os.fstat(file.fileno()).st_size
-                if path.suffix != ".log":
+                if size <= _SMALL_BYTES:
                     with file:
-                        content = file.read()
-                    size, file = len(content), io.BytesIO(content)
+                        file = io.BytesIO(file.read())
                 self._open[path.relative_to(folder).as_posix()] = (size, file)
 
     @property

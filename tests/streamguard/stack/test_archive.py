@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow
 import pytest
 
+from streamguard.config import load_settings
 from streamguard.stack.backup.archive import FORMAT, Manifest, Reader, Writer, new_file
+from streamguard.stack.backup.restore import restore
 from streamguard.stack.errors import StackError
 
 MANIFEST = Manifest(FORMAT, "0.1.0", 14, "2026-01-01T00:00:00+00:00", 10, 20)
@@ -90,6 +92,21 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> 
         pass
     with pytest.raises(StackError, match="is no folder"), new_file(tmp_path / "none" / "b"):
         pass
+
+
+def test_what_cannot_be_restored_here_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for manifest, elsewhere, said in (
+        (replace(MANIFEST, program="0.2.0"), "", r"made by StreamGuard 0\.2\.0 with schema 14"),
+        (replace(MANIFEST, schema=10_000), "", "with schema 10000, this is"),
+        (replace(MANIFEST, database_bytes=2**60), "", "are free for"),
+        (MANIFEST, "kafka.example:9092", r"KAFKA_BOOTSTRAP_SERVERS names another \(kafka\.example:9092\)"),
+    ):
+        write(tmp_path / "b", manifest)
+        with pytest.raises(StackError, match=said):
+            restore(load_settings(state_dir=state, kafka_bootstrap_servers=elsewhere), tmp_path / "b", print)
+        (tmp_path / "b").unlink()
+        assert not {"postgres", "broker", "restore.new"} & {path.name for path in state.glob("*")}
 
 
 def test_common_tools_can_list_it(tmp_path: Path) -> None:

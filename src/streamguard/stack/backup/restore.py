@@ -78,8 +78,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text.partition("+")[0])[:3])
 
 
-def _has_own_postgres(settings: Settings) -> bool:
-    return any(part.name == "postgres" for part in embedded_parts(settings))
+def _has_own(settings: Settings, name: str) -> bool:
+    return any(part.name == name for part in embedded_parts(settings))
 
 
 def _check_empty(settings: Settings, manifest: Manifest) -> None:
@@ -90,8 +90,13 @@ def _check_empty(settings: Settings, manifest: Manifest) -> None:
             f"{settings.state_path} has data ({', '.join(there)}): restore into another folder (STREAMGUARD_STATE_DIR),"
             " or remove the data with `streamguard down --wipe`"
         )
-    if not _has_own_postgres(settings) and not dump.is_empty(settings):
+    if not _has_own(settings, "postgres") and not dump.is_empty(settings):
         raise StackError("the database (DATABASE_URL) has tables already: name an empty one")
+    if manifest.broker_bytes is not None and not _has_own(settings, "broker"):
+        raise StackError(
+            "the backup has topics with their offsets, which only an embedded broker can take over, and"
+            f" KAFKA_BOOTSTRAP_SERVERS names another ({settings.kafka_bootstrap_servers}): unset it for the restore"
+        )
     needed = manifest.database_bytes + (manifest.broker_bytes or 0)
     free = shutil.disk_usage(settings.state_path).free
     if free < needed + state.LEAST_FREE_BYTES:
@@ -104,7 +109,7 @@ def _check_empty(settings: Settings, manifest: Manifest) -> None:
 def _fill(settings: Settings, reader: Reader, staged: Path, report: Report) -> None:
     """Build both parts in `staged`. Raises StackError."""
     try:
-        if _has_own_postgres(settings):
+        if _has_own(settings, "postgres"):
             with _postgres(settings, staged) as reached:
                 dump.restore(reached, _database(reader, staged, report))
         else:

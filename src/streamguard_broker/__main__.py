@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
             metrics_listen=parse_listen(given.metrics) if given.metrics else None,
             **{name: getattr(given, name) for name in _LIMITS},
         )
+        os.umask(0o077)  # its files are for its owner alone
         run(given.data_dir, given.listen, options)
     except BrokerError as error:
         print(f"streamguard broker: {error}", file=sys.stderr)

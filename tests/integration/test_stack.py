@@ -71,6 +71,16 @@ def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack:
     again = stack.start()
     assert "runs already" in again and "password" not in again
     assert stack.streamguard("status").stdout.count("running") == 6
+    secret = stack.settings.database.password
+    assert len(secret) == 32 and secret not in said + again + stack.streamguard("status").stdout
+    assert stack.streamguard("status", "--secrets").stdout.strip().endswith(f"password {secret}")
+
+
+def test_everything_in_the_state_folder_is_its_owners_alone(running: StackRun) -> None:
+    found = [running.state, *running.state.rglob("*")]
+    assert {"logs", "broker", "ksqldb", "postgres", "postgres.password"} <= {path.name for path in found}
+    modes = {str(path): path.lstat().st_mode & 0o077 for path in found if path.exists()}
+    assert [path for path, others in modes.items() if others] == []
 
 
 def test_nothing_of_the_stack_is_reached_from_another_address(running: StackRun) -> None:
@@ -129,6 +139,11 @@ def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: S
     windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
     fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}
     assert {row[0] for row in empty.query("SELECT transaction_id FROM transactions WHERE is_fraud")} == fraud
+    sizes = empty.streamguard("bench", "sizes").stdout
+    assert re.search(
+        r"5,000 transactions: [1-9]\d* bytes each in the topics that grow, [1-9][\d,]* in the database", sizes
+    )
+    assert "topic transactions " in sizes and "index transactions_pkey" in sizes
     profile = "SELECT sum(transactions), sum(fraud_transactions), sum(alerts) FROM account_risk_profile"
     assert empty.query(profile) == [(5_000, len(fraud), len(wanted))]
 

@@ -22,6 +22,7 @@ from streamguard.config.database import DatabaseAddress
 from streamguard.config.http import is_loopback
 from streamguard.config.ksqldb import Ksqldb, without_login
 from streamguard.config.names import CheckedSettings
+from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
@@ -43,7 +44,8 @@ class Settings(CheckedSettings):
     metrics_port: int = Field(9108, ge=1, le=65535)
 
     postgres_user: str = "streamguard"
-    postgres_password: str = "streamguard_2024"
+    postgres_password: str = DEFAULT_PASSWORD
+    """Without it: the one that the first start has made and stored in the state folder."""
     postgres_db: str = "streamguard"
 
     # Addresses. Empty means: made from the ports above.
@@ -141,6 +143,7 @@ class Settings(CheckedSettings):
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0)
 
+    _has_default_password: bool = PrivateAttr(False)
     _kafka_security: Security = PrivateAttr(Security())
 
     @model_validator(mode="after")
@@ -152,11 +155,28 @@ class Settings(CheckedSettings):
             scheme = "https" if self.ksqldb_certificate else "http"
             self.ksqldb_url = f"{scheme}://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
-            user, password = quote(self.postgres_user, safe=""), quote(self.postgres_password, safe="")
-            self.database_url = (
-                f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
-            )
+            if "postgres_password" not in self.model_fields_set:
+                stored = stored_password(self.state_path)
+                self._has_default_password = stored is None
+                self.postgres_password = stored or self.postgres_password
+            self.database_url = self._own_database_url(self.postgres_password)
         return self
+
+    def _own_database_url(self, password: str) -> str:
+        user, secret = quote(self.postgres_user, safe=""), quote(password, safe="")
+        return f"postgresql+psycopg2://{user}:{secret}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
+
+    @property
+    def has_default_password(self) -> bool:
+        """Whether no password of the database was given, and none is stored."""
+        return self._has_default_password
+
+    def with_password(self, password: str) -> Settings:
+        """These settings with another password of the database on this machine."""
+        update = {"postgres_password": password, "database_url": self._own_database_url(password)}
+        changed = self.model_copy(update=update)
+        changed._has_default_password = False
+        return changed
 
     @model_validator(mode="after")
     def _check_ksqldb(self) -> Settings:

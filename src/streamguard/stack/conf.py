@@ -22,6 +22,7 @@ logfile_maxbytes=5MB
 logfile_backups=1
 pidfile={pid_file}
 childlogdir={logs}
+umask=077
 {user}
 [unix_http_server]
 file={socket}
@@ -106,7 +107,7 @@ def _launched(settings: Settings, part: Part) -> list[str]:
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
     """Write the configuration, readable by its owner alone: it contains passwords."""
     for folder in (settings.state_path / "logs", locks.folder(settings)):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = conf_file(settings)
     file.touch(mode=0o600)
     file.chmod(0o600)

@@ -11,9 +11,10 @@ from streamguard.privacy.key import key_file
 from streamguard.stack import compose, leftovers, locks
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import NAMES
+from streamguard.stack.state import RESTORE_FOLDER
 from streamguard.stack.supervisor import Supervisor
 
-DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb")
+DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb", RESTORE_FOLDER)
 """The folders below the state folder that hold data."""
 
 

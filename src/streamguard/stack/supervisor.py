@@ -93,7 +93,8 @@ class Supervisor:
         """Start supervisord as a daemon, without any process yet. Raises StackError."""
         self._socket.unlink(missing_ok=True)
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        # Its own log is opened before it takes the umask of its configuration.
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, umask=0o077)
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines()
             raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")

@@ -25,7 +25,7 @@ from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, leftovers, locks, logins, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, logins, passwords, ports, state
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
@@ -62,9 +62,11 @@ class StartOptions:
 
 @dataclass
 class Started:
-    """What a start has done: the parts, and the password of the desk's first user where this start made it."""
+    """What a start has done: the parts, and what was made for it; the password is that of the desk's first user."""
 
     parts: list[Part]
+    settings: Settings
+    """With the password of the database, where this start made it."""
     first_password: str | None = None
 
 
@@ -86,16 +88,18 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
             " or leave out --docker"
         )
     infrastructure = [] if options.docker else embedded_parts(settings)
-    started = Started([*infrastructure, *application_parts(settings, **optional)])
+    started = Started([*infrastructure, *application_parts(settings, **optional)], settings)
     rules = sql_files(options.rules)
     _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
     _check_external(settings, report)
     if options.docker:
         report("docker compose up")
-        compose.up(options.command)
+        compose.up(options.command, settings.postgres_password)
     state.make(settings)
     with locks.command(settings, report):
-        _launch_and_start(settings, options, started, rules, report)
+        if not options.docker:
+            started.settings = passwords.keep(settings)
+        _launch_and_start(started.settings, options, started, rules, report)
     return started
 
 

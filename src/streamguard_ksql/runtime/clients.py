@@ -186,6 +186,8 @@ def producer(
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 2,
+        # Results and changelogs are JSON and names of fields, again and again: a third remains of them.
+        "compression.type": "lz4",
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,
         "queue.buffering.max.messages": 1_000_000,

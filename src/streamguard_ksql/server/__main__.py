@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        os.umask(0o077)  # its files are for its owner alone
         config = {**(read_config(given.config_file) if given.config_file else {}), **dict(map(_setting, given.set))}
         servers = given.bootstrap_servers or config.get(BOOTSTRAP) or config.get(f"ksql.streams.{BOOTSTRAP}")
         if not servers:

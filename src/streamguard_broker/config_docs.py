@@ -46,6 +46,7 @@ TOPIC_DOCUMENTATION: dict[str, str] = {
 }
 
 BROKER_CONFIGS: dict[str, tuple[ConfigType, str]] = {
+    "advertised.listeners": (ConfigType.STRING, "The address that clients are told to connect to."),
     "authorizer.class.name": (
         ConfigType.STRING,
         "The class that authorizes requests; empty: none, and every client that may connect may do everything.",

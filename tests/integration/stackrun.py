@@ -157,7 +157,7 @@ class StackRun:
     def rules_have_read(self) -> bool:
         """Whether each query that runs is at the end of its topics; one that starts again after a failure is not."""
         try:
-            figures = Server(self.settings.ksqldb_url, timeout_s=10).figures()
+            figures = Server(self.settings.ksqldb, timeout_s=10).figures()
         except DeployError:
             return False
         return all(query["lag"] == 0 for query in figures if query["state"] != "PAUSED")

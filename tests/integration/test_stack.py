@@ -6,13 +6,17 @@ import csv
 import gzip
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
+from streamguard.stack.conf import pid_file
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 from tests.support.processes import eventually
@@ -77,6 +81,21 @@ def test_everything_in_the_state_folder_is_its_owners_alone(running: StackRun) -
     assert {"logs", "broker", "ksqldb", "postgres", "postgres.password"} <= {path.name for path in found}
     modes = {str(path): path.lstat().st_mode & 0o077 for path in found if path.exists()}
     assert [path for path, others in modes.items() if others] == []
+
+
+def test_nothing_of_the_stack_is_reached_from_another_address(running: StackRun) -> None:
+    supervisord = psutil.Process(int(pid_file(running.settings).read_text()))
+    family = [supervisord, *supervisord.children(recursive=True)]
+    found = [one for process in family for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+    settings = running.settings
+    ports = {one.laddr.port for one in found}
+    assert ports >= {settings.kafka_port, settings.ksqldb_port, settings.postgres_port, settings.desk_port}
+    assert not [one for one in found if not ip_address(one.laddr.ip).is_loopback]
+    addresses = [one.address for card in psutil.net_if_addrs().values() for one in card if one.family == socket.AF_INET]
+    for address in addresses:
+        for port in ports if not ip_address(address).is_loopback else ():
+            with pytest.raises(OSError):
+                socket.create_connection((address, port), timeout=5, source_address=(address, 0)).close()
 
 
 def test_the_queries_of_the_readme_run_as_written(running: StackRun) -> None:

@@ -33,9 +33,11 @@ from kafka.protocol.consumer import (
     OffsetFetchRequest,
     OffsetFetchResponse,
 )
+from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 
 from streamguard_broker.errors import ErrorCode
 from tests.support.heartbeats import HeartbeatGroup, read
+from tests.support.wire import WireClient
 
 SECONDS = 60.0
 """Until an assertion about what becomes true gives up."""
@@ -232,6 +234,18 @@ def _uuid_bytes(found: Any) -> bytes:
     mask = 2**64 - 1
     high, low = found.get_most_significant_bits() & mask, found.get_least_significant_bits() & mask
     return int(high << 64 | low).to_bytes(16, "big")
+
+
+def test_the_protocol_is_a_finalized_feature(cluster: str) -> None:
+    request = ApiVersionsRequest(client_software_name="test", client_software_version="1")
+    with WireClient(cluster) as wire:
+        answer = wire.ask(request, ApiVersionsResponse, version=4)
+    finalized = {feature.name: feature.max_version_level for feature in answer.finalized_features}
+    supported = {feature.name: (feature.min_version, feature.max_version) for feature in answer.supported_features}
+    assert (finalized["group.version"], supported["group.version"]) == (1, (0, 1))
+    assert answer.finalized_features_epoch >= 0
+    versions = {api.api_key: (api.min_version, api.max_version) for api in answer.api_keys}
+    assert versions[68] == versions[69] == (0, 1)
 
 
 def test_partitions_are_given_up_before_they_are_given_away(group: HeartbeatGroup) -> None:

@@ -28,10 +28,12 @@ from streamguard_broker.errors import ErrorCode
 from streamguard_broker.storage.batch import LOG_APPEND_TIME, frame_batch
 from streamguard_broker.storage.codecs import compress
 from streamguard_broker.storage.records import encode_record
+from tests.support.broker import BrokerProcess
 from tests.support.wire import WireClient
 
 HOUR_MS = 3_600_000
 GZIP = 1
+SECONDS = 60.0
 NOT_YET = (3, 6)
 """UNKNOWN_TOPIC_OR_PARTITION and NOT_LEADER_OR_FOLLOWER, of a topic that Kafka has just created."""
 CODECS = [0, GZIP]
@@ -59,12 +61,13 @@ def create(wire: WireClient, topic: str, partitions: int = -1, *assignments: lis
     )
     request = CreateTopicsRequest(topics=[wanted], timeout_ms=20_000, validate_only=False)
     code = ErrorCode(wire.ask(request, CreateTopicsResponse, version=7).topics[0].error_code)
-    while code is ErrorCode.NONE and not wait_for(wire, topic):
-        pass
+    deadline = time.monotonic() + SECONDS
+    while code is ErrorCode.NONE and not is_known(wire, topic):
+        assert time.monotonic() < deadline
     return code
 
 
-def wait_for(wire: WireClient, topic: str) -> bool:
+def is_known(wire: WireClient, topic: str) -> bool:
     """Whether the topic is known: Kafka answers a creation before it is everywhere."""
     request = MetadataRequest(
         topics=[MetadataRequest.MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
@@ -80,18 +83,33 @@ def this_node(wire: WireClient) -> int:
 # Session timeouts
 
 
-@pytest.mark.parametrize("session_timeout_ms", [0, 99, 1_800_001])
-def test_session_timeouts_out_of_bounds_are_rejected(wire: WireClient, topic: str, session_timeout_ms: int) -> None:
+def join_error(wire: WireClient, group: str, session_timeout_ms: int) -> ErrorCode:
     request = JoinGroupRequest(
-        group_id=topic,
+        group_id=group,
         session_timeout_ms=session_timeout_ms,
         rebalance_timeout_ms=1000,
         member_id="",
         protocol_type="consumer",
         protocols=[JoinGroupRequest.JoinGroupRequestProtocol(name="range", metadata=b"")],
     )
-    answer = wire.ask(request, JoinGroupResponse, version=5)
-    assert ErrorCode(answer.error_code) is ErrorCode.INVALID_SESSION_TIMEOUT
+    return ErrorCode(wire.ask(request, JoinGroupResponse, version=5).error_code)
+
+
+@pytest.mark.parametrize("session_timeout_ms", [0, 99, 1_800_001])
+def test_session_timeouts_out_of_bounds_are_rejected(wire: WireClient, topic: str, session_timeout_ms: int) -> None:
+    assert join_error(wire, topic, session_timeout_ms) is ErrorCode.INVALID_SESSION_TIMEOUT
+
+
+def test_the_bounds_of_session_timeouts_are_kafkas_unless_options_say_otherwise(
+    shared_broker: BrokerProcess, topic: str
+) -> None:
+    with WireClient(shared_broker.address) as wire:
+        for session_timeout_ms in (5_999, 1_800_001):
+            assert join_error(wire, topic, session_timeout_ms) is ErrorCode.INVALID_SESSION_TIMEOUT
+        for session_timeout_ms in (6_000, 1_800_000):
+            assert join_error(wire, topic, session_timeout_ms) is ErrorCode.MEMBER_ID_REQUIRED
+        node = {config.name: config.value for config in describe(wire, 4, str(this_node(wire))).configs}
+    assert (node["group.min.session.timeout.ms"], node["group.max.session.timeout.ms"]) == ("6000", "1800000")
 
 
 # Record errors (KIP-467)
@@ -120,9 +138,10 @@ def produce(wire: WireClient, topic: str, records: bytes, version: int = 9) -> A
     topic_class = ProduceRequest.TopicProduceData
     data = topic_class(name=topic, partition_data=[topic_class.PartitionProduceData(index=0, records=records)])
     request = ProduceRequest(transactional_id=None, acks=-1, timeout_ms=20_000, topic_data=[data])
+    deadline = time.monotonic() + SECONDS
     while True:
         answer = wire.ask(request, ProduceResponse, version=version).responses[0].partition_responses[0]
-        if answer.error_code not in NOT_YET:
+        if answer.error_code not in NOT_YET or time.monotonic() > deadline:
             return answer
 
 
@@ -238,7 +257,11 @@ def describe(wire: WireClient, kind: int, name: str, **included: bool) -> Any:
         resource_type=kind, resource_name=name, configuration_keys=None
     )
     request = DescribeConfigsRequest(resources=[resource], **included)
-    return wire.ask(request, DescribeConfigsResponse, version=4).results[0]
+    deadline = time.monotonic() + SECONDS
+    while True:
+        answer = wire.ask(request, DescribeConfigsResponse, version=4).results[0]
+        if answer.error_code not in NOT_YET or time.monotonic() > deadline:
+            return answer
 
 
 KAFKA_4_TOPIC_CONFIGS = {
@@ -317,7 +340,10 @@ def test_a_partition_is_moved_to_the_only_folder_there_is(wire: WireClient) -> N
     topic = f"topic-{uuid.uuid4().hex[:8]}"
     create(wire, topic, 1)
     partitions = [DescribeLogDirsRequest.DescribableLogDirTopic(topic=topic, partitions=[0, 9])]
-    described = wire.ask(DescribeLogDirsRequest(topics=partitions), DescribeLogDirsResponse, version=4).results
+    request = DescribeLogDirsRequest(topics=partitions)
+    deadline = time.monotonic() + SECONDS
+    while not (described := wire.ask(request, DescribeLogDirsResponse, version=4).results)[0].topics:
+        assert time.monotonic() < deadline, "Kafka makes the log after it has answered the creation"
     assert [(t.name, [p.partition_index for p in t.partitions]) for t in described[0].topics] == [(topic, [0])]
     dir_class = AlterReplicaLogDirsRequest.AlterReplicaLogDir
 

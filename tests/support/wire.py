@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 ANSWER_SECONDS = 60.0
+API_VERSIONS = 18
 
 
 class WireClient:
@@ -24,7 +25,7 @@ class WireClient:
         self._correlation_id = 0
 
     def ask(self, request: Any, response_class: Any, *, version: int) -> Any:
-        """The response to one request. No API with a plain response header (ApiVersions)."""
+        """The response to one request."""
         self._correlation_id += 1
         flexible = request.flexible_version_q(version)
         header = struct.pack(">hhi", request.API_KEY, version, self._correlation_id)
@@ -32,7 +33,8 @@ class WireClient:
         frame = header + request.encode(version=version)
         self._socket.sendall(struct.pack(">i", len(frame)) + frame)
         answer = self._take(struct.unpack(">i", self._take(4))[0])
-        return response_class.decode(answer[5 if flexible else 4 :], version=version)
+        tagged = flexible and request.API_KEY != API_VERSIONS  # whose response header never has tagged fields
+        return response_class.decode(answer[5 if tagged else 4 :], version=version)
 
     def close(self) -> None:
         self._socket.close()

@@ -209,7 +209,7 @@ def _stack(request: Request) -> Stack:
         return Stack()
     server: Server | None = None
     try:
-        answers = Server(get_settings().ksqldb_url, timeout_s=_SERVER_TIMEOUT_S)
+        answers = Server(get_settings().ksqldb, timeout_s=_SERVER_TIMEOUT_S)
         answers.queries()
         server = answers
     except DeployError as error:

@@ -144,7 +144,7 @@ def _summarise(connection: Connection, path: Path) -> None:
 
 def _deploy(settings: Settings, path: Path, replace: bool) -> None:
     """Send the file, after `queries.sql` where the server does not have the stream `transactions` yet."""
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     files = [path] if server.definition("TRANSACTIONS") else [sql_file("queries.sql"), path]
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(files))

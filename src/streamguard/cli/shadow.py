@@ -95,7 +95,7 @@ def compare(
     shadow = _shadow()
     rules = rules_of(shadow.items())
     with kafka_errors(), kafka_admin(settings) as kafka:
-        server = Server(settings.ksqldb_url)
+        server = Server(settings.ksqldb)
         read = ends_of(kafka, settings.transactions_topic)
         queries = [PREFIX + query for query in rules] + list(rules)
         _check_running(server, shadow, queries[: len(rules)])
@@ -120,7 +120,7 @@ _ON = {NOW: "transactions from now on", BEGINNING: "all transactions of the topi
 def _replacing(settings: Settings, start: str | None, who: str, reason: str) -> Iterator[tuple[Server, Replacing]]:
     with deployment(), kafka_errors(), kafka_admin(settings) as kafka:
         how = Replacing(*(settings, kafka, database, start, who, reason), tell=_say, wait=_say_behind)
-        yield Server(settings.ksqldb_url), how
+        yield Server(settings.ksqldb), how
 
 
 def _say(outcome: Outcome) -> None:

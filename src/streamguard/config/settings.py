@@ -8,6 +8,7 @@ part and everything that connects to it. A `STREAMGUARD_` name that is none of t
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,6 +20,7 @@ from pydantic_settings import SettingsConfigDict
 from streamguard.config.cluster import Cluster, Mechanism, Protocol, Security, check_file, check_pair, read_secret
 from streamguard.config.database import DatabaseAddress
 from streamguard.config.http import is_loopback
+from streamguard.config.ksqldb import Ksqldb, without_login
 from streamguard.config.names import CheckedSettings
 from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 
@@ -50,6 +52,19 @@ class Settings(CheckedSettings):
     kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     ksqldb_url: str = Field("", validation_alias="KSQLDB_URL")
     database_url: str = Field("", validation_alias="DATABASE_URL")
+
+    # How every client logs in to ksqlDB; a login in KSQLDB_URL is moved here (streamguard.config.ksqldb).
+    ksqldb_username: str = ""
+    ksqldb_password: SecretStr = SecretStr("")
+    ksqldb_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    ksqldb_ssl_cafile: Path | None = None
+    """PEM: the authorities that sign the server's certificate; none means the usual ones."""
+
+    # The embedded SQL engine: with both it speaks TLS; with the user above it asks for a login.
+    ksqldb_certificate: Path | None = None
+    ksqldb_key: Path | None = None
+    """PEM; the key may be in the certificate's file."""
 
     # How every client speaks to Kafka (streamguard.config.cluster).
     kafka_security_protocol: Protocol = "PLAINTEXT"
@@ -137,7 +152,8 @@ class Settings(CheckedSettings):
         if not self.kafka_bootstrap_servers:
             self.kafka_bootstrap_servers = self.embedded_kafka
         if not self.ksqldb_url:
-            self.ksqldb_url = f"http://127.0.0.1:{self.ksqldb_port}"
+            scheme = "https" if self.ksqldb_certificate else "http"
+            self.ksqldb_url = f"{scheme}://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
             if "postgres_password" not in self.model_fields_set:
                 stored = stored_password(self.state_path)
@@ -163,6 +179,28 @@ class Settings(CheckedSettings):
         return changed
 
     @model_validator(mode="after")
+    def _check_ksqldb(self) -> Settings:
+        """The login of the URL, the file of the password, and what belongs together."""
+        found = Ksqldb.of(self.ksqldb_url)
+        self.ksqldb_url = found.url
+        if found.username:
+            self.ksqldb_username, self.ksqldb_password = found.username, SecretStr(found.password)
+        elif self.ksqldb_password_file is not None and not self.ksqldb_password.get_secret_value():
+            self.ksqldb_password = SecretStr(read_secret("STREAMGUARD_KSQLDB_PASSWORD_FILE", self.ksqldb_password_file))
+        if bool(self.ksqldb_username) != bool(self.ksqldb_password.get_secret_value()):
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_USERNAME and STREAMGUARD_KSQLDB_PASSWORD belong together: set both, or none"
+            )
+        for field in ("ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"):
+            if (file := getattr(self, field)) is not None and not os.access(file, os.R_OK):
+                raise ValueError(f"{variable_of(field)}: the file {file} cannot be read")
+        if self.ksqldb_key is not None and self.ksqldb_certificate is None:
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_KEY is the key of a certificate: set STREAMGUARD_KSQLDB_CERTIFICATE too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_kafka(self) -> Settings:
         """What belongs together is set together, and there."""
         self._kafka_security = self._read_security()
@@ -180,6 +218,7 @@ class Settings(CheckedSettings):
     @field_validator(
         *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
         *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
+        *("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"),
         mode="before",
     )
     @classmethod
@@ -214,7 +253,7 @@ class Settings(CheckedSettings):
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {value!r}")
+            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {without_login(value)!r}")
         return value.rstrip("/")
 
     @field_validator("database_url")
@@ -226,10 +265,17 @@ class Settings(CheckedSettings):
                 value = "postgresql+psycopg2://" + value[len(plain) :]
         if value and not value.startswith("postgresql+psycopg2://"):
             raise ValueError(
-                f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
+                "a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not"
+                f" {without_login(value)!r}"
             )
         DatabaseAddress(value)
         return value
+
+    @property
+    def ksqldb(self) -> Ksqldb:
+        """The ksqlDB of `ksqldb_url`, and how to log in there."""
+        password = self.ksqldb_password.get_secret_value()
+        return Ksqldb(self.ksqldb_url, self.ksqldb_username, password, self.ksqldb_ssl_cafile)
 
     @property
     def kafka(self) -> Cluster:

@@ -127,7 +127,8 @@ class Pulse:
         if every:
             problem = kafka_probe(self._settings)
             self._state("broker", None if problem is None else str(problem))
-            self._state("ksqldb", ksqldb_probe(self._settings))
+            problem = ksqldb_probe(self._settings)
+            self._state("ksqldb", None if problem is None else str(problem))
             self.figures.lag = self._lag()
         self.figures.parts = list(self._states.values())
         now = int(time.time())

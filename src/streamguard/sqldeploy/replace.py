@@ -93,7 +93,10 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     if how.start is not None and rules:
         _let_old_rules_read(plan, rules, how.start, how)
     plan.take_down()
-    wait_deleted(how.kafka, [topic_of(item) for item in plan.affected if isinstance(item.statement, CreateAsSelect)])
+    if plan.replaces:
+        wait_deleted(
+            how.kafka, [topic_of(item) for item in plan.affected if isinstance(item.statement, CreateAsSelect)]
+        )
     with how.transaction() as connection:
         replacements.close(connection, names, lambda: ends_of(how.kafka, how.settings.alerts_topic))
     outcomes = plan.send(how.tell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
@@ -69,13 +70,29 @@ def _broker(settings: Settings) -> Part:
 def _ksqldb(settings: Settings) -> Part:
     url = urlsplit(settings.ksqldb_url)
     port = url.port or settings.ksqldb_port
-    command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(settings.state_path / "ksqldb")]
+    command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(engine_folder(settings))]
     command += ["--listen", f"{url.hostname}:{port}", "--service-id", "streamguard_"]
     command += ["--bootstrap-servers", settings.kafka_bootstrap_servers]
     if settings.kafka.security.protocol != "PLAINTEXT":
         command += ["--config-file", str(config_file(settings))]
+    command += _secured_engine(settings)
     place = (url.hostname, port, variable_of("ksqldb_port"))
     return Part("ksqldb", tuple(command), 30, *place, settings.ksqldb_url)
+
+
+def engine_folder(settings: Settings) -> Path:
+    """Where the SQL engine keeps what is not in Kafka, among it its users."""
+    return settings.state_path / "ksqldb"
+
+
+def _secured_engine(settings: Settings) -> list[str]:
+    """The SQL engine's TLS, and that it asks for a login; its users are in a file (streamguard.stack.logins)."""
+    given = {
+        "ssl.certificate.location": settings.ksqldb_certificate and settings.ksqldb_certificate.absolute(),
+        "ssl.key.location": settings.ksqldb_key and settings.ksqldb_key.absolute(),
+        "authentication.method": "BASIC" if settings.ksqldb_username else None,
+    }
+    return [word for name, value in given.items() if value for word in ("--set", f"{name}={value}")]
 
 
 def desk_url(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
 from streamguard.kafka.diagnosis import ANSWER_S, Problem, diagnosis
+from streamguard.sqldeploy.state import Server
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
@@ -82,14 +83,10 @@ def kafka_probe(settings: Settings, timeout_s: float = ANSWER_S) -> Problem | No
     return diagnosis(settings.kafka, timeout_s)
 
 
-def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
+def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> Problem | None:
     """Ready when /healthcheck says healthy."""
-    try:
-        with http_session(settings.ksqldb_url) as session:
-            answer = session.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
-        return None if answer.json().get("isHealthy") else answer.text[:200]
-    except (requests.RequestException, ValueError, AttributeError) as error:
-        return type(error).__name__
+    problem = Server(settings.ksqldb).problem(timeout_s)
+    return None if problem is None else Problem(str(problem), problem.permanent)
 
 
 def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:

@@ -25,7 +25,7 @@ from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, leftovers, locks, passwords, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, logins, passwords, ports, state
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
@@ -159,10 +159,28 @@ def _start_infrastructure(
             _wait_external(settings, name)
         if name == "broker" and "ksqldb" in parts:
             # The engine takes longest to start; the database gets ready meanwhile.
+            if supervisor.processes()["ksqldb"].state not in RUNS:
+                logins.make(settings)
             supervisor.start("ksqldb")
         if name == "postgres" and (answer := [name for name in ("postgres", "broker") if name in ours]):
             report(f"{' and '.join(answer)} {'answer' if answer[1:] else 'answers'}")
+    _start_terminated(settings, parts, supervisor, report)
     report("ksqldb answers")
+
+
+def _start_terminated(settings: Settings, parts: dict[str, Part], supervisor: Supervisor, report: Report) -> None:
+    """Start a SQL engine anew that was ended by its REST API: it takes no statement. Raises StackError for one elsewhere."""
+    if not Server(settings.ksqldb).is_terminated():
+        return
+    if "ksqldb" not in parts:
+        raise StackError(
+            f"the ksqlDB server at {settings.ksqldb} was terminated (/ksql/terminate) and takes no statement: restart it, then"
+            " repeat this"
+        )
+    report("ksqldb was terminated: it is started again, and its rules read their topics from the beginning")
+    supervisor.stop("ksqldb")
+    supervisor.start("ksqldb")
+    wait(parts["ksqldb"], partial(ksqldb_probe, settings), supervisor, settings.state_path / "logs")
 
 
 _PROBES: dict[str, Callable[[Settings], str | Problem | None]] = {
@@ -222,7 +240,7 @@ def _apply(settings: Settings, options: StartOptions, rules: list[Path], report:
         engine.dispose()
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(rules))
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -241,7 +259,7 @@ def apply_sources(settings: Settings, report: Report) -> None:
     """The SQL of foreign topics. One whose topic is not there (yet) is named, and does not keep the rest from running."""
     for file in source_files():
         try:
-            outcomes = deploy(Server(settings.ksqldb_url), [file], given=variables_of(settings))
+            outcomes = deploy(Server(settings.ksqldb), [file], given=variables_of(settings))
         except DeployError as error:
             # ksqldb goes on to explain how to make the topic, which is somebody else's.
             reason = str(error).partition(". ")[0]

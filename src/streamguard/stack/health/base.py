@@ -16,7 +16,7 @@ from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
 from streamguard.kafka import clients
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard.stack.readiness import kafka_probe, ksqldb_probe
+from streamguard.stack.readiness import kafka_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
 _ANSWER_S = 10.0
@@ -44,6 +44,8 @@ class Context:
     kafka_error: str = ""
     engine: Server | None = None
     engine_error: str = ""
+    engine_terminated: bool = False
+    """Whether it answers and was ended by its REST API; `engine` is None then."""
     queries: list[dict[str, Any]] = field(default_factory=list)
     """The persistent queries, as SHOW QUERIES lists them."""
 
@@ -110,11 +112,15 @@ def _context(settings: Settings) -> Iterator[Context]:
 
 
 def _connect_engine(context: Context) -> None:
-    if reason := ksqldb_probe(context.settings, _ANSWER_S):
-        context.engine_error = reason
+    server = Server(context.settings.ksqldb, timeout_s=_ANSWER_S)
+    if problem := server.problem(_ANSWER_S):
+        context.engine_error = str(problem)
         return
-    server = Server(context.settings.ksqldb_url, timeout_s=_ANSWER_S)
     try:
+        context.engine_terminated = server.is_terminated()
+        if context.engine_terminated:
+            context.engine_error = "it was terminated"
+            return
         [entity] = server.execute("SHOW QUERIES;")
     except (UserError, Rejected) as error:
         context.engine_error = f"SHOW QUERIES: {error}"

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from streamguard.cli.usage import run as run_command_line
+from streamguard.config.visible import protect_output
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
@@ -111,6 +112,7 @@ def main() -> NoReturn:
     # Searching hundreds of modules for cycles, while they are imported and once more at the exit, takes two fifths of a
     # short command's time and finds nothing.
     gc.set_threshold(50_000, 20, 100)
+    protect_output()
     code = run_command_line(app, name="streamguard")
     gc.freeze()
     raise SystemExit(code)

@@ -27,6 +27,7 @@ from streamguard.bench.pages import measure as measure_pages
 from streamguard.bench.pipeline import measure_run, wait_stored
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.config.visible import drawn_on
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import desk_url
 from streamguard.stack.supervisor import Supervisor
@@ -55,7 +56,7 @@ def broker(
     table = Table("", "value", box=None)
     for label, value in ROWS:
         table.add_row(label, f"{value(result):,.2f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -80,7 +81,7 @@ def engine(
     table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
     table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
     table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 def _engine_latency(rules: Path) -> None:
@@ -89,7 +90,7 @@ def _engine_latency(rules: Path) -> None:
     for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
         shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
         table.add_row(rule, str(len(values)), *shares)
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -126,7 +127,7 @@ def desk(
         table.add_row(f"event to screen, p{100 * share:.0f}, ms", shown)
     table.add_row("desk: share of a core", f"{100 * found.core_share:.0f} %")
     table.add_row("desk: resident memory, MB", f"{found.memory_mb:,.0f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -192,4 +193,4 @@ def pages(
     with database() as connection:
         close_session(connection, token)
     print(", ".join(f"{count:,} {name}" for count, name in zip(counts, _COUNTED, strict=True)))
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)

@@ -26,6 +26,7 @@ from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
+from streamguard.config.visible import protect_output
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -296,4 +297,5 @@ simulate_app.command()(preview)
 
 def run() -> NoReturn:
     """Entry of `generate_transactions.py`."""
+    protect_output()
     raise SystemExit(run_command_line(app, name=Path(sys.argv[0]).name, speaker="generate"))

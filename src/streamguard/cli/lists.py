@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from streamguard.alerts import blacklist_topic
 from streamguard.alerts.list_changes import put, take_off
 from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, entries_of
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line
 from streamguard.config import get_settings
 from streamguard.privacy.mode import protection_of
 
@@ -35,7 +35,7 @@ def _commands(name: str, help_text: str) -> typer.Typer:
         if change.record is not None:
             _publish([change.record])
         until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
-        print(f"{kind.value} {change.stored} is on the {name}{until}")
+        print_line(f"{kind.value} {change.stored} is on the {name}{until}")
 
     @app.command()
     def remove(kind: Kind, value: str, by: Who = None) -> None:
@@ -43,11 +43,11 @@ def _commands(name: str, help_text: str) -> typer.Typer:
         with database() as connection:
             change = take_off(connection, get_settings(), name, kind.value, value, who=by or getpass.getuser())
         if not change.found:
-            typer.echo(f"{kind.value} {change.stored} is not on the {name}", err=True)
+            print_line(f"{kind.value} {change.stored} is not on the {name}", err=True)
             raise typer.Exit(1)
         if change.record is not None:
             _publish([change.record])
-        print(f"{kind.value} {change.stored} is off the {name}")
+        print_line(f"{kind.value} {change.stored} is off the {name}")
 
     @app.command("list")
     def list_entries() -> None:
@@ -56,9 +56,9 @@ def _commands(name: str, help_text: str) -> typer.Typer:
             entries = entries_of(connection, name)
         for entry in entries:
             until = "without end" if entry.expires_at is None else f"until {entry.expires_at:%Y-%m-%d %H:%M} UTC"
-            print(f"{entry.kind:<9} {entry.value:<24} {until:<26} {entry.reason}")
+            print_line(f"{entry.kind:<9} {entry.value:<24} {until:<26} {entry.reason}")
         if not entries:
-            print(f"the {name} is empty")
+            print_line(f"the {name} is empty")
 
     return app
 
@@ -69,7 +69,7 @@ def _publish(records: list[tuple[str, bytes | None]]) -> None:
         blacklist_topic.publish(get_settings(), records)
     except KafkaError as error:
         reason = type(error).__name__
-        typer.echo(
+        print_line(
             f"the topic blacklist does not have it ({reason}); `streamguard blacklist sync` writes it whole", err=True
         )
 
@@ -88,4 +88,4 @@ def sync() -> None:
     clear = [entry for entry in entries if not protection.protects(entry.kind)]
     _publish([blacklist_topic.record_of(entry) for entry in clear])
     protected = len(entries) - len(clear)
-    print(f"{len(clear)} entries written{f'; {protected} protected ones stay in the table' if protected else ''}")
+    print_line(f"{len(clear)} entries written{f'; {protected} protected ones stay in the table' if protected else ''}")

@@ -13,10 +13,11 @@ import typer
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
 
+from streamguard.cli.shared import print_line
 from streamguard.config.settings import get_settings
+from streamguard.config.visible import one_line
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.resets import apply_reset, plan_reset, target_of
 from streamguard.kafka.topics import differences, mend
@@ -52,20 +53,16 @@ def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
 
 
 def _failure(sentence: str) -> typer.Exit:
-    typer.echo(sentence, err=True)
+    print_line(sentence, err=True)
     return typer.Exit(1)
 
 
 def print_table(columns: list[str], rows: list[list[Any]]) -> None:
-    """A plain table, as wide as it must be when the output is no terminal."""
-    console = Console()
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    if not console.is_terminal:
-        widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
-        console = Console(width=max(80, sum(widths) + 2 * len(widths)))
-    console.print(table)
+    """A plain table, its columns as wide as what is in them."""
+    cells = [columns, *([one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print_line("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _settings_of(pairs: list[str] | None) -> dict[str, str]:
@@ -132,9 +129,9 @@ def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> Non
     print_table(["partition", "first", "end", "records"], rows)
     removed = sum(first[p].offset for p in partitions)
     if removed:
-        typer.echo(f"{removed} records before the first offsets were removed by retention or DeleteRecords.")
+        print_line(f"{removed} records before the first offsets were removed by retention or DeleteRecords.")
     for name, config in sorted(configs.items()):
-        typer.echo(f"{name}={config['value']}")
+        print_line(f"{name}={config['value']}")
 
 
 @topics_app.command("create")
@@ -148,7 +145,7 @@ def create_topic(
     options = {"num_partitions": partitions, "replication_factor": -1, "configs": _settings_of(config)}
     with _admin(bootstrap_servers) as client:
         client.create_topics({topic: options})
-    typer.echo(f"Created {topic} with {partitions} partitions.")
+    print_line(f"Created {topic} with {partitions} partitions.")
 
 
 @topics_app.command("alter")
@@ -168,7 +165,7 @@ def alter_topic(
             said = answer["topic"][topic]
             if said not in (None, "OK") and "NoError" not in str(said):
                 raise _failure(f"{topic}: {said}")
-    typer.echo(f"Changed {topic}.")
+    print_line(f"Changed {topic}.")
 
 
 @topics_app.command("delete")
@@ -182,7 +179,7 @@ def delete_topic(
         typer.confirm(f"Delete {topic} and all its records?", abort=True)
     with _admin(bootstrap_servers) as client:
         client.delete_topics([topic])
-    typer.echo(f"Deleted {topic}.")
+    print_line(f"Deleted {topic}.")
 
 
 @topics_app.command("check")
@@ -198,10 +195,10 @@ def check_topics(
             mend(settings, found, client)
             found = differences(settings, client)
     for difference in found:
-        typer.echo(f"{difference}; {difference.advice}")
+        print_line(f"{difference}; {difference.advice}")
     if found:
         raise typer.Exit(1)
-    typer.echo("The topics are as the application needs them.")
+    print_line("The topics are as the application needs them.")
 
 
 # Groups
@@ -232,7 +229,7 @@ def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         for assigned in (member["member_assignment"] or {}).get("assigned_partitions", [])
         for partition in assigned["partitions"]
     }
-    typer.echo(f"{group}: {described['group_state']}, {len(described['members'])} members")
+    print_line(f"{group}: {described['group_state']}, {len(described['members'])} members")
     rows = [
         [
             lag.partition.topic,
@@ -269,4 +266,4 @@ def delete_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         outcome = str(client.delete_groups([group])[group])
     if "Error" in outcome and "NoError" not in outcome:
         raise _failure(f"{group}: {outcome}")
-    typer.echo(f"Deleted {group}.")
+    print_line(f"Deleted {group}.")

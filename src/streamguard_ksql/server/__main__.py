@@ -10,6 +10,7 @@ from pathlib import Path
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.clients import KafkaUnavailable
 from streamguard_ksql.server.run import StartError, run
+from streamguard_ksql.visible import one_line, visible
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,14 +28,27 @@ def main(arguments: list[str] | None = None) -> int:
         help="a server setting, e.g. ksql.streams.commit.interval.ms=200",
     )
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         config = dict(_setting(pair) for pair in given.set)
         run(given.listen, given.bootstrap_servers, given.data_dir, given.service_id, config)
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
-        print(f"streamguard ksqldb: {error}", file=sys.stderr)
+        print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+class _OneLine(logging.Formatter):
+    """A message is one line, whatever the statement or record that it quotes has in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _setting(pair: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from streamguard_ksql.shell.client import Client, ShellError
 from streamguard_ksql.shell.commands import run_own
 from streamguard_ksql.shell.session import JSON, TABULAR, Leave, Session
+from streamguard_ksql.visible import allow_any_character, visible
 
 DEFAULT_URL = "http://127.0.0.1:8088"
 URL_VARIABLE = "KSQLDB_URL"
@@ -24,6 +25,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shell; its exit code."""
+    allow_any_character()
     given = _parser().parse_args(arguments)
     session: Session | None = None
     try:
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Leave:
         return 0
     except ShellError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -102,7 +104,7 @@ def _work(session: Session, given: argparse.Namespace) -> None:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(visible(line), flush=True)
 
 
 def _terminal_width() -> int | None:

@@ -3,8 +3,8 @@
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
 records (`runs.py`; `import_run.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
-Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
-acknowledged or no broker answered; 2 an option, file or setting that cannot be used; 130 a batch or replay cut short.
+Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 nothing was acknowledged or no
+broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ def http_session(url: str) -> requests.Session:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name or address."""
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    # 0.0.0.0 as an address to connect to is this machine too.
+    return address.is_loopback or address.is_unspecified

@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
 
+_PYTHON = (sys.executable, "-I", "-u")
+"""Isolated: no module of the current folder, of PYTHONPATH or of the person's own site-packages is taken for one of ours."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -36,7 +39,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
     database = settings.database
     kafka_listen = f"{kafka.hostname}:{kafka.port}"
     ksqldb_port = ksqldb.port or 8088
-    python = sys.executable
+    python = _PYTHON
     return [
         Part(
             "postgres",
@@ -52,7 +55,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
         ),
         Part(
             "broker",
-            (python, "-m", "streamguard_broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
+            (*python, "-m", "streamguard_broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
             20,
             *(
                 kafka.hostname,
@@ -64,7 +67,7 @@ def embedded_parts(settings: Settings) -> list[Part]:
         Part(
             "ksqldb",
             (
-                *(python, "-m", "streamguard_ksql.server", "--data-dir", str(state / "ksqldb")),
+                *(*python, "-m", "streamguard_ksql.server", "--data-dir", str(state / "ksqldb")),
                 *("--listen", f"{ksqldb.hostname}:{ksqldb_port}", "--service-id", "streamguard_"),
                 *("--bootstrap-servers", settings.kafka_bootstrap_servers),
             ),
@@ -104,7 +107,7 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool) -> lis
 
 
 def _cli(command: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "streamguard.cli", command)
+    return (*_PYTHON, "-m", "streamguard.cli", command)
 
 
 def _variable_that_moves(settings: Settings, address: str, port: str, host: str | None, actual: int | None) -> str:

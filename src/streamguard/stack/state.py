@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from streamguard.config import Settings
+from streamguard.config.visible import one_line
 from streamguard.stack.errors import StackError
 
 FORMAT = 1
@@ -22,6 +25,10 @@ def check(settings: Settings) -> None:
     Makes and changes nothing.
     """
     state = settings.state_path
+    for path in (state, Path(sys.executable)):
+        if re.search(r"[\x00-\x1f\x7f]", str(path)):
+            # supervisord's configuration has a line for each, and no way to write these in it.
+            raise StackError(f"{one_line(path)} has a control character in its path: use another folder")
     present = next(folder for folder in (state, *state.parents) if folder.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         raise StackError(

@@ -90,7 +90,16 @@ class Supervisor:
     def launch(self, timeout_s: float = 10.0) -> None:
         """Start supervisord as a daemon, without any process yet. Raises StackError."""
         self._socket.unlink(missing_ok=True)
-        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
+        command = [
+            sys.executable,
+            "-I",
+            "-W",
+            "ignore",
+            "-m",
+            "supervisor.supervisord",
+            "-c",
+            str(conf_file(self._settings)),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines()

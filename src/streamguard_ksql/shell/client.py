@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -51,7 +52,8 @@ class Client:
     def __post_init__(self) -> None:
         self.url = normal_url(self.url)
         self._http.headers.update({"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE})
-        self._http.trust_env = False  # a proxy of the environment is not meant for a server on loopback
+        # A proxy of the environment, with its exceptions in no_proxy, is not meant for a server on this machine.
+        self._http.trust_env = not _is_loopback(urlsplit(self.url).hostname or "")
         if self.user is not None:
             self._http.auth = (self.user, self.password or "")
 
@@ -126,6 +128,15 @@ def normal_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ShellError(f"{url!r} is not the address of a server: it looks like http://127.0.0.1:8088.")
     return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def _decode(response: requests.Response) -> Any:

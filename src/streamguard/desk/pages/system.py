@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from starlette.responses import Response
 
 from streamguard.config import Settings, UserError, variable_of
+from streamguard.config.http import http_session
 from streamguard.database.rows import columns_of, select_as
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules.limits import RuleLimits
@@ -157,7 +158,8 @@ def _versions(settings: Settings, connection: Connection) -> list[tuple[str, str
     postgres = str(connection.execute(text("SHOW server_version")).scalar())
     found = [("streamguard", version("streamguard")), ("Python", platform.python_version()), ("Postgres", postgres)]
     try:
-        info = requests.get(f"{settings.ksqldb_url}/info", timeout=2).json()["KsqlServerInfo"]
+        with http_session(settings.ksqldb_url) as session:
+            info = session.get(f"{settings.ksqldb_url}/info", timeout=2).json()["KsqlServerInfo"]
         found.append(("ksqlDB", str(info.get("version"))))
     except (requests.RequestException, KeyError, ValueError):
         found.append(("ksqlDB", "does not answer"))

@@ -19,7 +19,8 @@ from streamguard.backtest.result import result_of
 from streamguard.backtest.run import Job, Judging, Outcome, Run, new_outcome
 from streamguard.backtest.sides import Side
 from streamguard.backtest.spec import FileSource, Spec, TopicSource
-from streamguard.evaluation.data import DAY_MS, Labelled, read
+from streamguard.evaluation.data import DAY_MS, Labelled
+from streamguard.evaluation.files import read
 from streamguard.evaluation.replay import LABELS, PARTITIONS, TRANSACTIONS, Places
 from streamguard.evaluation.scores import with_labels
 from streamguard.ingest.columns import Options

@@ -119,7 +119,11 @@ def up(
         if foreground:
             stop(settings, _report)
             return
-        print(f"\nstreamguard: interrupted; {commands.down} stops what runs", file=sys.stderr)
+        runs = Supervisor(settings).alive()
+        left = f"the stack runs, {commands.down} stops it" if runs else "nothing was left running"
+        # Below the ^C that a terminal shows.
+        below = "\n" if sys.stderr.isatty() else ""
+        print(f"{below}streamguard: interrupted; {left}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 

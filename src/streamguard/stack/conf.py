@@ -17,6 +17,7 @@ from pathlib import Path
 
 from streamguard.config import Settings
 from streamguard.stack import launcher, locks
+from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
 
 _SOCKET = "supervisor.sock"
@@ -104,14 +105,22 @@ def _launched(settings: Settings, part: Part) -> list[str]:
 
 
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
-    """Write the configuration and what the launcher reads, with the database's password: readable by the owner alone."""
+    """Write the configuration and what the launcher reads, with the database's password: readable by the owner alone.
+
+    Raises StackError.
+    """
     parts = list(parts)
-    for folder in (settings.state_path / "logs", locks.folder(settings)):
-        folder.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        _write_private(_surroundings_file(settings, part), surroundings(settings, part))
     file = conf_file(settings)
-    _write_private(file, render(settings, parts))
+    try:
+        for folder in (settings.state_path / "logs", locks.folder(settings)):
+            folder.mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            _write_private(_surroundings_file(settings, part), surroundings(settings, part))
+        _write_private(file, render(settings, parts))
+    except OSError as error:
+        raise StackError(
+            f"{error.filename} cannot be written ({error.strerror}): work as the owner of the state folder"
+        ) from None
     return file
 
 

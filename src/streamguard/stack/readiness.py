@@ -19,6 +19,7 @@ from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
 from streamguard.stack.errors import StackError
+from streamguard.stack.logs import last_log_line
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 
@@ -27,7 +28,7 @@ Probe = Callable[[], "str | None"]
 
 
 def postgres_probe(settings: Settings) -> str | None:
-    """Ready when the application's role can log in."""
+    """Ready when the application's role can log in. Raises StackError where waiting does not help: it is refused."""
     address = settings.database
     try:
         psycopg2.connect(
@@ -39,8 +40,24 @@ def postgres_probe(settings: Settings) -> str | None:
             connect_timeout=2,
         ).close()
     except psycopg2.OperationalError as error:
-        return str(error).strip().splitlines()[-1]
+        said = error_message(error)
+        if "FATAL" in said and not any(words in said for words in _NOT_YET):
+            raise StackError(_refusal(address.user, said.partition("FATAL:")[2].strip())) from None
+        return said
     return None
+
+
+_NOT_YET = ("starting up", "shutting down", "in recovery", "not yet accepting", "not accepting", "too many clients")
+"""What Postgres says of itself for a while."""
+
+
+def _refusal(user: str, reason: str) -> str:
+    if "password authentication failed" in reason:
+        return (
+            f"Postgres refuses the password of {user}: the database was made with another one; set the variable"
+            f" STREAMGUARD_POSTGRES_PASSWORD (or DATABASE_URL) to that, or change the password in the database too"
+        )
+    return f"Postgres refuses {user} (DATABASE_URL): {reason}"
 
 
 def consumer_probe(settings: Settings) -> str | None:
@@ -120,13 +137,3 @@ def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, ti
 def _has_ended(supervisor: Supervisor, name: str) -> bool:
     process = supervisor.processes().get(name)
     return process is None or process.state in ("FATAL", "BACKOFF", "EXITED", "STOPPED")
-
-
-def last_log_line(logs: Path, name: str) -> str:
-    """The last line of a part's log, and where to read the rest."""
-    file = logs / f"{name}.log"
-    try:
-        lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return f"{lines[-1] if lines else 'no output'} (log: {file})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import sys
 from importlib.metadata import version
@@ -18,6 +19,9 @@ FORMAT = 1
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 
+LEAST_OPEN_FILES = 1024
+"""What supervisord asks for; the broker has two files for each segment open."""
+
 
 def check(settings: Settings) -> None:
     """Raises StackError where the folder cannot be made or written, is of a newer program, or has no room left.
@@ -29,6 +33,11 @@ def check(settings: Settings) -> None:
         if re.search(r"[\x00-\x1f\x7f]", str(path)):
             # supervisord's configuration has a line for each, and no way to write these in it.
             raise StackError(f"{one_line(path)} has a control character in its path: use another folder")
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
+        raise StackError(
+            f"a process may open {files} files here, {LEAST_OPEN_FILES:,} are needed: raise the limit (`ulimit -n 4096`)"
+        )
     present = next(folder for folder in (state, *state.parents) if folder.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         raise StackError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,12 @@ import psutil
 import psycopg2
 import pytest
 
+from streamguard.config import load_settings
+from streamguard.stack import postgres as embedded
+from streamguard.stack.errors import StackError
 from streamguard.stack.postgres import clear_remains
+from streamguard.stack.privileges import dropper
+from streamguard.stack.readiness import postgres_probe
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
 
@@ -65,6 +71,36 @@ def test_nobody_gets_in_without_the_password(postgres_server: EmbeddedPostgres) 
             psycopg2.connect(
                 host="127.0.0.1", port=postgres_server.port, user=user, password=password, dbname="streamguard"
             )
+
+
+ROLES = [
+    "CREATE ROLE shut NOLOGIN PASSWORD 'p'",
+    "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0 PASSWORD 'p'",
+    "CREATE ROLE usual LOGIN PASSWORD 'p'",
+]
+REFUSED = {
+    "shut:p": 'Postgres refuses shut (DATABASE_URL): role "shut" is not permitted to log in',
+    "crowded:p": 'Postgres refuses crowded (DATABASE_URL): too many connections for role "crowded"',
+    "usual:wrong": "Postgres refuses the password of usual: the database was made with another one; set the variable "
+    "STREAMGUARD_POSTGRES_PASSWORD (or DATABASE_URL)",
+}
+
+
+def test_a_role_that_is_refused_is_a_sentence_at_once(own_server: EmbeddedPostgres) -> None:
+    own_server.data_dir.parent.mkdir()
+    embedded.prepare(own_server.data_dir, load_settings(database_url=own_server.url()))
+    drop = dropper([own_server.data_dir / "x", embedded.programs_dir() / "postgres"])
+    embedded._single_user(own_server.data_dir, "postgres", ROLES, drop)
+    own_server.start()
+    try:
+        for login, said in REFUSED.items():
+            url = f"postgresql://{login}@127.0.0.1:{own_server.port}/streamguard"
+            with pytest.raises(StackError, match=re.escape(said)):
+                postgres_probe(load_settings(database_url=url))
+        assert postgres_probe(load_settings(database_url=own_server.url())) is None
+    finally:
+        own_server.kill()
+    assert "Connection refused" in (postgres_probe(load_settings(database_url=own_server.url())) or "")
 
 
 def test_clearing_an_empty_folder_is_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ class Recording(TopicConfig):
 
 def test_the_keys_that_are_read_are_marked_as_used() -> None:
     config = Recording()
-    properties = (config.max_message_bytes, config.log_append_time, config.compacted, config.log_config())
+    properties = (config.max_message_bytes, config.record_rules, config.log_config())
     assert properties
     assert config.read == {key.name for key in TOPIC_CONFIGS.values() if key.used}
 

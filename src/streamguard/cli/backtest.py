@@ -230,7 +230,7 @@ def _run(spec: Spec, *, as_lines: bool = False) -> str:
     protection, count = _protection(), length(spec)
     shown = progress_lines(count) if as_lines else progress("transactions through both rule sets", count)
     with shown as advance:
-        return encode(execute(spec, get_settings().kafka_bootstrap_servers, advance, protection))
+        return encode(execute(spec, get_settings().kafka, advance, protection))
 
 
 def _protection() -> Protection:

@@ -63,7 +63,7 @@ def connect(
         raise OpenQuestion("--print writes no file, --deploy sends one: give one of the two")
     path = to or SQL_FOLDER / SOURCES / f"{topic}.sql"
     with kafka_errors():
-        sample = read_sample(settings.kafka_bootstrap_servers, topic)
+        sample = read_sample(settings.kafka, topic)
     connection = connection_of(sample, answers, str(path))
     if show:
         print(connection.sql, end="")

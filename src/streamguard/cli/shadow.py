@@ -101,9 +101,7 @@ def compare(
         _check_running(server, shadow, queries[: len(rules)])
         flows = upstream(server, queries, settings.transactions_topic)
         _name_paused(flows)
-        wait_read(
-            *(kafka, settings.kafka_bootstrap_servers, flows, (settings.transactions_topic, read)), tell=_say_behind
-        )
+        wait_read(*(kafka, settings.kafka, flows, (settings.transactions_topic, read)), tell=_say_behind)
         with database() as connection:
             found = difference(
                 *(connection, settings, protection_of(connection, settings), set(rules.values())),

@@ -12,11 +12,14 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from streamguard.config.cluster import Cluster, Mechanism, Protocol, Security, check_file, check_pair, read_secret
+from streamguard.config.database import DatabaseAddress
+from streamguard.config.http import is_loopback
 from streamguard.config.names import CheckedSettings
 
 PiiMode = Literal["keep", "mask", "token"]
@@ -46,6 +49,27 @@ class Settings(CheckedSettings):
     kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     ksqldb_url: str = Field("", validation_alias="KSQLDB_URL")
     database_url: str = Field("", validation_alias="DATABASE_URL")
+
+    # How every client speaks to Kafka (streamguard.config.cluster).
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism | None = None
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_sasl_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    # The embedded broker: with the protocol above, and the user above as its first.
+    kafka_host: str = "127.0.0.1"
+    """Where it listens; anything but loopback needs SASL_SSL."""
+    kafka_advertise: str = ""
+    """HOST:PORT that it gives to clients, where they reach it by another address than it listens on."""
+    kafka_certificate: Path | None = None
+    kafka_key: Path | None = None
+    """Its PEM files for TLS; the key may be in the certificate's file."""
 
     transactions_topic: str = "transactions"
     alerts_topic: str = "fraud_alerts"
@@ -103,11 +127,13 @@ class Settings(CheckedSettings):
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
 
+    _kafka_security: Security = PrivateAttr(Security())
+
     @model_validator(mode="after")
     def _fill_addresses(self) -> Settings:
         """Make the addresses that were not given from the ports and credentials."""
         if not self.kafka_bootstrap_servers:
-            self.kafka_bootstrap_servers = f"127.0.0.1:{self.kafka_port}"
+            self.kafka_bootstrap_servers = self.embedded_kafka
         if not self.ksqldb_url:
             self.ksqldb_url = f"http://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
@@ -116,6 +142,31 @@ class Settings(CheckedSettings):
                 f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_kafka(self) -> Settings:
+        """What belongs together is set together, and there."""
+        self._kafka_security = self._read_security()
+        self._kafka_security.check()
+        if self.kafka_key is not None and self.kafka_certificate is None:
+            raise ValueError("STREAMGUARD_KAFKA_KEY is the key of a certificate: set STREAMGUARD_KAFKA_CERTIFICATE too")
+        if self.kafka_certificate is not None:
+            variables = ("STREAMGUARD_KAFKA_CERTIFICATE", "STREAMGUARD_KAFKA_KEY")
+            for variable, file in zip(variables, (self.kafka_certificate, self.kafka_key), strict=True):
+                if file is not None:
+                    check_file(variable, file)
+            check_pair(variables, self.kafka_certificate, self.kafka_key)
+        return self
+
+    @field_validator(
+        *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
+        *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
+        mode="before",
+    )
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        """An empty value, as a line of `.env` may have it, is none."""
+        return None if value == "" else value
 
     @field_validator("pii_key")
     @classmethod
@@ -131,7 +182,7 @@ class Settings(CheckedSettings):
             raise ValueError(f"an address is expected, such as https://desk.example.org, not {value!r}")
         return value.rstrip("/")
 
-    @field_validator("kafka_bootstrap_servers")
+    @field_validator("kafka_bootstrap_servers", "kafka_advertise")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         for part in value.split(",") if value else ():
@@ -160,7 +211,7 @@ class Settings(CheckedSettings):
             raise ValueError(
                 f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
             )
-        _check_port(value)
+        DatabaseAddress(value)
         return value
 
     @field_validator("transactions_topic", "alerts_topic", "decisions_topic", "dead_letters_topic")
@@ -182,6 +233,36 @@ class Settings(CheckedSettings):
         return value
 
     @property
+    def kafka(self) -> Cluster:
+        """The Kafka of `kafka_bootstrap_servers`, and how to speak to it."""
+        return Cluster(self.kafka_bootstrap_servers, self._kafka_security)
+
+    def _read_security(self) -> Security:
+        password = self.kafka_sasl_password.get_secret_value()
+        if self.kafka_sasl_password_file is not None:
+            if password:
+                raise ValueError(
+                    "STREAMGUARD_KAFKA_SASL_PASSWORD and STREAMGUARD_KAFKA_SASL_PASSWORD_FILE are both set: set one"
+                )
+            password = read_secret("STREAMGUARD_KAFKA_SASL_PASSWORD_FILE", self.kafka_sasl_password_file)
+        return Security(
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            password,
+            self.kafka_ssl_cafile,
+            self.kafka_ssl_certfile,
+            self.kafka_ssl_keyfile,
+            self.kafka_ssl_check_hostname,
+        )
+
+    @property
+    def embedded_kafka(self) -> str:
+        """The address of the embedded broker, as its clients reach it."""
+        host = f"[{self.kafka_host}]" if ":" in self.kafka_host else self.kafka_host
+        return self.kafka_advertise or f"{host}:{self.kafka_port}"
+
+    @property
     def state_path(self) -> Path:
         """`state_dir`, absolute."""
         return Path.cwd() / self.state_dir.expanduser()
@@ -190,6 +271,40 @@ class Settings(CheckedSettings):
     def database(self) -> DatabaseAddress:
         """The parts of `database_url`."""
         return DatabaseAddress(self.database_url)
+
+    @property
+    def external(self) -> dict[str, str]:
+        """The parts that are not ours to start, stop or wipe, because their address was given: the variable of each.
+
+        The address that is made from the ports is the embedded part's, also where it is given: 127.0.0.1 (or localhost) and
+        the port of STREAMGUARD_KAFKA_PORT, STREAMGUARD_KSQLDB_PORT or STREAMGUARD_POSTGRES_PORT.
+        """
+        [kafka, *more] = self.kafka.addresses
+        [own] = Cluster(self.embedded_kafka).addresses
+        ksqldb = urlsplit(self.ksqldb_url)
+        ksqldb_port = ksqldb.port or (443 if ksqldb.scheme == "https" else 80)
+        database = self.database
+        ours = {
+            "postgres": _same((database.host, database.port), ("127.0.0.1", self.postgres_port)),
+            "broker": not more and _same(kafka, own),
+            "ksqldb": _same((ksqldb.hostname or "", ksqldb_port), ("127.0.0.1", self.ksqldb_port)),
+        }
+        variables = {"postgres": "DATABASE_URL", "broker": "KAFKA_BOOTSTRAP_SERVERS", "ksqldb": "KSQLDB_URL"}
+        return {name: variables[name] for name, own in ours.items() if not own}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same stack, whatever its own environment and `.env` say."""
+        variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "KSQLDB_URL": self.ksqldb_url,
+            "DATABASE_URL": self.database_url,
+            "STREAMGUARD_STATE_DIR": str(self.state_path),
+        }
+        for field in type(self).model_fields:
+            if field.startswith(("kafka_", "ksqldb_")) or field == "postgres_port":
+                variables.setdefault(variable_of(field), _as_text(getattr(self, field)))
+        return variables
 
 
 def _check_port(url: str) -> None:
@@ -202,27 +317,19 @@ def _check_port(url: str) -> None:
         raise ValueError("port 0 is nowhere")
 
 
-class DatabaseAddress:
-    """Host, port, user, password and name out of a Postgres URL."""
+def _same(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses are one, as far as that is known without asking."""
+    local = is_loopback(one[0].strip("[]")) and is_loopback(other[0].strip("[]"))
+    return one[1] == other[1] and (local or one[0].lower() == other[0].lower())
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.host: str = parts.hostname or "127.0.0.1"
-        self.port: int = parts.port or 5432
-        self.user: str = unquote(parts.username or "streamguard")
-        self.password: str = unquote(parts.password or "")
-        self.name: str = parts.path.lstrip("/") or self.user
 
-    @property
-    def libpq_environment(self) -> dict[str, str]:
-        """What `psql` and every libpq program read, so that no password appears on a command line."""
-        return {
-            "PGHOST": self.host,
-            "PGPORT": str(self.port),
-            "PGUSER": self.user,
-            "PGPASSWORD": self.password,
-            "PGDATABASE": self.name,
-        }
+def _as_text(value: Any) -> str:
+    """A value as an environment variable has it; empty means not set."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return "" if value is None else str(value)
 
 
 def variable_of(field: str) -> str:

@@ -180,7 +180,7 @@ def _let_old_rules_read(plan: Plan, rules: Mapping[str, str], start: str, how: R
     try:
         for query, name in rules.items():
             flows = upstream(plan.server, [query], topic)
-            servers = how.settings.kafka_bootstrap_servers
+            servers = how.settings.kafka
             wait_read(how.kafka, servers, flows, (topic, offsets[name]), how.wait)
     except Exception:
         # Only where the old rule still runs: else its alerts end with what it has written, whatever comes next.

@@ -136,15 +136,9 @@ def _surroundings_file(settings: Settings, part: Part) -> Path:
 
 
 def surroundings(settings: Settings, part: Part) -> str:
-    """The part's folder and variables, as the launcher reads them: the resolved addresses, so that every process sees what
-    the start saw, whatever happens to .env meanwhile."""
-    variables = {
-        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "KSQLDB_URL": settings.ksqldb_url,
-        "DATABASE_URL": settings.database_url,
-        "STREAMGUARD_STATE_DIR": str(settings.state_path),
-        **dict(part.environment),
-    }
+    """The part's folder and variables, as the launcher reads them: addresses and how to speak to them, so that every
+    process sees what the start saw, whatever becomes of .env."""
+    variables = {**settings.environment, **dict(part.environment)}
     return json.dumps({"directory": str(Path.cwd()), "environment": variables}, indent=1)
 
 

@@ -10,6 +10,7 @@ from streamguard.config import Settings
 from streamguard.privacy.key import key_file
 from streamguard.stack import compose, leftovers, locks
 from streamguard.stack.errors import StackError
+from streamguard.stack.parts import NAMES
 from streamguard.stack.supervisor import Supervisor
 
 DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb")
@@ -43,6 +44,8 @@ def wipe(settings: Settings, report: Callable[[str], None]) -> None:
             _remove(settings)
     compose.wipe()
     report(f"wiped the data in {settings.state_path}")
+    for name, variable in settings.external.items():
+        report(f"{NAMES[name]} of {variable} is not ours: what is in it stays")
 
 
 def _refuse_in_use(settings: Settings, held: list[str]) -> None:
@@ -62,7 +65,8 @@ def _remove(settings: Settings) -> None:
     left = [folder.name for folder in _data_folders(settings) if folder.exists()]
     if left:
         raise StackError(f"{', '.join(left)} below {settings.state_path} could not be removed")
-    if has_database:
+    # The key that a database elsewhere was made with is of use as long as that is there.
+    if has_database and "postgres" not in settings.external:
         key_file(settings).unlink(missing_ok=True)
 
 

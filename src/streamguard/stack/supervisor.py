@@ -31,6 +31,8 @@ class Process:
     """Why the last start failed, if it did."""
 
 
+RUNS = ("RUNNING", "STARTING", "BACKOFF")
+"""The states of a process that runs, or is about to."""
 _ANSWER_S = 30.0
 """Longer than the stop of a process may take (`stopwaitsecs`)."""
 _STATE_S = 5.0
@@ -137,14 +139,14 @@ class Supervisor:
 
     def start(self, name: str) -> bool:
         """Start a process without waiting; False if it runs already."""
-        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+        if self.processes()[name].state in RUNS:
             return False
         self._call("startProcess", name, False)
         return True
 
     def stop(self, name: str) -> None:
         """Stop a process and wait for its end."""
-        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+        if self.processes()[name].state in RUNS:
             self._call("stopProcess", name, True)
 
     def shutdown(self, timeout_s: float = 60.0) -> None:

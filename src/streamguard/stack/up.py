@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,6 +16,7 @@ from streamguard.config import Settings, UserError
 from streamguard.config.resources import source_files
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
+from streamguard.kafka.diagnosis import Problem
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
@@ -24,10 +26,12 @@ from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_valu
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, ports, state
+from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.interrupts import interrupts_held_back
-from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
+from streamguard.stack.ksqldb_config import write_config
+from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import (
     consumer_probe,
     desk_probe,
@@ -36,8 +40,9 @@ from streamguard.stack.readiness import (
     postgres_probe,
     running_probe,
     wait,
+    wait_external,
 )
-from streamguard.stack.supervisor import Process, Supervisor
+from streamguard.stack.supervisor import RUNS, Process, Supervisor
 from streamguard.users.accounts import first_admin
 
 Report = Callable[[str], None]
@@ -70,23 +75,32 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
     Raises UserError. What can be checked is checked before anything is made; a stack that this call launched and that
     does not become ready, or whose start is interrupted, is stopped again.
     """
+    if options.docker and settings.external:
+        raise StackError(
+            f"--docker starts Postgres, Kafka and ksqlDB, and {', '.join(settings.external.values())} names another: unset it,"
+            " or leave out --docker"
+        )
     state.check(settings)
     rules = sql_files(options.rules)
-    if not settings.state_path.exists():
+    is_new = not settings.state_path.exists()
+    if is_new:
         _check(settings, _parts(settings, options, {}), rules)
+        _check_external(settings, report)
         state.make(settings)
     with locks.command(settings, report):
         # Only now: another start may have launched it while this one waited.
-        return _start(settings, options, rules, report)
+        return _start(settings, options, rules, report, checked=is_new)
 
 
-def _start(settings: Settings, options: StartOptions, rules: list[Path], report: Report) -> Started:
+def _start(settings: Settings, options: StartOptions, rules: list[Path], report: Report, *, checked: bool) -> Started:
     supervisor = Supervisor(settings)
     running = supervisor.processes() if supervisor.alive() else None
     if running is None:
         leftovers.end(settings, report)
     started = Started(_parts(settings, options, running or {}))
-    _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
+    if not checked:
+        _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
+        _check_external(settings, report)
     if options.docker:
         report("docker compose up")
         compose.up(options.command)
@@ -107,6 +121,7 @@ def _launch_and_start(
 ) -> None:
     supervisor, parts = Supervisor(settings), started.parts
     conf.write(settings, parts)
+    write_config(settings)
     try:
         if is_new:
             # Between its start and its first answer it cannot be told to end.
@@ -139,6 +154,8 @@ def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:
     state.check(settings)
     check_key(settings)
     check_door(settings)
+    if any(part.name == "broker" for part in parts):
+        check_broker(settings)
     for file in [*rules, *source_files()]:
         read(file, variables_of(settings))
     if found := ports.conflicts(parts):
@@ -148,23 +165,47 @@ def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:
 def _start_infrastructure(
     settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """Postgres, broker and engine, ours or Docker's; returns when all three answer."""
+    """Postgres, broker and engine, ours, Docker's or somebody else's; returns when all three answer."""
     logs = settings.state_path / "logs"
-    if not options.docker:
-        for name in ("postgres", "broker"):
+    for name in ("postgres", "broker"):
+        if name in parts:
+            if name == "broker" and supervisor.processes()[name].state not in RUNS:
+                make_user(settings)
             supervisor.start(name)
-    kafka = parts.get("broker", Part("kafka", (), 0))
-    postgres = parts.get("postgres", Part("postgres", (), 0))
-    ksqldb = parts.get("ksqldb", Part("ksqldb", (), 0))
     watched = None if options.docker else supervisor
-    wait(kafka, lambda: kafka_probe(settings), watched, logs)
-    if not options.docker:
-        # The engine takes longest to start; the database gets ready meanwhile.
-        supervisor.start("ksqldb")
-    wait(postgres, lambda: postgres_probe(settings), watched, logs)
-    report("postgres and broker answer")
-    wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
+    ours = [name for name in _PROBES if name not in settings.external]
+    for name in _PROBES:
+        if name in ours:
+            wait(parts.get(name, Part(name, (), 0)), partial(_PROBES[name], settings), watched, logs)
+        elif name == "ksqldb":
+            _wait_external(settings, name)
+        if name == "broker" and "ksqldb" in parts:
+            # The engine takes longest to start; the database gets ready meanwhile.
+            supervisor.start("ksqldb")
+        if name == "postgres" and (answer := [name for name in ("postgres", "broker") if name in ours]):
+            report(f"{' and '.join(answer)} {'answer' if answer[1:] else 'answers'}")
     report("ksqldb answers")
+
+
+_PROBES: dict[str, Callable[[Settings], str | Problem | None]] = {
+    "broker": kafka_probe,
+    "postgres": postgres_probe,
+    "ksqldb": ksqldb_probe,
+}
+"""Of what the stack runs on, in the order in which it is needed."""
+
+
+def _check_external(settings: Settings, report: Report) -> None:
+    """Raises StackError where what is somebody else's cannot be used."""
+    for name, variable in settings.external.items():
+        # An engine elsewhere may run on the broker that is to be started here.
+        if name != "ksqldb" or "broker" in settings.external:
+            _wait_external(settings, name)
+        report(f"{NAMES[name]} of {variable} is used, none is started")
+
+
+def _wait_external(settings: Settings, name: str) -> None:
+    wait_external(NAMES[name], settings.external[name], partial(_PROBES[name], settings))
 
 
 def _start_application(

@@ -18,6 +18,7 @@ from typing import Any
 from hypercorn.config import Config
 
 from streamguard_ksql.limits import Limits
+from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
@@ -37,7 +38,7 @@ class StartError(Exception):
 
 def run(
     listen: str,
-    bootstrap_servers: str,
+    bootstrap_servers: Servers,
     data_dir: Path,
     service_id: str = "default_",
     config: Mapping[str, Any] | None = None,
@@ -58,7 +59,7 @@ def run(
     # at them again and again, for half of the time there is.
     gc.set_threshold(200_000, 50, 1_000)
     load_statements()
-    settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
+    settings = {"ksql.streams.bootstrap.servers": str(bootstrap_servers), "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
     freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
+from streamguard.kafka import clients
 from streamguard.sqldeploy.state import Rejected, Server
 from streamguard.stack.readiness import kafka_probe, ksqldb_probe
 from streamguard.stack.supervisor import Process, Supervisor
@@ -50,6 +51,13 @@ class Context:
     def limit_s(self) -> float:
         """How long a thing may stand still, seconds."""
         return self.settings.status_limit_s
+
+    def where_to_look(self, part: str) -> str:
+        """What to do about a part (postgres, broker, ksqldb) that does not answer; of one elsewhere there is no log here."""
+        variable = self.settings.external.get(part)
+        if variable is None:
+            return f"see `streamguard logs {part}`"
+        return f"it runs elsewhere ({variable}), see there"
 
 
 Run = Callable[[Context], Iterator[Finding]]
@@ -125,13 +133,13 @@ def _connect_database(context: Context, connections: ExitStack) -> None:
 
 
 def _connect_kafka(context: Context, connections: ExitStack) -> None:
-    # A closed port is known at once; the client would try it until its time is over.
-    if reason := kafka_probe(context.settings):
-        context.kafka_error = reason
+    # A closed port or a wrong password is known at once; the client would try until its time is over.
+    if reason := kafka_probe(context.settings, _ANSWER_S):
+        context.kafka_error = str(reason)
         return
     try:
-        context.kafka = KafkaAdminClient(
-            bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
+        context.kafka = clients.admin(
+            context.settings.kafka,
             client_id="streamguard-status",
             bootstrap_timeout_ms=round(_ANSWER_S * 1000),
             request_timeout_ms=round(_ANSWER_S * 1000),

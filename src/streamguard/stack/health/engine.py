@@ -22,7 +22,7 @@ def unavailable(context: Context) -> Iterator[Finding]:
     if context.engine is None:
         yield Finding(
             f"the SQL engine at {context.settings.ksqldb_url} (KSQLDB_URL) is unavailable: {context.engine_error}; no SQL rule"
-            " sees a transaction until it is back, then all of them: see `streamguard logs ksqldb`"
+            f" sees a transaction until it is back, then all of them: {context.where_to_look('ksqldb')}"
         )
 
 

@@ -43,7 +43,7 @@ def postgres_probe(settings: Settings) -> Problem | None:
         psycopg2.connect(**{"connect_timeout": 2, **address.connection}).close()
     except psycopg2.OperationalError as error:
         reason = error_message(error)
-        if "password authentication failed" in reason:
+        if "password authentication failed" in reason and "postgres" not in settings.external:
             return Problem(_OTHER_PASSWORD.format(user=address.user), permanent=True)
         refused = "FATAL:" in reason or "SSL" in reason or "certificate" in reason
         return Problem(reason, permanent=refused and not any(passing in reason for passing in _PASSING))

@@ -93,7 +93,7 @@ def test_a_role_that_is_refused_is_a_sentence_at_once(own_server: EmbeddedPostgr
     try:
         for login, said in REFUSED.items():
             url = f"postgresql://{login}@127.0.0.1:{own_server.port}/streamguard"
-            problem = postgres_probe(load_settings(database_url=url))
+            problem = postgres_probe(load_settings(database_url=url, postgres_port=own_server.port))
             assert problem is not None and problem.permanent
             assert said in str(problem)
         assert postgres_probe(load_settings(database_url=own_server.url())) is None

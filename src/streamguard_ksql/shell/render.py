@@ -11,6 +11,7 @@ from typing import Any
 
 from streamguard_ksql.shell.client import Digits
 from streamguard_ksql.shell.tables import draw_list
+from streamguard_ksql.visible import visible
 
 Entity = Mapping[str, Any]
 Renderer = Callable[[Entity, "int | None"], list[str]]
@@ -62,7 +63,7 @@ def cell(value: Any) -> str:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> list[str]:
-    return draw_list(headers, [[cell(v) for v in row] for row in rows], width)
+    return draw_list(headers, [[visible(cell(v)) for v in row] for row in rows], width)
 
 
 def _message(text: str, width: int | None) -> list[str]:

@@ -6,13 +6,14 @@ every input of its topics, then what earlier queries wrote to them. One partitio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.engine import Engine, PersistentQuery
-from streamguard_ksql.errors import FatalRecordError
+from streamguard_ksql.errors import FatalRecordError, KsqlError
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
@@ -21,25 +22,44 @@ from streamguard_ksql.parser import parse_statement, split_statements
 from streamguard_ksql.topology import Topology
 from streamguard_ksql.variables import substitute
 
+_TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
+"""What Kafka takes for the name of a topic."""
+
 
 class MemoryTopics:
-    """Topics that exist as soon as they are named, with one partition."""
+    """Topics that exist as soon as they are named, with one partition, or as many as a statement or the case says.
+
+    All records are in partition 0: how many there are matters for what is refused.
+    """
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
         self.config: dict[str, Mapping[str, str]] = {}
+        self._partitions: dict[str, int] = {}
 
     def partitions(self, name: str) -> int | None:
-        return 1
+        return self._partitions.get(name, 1)
+
+    def declare(self, name: str, partitions: int) -> None:
+        """Say how many partitions a topic has. Raises KsqlError where that cannot be."""
+        if not _TOPIC_NAME.fullmatch(name):
+            raise KsqlError(f"Topic name is invalid: '{name}' is not of up to 249 letters, digits, '.', '_' and '-'")
+        if self._partitions.setdefault(name, partitions) != partitions:
+            raise KsqlError(
+                f"A Kafka topic with the name '{name}' already exists, with different partition/replica/retention "
+                f"configuration than required. KSQL expects {partitions} partitions (topic has {self._partitions[name]})."
+            )
 
     def shape(self, name: str) -> None:
         """Nobody created them."""
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        self.declare(name, partitions)
         self.config[name] = config
 
     def delete(self, name: str) -> None:
         self.offsets.pop(name, None)
+        self._partitions.pop(name, None)
 
 
 Hook = Callable[["Harness"], None]
@@ -90,11 +110,21 @@ class Harness:
                 record = insert_values_record(statement, self.engine.catalog, self.properties, clock=lambda: 0)
                 self.feed(record)
             case _:
+                if isinstance(statement, (ast.CreateSource, ast.CreateAsSelect)):
+                    self._declare(statement)
                 outcome = self.engine.execute(statement)
                 for query_id in outcome.terminated:
                     self.running.pop(query_id, None)
                 if outcome.query is not None:
                     self._start(outcome.query)
+
+    def _declare(self, statement: ast.CreateSource | ast.CreateAsSelect) -> None:
+        """The topic that WITH names, with its PARTITIONS: here a topic is there as soon as it is named."""
+        given = {name.upper(): value for name, value in statement.properties.items()}
+        topic = str(given.get("KAFKA_TOPIC", statement.name))
+        partitions = str(given.get("PARTITIONS", ""))
+        if partitions.isdecimal() and statement.name not in self.engine.catalog.sources:
+            self.topics.declare(topic, int(partitions))
 
     def _start(self, query: PersistentQuery, stores: Stores | None = None) -> None:
         runtime = Runtime(query.query_id, self._write, self.errors.append, query.config, stores or Stores())

@@ -31,8 +31,8 @@ def render(entity: Entity, width: int | None) -> list[str]:
     """The lines of an entity, its warnings last."""
     renderer = RENDERERS.get(str(entity.get("@type")))
     drawn = to_json(entity) if renderer is None else renderer(entity, width)
-    lines = [line for text in drawn for line in text.split("\n")]
-    return lines + [f"WARNING: {w.get('message', w)}" for w in entity.get("warnings") or ()]
+    warnings = [f"WARNING: {w.get('message', w)}" for w in entity.get("warnings") or ()]
+    return [line for text in (*drawn, *warnings) for line in text.split("\n")]
 
 
 def to_json(value: Any) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamguard_ksql.shell.client import Client, Digits, ShellError, normal_url, parse_line
@@ -175,6 +175,7 @@ def test_json_output_is_the_same_json_and_cannot_act_on_the_terminal(values: lis
     assert [json.loads(line)["row"]["columns"][0] for line in out[1:]] == values
 
 
+@example(["\n"], "TABULAR")
 @given(st.lists(ANY_TEXT, min_size=1, max_size=4), st.sampled_from(["TABULAR", "JSON"]))
 def test_a_printed_record_and_an_answer_cannot_act_on_the_terminal(values: list[str], output: str) -> None:
     out: list[str] = []

@@ -36,8 +36,9 @@ COMPILED_LIMIT = 300_000
 class Compiler(Predicates):
     """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
 
-    def __init__(self, scope: Scope, environment: Environment | None = None) -> None:
+    def __init__(self, scope: Scope, environment: Environment | None = None, *, owns_values: bool = False) -> None:
         self.scope = scope
+        self._owns_values = owns_values
         self.env = environment or Environment()
         self._lambdas: list[Mapping[str, Code]] = []
         self._bodies: dict[Any, tuple[list[str], Code]] = {}
@@ -300,7 +301,8 @@ class Compiler(Predicates):
             p if p is not None else (c.type if c else None) for p, c in self._parameter_types(resolved, codes)
         )
         config = self.scope.config
-        return CallSite(types, resolved.returns, literals, config, config.get(CLOCK, wall_clock_ms))
+        clock = config.get(CLOCK, wall_clock_ms)
+        return CallSite(types, resolved.returns, literals, config, clock, self._owns_values)
 
     @staticmethod
     def _parameter_types(resolved: Resolved, codes: Sequence[Code | None]) -> list[tuple[SqlType | None, Code | None]]:

@@ -19,12 +19,14 @@ from streamguard_ksql.expressions.numbers import (
 )
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder, remainder_doubles, wrap_int, wrap_long
+from streamguard_ksql.ordering import signed
 from streamguard_ksql.schema import quoted_type
 from streamguard_ksql.types import (
     BIGINT,
     BIGINT_MAX,
     BIGINT_MIN,
     BOOLEAN,
+    BYTES,
     DOUBLE,
     INT_MAX,
     INT_MIN,
@@ -176,6 +178,8 @@ class Predicates:
             return self._temporal(left, right.type), right
         same = left.type == right.type
         ordered = a in ("STRING", "BYTES") or a in TEMPORAL
+        if same and a == "BYTES" and node.op not in EQUALITIES:
+            return self._signed(left), self._signed(right)
         if same and (ordered or node.op in EQUALITIES):
             return left, right
         raise KsqlError(
@@ -192,6 +196,10 @@ class Predicates:
         if left.type.base == "DATE" and right.type.base == "TIMESTAMP":
             return self._as_timestamp(left), right
         raise KsqlError(f"Cannot compare {left.type} to {right.type}.")
+
+    def _signed(self, code: Code) -> Code:
+        """Bytes that Python orders as Java does."""
+        return Code(self.env.guarded([code], lambda value: self.env.call(signed, value)), code.type, code.nullable)
 
     def _as_timestamp(self, date: Code) -> Code:
         return Code(self.env.guarded([date], lambda d: f"({d} * {DAY_MS})"), TIMESTAMP)
@@ -259,6 +267,8 @@ class Predicates:
         if any(code.is_null for code in codes) or not (len(types) == 1 or types <= {INTEGER, BIGINT, DOUBLE}):
             return self.compile(ast.Logical("AND", low, high))
         self._comparable(low, codes[0], codes[1])
+        if types == {BYTES}:
+            codes = [self._signed(code) for code in codes]
         text = self.env.guarded(codes, lambda x, a, b: f"({a} <= {x} <= {b})", otherwise="False")
         return Code(text, BOOLEAN, nullable=False)
 

@@ -127,5 +127,10 @@ def _decoder(
         test = "" if spelt[f"c{i}"] in always else f"if r.c{i} is not None: "
         text = f"str(r.c{i}, 'ascii')"
         body.append(f"{test}r.c{i} = {env.call(read, text)}")
+    doubles = [i for i, column in enumerate(columns) if column.type.base == "DOUBLE"]
+    if doubles:
+        # ksqlDB reads numbers as BigDecimal, which has no negative zero.
+        body.append("if b'-0' in data:")
+        body += [f"    r.c{i} = None if r.c{i} is None else r.c{i} + 0.0" for i in doubles]
     cut = "" if len(fields) == count else f"[:{count}]"
     return env.define("read_plain", "data", [*body, f"return {env.call(astuple, 'r')}{cut}"])

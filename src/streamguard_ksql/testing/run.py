@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import decimal
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from streamguard_ksql.engine import Engine
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import find_format
 from streamguard_ksql.formats.base import FormatOptions
+from streamguard_ksql.java import double_to_decimal
 from streamguard_ksql.operators.keys import split_windowed_key, windowed_key
 from streamguard_ksql.operators.record import Headers, OutputRecord
 from streamguard_ksql.parser import parse_schema
@@ -217,8 +219,16 @@ def same(expected: Any, actual: Any) -> bool:
     if isinstance(expected, bool) or isinstance(actual, bool):
         return expected is actual
     if _is_number(expected) and _is_number(actual):
-        return decimal.Decimal(expected) == decimal.Decimal(repr(actual) if isinstance(actual, float) else actual)
+        return _same_number(decimal.Decimal(expected), decimal.Decimal(str(actual)))
     return bool(expected == actual) or (_is_number(expected) != _is_number(actual) and str(expected) == str(actual))
+
+
+def _same_number(expected: decimal.Decimal, actual: decimal.Decimal) -> bool:
+    """Equal, or one double written with other digits: `4.6116860184273879E18` is `4.611686018427388E18`."""
+    if expected == actual:
+        return True
+    double = float(actual)
+    return double == float(expected) and math.isfinite(double) and double_to_decimal(double) == actual
 
 
 def _upper(fields: dict[str, Any]) -> dict[str, Any]:

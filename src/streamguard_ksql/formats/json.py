@@ -247,15 +247,21 @@ def _exact_number(text: str) -> decimal.Decimal:
 
 
 def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:
-    """For what orjson refuses though it is JSON: integers beyond 64 bits, NaN; and for exact decimals.
+    """For what orjson refuses though it is JSON: integers beyond 64 bits; and for exact decimals.
 
     What is behind the first value is left unread, as ksqlDB does.
     """
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
-        return json.JSONDecoder(parse_float=parse_float).raw_decode(text.lstrip(" \t\r\n"))[0]
+        return json.JSONDecoder(parse_float=parse_float, parse_constant=_no_constant).raw_decode(
+            text.lstrip(" \t\r\n")
+        )[0]
     except (ValueError, RecursionError) as error:
         raise SerializationError(f"Failed to deserialize value from topic: invalid JSON: {error}") from error
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"Non-standard token '{word}'")
 
 
 def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserializer:

@@ -11,29 +11,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.ddl.normal import DEFAULT_RETENTION_MS
+from streamguard_ksql.engine import Engine, PersistentQuery, TopicShape
 from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard_ksql.parser import parse_statement, split_statements
+from streamguard_ksql.parser import parse_statements, split_statements
+from streamguard_ksql.statements.session import check_setting
 from streamguard_ksql.topology import Topology
 from streamguard_ksql.variables import substitute
 
 
 class MemoryTopics:
-    """Topics that exist as soon as they are named, with one partition."""
+    """Topics that exist as soon as they are named; from the first source on with the partitions that it gave them."""
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
         self.config: dict[str, Mapping[str, str]] = {}
+        self.made: dict[str, TopicShape] = {}
+        self.wanted: dict[str, int] = {}
+        """What the statement that is being executed says of its topic."""
 
     def partitions(self, name: str) -> int | None:
-        return 1
+        shape = self.made.get(name)
+        return self.wanted.get(name, 1) if shape is None else shape.partitions
 
-    def shape(self, name: str) -> None:
-        """Nobody created them."""
+    def shape(self, name: str) -> TopicShape | None:
+        return self.made.get(name)
+
+    def make(self, name: str, partitions: int) -> None:
+        self.made.setdefault(name, TopicShape(partitions, 1, DEFAULT_RETENTION_MS))
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self.config[name] = config
@@ -72,9 +81,10 @@ class Harness:
         `${name}` stands for what DEFINE gave it above, as in ksqlDB's shell.
         """
         for part, place in split_statements(text):
-            filled = substitute(part, self.variables)
             # As many lines above it as in the script: errors then have the script's lines and columns.
-            self.execute(parse_statement("\n" * (place.line - 1) + " " * (place.column - 1) + filled))
+            placed = "\n" * (place.line - 1) + " " * (place.column - 1) + part
+            for statement in parse_statements(substitute(placed, self.variables)):
+                self.execute(statement)
 
     def execute(self, statement: ast.Statement) -> None:
         match statement:
@@ -83,6 +93,7 @@ class Harness:
             case ast.Undefine(name):
                 self.variables.pop(name.lower(), None)
             case ast.SetProperty(name, value):
+                check_setting(name, value)
                 self.properties[name] = value
             case ast.UnsetProperty(name):
                 self.properties.pop(name, None)
@@ -90,11 +101,23 @@ class Harness:
                 record = insert_values_record(statement, self.engine.catalog, self.properties, clock=lambda: 0)
                 self.feed(record)
             case _:
-                outcome = self.engine.execute(statement)
+                outcome = self.engine.execute(self._with_topic(statement))
+                if outcome.source is not None:
+                    self.topics.make(outcome.source.topic, outcome.source.partitions or 1)
                 for query_id in outcome.terminated:
                     self.running.pop(query_id, None)
                 if outcome.query is not None:
                     self._start(outcome.query)
+
+    def _with_topic(self, statement: ast.Statement) -> ast.Statement:
+        """The statement; its topic, if it is new, will have the partitions that it says."""
+        self.topics.wanted = {}
+        if isinstance(statement, ast.CreateSource | ast.CreateAsSelect):
+            partitions = str(statement.properties.get("PARTITIONS", ""))
+            if partitions.isdigit():
+                topic = str(statement.properties.get("KAFKA_TOPIC", statement.name))
+                self.topics.wanted[topic] = int(partitions)
+        return statement
 
     def _start(self, query: PersistentQuery, stores: Stores | None = None) -> None:
         runtime = Runtime(query.query_id, self._write, self.errors.append, query.config, stores or Stores())

@@ -89,7 +89,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("SELECT", 40001, "line 1:7"),
     ("PRINT nothing;", 40001, "Could not find topic 'nothing'"),
     ("SET 'auto.offset.reset'='now'; SELECT * FROM a;", 40000, "Invalid value now"),
-    ("SET 'no.such.thing'='1'; SELECT * FROM a;", 40001, "Not recognizable as ksql, streams, consumer"),
+    ("SET 'no.such.thing'='1'; SELECT * FROM a;", 40001, "Unknown property: no.such.thing"),
 ]
 
 

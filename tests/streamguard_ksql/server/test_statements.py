@@ -102,7 +102,7 @@ WRONG: list[tuple[str, int, int, str]] = [
         40000,
         "denylist",
     ),
-    ('{"ksql": "SHOW TOPICS"}', 400, 40001, "Expecting ';'"),
+    ('{"ksql": "SHOW TOPICS"}', 400, 40001, "missing ';' at '<EOF>'"),
     ('{"ksql": "SHOW CONNECTORS;"}', 500, 50000, "no Kafka Connect"),
     ('{"ksql": "DESCRIBE FUNCTION nothing;"}', 400, 40001, "Can't find any functions with the name"),
     ('{"ksql": "EXPLAIN nothing;"}', 400, 40001, "Query with id:NOTHING does not exist"),

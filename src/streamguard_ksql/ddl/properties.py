@@ -138,7 +138,8 @@ class SourceProperties:
             wrap = str(given).lower() == "true"
             if columns != 1:
                 raise KsqlError("'WRAP_SINGLE_VALUE' is only valid for single-field value schemas")
-            if not unwrapping and name != "NONE" and (wrap or name == "DELIMITED"):
+            wraps = name == "PROTOBUF_NOSR"  # always: a message is the only value that it has
+            if not unwrapping and name != "NONE" and (wrap != wraps or name == "DELIMITED"):
                 state = "true" if wrap else "false"
                 raise KsqlError(f"Format '{name}' does not support 'WRAP_SINGLE_VALUE' set to '{state}'.")
             return wrap

@@ -44,7 +44,7 @@ _DIFFERENCES = """\
 - `GENERATE_SERIES`, `CUBE_EXPLODE` and `REDUCE` give at most 1,000,000 elements, `LPAD`, `RPAD`, `REPLACE`,
   `REGEXP_REPLACE` and `REDUCE` at most 16 MiB: beyond, the result is NULL with an entry in the processing log, where
   ksqlDB would take all memory. A number in JSON with an exponent beyond 10,000 cannot be read.
-- Avro, Protobuf and JSON Schema need a schema registry and are not supported.
+- Avro, Protobuf and JSON Schema with a schema registry are not supported; `PROTOBUF_NOSR`, which needs none, is.
 """
 
 

@@ -13,6 +13,7 @@ from streamguard_ksql.catalog import DataSource, WindowInfo
 from streamguard_ksql.engine import Engine
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import find_format
+from streamguard_ksql.formats import json as json_format
 from streamguard_ksql.formats.base import FormatOptions
 from streamguard_ksql.java import double_to_decimal
 from streamguard_ksql.operators.keys import split_windowed_key, windowed_key
@@ -100,6 +101,10 @@ def encode_side(
         return (data if isinstance(data, str) else _json_text(data)).encode()
     if format_name == "NONE" or not columns:
         return _json_bytes(data)
+    if find_format(format_name).supports_multiple_columns:
+        given = data if isinstance(data, dict) else {columns[0].name: data}
+        row = [_sql_value(given, column) for column in columns]
+        return find_format(format_name).serializer(columns, options, key=key)(row)
     column = columns[0]
     if isinstance(data, dict):
         data = next(iter(data.values()), None)
@@ -110,6 +115,13 @@ def encode_side(
     if column.type.base == "STRING" and not isinstance(data, str):
         data = _json_text(data)
     return find_format(format_name).serializer(columns[:1], options, key=key)([data])
+
+
+def _sql_value(given: Mapping[str, Any], column: Column) -> Any:
+    """The value of a column in a case's JSON, whose names may be in any case."""
+    upper = {name.upper(): value for name, value in given.items()}
+    value = given.get(column.name, upper.get(column.name))
+    return None if value is None else json_format.reader(column.type)(value)
 
 
 def _headers(entries: Sequence[Mapping[str, Any]] | None) -> Headers:
@@ -200,6 +212,10 @@ def decode_side(
     if not columns:
         return None
     row = find_format(format_name).deserializer(columns, options, key=key)(data)
+    if row is not None and find_format(format_name).supports_multiple_columns:
+        texts = [None if v is None else json_format.writer(c.type)(v) for c, v in zip(columns, row, strict=True)]
+        values = [None if text is None else json.loads(text, parse_float=decimal.Decimal) for text in texts]
+        return dict(zip([c.name for c in columns], values, strict=True))
     value = row[0] if row else None
     if isinstance(value, bytes):
         value = base64.b64encode(value).decode()

@@ -9,7 +9,12 @@ Source: refusals as recorded from ksqlDB 0.29.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from streamguard_ksql.errors import KsqlError
+
+accepted_before: ContextVar[bool] = ContextVar("accepted_before", default=False)
+"""Whether statements are repeated that an earlier version accepted: what only this one refuses is then let through."""
 
 PREPARING = "Failed to prepare statement: "
 LOOKING_UP = "Exception while preparing statement: "

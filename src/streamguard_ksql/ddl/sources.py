@@ -13,7 +13,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import FormatOptions, find_format
 from streamguard_ksql.plan import ProjectNode
 from streamguard_ksql.planning.planner import PlannedQuery
-from streamguard_ksql.refusals import PLANNING, preparing
+from streamguard_ksql.refusals import PLANNING, accepted_before, preparing
 from streamguard_ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, quoted_type, refuse_map_key
 from streamguard_ksql.types import BIGINT, BYTES, STRING, TIMESTAMP, Array, Struct
 
@@ -126,12 +126,24 @@ def fitted_to(planned: PlannedQuery, target: DataSource) -> PlannedQuery:
     Names, types and order must be the same: not even an INTEGER goes into a BIGINT.
     """
     result, sink = planned.node.schema, target.schema
+    if accepted_before.get():
+        return _widened(planned, target)
     if any([(c.name, c.type) for c in a] != [(c.name, c.type) for c in b] for a, b in _sides(result, sink)):
         raise KsqlError(
             f"Incompatible schema between results and sink.\nResult schema is {result}\nSink schema is {sink}"
         )
     assert isinstance(planned.node, ProjectNode)
     return replace(planned, node=replace(planned.node, schema=Schema(result.key, sink.value)))
+
+
+def _widened(planned: PlannedQuery, target: DataSource) -> PlannedQuery:
+    """A query that an earlier version accepted: its columns may be of types that widen to the target's."""
+    node = planned.node
+    assert isinstance(node, ProjectNode)
+    pairs = zip(node.expressions, node.schema.value, target.schema.value, strict=True)
+    expressions = tuple(e if have.type == want.type else ast.Cast(e, want.type) for e, have, want in pairs)
+    schema = Schema(node.schema.key, target.schema.value)
+    return replace(planned, node=replace(node, schema=schema, expressions=expressions))
 
 
 def _sides(left: Schema, right: Schema) -> tuple[tuple[tuple[Column, ...], tuple[Column, ...]], ...]:

@@ -323,8 +323,6 @@ class Predicates:
     # --- CASE ---------------------------------------------------------------------------------------------------------
 
     def _visit_case(self, node: ast.Case) -> Code:
-        if node.operand is not None:
-            raise KsqlError("not yet implemented")
         results = [w.result for w in node.whens] + ([node.default] if node.default else [])
         codes = [self.compile(r) for r in results]
         types = [c.type for c in codes if c.type is not None]
@@ -352,6 +350,8 @@ class Predicates:
         return Code(text, types[0])
 
     def _when(self, node: ast.Case, when: ast.WhenClause) -> str:
+        if node.operand is not None:
+            return self.compile(ast.Comparison("=", node.operand, when.condition)).text
         condition = self.compile(when.condition)
         if condition.type != BOOLEAN:
             shown = format_expression(when.condition)

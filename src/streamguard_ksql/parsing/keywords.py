@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from streamguard_ksql.parsing.lexer import NAME, SYMBOL, TEXT, WORD, Token
+from streamguard_ksql.refusals import accepted_before
 
 _RESERVED = """
     ADVANCE ALL AND AS AT BEGINNING BETWEEN BY CASE CAST CONNECTOR CONNECTORS CREATE DAYS DEFINE DELETE DESCRIBE DISTINCT
@@ -60,9 +61,33 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
 """Where the parser could take a word as a name as well: the terminals it may be instead, and when."""
 
 
+_ONCE_NAMES = frozenset(
+    """
+    ADVANCE ALL AT BEGINNING CONNECTOR CONNECTORS DAYS DEFINE EXTENDED GRACE HOPPING HOURS LIST MATERIALIZED MILLISECOND
+    MILLISECONDS MINUTES MONTHS PAUSE PERIOD PROPERTIES QUERIES QUERY RESUME RETENTION RUN SAMPLE SCRIPT SECONDS SIZE
+    STREAMS TO TOPIC TOPICS TUMBLING UNDEFINE VARIABLES VIEW WINDOW YEARS
+    """.split()
+)
+"""Reserved words that were names in earlier versions: so they are in statements that these accepted."""
+_BEFORE_RESERVED: dict[str, Rule] = {
+    "WINDOW": _before("TUMBLING", "HOPPING", "SESSION"),
+    "ALL": _before(";"),
+    "DAYS": _before(")", ","),
+    "HOURS": _before(")", ","),
+    "MINUTES": _before(")", ","),
+    "SECONDS": _before(")", ","),
+    "MILLISECOND": _before(")", ","),
+    "MILLISECONDS": _before(")", ","),
+}
+
+
 def meaning(tokens: Sequence[Token], i: int, possible: Collection[str]) -> str:
     """The terminal of the word `tokens[i]`, where the parser can take the terminals `possible` next."""
     word = tokens[i].value
+    if word in _ONCE_NAMES and accepted_before.get():
+        rule = _BEFORE_RESERVED.get(word)
+        is_keyword = word in possible and (NAME not in possible or (rule is not None and rule(tokens, i)))
+        return word if is_keyword or NAME not in possible else NAME
     if word in RESERVED:
         return word
     for terminal, rule in RULES.get(word, ()):

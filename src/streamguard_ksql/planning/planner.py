@@ -91,6 +91,8 @@ def _needed(query: ast.Query, names: Names) -> frozenset[str]:
 def _plan(context: Context) -> PlannedQuery:
     query = context.query
     _check_clauses(query)
+    if not refusals.accepted_before.get():
+        _refuse_what_is_not_there(context)
     node, key = joins.build(context)
     if query.window and not query.group_by:
         at = query.window.location
@@ -126,6 +128,19 @@ def _planned(context: Context, result: Projection, key: KeyInfo) -> PlannedQuery
 def _check_clauses(query: ast.Query) -> None:
     if query.group_by and query.partition_by:
         raise KsqlError("PARTITION BY cannot be used together with GROUP BY.")
+
+
+def _refuse_what_is_not_there(context: Context) -> None:
+    """What ksqlDB reads but does not carry out."""
+    if context.persistent and context.query.limit is not None:
+        raise KsqlError("LIMIT is not supported in persistent queries.")
+
+    def look(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        if isinstance(node, ast.Case) and node.operand is not None:
+            raise KsqlError("not yet implemented")
+        return None
+
+    rewrite(context.query, look)
 
 
 def _refuse_windowed_tables(context: Context, node: Node) -> None:

@@ -113,7 +113,7 @@ SELECT
   - -A,
   +A,
   -(A + B),
-  ((A + 'x') + B)
+  ('a' + 'x')
 FROM T T;
 SELECT *
 FROM T T

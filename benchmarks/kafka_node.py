@@ -91,10 +91,11 @@ def java_tool(main: str, *arguments: str, heap: str = "256m", timeout: float = 1
 @dataclass
 class KafkaProcess:
     """One Kafka node with its controller, on `folder`. start_seconds: from its start to the first connection.
-    settings: lines of server.properties, added to those above."""
+    settings: lines of server.properties, added to those above. format_options: of kafka-storage, such as --add-scram."""
 
     folder: Path
     settings: tuple[str, ...] = ()
+    format_options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     start_seconds: float = 0.0
@@ -110,7 +111,9 @@ class KafkaProcess:
         lines = _PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
         config.write_text("\n".join([lines, *self.settings, ""]))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        formatted = java_tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
+        formatted = java_tool(
+            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), *self.format_options
+        )
         if formatted.returncode:
             raise RuntimeError(formatted.stderr)
         started = time.monotonic()

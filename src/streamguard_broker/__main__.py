@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ _LIMITS = {
     "max_connections_per_ip": "connections of one address",
     "reserved_files": "open files that no connection may take: segments need them",
     "idle_timeout_ms": "after which an idle connection is closed",
+    "group_min_session_timeout_ms": "the shortest session timeout that a member of a group may ask for",
+    "group_max_session_timeout_ms": "the longest one",
+    "group_consumer_session_timeout_ms": "after which a silent member of the consumer protocol is removed",
+    "group_consumer_heartbeat_interval_ms": "between heartbeats of a member of the consumer protocol",
     "silent_timeout_ms": "after which one without a valid request or login is closed, when a limit is near",
 }
 """Options that are named as the fields of BrokerOptions."""
@@ -31,6 +36,9 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         "--data-dir", type=Path, required=True, help="the folder of topics, offsets, users and settings"
     )
     parser.add_argument("--listen", default="127.0.0.1:9092", help="HOST:PORT (default 127.0.0.1:9092)")
+    parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="the address that clients are given (default: that of --listen)"
+    )
     parser.add_argument(
         "--default-partitions", type=int, default=1, help="of topics created without a number of them (default 1)"
     )
@@ -55,6 +63,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
         defaults = parse_topic_defaults(given.topic_default)
         options = BrokerOptions(
             given.data_dir,
+            advertise=parse_listen(given.advertise, "advertised") if given.advertise else None,
             auto_create_topics=given.auto_create_topics,
             default_partitions=given.default_partitions,
             topic_defaults=defaults,
@@ -64,6 +73,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
             metrics_listen=parse_listen(given.metrics) if given.metrics else None,
             **{name: getattr(given, name) for name in _LIMITS},
         )
+        os.umask(0o077)  # its files are for its owner alone
         run(given.data_dir, given.listen, options)
     except BrokerError as error:
         print(f"streamguard broker: {error}", file=sys.stderr)

@@ -36,6 +36,7 @@ from streamguard_broker.groups.coordinator import GroupCoordinator
 from streamguard_broker.groups.offsets import OffsetStore
 from streamguard_broker.metrics import Metrics
 from streamguard_broker.options import BrokerOptions
+from streamguard_broker.patterns import PatternCache
 from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.compactor import Compactor
 from streamguard_broker.storage.filesystem import FileSystem
@@ -147,7 +148,9 @@ class Broker:
             self.clock,
             initial_delay_ms=self.options.rebalance_initial_delay_ms,
             offsets_retention_ms=self.options.offsets_retention_ms,
+            consumer_session_timeout_ms=self.options.group_consumer_session_timeout_ms,
         )
+        self.patterns = PatternCache()
         self.transactions = TransactionCoordinator(
             StateLog(state / "transactions", self.fs, self.clock, self.writer.schedule),
             self.catalog,
@@ -212,6 +215,7 @@ class Broker:
                     await self.remove(partition, work)
             partition.producers.expire(self.clock.wall_ms() - 24 * 3600 * 1000)
         self.groups.expire_offsets()
+        self.patterns.prune(self.groups.patterns)
         self.transactions.forget_idle(self.clock.wall_ms() - 7 * 24 * 3600 * 1000)
 
     async def compact(self) -> None:

@@ -3,8 +3,10 @@
 Meanings: https://kafka.apache.org/documentation/#topicconfigs. A key with `used=False` is accepted, stored and shown,
 because tools set it, but has no effect on one node; docs/not-implemented.md lists them.
 
-Defaults are Kafka's, but for `retention.ms`: Kafka removes records after seven days, this broker keeps them. Event times
-are often years old, and what retention removes before a rule or the consumer has read it is lost.
+Defaults are Kafka's, but for three. `retention.ms`: Kafka removes records after seven days, this broker keeps them. Event
+times are often years old, and what retention removes before a rule or the consumer has read it is lost.
+`message.timestamp.after.max.ms`: Kafka rejects what is dated more than an hour ahead, here there is no limit unless one is
+set. `segment.bytes`: 64 MiB here, 1 GiB there.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from enum import IntEnum
 
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.storage.log_config import LogConfig
+from streamguard_broker.storage.record_checks import RecordRules
 
 
 class ConfigType(IntEnum):
@@ -30,7 +33,7 @@ class ConfigType(IntEnum):
 
 
 class ConfigSource(IntEnum):
-    """As in DescribeConfigs v1+."""
+    """As in DescribeConfigs v1+: whose setting is in effect."""
 
     DYNAMIC_TOPIC_CONFIG = 1
     STATIC_BROKER_CONFIG = 4
@@ -39,7 +42,12 @@ class ConfigSource(IntEnum):
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """One key: default as text, allowed values, and whether it has an effect here."""
+    """One key. `default` is text.
+
+    used     it has an effect here
+    synonym  the broker's setting that is the default of topics without their own, None where Kafka has none
+    retired  Kafka 4 has it no more: accepted, for older tools, and described where a topic sets it
+    """
 
     name: str
     default: str
@@ -47,6 +55,8 @@ class ConfigKey:
     minimum: int | None = None
     choices: tuple[str, ...] = ()
     used: bool = True
+    synonym: str | None = None
+    retired: bool = False
 
     def check(self, value: str) -> None:
         """Raises KafkaError INVALID_CONFIG that names the allowed values."""
@@ -87,43 +97,107 @@ _LONG_MAX = str(2**63 - 1)
 TOPIC_CONFIGS: dict[str, ConfigKey] = {
     key.name: key
     for key in (
-        ConfigKey("cleanup.policy", "delete", ConfigType.LIST, choices=("delete", "compact", "")),
+        ConfigKey(
+            "cleanup.policy", "delete", ConfigType.LIST, choices=("delete", "compact", ""), synonym="log.cleanup.policy"
+        ),
+        ConfigKey(
+            "compression.gzip.level", "-1", ConfigType.INT, minimum=-1, used=False, synonym="compression.gzip.level"
+        ),
+        ConfigKey("compression.lz4.level", "9", ConfigType.INT, minimum=1, used=False, synonym="compression.lz4.level"),
         ConfigKey(
             "compression.type",
             "producer",
             ConfigType.STRING,
             used=False,
             choices=("producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"),
+            synonym="compression.type",
         ),
-        ConfigKey("delete.retention.ms", str(_DAY_MS), ConfigType.LONG, minimum=0),
-        ConfigKey("file.delete.delay.ms", "60000", ConfigType.LONG, minimum=0, used=False),
-        ConfigKey("flush.messages", _LONG_MAX, ConfigType.LONG, minimum=1, used=False),
+        ConfigKey("compression.zstd.level", "3", ConfigType.INT, used=False, synonym="compression.zstd.level"),
+        ConfigKey(
+            "delete.retention.ms", str(_DAY_MS), ConfigType.LONG, minimum=0, synonym="log.cleaner.delete.retention.ms"
+        ),
+        ConfigKey(
+            "file.delete.delay.ms",
+            "60000",
+            ConfigType.LONG,
+            minimum=0,
+            used=False,
+            synonym="log.segment.delete.delay.ms",
+        ),
+        ConfigKey(
+            "flush.messages", _LONG_MAX, ConfigType.LONG, minimum=1, used=False, synonym="log.flush.interval.messages"
+        ),
         ConfigKey("flush.ms", _LONG_MAX, ConfigType.LONG, minimum=0, used=False),
         ConfigKey("follower.replication.throttled.replicas", "", ConfigType.LIST, used=False),
-        ConfigKey("index.interval.bytes", "4096", ConfigType.INT, minimum=0, used=False),
+        ConfigKey(
+            "index.interval.bytes", "4096", ConfigType.INT, minimum=0, used=False, synonym="log.index.interval.bytes"
+        ),
         ConfigKey("leader.replication.throttled.replicas", "", ConfigType.LIST, used=False),
-        ConfigKey("local.retention.bytes", "-2", ConfigType.LONG, minimum=-2, used=False),
-        ConfigKey("local.retention.ms", "-2", ConfigType.LONG, minimum=-2, used=False),
-        ConfigKey("max.compaction.lag.ms", _LONG_MAX, ConfigType.LONG, minimum=1, used=False),
-        ConfigKey("max.message.bytes", "1048588", ConfigType.INT, minimum=0),
-        ConfigKey("message.downconversion.enable", "true", ConfigType.BOOLEAN, used=False),
-        ConfigKey("message.format.version", "3.0-IV1", ConfigType.STRING, used=False),
-        ConfigKey("message.timestamp.after.max.ms", _LONG_MAX, ConfigType.LONG, minimum=0, used=False),
-        ConfigKey("message.timestamp.before.max.ms", _LONG_MAX, ConfigType.LONG, minimum=0, used=False),
-        ConfigKey("message.timestamp.difference.max.ms", _LONG_MAX, ConfigType.LONG, minimum=0, used=False),
-        ConfigKey("message.timestamp.type", "CreateTime", ConfigType.STRING, choices=("CreateTime", "LogAppendTime")),
-        ConfigKey("min.cleanable.dirty.ratio", "0.5", ConfigType.DOUBLE),
-        ConfigKey("min.compaction.lag.ms", "0", ConfigType.LONG, minimum=0),
-        ConfigKey("min.insync.replicas", "1", ConfigType.INT, minimum=1, used=False),
-        ConfigKey("preallocate", "false", ConfigType.BOOLEAN, used=False),
+        ConfigKey(
+            "local.retention.bytes", "-2", ConfigType.LONG, minimum=-2, used=False, synonym="log.local.retention.bytes"
+        ),
+        ConfigKey(
+            "local.retention.ms", "-2", ConfigType.LONG, minimum=-2, used=False, synonym="log.local.retention.ms"
+        ),
+        ConfigKey(
+            "max.compaction.lag.ms",
+            _LONG_MAX,
+            ConfigType.LONG,
+            minimum=1,
+            used=False,
+            synonym="log.cleaner.max.compaction.lag.ms",
+        ),
+        ConfigKey("max.message.bytes", "1048588", ConfigType.INT, minimum=0, synonym="message.max.bytes"),
+        ConfigKey("message.downconversion.enable", "true", ConfigType.BOOLEAN, used=False, retired=True),
+        ConfigKey("message.format.version", "3.0-IV1", ConfigType.STRING, used=False, retired=True),
+        ConfigKey(
+            "message.timestamp.after.max.ms",
+            _LONG_MAX,
+            ConfigType.LONG,
+            minimum=0,
+            synonym="log.message.timestamp.after.max.ms",
+        ),
+        ConfigKey(
+            "message.timestamp.before.max.ms",
+            _LONG_MAX,
+            ConfigType.LONG,
+            minimum=0,
+            synonym="log.message.timestamp.before.max.ms",
+        ),
+        ConfigKey(
+            "message.timestamp.difference.max.ms", _LONG_MAX, ConfigType.LONG, minimum=0, used=False, retired=True
+        ),
+        ConfigKey(
+            "message.timestamp.type",
+            "CreateTime",
+            ConfigType.STRING,
+            choices=("CreateTime", "LogAppendTime"),
+            synonym="log.message.timestamp.type",
+        ),
+        ConfigKey("min.cleanable.dirty.ratio", "0.5", ConfigType.DOUBLE, synonym="log.cleaner.min.cleanable.ratio"),
+        ConfigKey(
+            "min.compaction.lag.ms", "0", ConfigType.LONG, minimum=0, synonym="log.cleaner.min.compaction.lag.ms"
+        ),
+        ConfigKey("min.insync.replicas", "1", ConfigType.INT, minimum=1, used=False, synonym="min.insync.replicas"),
+        ConfigKey("preallocate", "false", ConfigType.BOOLEAN, used=False, synonym="log.preallocate"),
+        ConfigKey("remote.log.copy.disable", "false", ConfigType.BOOLEAN, used=False),
+        ConfigKey("remote.log.delete.on.disable", "false", ConfigType.BOOLEAN, used=False),
         ConfigKey("remote.storage.enable", "false", ConfigType.BOOLEAN, used=False),
-        ConfigKey("retention.bytes", "-1", ConfigType.LONG, minimum=-1),
+        ConfigKey("retention.bytes", "-1", ConfigType.LONG, minimum=-1, synonym="log.retention.bytes"),
         ConfigKey("retention.ms", "-1", ConfigType.LONG, minimum=-1),
-        ConfigKey("segment.bytes", str(64 * 1024 * 1024), ConfigType.INT, minimum=14),
-        ConfigKey("segment.index.bytes", "10485760", ConfigType.INT, minimum=4, used=False),
+        ConfigKey("segment.bytes", str(64 * 1024 * 1024), ConfigType.INT, minimum=14, synonym="log.segment.bytes"),
+        ConfigKey(
+            "segment.index.bytes", "10485760", ConfigType.INT, minimum=4, used=False, synonym="log.index.size.max.bytes"
+        ),
         ConfigKey("segment.jitter.ms", "0", ConfigType.LONG, minimum=0, used=False),
         ConfigKey("segment.ms", str(7 * _DAY_MS), ConfigType.LONG, minimum=1),
-        ConfigKey("unclean.leader.election.enable", "false", ConfigType.BOOLEAN, used=False),
+        ConfigKey(
+            "unclean.leader.election.enable",
+            "false",
+            ConfigType.BOOLEAN,
+            used=False,
+            synonym="unclean.leader.election.enable",
+        ),
     )
 }
 
@@ -154,6 +228,17 @@ class TopicConfig:
             return ConfigSource.DYNAMIC_TOPIC_CONFIG
         return ConfigSource.STATIC_BROKER_CONFIG if name in self._defaults else ConfigSource.DEFAULT_CONFIG
 
+    def synonyms(self, name: str) -> list[tuple[str, str, ConfigSource]]:
+        """Name, value and source of all that sets this, what is in effect first, as DescribeConfigs shows them."""
+        key, known = TOPIC_CONFIGS[name], []
+        if name in self.own:
+            known.append((name, self.own[name], ConfigSource.DYNAMIC_TOPIC_CONFIG))
+        if name in self._defaults:
+            known.append((key.synonym or name, self._defaults[name], ConfigSource.STATIC_BROKER_CONFIG))
+        if key.synonym is not None:
+            known.append((key.synonym, key.default, ConfigSource.DEFAULT_CONFIG))
+        return known
+
     @property
     def max_message_bytes(self) -> int:
         return int(self.value("max.message.bytes"))
@@ -165,6 +250,16 @@ class TopicConfig:
     @property
     def compacted(self) -> bool:
         return "compact" in self.value("cleanup.policy")
+
+    @property
+    def record_rules(self) -> RecordRules:
+        """What each produced record must satisfy."""
+        return RecordRules(
+            keyed=self.compacted,
+            log_append_time=self.log_append_time,
+            before_max_ms=int(self.value("message.timestamp.before.max.ms")),
+            after_max_ms=int(self.value("message.timestamp.after.max.ms")),
+        )
 
     def log_config(self) -> LogConfig:
         """The part that storage needs."""

@@ -34,12 +34,12 @@ _TICK_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 
 
-def parse_listen(listen: str) -> tuple[str, int]:
+def parse_listen(listen: str, kind: str = "listen") -> tuple[str, int]:
     """HOST:PORT, [HOST]:PORT for IPv6. Raises BrokerError."""
     host, separator, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise BrokerError(f"The listen address {listen!r} is not of the form HOST:PORT.")
+        raise BrokerError(f"The {kind} address {listen!r} is not of the form HOST:PORT.")
     return host, int(port)
 
 
@@ -72,7 +72,7 @@ class Server:
             ) from error
         if options.metrics_listen is not None:
             await self._start_metrics(*options.metrics_listen)
-        self._broker.advertised = (options.host, port)
+        self._broker.advertised = options.advertise or (options.host, port)
         self._tasks = [
             asyncio.create_task(self._every(_TICK_SECONDS, self._broker.groups.tick)),
             asyncio.create_task(self._every(options.flush_interval_ms / 1000, self._broker.flush_idle)),

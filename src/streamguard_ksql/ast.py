@@ -367,6 +367,11 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Reading(Statement):
+    """A statement that changes nothing: whoever may only read may send it."""
+
+
+@dataclass(frozen=True)
 class ColumnDef:
     """A column of CREATE STREAM/TABLE; constraint is None, 'KEY', 'PRIMARY KEY', 'HEADERS' or 'HEADER' (with key)."""
 
@@ -422,7 +427,7 @@ class InsertValues(Statement):
 
 
 @dataclass(frozen=True)
-class QueryStatement(Statement):
+class QueryStatement(Reading):
     """A SELECT on its own: a push query with `emit`, else a pull query."""
 
     query: Query
@@ -502,7 +507,7 @@ class Undefine(Statement):
 
 
 @dataclass(frozen=True)
-class Explain(Statement):
+class Explain(Reading):
     """EXPLAIN query-id | statement: exactly one of the two is given."""
 
     query_id: str | None = None
@@ -510,7 +515,7 @@ class Explain(Statement):
 
 
 @dataclass(frozen=True)
-class PrintTopic(Statement):
+class PrintTopic(Reading):
     """PRINT topic [FROM BEGINNING] [INTERVAL n] [LIMIT n]."""
 
     topic: str

@@ -17,9 +17,11 @@ from streamguard.config import Settings, load_settings
 from streamguard.sqldeploy import DeployError
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.supervisor import Supervisor
+from tests.support import pages
 from tests.support.broker import free_port
 from tests.support.processes import eventually
 from tests.support.project import PROJECT_ROOT
+from tests.support.tls import Authority
 
 BIN = PROJECT_ROOT / ".venv" / "bin"
 
@@ -155,13 +157,39 @@ class StackRun:
     def rules_have_read(self) -> bool:
         """Whether each query that runs is at the end of its topics; one that starts again after a failure is not."""
         try:
-            figures = Server(self.settings.ksqldb_url, timeout_s=10).figures()
+            figures = Server(self.settings.ksqldb, timeout_s=10).figures()
         except DeployError:
             return False
         return all(query["lag"] == 0 for query in figures if query["state"] != "PAUSED")
 
     def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
         return {name: self.query(statement) for name, statement in SNAPSHOT.items()}
+
+
+PASSWORD = "p\"a\\ s;s'%w=ö"
+"""It passes a file, the environment of supervisord, a file of Java's and JAAS."""
+
+
+def secured_kafka(folder: Path, authority: Authority, password: str = PASSWORD) -> dict[str, str]:
+    """The settings of clients of a Kafka with TLS and logins; the password is in `folder`/password."""
+    (folder / "password").write_text(password, encoding="utf-8")
+    return {
+        "STREAMGUARD_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "STREAMGUARD_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "STREAMGUARD_KAFKA_SASL_USERNAME": "ana",
+        "STREAMGUARD_KAFKA_SASL_PASSWORD_FILE": str(folder / "password"),
+        "STREAMGUARD_KAFKA_SSL_CAFILE": str(authority.file),
+    }
+
+
+def secured_broker(folder: Path) -> dict[str, str]:
+    """The settings of a secured embedded broker, as docs/security.md makes them; `folder`/tls/password has PASSWORD."""
+    [commands] = pages.blocks("docs/security.md", "sh")
+    subprocess.run(["sh", "-ec", commands], cwd=folder, check=True, capture_output=True)
+    [lines] = [block for block in pages.blocks("docs/security.md", "env") if "tls/kafka.pem" in block]
+    settings = dict(line.split("=", 1) for line in lines.splitlines())
+    (folder / "tls" / "password").write_text(PASSWORD, encoding="utf-8")
+    return {name: str(folder / value) if value.startswith("tls/") else value for name, value in settings.items()}
 
 
 def expected_alerts(

@@ -13,7 +13,7 @@ import pytest
 from streamguard.evaluation.replay import Judged, Replay, RuleSet
 from streamguard.evaluation.topic import read_records
 from streamguard.rules.catalogue import sql_files
-from tests.integration.stackrun import StackRun
+from tests.integration.stackrun import PASSWORD, StackRun, secured_broker
 
 pytestmark = pytest.mark.integration
 
@@ -28,14 +28,24 @@ WHERE decided_by = 'rules' ORDER BY 1, 2
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[StackRun]:
-    run = StackRun(tmp_path / "state")
+def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StackRun]:
+    """Open, or with logins and TLS for all that goes through Kafka: it is the same stack."""
+    secured = request.param == "secured"
+    run = StackRun(tmp_path / "state", secured_broker(tmp_path) if secured else {})
     run.start("--no-generator", "--no-desk")
     yield run
     run.run("./stop.sh", "--wipe", check=False)
 
 
-@pytest.mark.parametrize("count", [5_000, pytest.param(50_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("stack", "count"),
+    [
+        ("secured", 5_000),
+        pytest.param("open", 5_000, marks=pytest.mark.soak),
+        pytest.param("open", 50_000, marks=pytest.mark.soak),
+    ],
+    indirect=["stack"],
+)
 def test_the_stack_and_the_replay_decide_alike(stack: StackRun, count: int) -> None:
     stack.generate("batch", "--count", str(count), "--seed", "7", "--fraud-share", "0.1")
     stack.wait_count("transactions", count, timeout_s=count / 100)
@@ -44,6 +54,22 @@ def test_the_stack_and_the_replay_decide_alike(stack: StackRun, count: int) -> N
     replayed = {(j.alert.alert_id, j.alert.tx_count or 0): row_of(j) for j in replay(stack)}
     assert len({row[0] for row in stored.values()}) > 6, "most rules have raised alerts"
     assert replayed == stored
+    if "STREAMGUARD_KAFKA_SASL_USERNAME" in stack.environment:
+        check_secured(stack)
+
+
+def check_secured(stack: StackRun) -> None:
+    """Commands log in, the password is in no log, and a wrong one is one sentence."""
+    status = stack.streamguard("status", check=False).stdout
+    assert "PROBLEM" not in status, status
+    assert "fraud_alerts" in stack.streamguard("topics", "list").stdout
+    assert (stack.state / "ksql-server.properties").stat().st_mode & 0o777 == 0o600
+    for log in (stack.state / "logs").glob("*.log"):
+        assert PASSWORD[-6:] not in log.read_text(errors="replace"), f"the password is in {log}"
+    Path(stack.environment["STREAMGUARD_KAFKA_SASL_PASSWORD_FILE"]).write_text("wrong")
+    refused = stack.streamguard("deploy", check=False)
+    assert refused.returncode == 1
+    assert "refuses the login of streamguard" in refused.stderr.splitlines()[-1]
 
 
 def replay(stack: StackRun) -> list[Judged]:

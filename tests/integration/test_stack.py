@@ -6,13 +6,17 @@ import csv
 import gzip
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
+from streamguard.stack.conf import pid_file
 from tests.integration.stackrun import ALERTS, BIN, PAYMENTS, StackRun, expected_alerts
 from tests.support.cards import HANDBOOK, NO_HANDBOOK, write_months
 from tests.support.processes import eventually
@@ -67,6 +71,31 @@ def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack:
     again = stack.start()
     assert "runs already" in again and "password" not in again
     assert stack.streamguard("status").stdout.count("running") == 6
+    secret = stack.settings.database.password
+    assert len(secret) == 32 and secret not in said + again + stack.streamguard("status").stdout
+    assert stack.streamguard("status", "--secrets").stdout.strip().endswith(f"password {secret}")
+
+
+def test_everything_in_the_state_folder_is_its_owners_alone(running: StackRun) -> None:
+    found = [running.state, *running.state.rglob("*")]
+    assert {"logs", "broker", "ksqldb", "postgres", "postgres.password"} <= {path.name for path in found}
+    modes = {str(path): path.lstat().st_mode & 0o077 for path in found if path.exists()}
+    assert [path for path, others in modes.items() if others] == []
+
+
+def test_nothing_of_the_stack_is_reached_from_another_address(running: StackRun) -> None:
+    supervisord = psutil.Process(int(pid_file(running.settings).read_text()))
+    family = [supervisord, *supervisord.children(recursive=True)]
+    found = [one for process in family for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+    settings = running.settings
+    ports = {one.laddr.port for one in found}
+    assert ports >= {settings.kafka_port, settings.ksqldb_port, settings.postgres_port, settings.desk_port}
+    assert not [one for one in found if not ip_address(one.laddr.ip).is_loopback]
+    addresses = [one.address for card in psutil.net_if_addrs().values() for one in card if one.family == socket.AF_INET]
+    for address in addresses:
+        for port in ports if not ip_address(address).is_loopback else ():
+            with pytest.raises(OSError):
+                socket.create_connection((address, port), timeout=5, source_address=(address, 0)).close()
 
 
 def test_the_queries_of_the_readme_run_as_written(running: StackRun) -> None:
@@ -110,6 +139,11 @@ def test_a_seeded_batch_gives_exactly_the_alerts_of_a_plain_computation(empty: S
     windows = {tuple(alert_id.split(":")[1:]) for alert_id in wanted if alert_id.startswith("HIGH_VELOCITY")}
     fraud = {t for t, account, _, at in payments if t in high or (account, str(at - at % 60_000)) in windows}
     assert {row[0] for row in empty.query("SELECT transaction_id FROM transactions WHERE is_fraud")} == fraud
+    sizes = empty.streamguard("bench", "sizes").stdout
+    assert re.search(
+        r"5,000 transactions: [1-9]\d* bytes each in the topics that grow, [1-9][\d,]* in the database", sizes
+    )
+    assert "topic transactions " in sizes and "index transactions_pkey" in sizes
     profile = "SELECT sum(transactions), sum(fraud_transactions), sum(alerts) FROM account_risk_profile"
     assert empty.query(profile) == [(5_000, len(fraud), len(wanted))]
 

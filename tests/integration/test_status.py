@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import requests
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from streamguard.stack.health import findings
@@ -75,7 +76,10 @@ def signalled(stack: StackRun, name: str, number: int) -> Callable[[], None]:
         ("consumer", (r"PROBLEM: consumer is stopped: ",)),
         pytest.param(
             "ksqldb",
-            (r"PROBLEM: ksqldb is stopped: ", r"PROBLEM: the SQL engine at .* is unavailable: ConnectionError"),
+            (
+                r"PROBLEM: ksqldb is stopped: ",
+                r"PROBLEM: the SQL engine is unavailable: .*KSQLDB_URL.*: nothing listens there",
+            ),
             marks=pytest.mark.soak,
         ),
         (
@@ -97,7 +101,10 @@ def test_a_part_that_is_stopped(stack: StackRun, name: str, patterns: tuple[str,
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("ksqldb", "the SQL engine at .* is unavailable"), pytest.param("broker", "Kafka at ", marks=pytest.mark.soak)],
+    [
+        ("ksqldb", "the SQL engine is unavailable: .* does not answer in time"),
+        pytest.param("broker", "Kafka at ", marks=pytest.mark.soak),
+    ],
 )
 def test_a_server_that_is_frozen(stack: StackRun, name: str, pattern: str) -> None:
     freeze, thaw = signalled(stack, name, signal.SIGSTOP), signalled(stack, name, signal.SIGCONT)
@@ -140,6 +147,25 @@ def test_a_query_that_is_paused_or_terminated(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the query {name} is paused: .*`RESUME {name};`")
     with disturbed(stack, by=tell("TERMINATE"), undone_by=lambda: stack.streamguard("deploy")):
         wait_for(stack, 1, rf"PROBLEM: the server does not have {name} of queries.sql")
+
+
+def test_a_server_that_was_terminated_is_started_again_by_the_next_start(stack: StackRun) -> None:
+    before = stack.snapshot()
+    url = stack.settings.ksqldb_url
+
+    def terminate() -> None:
+        assert requests.post(f"{url}/ksql/terminate", json={"deleteTopicList": []}, timeout=30).ok
+
+    def start() -> None:
+        assert "ksqldb was terminated: it is started again" in stack.start_core()
+
+    with disturbed(stack, by=terminate, undone_by=start):
+        said = wait_for(
+            stack, 1, rf"PROBLEM: the SQL engine at {url} was terminated .*`streamguard up` starts it again"
+        )
+        assert "is unavailable" not in said
+    stack.wait_settled()
+    assert stack.snapshot() == before
 
 
 @pytest.mark.soak

@@ -14,8 +14,13 @@ from tests.support.kafka import KafkaProcess, kafka_possible
 
 AUTO_CREATE = ("--auto-create-topics",)
 """Most tests produce to a new topic without creating it."""
-KAFKAS_RETENTION = "retention.ms=604800000"
-"""Kafka's default, where both are compared."""
+SHORT_SESSIONS = ("--group-min-session-timeout-ms", "100", "--group-consumer-heartbeat-interval-ms", "100")
+KAFKAS_SHORT_SESSIONS = ("group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=100")
+"""Tests wait for the end of a session, or for the next heartbeat."""
+KAFKAS_DEFAULTS = (
+    "--topic-default", "retention.ms=604800000", "--topic-default", "message.timestamp.after.max.ms=3600000",
+)  # fmt: skip
+"""Kafka's defaults where ours differ, for comparisons."""
 
 
 @pytest.fixture
@@ -56,10 +61,11 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The address of a broker."""
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "ours":
-        with BrokerProcess(folder / "broker", arguments=(*AUTO_CREATE, "--topic-default", KAFKAS_RETENTION)) as broker:
+        arguments = (*AUTO_CREATE, *SHORT_SESSIONS, *KAFKAS_DEFAULTS)
+        with BrokerProcess(folder / "broker", arguments=arguments) as broker:
             yield broker.address
         return
     if not kafka_possible():
         pytest.skip("java or mvn is not installed")
-    with KafkaProcess(folder) as kafka:
+    with KafkaProcess(folder, KAFKAS_SHORT_SESSIONS) as kafka:
         yield kafka.address

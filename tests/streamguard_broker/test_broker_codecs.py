@@ -18,6 +18,7 @@ import kafka.protocol.producer as producer
 import kafka.protocol.sasl as sasl
 import pytest
 
+from streamguard_broker import schemas
 from streamguard_broker.api import HANDLERS
 from streamguard_broker.broker import Broker
 from streamguard_broker.options import BrokerOptions
@@ -33,7 +34,7 @@ CASES = [
 
 def response_class(handler: Handler) -> Any:
     name = f"{handler.name}Response"
-    return next(getattr(m, name) for m in (admin, consumer, metadata, producer, sasl) if hasattr(m, name))
+    return next(getattr(m, name) for m in (admin, consumer, metadata, producer, sasl, schemas) if hasattr(m, name))
 
 
 @pytest.mark.parametrize(("handler", "version"), CASES, ids=lambda v: getattr(v, "name", v))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from streamguard_broker.config_docs import BROKER_CONFIGS, GROUP_CONFIGS, TOPIC_DOCUMENTATION
 from streamguard_broker.configs import TOPIC_CONFIGS, TopicConfig, check_topic_config
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.options import BrokerOptions
 
 
 class Recording(TopicConfig):
@@ -22,7 +26,7 @@ class Recording(TopicConfig):
 
 def test_the_keys_that_are_read_are_marked_as_used() -> None:
     config = Recording()
-    properties = (config.max_message_bytes, config.log_append_time, config.compacted, config.log_config())
+    properties = (config.max_message_bytes, config.record_rules, config.log_config())
     assert properties
     assert config.read == {key.name for key in TOPIC_CONFIGS.values() if key.used}
 
@@ -50,3 +54,12 @@ def test_invalid_values_are_rejected(name: str, value: str | None) -> None:
 def test_every_default_is_valid() -> None:
     for key in TOPIC_CONFIGS.values():
         check_topic_config(key.name, key.default)
+
+
+def test_every_setting_that_is_shown_is_documented(tmp_path: Path) -> None:
+    options = BrokerOptions(tmp_path)
+    assert set(options.as_kafka_configs()) == set(BROKER_CONFIGS)
+    assert set(options.as_group_configs()) == set(GROUP_CONFIGS)
+    assert set(TOPIC_CONFIGS) == set(TOPIC_DOCUMENTATION)
+    assert all(text for _, text in (*BROKER_CONFIGS.values(), *GROUP_CONFIGS.values()))
+    assert all(TOPIC_DOCUMENTATION.values())

@@ -113,3 +113,28 @@ def test_the_performance_tools(shared_broker: BrokerProcess, topic: str) -> None
         "--messages", "20000", "--timeout", "20000",
     )  # fmt: skip
     assert ", 20000, " in consumed.stdout, consumed.stdout + consumed.stderr
+
+
+def test_a_member_of_the_consumer_protocol(shared_broker: BrokerProcess, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": shared_broker.address})
+    for name in (topic, f"{topic}-x"):
+        producer.produce(name, b"first")
+    assert producer.flush(20) == 0
+    source = Path(__file__).parent / "java" / "ReadByPattern.java"
+    command = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", str(source)]
+    read = subprocess.run(
+        [*command, shared_broker.address, topic, f"{topic}.*", "2"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert sorted(read.stdout.split("\n")) == ["", "done", f"{topic} first", f"{topic}-x first"], read.stderr[-3000:]
+    reader = Consumer({"bootstrap.servers": shared_broker.address, "group.id": topic, "group.protocol": "consumer"})
+    assert [p.offset for p in reader.committed([Tp(topic, 0), Tp(f"{topic}-x", 0)], 20)] == [1, 1]
+    reader.subscribe([topic])
+    while not reader.assignment():
+        reader.poll(0.2)
+    described = java_tool(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", shared_broker.address,
+        "--describe", "--group", topic, "--state", "--verbose",
+    )  # fmt: skip
+    assert " uniform " in described.stdout and " Stable " in described.stdout, described.stdout + described.stderr
+    reader.close()

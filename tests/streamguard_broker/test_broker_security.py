@@ -15,14 +15,15 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from kafka import KafkaProducer
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # re-exported without __all__
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 from streamguard_broker.security.add_user import main as add_user
 from streamguard_broker.security.users import USERS_FILE, Users
 from streamguard_broker.storage.filesystem import FileSystem
-from tests.support.broker import BrokerProcess
+from tests.streamguard_broker.conftest import AUTO_CREATE
+from tests.support.broker import BrokerProcess, free_port
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,43 @@ def test_an_open_listener_without_tls_and_sasl_does_not_start(tmp_path: Path, ar
     assert ended.returncode == 1
     assert "0.0.0.0 can be reached from outside: listening there needs --sasl" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_a_listener_on_all_addresses_says_by_which_it_is_reached(tmp_path: Path, certificate: Path, host: str) -> None:
+    Users(tmp_path / USERS_FILE, FileSystem()).set_password("ana", "x")
+    tls = ("--tls-certificate", str(certificate), "--tls-key", str(certificate.with_name("key.pem")))
+    for advertise in ((), ("--advertise", f"{host}:9092")):
+        ended = subprocess.run(
+            [sys.executable, "-m", "streamguard_broker", "--data-dir", str(tmp_path), "--listen", f"{host}:0", "--sasl",
+             *tls, *advertise],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 1
+        assert f"Clients cannot connect to {host.strip('[]')}" in ended.stderr and "--advertise" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_clients_are_given_the_advertised_address(tmp_path: Path, topic: str) -> None:
+    """By Metadata, FindCoordinator and DescribeCluster; a client that connects by another address goes on there."""
+    port = free_port()
+    with BrokerProcess(tmp_path / "b", port, arguments=("--advertise", f"localhost:{port}", *AUTO_CREATE)) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.address})
+        assert [(str(b.host), b.port) for b in admin.list_topics(timeout=10).brokers.values()] == [("localhost", port)]
+        described = admin.describe_cluster(request_timeout=10).result()
+        assert (described.controller.host, described.controller.port) == ("localhost", port)
+        producer = KafkaProducer(bootstrap_servers=broker.address)
+        assert producer.send(topic, b"x").get(20).offset == 0
+        producer.close()
+        consumer = KafkaConsumer(topic, bootstrap_servers=broker.address, group_id="g", auto_offset_reset="earliest")
+        assert next(consumer).value == b"x"
+        consumer.commit()
+        consumer.close()
+        [group] = [g.result() for g in admin.describe_consumer_groups(["g"], request_timeout=10).values()]
+        assert (group.coordinator.host, group.coordinator.port) == ("localhost", port)
+        resource = ConfigResource(ConfigResource.Type.BROKER, "1")
+        configs = admin.describe_configs([resource], request_timeout=10)[resource].result()
+        assert configs["advertised.listeners"].value == f"PLAINTEXT://localhost:{port}"
 
 
 def test_sasl_without_users_is_refused(tmp_path: Path) -> None:

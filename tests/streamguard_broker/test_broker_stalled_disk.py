@@ -30,6 +30,7 @@ from streamguard_broker.catalog import Change
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.formats import Committed
 from streamguard_broker.options import BrokerOptions
+from streamguard_broker.schemas import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
 from streamguard_broker.storage.filesystem import Buffer, FileSystem
 from streamguard_broker.storage.records import build_batch
 from tests.streamguard_broker.test_broker_log_model import values_of
@@ -138,6 +139,17 @@ async def join(broker: Broker) -> tuple[str, int]:
     return joined.member_id, joined.generation_id
 
 
+async def beat_consumer(broker: Broker, epoch: int) -> int:
+    """The epoch after a heartbeat of the one member of the group k, of the consumer protocol; 0: it joins."""
+    joining: dict[str, Any] = {"rebalance_timeout_ms": 1000, "subscribed_topic_names": [TOPIC], "topic_partitions": []}
+    request = ConsumerGroupHeartbeatRequest(
+        version=1, group_id="k", member_id="m", member_epoch=epoch, **({} if epoch else joining)
+    )
+    response = await ask(broker, request, ConsumerGroupHeartbeatResponse)
+    assert response.error_code == 0
+    return int(response.member_epoch)
+
+
 @pytest.mark.parametrize(("operation", "acks"), [("write", -1), ("write", 1), ("sync", -1), ("open", 1)])
 def test_others_are_answered_meanwhile(tmp_path: Path, operation: str, acks: int) -> None:
     async def scenario() -> None:
@@ -148,6 +160,7 @@ def test_others_are_answered_meanwhile(tmp_path: Path, operation: str, acks: int
         assert await produce(broker, b"0") == (0, 0)
         assert await produce(broker, b"there", topic="other") == (0, 0)
         member, generation = await join(broker)
+        epoch = await beat_consumer(broker, 0)
         await broker.flusher.flush(broker.offsets.log)
         with disk.stalled():
             stalled = asyncio.create_task(produce(broker, b"1", acks))
@@ -156,6 +169,7 @@ def test_others_are_answered_meanwhile(tmp_path: Path, operation: str, acks: int
             assert (0, b"0") in await fetch(broker, TOPIC)
             beat = HeartbeatRequest[1](group_id="g", generation_id=generation, member_id=member)
             assert (await ask(broker, beat, HeartbeatResponse)).error_code == 0
+            assert await beat_consumer(broker, epoch) == epoch
             metadata = await ask(
                 broker, MetadataRequest[5](topics=None, allow_auto_topic_creation=False), MetadataResponse
             )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kafka.protocol.admin import ListTransactionsRequest, ListTransactionsResponse
 
-from streamguard_broker.api import transaction_admin
+from streamguard_broker import patterns
 from streamguard_broker.broker import Broker
 from streamguard_broker.errors import ErrorCode
 from streamguard_broker.options import BrokerOptions
@@ -49,7 +49,7 @@ def test_filters(tmp_path: Path, filters: dict[str, Any], code: ErrorCode, ids: 
 
 
 def test_a_pattern_that_backtracks_without_end_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transaction_admin, "_PATTERN_SECONDS", 0.1)
+    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.1)
 
     async def scenario() -> tuple[Any, int]:
         broker = Broker(BrokerOptions(tmp_path))

@@ -58,7 +58,9 @@ def fill(message: Any, version: int) -> Any:
             message.group_id = "group"
         elif field.name == "records":
             message.records = bytes(build_batch([(b"k", b"v")], 1))
-        elif field.name in ("session_timeout_ms", "rebalance_timeout_ms", "timeout_ms"):
+        elif field.name == "session_timeout_ms":
+            message.session_timeout_ms = 6000
+        elif field.name in ("rebalance_timeout_ms", "timeout_ms"):
             setattr(message, field.name, 1000)
         elif field.name == "topics" and field.default is None:
             message.topics = None

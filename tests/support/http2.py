@@ -1,9 +1,10 @@
-"""An HTTP/2 client without TLS, by prior knowledge, as ksqlDB's Java client is one: one connection, many streams."""
+"""An HTTP/2 client by prior knowledge or over TLS, as ksqlDB's Java client is one: one connection, many streams."""
 
 from __future__ import annotations
 
 import json
 import socket
+import ssl
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -30,8 +31,15 @@ class Stream:
 class Http2Client:
     """Blocking; `next_line` waits until a line is there. With `window` bytes the client reads no further by itself."""
 
-    def __init__(self, address: tuple[str, int], timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, address: tuple[str, int], timeout_s: float = 10.0, tls: ssl.SSLContext | None = None, **headers: str
+    ) -> None:
+        """`headers` go with every request."""
         self._socket = socket.create_connection(address, timeout=timeout_s)
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            self._socket = tls.wrap_socket(self._socket, server_hostname=address[0])
+        self._scheme, self._headers = "https" if tls else "http", headers
         self._connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._connection.initiate_connection()
         self._streams: dict[int, Stream] = {}
@@ -48,8 +56,8 @@ class Http2Client:
     def request(self, method: str, path: str, body: bytes | None = None, *, end: bool = True, **headers: str) -> Stream:
         """Send a request; with `end=False` its body goes on with `send`."""
         number = self._connection.get_next_available_stream_id()
-        given = {"accept": DELIMITED, **headers}
-        pseudo = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        given = {"accept": DELIMITED, **self._headers, **headers}
+        pseudo = [(":method", method), (":path", path), (":scheme", self._scheme), (":authority", "localhost")]
         self._connection.send_headers(number, [*pseudo, *given.items()], end_stream=body is None and end)
         stream = self._streams[number] = Stream(number)
         if body is not None:

@@ -30,6 +30,9 @@ class KsqlServerProcess:
     arguments: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    scheme: str = "http"
+    client: dict[str, Any] = field(default_factory=dict)
+    """What requests take to be let in: `auth`, `verify`."""
 
     @property
     def address(self) -> str:
@@ -37,7 +40,7 @@ class KsqlServerProcess:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{self.scheme}://{self.address}"
 
     @property
     def log_path(self) -> Path:
@@ -57,7 +60,7 @@ class KsqlServerProcess:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if requests.get(f"{self.url}/info", timeout=START_SECONDS).ok:
+                if requests.get(f"{self.url}/info", timeout=START_SECONDS, **self.client).ok:
                     return self
             except requests.ConnectionError:
                 time.sleep(0.03)
@@ -84,7 +87,8 @@ class KsqlServerProcess:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def post(self, path: str, body: Any, accept: str = V1, **options: Any) -> requests.Response:
-        return requests.post(f"{self.url}{path}", json=body, headers={"Accept": accept}, timeout=30, **options)
+        given = {**self.client, **options}
+        return requests.post(f"{self.url}{path}", json=body, headers={"Accept": accept}, timeout=30, **given)
 
     def ksql(self, sql: str, **body: Any) -> list[dict[str, Any]]:
         """Statements that have to succeed; the entities."""
@@ -107,10 +111,12 @@ class KsqlServerProcess:
 
 
 @contextmanager
-def running_server(folder: Path, *arguments: str) -> Iterator[KsqlServerProcess]:
+def running_server(
+    folder: Path, *arguments: str, scheme: str = "http", client: dict[str, Any] | None = None
+) -> Iterator[KsqlServerProcess]:
     """A server over a broker of its own."""
     with BrokerProcess(folder / "log") as broker:
-        server = KsqlServerProcess(folder, broker.address, arguments).start()
+        server = KsqlServerProcess(folder, broker.address, arguments, scheme=scheme, client=client or {}).start()
         try:
             yield server
         finally:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import psycopg2.errors
@@ -22,9 +23,10 @@ class EmbeddedPostgres:
     data_dir: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    password: str = "streamguard_2024"
 
     def url(self, database: str = "streamguard") -> str:
-        return f"postgresql+psycopg2://streamguard:streamguard_2024@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg2://streamguard:{quote(self.password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start and wait until it answers. Raises RuntimeError with its log if it ends first."""
@@ -48,7 +50,7 @@ class EmbeddedPostgres:
 
     def connect(self, database: str = "streamguard") -> psycopg2.extensions.connection:
         connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user="streamguard", password="streamguard_2024", dbname=database
+            host="127.0.0.1", port=self.port, user="streamguard", password=self.password, dbname=database
         )
         connection.autocommit = True
         return connection

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from kafka import KafkaProducer
 
 from streamguard.alerts.lists import Entry
 from streamguard.config import Settings
+from streamguard.kafka import clients
 from streamguard.kafka.topics import BLACKLIST_TOPIC, ensure_topics
 
 
@@ -25,8 +25,8 @@ def record_of(entry: Entry) -> tuple[str, bytes]:
 def publish(settings: Settings, records: Sequence[tuple[str, bytes | None]]) -> None:
     """Write records and wait until they are acknowledged; without a value one removes its entry. Raises KafkaError."""
     ensure_topics(settings)
-    producer = KafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+    producer = clients.producer(
+        settings.kafka,
         client_id="streamguard-blacklist",
         acks="all",
         enable_idempotence=True,

@@ -44,11 +44,14 @@ def put(connection: Connection, settings: Settings, name: str, entry: Entry, *, 
     return Change(stored, blacklist_topic.record_of(entry) if is_clear and name == BLACKLIST else None, is_clear)
 
 
-def take_off(connection: Connection, settings: Settings, name: str, kind: str, value: str, *, who: str) -> Change:
+def take_off(
+    connection: Connection, settings: Settings, name: str, kind: str, value: str, *, who: str, reason: str | None
+) -> Change:
     """Take a value off a list; not `found` if it was not on it."""
     protection = protection_of(connection, settings)
     stored = protection.listed(kind, value)
-    if not remove_entry(connection, name, kind, stored, who=who):
+    kept = None if not reason else protection.reason(reason, kind, value)
+    if not remove_entry(connection, name, kind, stored, who=who, reason=kept):
         return Change(stored, None, found=False)
     is_clear = not (protection.protects(kind) and stored == value)
     return Change(stored, (f"{kind}:{value}", None) if is_clear and name == BLACKLIST else None, is_clear)

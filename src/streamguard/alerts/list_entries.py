@@ -29,6 +29,19 @@ class ListedEntry:
 
 
 @dataclass(frozen=True)
+class ListChange:
+    """One change of a list, as in its history: `change` is add, change or remove."""
+
+    kind: str
+    value: str
+    change: str
+    reason: str | None
+    expires_at: datetime | None
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
 class EntryChange:
     """One change of an entry: `change` is add, change or remove."""
 
@@ -53,6 +66,11 @@ FROM lists l {_WHERE} ORDER BY kind, value LIMIT :size OFFSET :offset
 _HISTORY = f"""
 SELECT {columns_of(EntryChange)} FROM list_history WHERE list = :list AND kind = :kind AND value = :value
 ORDER BY change_no DESC LIMIT 100
+"""
+_CHANGES = f"""
+SELECT {columns_of(ListChange)} FROM list_history WHERE list = :list
+    AND (CAST(:kind AS TEXT) = '' OR kind = :kind) AND (CAST(:value AS TEXT) = '' OR value = :value)
+ORDER BY change_no DESC LIMIT :most
 """
 _REASONS = """
 SELECT v.verdict ->> 'rule' AS rule, v.verdict ->> 'reason' AS reason, count(DISTINCT d.alert_id) AS alerts
@@ -88,6 +106,14 @@ def count_entries(connection: Connection, name: str, *, kind: str = "", part: st
 def history_of(connection: Connection, name: str, kind: str, value: str) -> list[EntryChange]:
     """The newest 100 changes of an entry, also of one that was removed."""
     return select_as(connection, EntryChange, text(_HISTORY), {"list": name, "kind": kind, "value": value})
+
+
+def changes_of(
+    connection: Connection, name: str, kind: str = "", value: str = "", most: int = PAGE
+) -> list[ListChange]:
+    """The newest changes of a list, of one kind or entry if given, also of what was removed."""
+    fields = {"list": name, "kind": kind, "value": value, "most": most}
+    return select_as(connection, ListChange, text(_CHANGES), fields)
 
 
 def matches(connection: Connection) -> Matches:

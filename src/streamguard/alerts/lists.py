@@ -51,15 +51,15 @@ def add_entry(connection: Connection, name: str, entry: Entry, *, who: str) -> N
     connection.execute(text(_NOTE), {**fields, "change": "add" if is_new else "change", "changed_by": who})
 
 
-def remove_entry(connection: Connection, name: str, kind: str, value: str, *, who: str) -> bool:
-    """Take a value off the list `name`; False if it was not on it."""
+def remove_entry(connection: Connection, name: str, kind: str, value: str, *, who: str, reason: str | None) -> bool:
+    """Take a value off the list `name`; False if it was not on it. Its history stays."""
     fields = {"list": name, "kind": kind, "value": value}
     found = connection.execute(
         text("DELETE FROM lists WHERE list = :list AND kind = :kind AND value = :value"), fields
     ).rowcount
     if not found:
         return False
-    note = {**fields, "change": "remove", "reason": None, "expires_at": None, "changed_by": who}
+    note = {**fields, "change": "remove", "reason": reason, "expires_at": None, "changed_by": who}
     connection.execute(text(_NOTE), note)
     return True
 

@@ -19,10 +19,12 @@ from streamguard.backtest.result import result_of
 from streamguard.backtest.run import Job, Judging, Outcome, Run, new_outcome
 from streamguard.backtest.sides import Side
 from streamguard.backtest.spec import FileSource, Spec, TopicSource
-from streamguard.evaluation.data import DAY_MS, Labelled, read
+from streamguard.evaluation.data import DAY_MS, Labelled
+from streamguard.evaluation.files import read
 from streamguard.evaluation.replay import LABELS, PARTITIONS, TRANSACTIONS, Places
 from streamguard.evaluation.scores import with_labels
 from streamguard.ingest.columns import Options
+from streamguard.kafka.clients import Servers
 from streamguard.models.fragments import fields_of
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard_ksql.operators.record import InputRecord
@@ -32,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def execute(
-    spec: Spec, servers: str, advance: Advance = lambda _: None, protection: Protection = NO_PROTECTION
+    spec: Spec, servers: Servers, advance: Advance = lambda _: None, protection: Protection = NO_PROTECTION
 ) -> dict[str, Any]:
     """Run a back-test. `protection` is what is done to personal data before it is kept.
 
@@ -80,7 +82,7 @@ def _is_whole(spec: Spec, source: TopicSource) -> bool:
     return spec.warm_from_ms is None and not any(starts)
 
 
-def _labels(source: TopicSource, servers: str) -> dict[str, bool]:
+def _labels(source: TopicSource, servers: Servers) -> dict[str, bool]:
     """Which transactions were reported as fraud, and which as honest; the last report counts."""
     found: dict[str, bool] = {}
     spans = source.spans.get(LABELS)
@@ -92,7 +94,7 @@ def _labels(source: TopicSource, servers: str) -> dict[str, bool]:
     return found
 
 
-def _on_topic(job: Job, source: TopicSource, servers: str, advance: Advance) -> Outcome:
+def _on_topic(job: Job, source: TopicSource, servers: Servers, advance: Advance) -> Outcome:
     engines = [new_engine(part.statements, job.partitions, lambda: job.clock_ms) for part in job.parts]
     reading = Reading(servers, source.spans, frozenset(source.tables))
     return run_on_topic(job, reading, together=any(map(needs_all_partitions, engines)), advance=advance)

@@ -111,7 +111,7 @@ def _check_request(request: Request) -> None:
 
 
 def _topics(request: Request, settings: Settings, parts: Sequence[Any], b: Side, warm_ms: int | None) -> TopicSource:
-    topics = Topics(settings.kafka_bootstrap_servers)
+    topics = Topics(settings.kafka)
     try:
         if TRANSACTIONS not in topics:
             raise BacktestError(

@@ -23,6 +23,7 @@ from streamguard.backtest.records import batches
 from streamguard.backtest.run import Job, Outcome, Run, new_outcome
 from streamguard.config import UserError
 from streamguard.evaluation.replay import TRANSACTIONS
+from streamguard.kafka.clients import Servers
 
 _NICE = 10
 _AT_ONCE = 2
@@ -36,7 +37,7 @@ Spans = Mapping[str, Mapping[int, tuple[int, int]]]
 class Reading:
     """What is read: partitions of the transactions, and the topics that the rules join with."""
 
-    servers: str
+    servers: Servers
     spans: Spans
     tables: frozenset[str]
     """The topics that are read as tables."""

@@ -10,7 +10,8 @@ from itertools import chain
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamguard.backtest.errors import BacktestError
-from streamguard.kafka.clients import KafkaUnavailable
+from streamguard.kafka.clients import KafkaUnavailable, Servers, as_cluster, librdkafka_options
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients, corrupt
 
@@ -28,9 +29,9 @@ _GROUP = "streamguard-backtest"
 class Topics:
     """The topics of a Kafka as they are now. Raises KafkaUnavailable where it does not answer."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         self._servers = servers
-        self._client = clients.consumer(servers, _GROUP)
+        self._client = clients.consumer(_engine(servers), _GROUP)
         self._counts: dict[str, int] = {}
         try:
             found = self._client.list_topics(timeout=clients.TIMEOUT_S)
@@ -69,17 +70,23 @@ class Topics:
         self._client.close()
 
 
-def _unavailable(servers: str, error: KafkaException) -> KafkaUnavailable:
-    return KafkaUnavailable(f"Kafka at {servers} (KAFKA_BOOTSTRAP_SERVERS): {error.args[0].str()}")
+def _engine(servers: Servers) -> clients.Cluster:
+    """A Kafka for the clients of the SQL engine."""
+    return clients.Cluster(str(servers), tuple(librdkafka_options(servers).items()))
 
 
-def read_all(servers: str, topic: str, spans: Spans) -> Iterator[InputRecord]:
+def _unavailable(servers: Servers, error: KafkaException) -> KafkaUnavailable:
+    reason = diagnosis(as_cluster(servers)) or error.args[0].str()
+    return KafkaUnavailable(f"Kafka at {servers} (KAFKA_BOOTSTRAP_SERVERS): {reason}")
+
+
+def read_all(servers: Servers, topic: str, spans: Spans) -> Iterator[InputRecord]:
     """The records of several partitions, each in its order, merged by the time at which they were written."""
     found = [chain.from_iterable(read(servers, topic, number, *span)) for number, span in sorted(spans.items())]
     return found[0] if len(found) == 1 else merge(*found, key=lambda record: record.time)
 
 
-def read(servers: str, topic: str, partition: int, start: int, end: int) -> Iterator[list[InputRecord]]:
+def read(servers: Servers, topic: str, partition: int, start: int, end: int) -> Iterator[list[InputRecord]]:
     """The committed records of one partition from offset `start` to before `end`; corrupt batches are left out.
 
     Raises KafkaUnavailable, BacktestError where nothing comes.
@@ -94,7 +101,7 @@ def read(servers: str, topic: str, partition: int, start: int, end: int) -> Iter
 class _Reader:
     """One partition. `position` is the next offset; behind the last record there may be markers of transactions."""
 
-    def __init__(self, servers: str, topic: str, partition: int, start: int, end: int) -> None:
+    def __init__(self, servers: Servers, topic: str, partition: int, start: int, end: int) -> None:
         self._servers = servers
         self._topic = topic
         self._partition = partition
@@ -103,7 +110,7 @@ class _Reader:
         self._client = self._connected()
 
     def _connected(self) -> Consumer:
-        client = clients.consumer(self._servers, _GROUP, queued_max_messages_kbytes=_QUEUE_KB)
+        client = clients.consumer(_engine(self._servers), _GROUP, queued_max_messages_kbytes=_QUEUE_KB)
         client.assign([TopicPartition(self._topic, self._partition, self._position)])
         return client
 
@@ -146,7 +153,7 @@ class _Reader:
             self._position = max(self._position, message.offset())
         elif corrupt.is_corrupt(message):
             if message.offset() >= self._position:
-                self._position = corrupt.find(self._servers, message).end
+                self._position = corrupt.find(_engine(self._servers), message).end
                 corrupt.abandon(self._client)
                 self._client = self._connected()
         elif code in _GONE:

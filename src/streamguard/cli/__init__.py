@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
     "rules": ("streamguard.cli.rules", "app", "The rules: what they find and how often; active, shadow or off."),
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
+    "backup": ("streamguard.cli.backup", "backup_app", "Write database, topics and SQL statements into one file."),
+    "restore": ("streamguard.cli.backup", "restore_app", "Fill an empty place from a backup."),
     "psql": ("streamguard.cli.psql", "app", "psql on the database; arguments are psql's own."),
     "topics": ("streamguard.cli.topics", "topics_app", "The topics of the broker."),
     "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the broker."),

@@ -209,7 +209,7 @@ def _stack(request: Request) -> Stack:
         return Stack()
     server: Server | None = None
     try:
-        answers = Server(get_settings().ksqldb_url, timeout_s=_SERVER_TIMEOUT_S)
+        answers = Server(get_settings().ksqldb, timeout_s=_SERVER_TIMEOUT_S)
         answers.queries()
         server = answers
     except DeployError as error:
@@ -230,7 +230,7 @@ def _run(spec: Spec, *, as_lines: bool = False) -> str:
     protection, count = _protection(), length(spec)
     shown = progress_lines(count) if as_lines else progress("transactions through both rule sets", count)
     with shown as advance:
-        return encode(execute(spec, get_settings().kafka_bootstrap_servers, advance, protection))
+        return encode(execute(spec, get_settings().kafka, advance, protection))
 
 
 def _protection() -> Protection:

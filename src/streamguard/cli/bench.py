@@ -1,4 +1,4 @@
-"""`streamguard bench`: measures the running stack (`pipeline`, `desk`), the broker and the SQL engine.
+"""`streamguard bench`: measures the running stack (`pipeline`, `desk`, `sizes`), the broker and the SQL engine.
 
 Comparisons with other products are in `benchmarks/` of the repository.
 """
@@ -25,8 +25,11 @@ from streamguard.bench.engine.measure import measure_all, measure_latencies
 from streamguard.bench.pages import examples
 from streamguard.bench.pages import measure as measure_pages
 from streamguard.bench.pipeline import measure_run, wait_stored
+from streamguard.bench.sizes import RATES
+from streamguard.bench.sizes import measure as measure_sizes
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.kafka.clients import kafka_admin, kafka_errors
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import desk_url
 from streamguard.stack.supervisor import Supervisor
@@ -42,6 +45,34 @@ app = new_app("Measure the running stack, the broker or the engine.")
 @app.callback()
 def _root() -> None:
     """Measure the running stack, its desk, the broker or the engine."""
+
+
+@app.command()
+def sizes() -> None:
+    """Bytes of a transaction in the topics and in the database, by topic, table and index; per day and month at some rates."""
+    with kafka_errors(), kafka_admin(get_settings()) as kafka, database() as connection:
+        found = measure_sizes(connection, kafka)
+    table = Table("", "bytes", "per transaction", "scans", box=None)
+    for topic in found.topics:
+        kind = "topic, compacted:" if topic.compacted else "topic"
+        _add_size(table, f"{kind} {topic.name}", topic.bytes, found.transactions)
+    for relation in found.relations:
+        _add_size(table, f"{relation.kind} {relation.name}", relation.bytes, found.transactions, relation.scans)
+    Console(width=110).print(table)
+    print(
+        f"\n{found.transactions:,} transactions: {found.topic_bytes:,.0f} bytes each in the topics that grow,"
+        f" {found.database_bytes:,.0f} in the database"
+    )
+    each = found.topic_bytes + found.database_bytes
+    for rate in RATES:
+        day = rate * each * 86_400 / 2**30
+        print(f"{rate:>6,} a second: {day:>9,.1f} GiB a day, {30 * day:>9,.0f} GiB in 30 days")
+
+
+def _add_size(table: Table, name: str, size: int, transactions: int, scans: int | None = None) -> None:
+    each = size / transactions
+    if each >= 0.1:
+        table.add_row(name, f"{size:,}", f"{each:,.1f}", "" if scans is None else f"{scans:,}")
 
 
 @app.command()

@@ -63,7 +63,7 @@ def connect(
         raise OpenQuestion("--print writes no file, --deploy sends one: give one of the two")
     path = to or SQL_FOLDER / SOURCES / f"{topic}.sql"
     with kafka_errors():
-        sample = read_sample(settings.kafka_bootstrap_servers, topic)
+        sample = read_sample(settings.kafka, topic)
     connection = connection_of(sample, answers, str(path))
     if show:
         typer.echo(connection.sql, nl=False)
@@ -144,7 +144,7 @@ def _summarise(connection: Connection, path: Path) -> None:
 
 def _deploy(settings: Settings, path: Path, replace: bool) -> None:
     """Send the file, after `queries.sql` where the server does not have the stream `transactions` yet."""
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     files = [path] if server.definition("TRANSACTIONS") else [sql_file("queries.sql"), path]
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(files))

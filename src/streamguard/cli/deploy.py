@@ -81,7 +81,7 @@ def deploy(
     items = [item for path in paths for item in read(path, given)]
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     modes = _modes()
     made = plan(server, items, replace=replace, off=off_queries(modes or {}))
     outcomes = _carry_out(settings, made, _start(start, replace), who, reason, has_database=modes is not None)

@@ -13,6 +13,7 @@ import typer
 from streamguard.cli import import_options as imports
 from streamguard.cli.shared import RuleSet, database, new_app
 from streamguard.config import get_settings
+from streamguard.config.machine import without_collector
 from streamguard.kafka.clients import kafka_errors
 from streamguard.producer.errors import InputError
 
@@ -86,9 +87,10 @@ def evaluate(
         how = imports.HowToRead(layout, mapping, unit, zone, origin, day_first, decimal)
         starts = [_day("--test-start", text) for text in test_start or []]
         first, last = (_day(option, text) if text else None for option, text in (("--from", since), ("--to", until)))
-        payments = _payments_of(data, how)
-        whole = _range(payments, first, last)
-        result = _evaluate(payments, _rules(sql, rules, live=topic), label_days, starts, whole)
+        with without_collector():
+            payments = _payments_of(data, how)
+            whole = _range(payments, first, last)
+            result = _evaluate(payments, _rules(sql, rules, live=topic), label_days, starts, whole)
     if json_file is not None:
         try:
             json_file.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -124,7 +126,7 @@ def _payments_of(data: Path | None, how: imports.HowToRead) -> list[LabelledPaym
 
         with kafka_errors():
             return read_topic(get_settings())
-    from streamguard.evaluation.data import read
+    from streamguard.evaluation.files import read
 
     labelled = read(data, how.layout, ",".join(how.mapping or []), how.options())
     for line in labelled.files:

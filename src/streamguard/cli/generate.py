@@ -123,7 +123,7 @@ def batch(
     bad: opt.Bad = None,
     chargebacks: opt.Chargebacks = False,
     to_file: opt.ToFile = None,
-    compression: opt.Compression = "none",
+    compression: opt.Compression = "lz4",
     wait: opt.Wait = 30.0,
 ) -> None:
     """Send a number of transactions as fast as they are taken; with a seed always the same ones."""
@@ -205,7 +205,7 @@ def replay(
     shift_to_now: imports.ShiftToNow = False,
     currency: imports.Currency = None,
     to_file: opt.ToFile = None,
-    compression: opt.Compression = "none",
+    compression: opt.Compression = "lz4",
     wait: opt.Wait = 30.0,
     yes: imports.Yes = False,
 ) -> None:

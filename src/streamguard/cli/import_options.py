@@ -97,7 +97,7 @@ class HowToSend:
     speed: str = "max"
     shift_to_now: bool = False
     to_file: Path | None = None
-    compression: str = "none"
+    compression: str = "lz4"
     wait_s: float = 30.0
     yes: bool = False
     dry_run: bool = False

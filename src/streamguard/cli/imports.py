@@ -41,7 +41,7 @@ def import_command(
     speed: options.Speed = "max",
     shift_to_now: options.ShiftToNow = False,
     to_file: opt.ToFile = None,
-    compression: opt.Compression = "none",
+    compression: opt.Compression = "lz4",
     wait: opt.Wait = 30.0,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the consumer has stored them.")] = False,
     allow: options.Allow = "0%",

@@ -1,4 +1,4 @@
-"""`streamguard blacklist|allowlist add|remove|list`: one set of commands for both lists."""
+"""`streamguard blacklist|allowlist add|remove|list|history`: one set of commands for both lists."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from typing import Annotated
 
 import typer
 from kafka.errors import KafkaError
+from sqlalchemy import Connection
 
 from streamguard.alerts import blacklist_topic
 from streamguard.alerts.list_changes import put, take_off
+from streamguard.alerts.list_entries import changes_of, page_of_entries
 from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, entries_of
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.privacy.mode import protection_of
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; a decision quotes it.")]
+Removal = Annotated[str | None, typer.Option("--reason", help="Why; it is in the history.")]
 Days = Annotated[float | None, typer.Option("--days", min=0, help="For so long; without an end if not given.")]
 Who = Annotated[str | None, typer.Option("--by", help="Who changes the list; the login name if not given.")]
 
+_ALL = 1_000_000
+
 
 def _commands(name: str, help_text: str) -> typer.Typer:
-    """The three commands on one list."""
+    """The commands on one list."""
     app = new_app(help_text)
 
     @app.command()
@@ -38,10 +43,11 @@ def _commands(name: str, help_text: str) -> typer.Typer:
         print(f"{kind.value} {change.stored} is on the {name}{until}")
 
     @app.command()
-    def remove(kind: Kind, value: str, by: Who = None) -> None:
-        """Take a value off the list; exits 1 if it was not on it."""
+    def remove(kind: Kind, value: str, reason: Removal = None, by: Who = None) -> None:
+        """Take a value off the list; exits 1 if it was not on it. Its history stays."""
         with database() as connection:
-            change = take_off(connection, get_settings(), name, kind.value, value, who=by or getpass.getuser())
+            who = by or getpass.getuser()
+            change = take_off(connection, get_settings(), name, kind.value, value, who=who, reason=reason)
         if not change.found:
             typer.echo(f"{kind.value} {change.stored} is not on the {name}", err=True)
             raise typer.Exit(1)
@@ -51,16 +57,43 @@ def _commands(name: str, help_text: str) -> typer.Typer:
 
     @app.command("list")
     def list_entries() -> None:
-        """The list, one entry per line."""
+        """The list, one entry per line: until when, who changed it last, since when, why."""
         with database() as connection:
-            entries = entries_of(connection, name)
+            entries = page_of_entries(connection, name, size=_ALL)
         for entry in entries:
-            until = "without end" if entry.expires_at is None else f"until {entry.expires_at:%Y-%m-%d %H:%M} UTC"
-            print(f"{entry.kind:<9} {entry.value:<24} {until:<26} {entry.reason}")
+            who = f"{entry.changed_by or 'unknown'} {entry.created_at:%Y-%m-%d}"
+            print(f"{entry.kind:<9} {entry.value:<24} {_until(entry.expires_at):<26} {who:<22} {entry.reason}")
         if not entries:
             print(f"the {name} is empty")
 
+    @app.command()
+    def history(
+        kind: Annotated[Kind | None, typer.Argument(help="Of this kind; all if not given.")] = None,
+        value: Annotated[str | None, typer.Argument(help="Of this entry; all of the kind if not given.")] = None,
+        limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 100,
+    ) -> None:
+        """The newest changes of the list: when, who, what, why; also of entries that were removed."""
+        with database() as connection:
+            stored = "" if kind is None or value is None else _listed(connection, kind.value, value)
+            changes = changes_of(connection, name, kind.value if kind else "", stored, limit)
+        for change in changes:
+            until = "" if change.change == "remove" else _until(change.expires_at)
+            when = f"{change.changed_at:%Y-%m-%d %H:%M:%S} UTC"
+            what = f"{change.change:<7} {change.kind:<9} {change.value:<24} {until:<26}"
+            print(f"{when}  {change.changed_by:<12} {what} {change.reason or 'no reason given'}")
+        if not changes:
+            print(f"no such change of the {name}")
+
     return app
+
+
+def _listed(connection: Connection, kind: str, value: str) -> str:
+    """A value as the list has it: protected, where personal data is."""
+    return protection_of(connection, get_settings()).listed(kind, value)
+
+
+def _until(expires_at: datetime | None) -> str:
+    return "without end" if expires_at is None else f"until {expires_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _publish(records: list[tuple[str, bytes | None]]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
-from streamguard.stack.postgres import psql_program
+from streamguard.stack.postgres import client_program
 
 app = new_app("psql on the database; every argument is psql's own.")
 
@@ -16,6 +16,7 @@ app = new_app("psql on the database; every argument is psql's own.")
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
 def psql(context: typer.Context) -> None:
     """Become psql, connected to DATABASE_URL: `streamguard psql -c "SELECT 1"`."""
-    program = psql_program()
-    environment = {**os.environ, **get_settings().database.libpq_environment, "PGAPPNAME": "psql"}
+    address = get_settings().database
+    program = client_program("psql", address)
+    environment = {**os.environ, **address.libpq_environment, "PGAPPNAME": "psql"}
     os.execvpe(program, [program, *context.args], environment)

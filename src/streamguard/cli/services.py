@@ -41,11 +41,15 @@ def ksqldb(
     data_dir: DataDir,
     bootstrap_servers: Annotated[str, typer.Option("--bootstrap-servers", help="HOST:PORT of the Kafka to run on.")],
     listen: Listen = "127.0.0.1:8088",
+    config_file: Annotated[
+        Path | None, typer.Option("--config-file", help="Settings as ksql-server.properties has them.")
+    ] = None,
 ) -> None:
     """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
     from streamguard_ksql.server.__main__ import main
 
-    sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers]))
+    more = [] if config_file is None else ["--config-file", str(config_file)]
+    sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers, *more]))
 
 
 @postgres_app.command()

@@ -95,15 +95,13 @@ def compare(
     shadow = _shadow()
     rules = rules_of(shadow.items())
     with kafka_errors(), kafka_admin(settings) as kafka:
-        server = Server(settings.ksqldb_url)
+        server = Server(settings.ksqldb)
         read = ends_of(kafka, settings.transactions_topic)
         queries = [PREFIX + query for query in rules] + list(rules)
         _check_running(server, shadow, queries[: len(rules)])
         flows = upstream(server, queries, settings.transactions_topic)
         _name_paused(flows)
-        wait_read(
-            *(kafka, settings.kafka_bootstrap_servers, flows, (settings.transactions_topic, read)), tell=_say_behind
-        )
+        wait_read(*(kafka, settings.kafka, flows, (settings.transactions_topic, read)), tell=_say_behind)
         with database() as connection:
             found = difference(
                 *(connection, settings, protection_of(connection, settings), set(rules.values())),
@@ -122,7 +120,7 @@ _ON = {NOW: "transactions from now on", BEGINNING: "all transactions of the topi
 def _replacing(settings: Settings, start: str | None, who: str, reason: str) -> Iterator[tuple[Server, Replacing]]:
     with deployment(), kafka_errors(), kafka_admin(settings) as kafka:
         how = Replacing(*(settings, kafka, database, start, who, reason), tell=_say, wait=_say_behind)
-        yield Server(settings.ksqldb_url), how
+        yield Server(settings.ksqldb), how
 
 
 def _say(outcome: Outcome) -> None:

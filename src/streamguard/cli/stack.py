@@ -134,7 +134,7 @@ def _up(settings: Settings, options: StartOptions, commands: Commands) -> None:
     if started.first_password is not None:
         print(f"\nFirst login at the desk, shown this once: user {FIRST_ADMIN}, password {started.first_password}")
     if options.generator:
-        _show_alerts(settings, max(2.0, FIRST_ALERTS_WITHIN_S - (time.monotonic() - began)))
+        _show_alerts(started.settings, max(2.0, FIRST_ALERTS_WITHIN_S - (time.monotonic() - began)))
     print(f"\nNext:  {commands.streamguard} alerts list   {commands.streamguard} status   {commands.down}")
     if _is_at_terminal() and input("View live logs? [y/N] ").strip().lower().startswith("y"):
         _follow_logs(settings, commands)
@@ -204,9 +204,18 @@ def down(
 
 
 @status_app.command()
-def status() -> None:
+def status(
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Print the password of the database, and no more.")
+    ] = False,
+) -> None:
     """Processes, addresses, counts, and what stands still. Exits 1 if anything does, or does not run."""
     settings = get_settings()
+    if secrets:
+        print(
+            f"database {settings.database.name}: user {settings.database.user}, password {settings.database.password}"
+        )
+        return
     _show_processes(settings)
     print(
         f"\nKafka {settings.kafka_bootstrap_servers}   ksqlDB {settings.ksqldb_url}"

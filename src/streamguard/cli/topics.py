@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +19,12 @@ from kafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
+from streamguard.config import Security
 from streamguard.config.settings import get_settings
+from streamguard.kafka import clients
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.lags import group_lag
+from streamguard.kafka.overview import group_state
 from streamguard.kafka.resets import apply_reset, plan_reset, target_of
 from streamguard.kafka.topics import differences, mend
 
@@ -33,16 +40,42 @@ TopicName = Annotated[str, typer.Argument(help="the topic")]
 GroupId = Annotated[str, typer.Argument(help="the consumer group")]
 
 
+_security: ContextVar[Security | None] = ContextVar("security", default=None)
+"""TLS and login of --command-config; None where those of the settings hold."""
+
+
+@topics_app.callback()
+@groups_app.callback()
+def _client(
+    command_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--command-config", help="A file with TLS and login, as Kafka's tools take; default: STREAMGUARD_KAFKA_*"
+        ),
+    ] = None,
+) -> None:
+    """Options before the command."""
+    if command_config is not None:
+        from streamguard.cli.command_config import security_of
+
+        _security.set(security_of(command_config))
+
+
 @contextmanager
 def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
     """An admin client; what goes wrong becomes one sentence and exit code 1."""
-    address = bootstrap or get_settings().kafka_bootstrap_servers
+    cluster = get_settings().kafka
+    if (security := _security.get()) is not None:
+        cluster = replace(cluster, security=security)
+    if bootstrap is not None:
+        cluster = replace(cluster, servers=bootstrap)
+    problem = diagnosis(cluster)
+    if problem is not None and problem.permanent:
+        raise _failure(f"Kafka cannot be used: {problem}.")
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=address, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
+        client = clients.admin(cluster, client_id="streamguard-admin", bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
     except KafkaError as error:
-        raise _failure(f"No Kafka answers at {address}: {error}.") from error
+        raise _failure(f"No Kafka answers at {cluster}: {diagnosis(cluster) or error}.") from error
     try:
         yield client
     except KafkaError as error:
@@ -222,7 +255,8 @@ def list_groups(bootstrap_servers: Bootstrap = None) -> None:
 def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
     """Offsets and lag of each partition, and who reads it."""
     with _admin(bootstrap_servers) as client:
-        if group not in {g["group_id"] for g in client.list_groups()}:
+        listed = {g["group_id"]: g for g in client.list_groups()}
+        if group not in listed:
             raise _failure(f"There is no group {group}.")
         described = client.describe_groups([group])[group]
         lags = group_lag(client, group)
@@ -232,7 +266,11 @@ def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         for assigned in (member["member_assignment"] or {}).get("assigned_partitions", [])
         for partition in assigned["partitions"]
     }
-    typer.echo(f"{group}: {described['group_state']}, {len(described['members'])} members")
+    state = group_state(str(listed[group].get("group_state") or ""), described["group_state"])
+    if listed[group].get("group_type") == "consumer":
+        typer.echo(f"{group}: {state}, of the consumer protocol: kafka-consumer-groups shows its members")
+    else:
+        typer.echo(f"{group}: {state}, {len(described['members'])} members")
     rows = [
         [
             lag.partition.topic,

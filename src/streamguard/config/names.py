@@ -42,9 +42,12 @@ class CheckedSettings(BaseSettings):
 
     @classmethod
     def _sentence(cls, problem: Any) -> str:
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        if not problem["loc"]:
+            return message  # of several settings, which it names
+        name = str(problem["loc"][0])
         variable = cls.variable_of(name) if name in cls.model_fields else name
-        return f"{variable}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{variable}: {message}"
 
     @classmethod
     def _refuse_unknown_names(cls, env_file: str | None) -> None:

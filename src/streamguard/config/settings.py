@@ -8,15 +8,21 @@ part and everything that connects to it. A `STREAMGUARD_` name that is none of t
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from streamguard.config.cluster import Cluster, Mechanism, Protocol, Security, check_file, check_pair, read_secret
+from streamguard.config.database import DatabaseAddress
+from streamguard.config.http import is_loopback
+from streamguard.config.ksqldb import Ksqldb, without_login
 from streamguard.config.names import CheckedSettings
+from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
@@ -38,13 +44,48 @@ class Settings(CheckedSettings):
     metrics_port: int = Field(9108, ge=1, le=65535)
 
     postgres_user: str = "streamguard"
-    postgres_password: str = "streamguard_2024"
+    postgres_password: str = DEFAULT_PASSWORD
+    """Without it: the one that the first start has made and stored in the state folder."""
     postgres_db: str = "streamguard"
 
     # Addresses. Empty means: made from the ports above.
     kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     ksqldb_url: str = Field("", validation_alias="KSQLDB_URL")
     database_url: str = Field("", validation_alias="DATABASE_URL")
+
+    # How every client logs in to ksqlDB; a login in KSQLDB_URL is moved here (streamguard.config.ksqldb).
+    ksqldb_username: str = ""
+    ksqldb_password: SecretStr = SecretStr("")
+    ksqldb_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    ksqldb_ssl_cafile: Path | None = None
+    """PEM: the authorities that sign the server's certificate; none means the usual ones."""
+
+    # The embedded SQL engine: with both it speaks TLS; with the user above it asks for a login.
+    ksqldb_certificate: Path | None = None
+    ksqldb_key: Path | None = None
+    """PEM; the key may be in the certificate's file."""
+
+    # How every client speaks to Kafka (streamguard.config.cluster).
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism | None = None
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_sasl_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    # The embedded broker: with the protocol above, and the user above as its first.
+    kafka_host: str = "127.0.0.1"
+    """Where it listens; anything but loopback needs SASL_SSL."""
+    kafka_advertise: str = ""
+    """HOST:PORT that it gives to clients, where they reach it by another address than it listens on."""
+    kafka_certificate: Path | None = None
+    kafka_key: Path | None = None
+    """Its PEM files for TLS; the key may be in the certificate's file."""
 
     transactions_topic: str = "transactions"
     alerts_topic: str = "fraud_alerts"
@@ -102,19 +143,88 @@ class Settings(CheckedSettings):
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0)
 
+    _has_default_password: bool = PrivateAttr(False)
+    _kafka_security: Security = PrivateAttr(Security())
+
     @model_validator(mode="after")
     def _fill_addresses(self) -> Settings:
         """Make the addresses that were not given from the ports and credentials."""
         if not self.kafka_bootstrap_servers:
-            self.kafka_bootstrap_servers = f"127.0.0.1:{self.kafka_port}"
+            self.kafka_bootstrap_servers = self.embedded_kafka
         if not self.ksqldb_url:
-            self.ksqldb_url = f"http://127.0.0.1:{self.ksqldb_port}"
+            scheme = "https" if self.ksqldb_certificate else "http"
+            self.ksqldb_url = f"{scheme}://127.0.0.1:{self.ksqldb_port}"
         if not self.database_url:
-            user, password = quote(self.postgres_user, safe=""), quote(self.postgres_password, safe="")
-            self.database_url = (
-                f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
+            if "postgres_password" not in self.model_fields_set:
+                stored = stored_password(self.state_path)
+                self._has_default_password = stored is None
+                self.postgres_password = stored or self.postgres_password
+            self.database_url = self._own_database_url(self.postgres_password)
+        return self
+
+    def _own_database_url(self, password: str) -> str:
+        user, secret = quote(self.postgres_user, safe=""), quote(password, safe="")
+        return f"postgresql+psycopg2://{user}:{secret}@127.0.0.1:{self.postgres_port}/{self.postgres_db}"
+
+    @property
+    def has_default_password(self) -> bool:
+        """Whether no password of the database was given, and none is stored."""
+        return self._has_default_password
+
+    def with_password(self, password: str) -> Settings:
+        """These settings with another password of the database on this machine."""
+        update = {"postgres_password": password, "database_url": self._own_database_url(password)}
+        changed = self.model_copy(update=update)
+        changed._has_default_password = False
+        return changed
+
+    @model_validator(mode="after")
+    def _check_ksqldb(self) -> Settings:
+        """The login of the URL, the file of the password, and what belongs together."""
+        found = Ksqldb.of(self.ksqldb_url)
+        self.ksqldb_url = found.url
+        if found.username:
+            self.ksqldb_username, self.ksqldb_password = found.username, SecretStr(found.password)
+        elif self.ksqldb_password_file is not None and not self.ksqldb_password.get_secret_value():
+            self.ksqldb_password = SecretStr(read_secret("STREAMGUARD_KSQLDB_PASSWORD_FILE", self.ksqldb_password_file))
+        if bool(self.ksqldb_username) != bool(self.ksqldb_password.get_secret_value()):
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_USERNAME and STREAMGUARD_KSQLDB_PASSWORD belong together: set both, or none"
+            )
+        for field in ("ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"):
+            if (file := getattr(self, field)) is not None and not os.access(file, os.R_OK):
+                raise ValueError(f"{variable_of(field)}: the file {file} cannot be read")
+        if self.ksqldb_key is not None and self.ksqldb_certificate is None:
+            raise ValueError(
+                "STREAMGUARD_KSQLDB_KEY is the key of a certificate: set STREAMGUARD_KSQLDB_CERTIFICATE too"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_kafka(self) -> Settings:
+        """What belongs together is set together, and there."""
+        self._kafka_security = self._read_security()
+        self._kafka_security.check()
+        if self.kafka_key is not None and self.kafka_certificate is None:
+            raise ValueError("STREAMGUARD_KAFKA_KEY is the key of a certificate: set STREAMGUARD_KAFKA_CERTIFICATE too")
+        if self.kafka_certificate is not None:
+            variables = ("STREAMGUARD_KAFKA_CERTIFICATE", "STREAMGUARD_KAFKA_KEY")
+            for variable, file in zip(variables, (self.kafka_certificate, self.kafka_key), strict=True):
+                if file is not None:
+                    check_file(variable, file)
+            check_pair(variables, self.kafka_certificate, self.kafka_key)
+        return self
+
+    @field_validator(
+        *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
+        *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
+        *("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"),
+        mode="before",
+    )
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        """An empty value, as a line of `.env` may have it, is none."""
+        return None if value == "" else value
 
     @field_validator("pii_key")
     @classmethod
@@ -130,7 +240,7 @@ class Settings(CheckedSettings):
             raise ValueError(f"an address is expected, such as https://desk.example.org, not {value!r}")
         return value.rstrip("/")
 
-    @field_validator("kafka_bootstrap_servers")
+    @field_validator("kafka_bootstrap_servers", "kafka_advertise")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         for part in filter(None, value.split(",")):
@@ -143,7 +253,7 @@ class Settings(CheckedSettings):
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {value!r}")
+            raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {without_login(value)!r}")
         return value.rstrip("/")
 
     @field_validator("database_url")
@@ -155,9 +265,47 @@ class Settings(CheckedSettings):
                 value = "postgresql+psycopg2://" + value[len(plain) :]
         if value and not value.startswith("postgresql+psycopg2://"):
             raise ValueError(
-                f"a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not {value!r}"
+                "a Postgres URL is expected, such as postgresql://user:password@host:5432/name, not"
+                f" {without_login(value)!r}"
             )
+        DatabaseAddress(value)
         return value
+
+    @property
+    def ksqldb(self) -> Ksqldb:
+        """The ksqlDB of `ksqldb_url`, and how to log in there."""
+        password = self.ksqldb_password.get_secret_value()
+        return Ksqldb(self.ksqldb_url, self.ksqldb_username, password, self.ksqldb_ssl_cafile)
+
+    @property
+    def kafka(self) -> Cluster:
+        """The Kafka of `kafka_bootstrap_servers`, and how to speak to it."""
+        return Cluster(self.kafka_bootstrap_servers, self._kafka_security)
+
+    def _read_security(self) -> Security:
+        password = self.kafka_sasl_password.get_secret_value()
+        if self.kafka_sasl_password_file is not None:
+            if password:
+                raise ValueError(
+                    "STREAMGUARD_KAFKA_SASL_PASSWORD and STREAMGUARD_KAFKA_SASL_PASSWORD_FILE are both set: set one"
+                )
+            password = read_secret("STREAMGUARD_KAFKA_SASL_PASSWORD_FILE", self.kafka_sasl_password_file)
+        return Security(
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            password,
+            self.kafka_ssl_cafile,
+            self.kafka_ssl_certfile,
+            self.kafka_ssl_keyfile,
+            self.kafka_ssl_check_hostname,
+        )
+
+    @property
+    def embedded_kafka(self) -> str:
+        """The address of the embedded broker, as its clients reach it."""
+        host = f"[{self.kafka_host}]" if ":" in self.kafka_host else self.kafka_host
+        return self.kafka_advertise or f"{host}:{self.kafka_port}"
 
     @property
     def state_path(self) -> Path:
@@ -169,28 +317,54 @@ class Settings(CheckedSettings):
         """The parts of `database_url`."""
         return DatabaseAddress(self.database_url)
 
+    @property
+    def external(self) -> dict[str, str]:
+        """The parts that are not ours to start, stop or wipe, because their address was given: the variable of each.
 
-class DatabaseAddress:
-    """Host, port, user, password and name out of a Postgres URL."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.host: str = parts.hostname or "127.0.0.1"
-        self.port: int = parts.port or 5432
-        self.user: str = unquote(parts.username or "streamguard")
-        self.password: str = unquote(parts.password or "")
-        self.name: str = parts.path.lstrip("/") or self.user
+        The address that is made from the ports is the embedded part's, also where it is given: 127.0.0.1 (or localhost) and
+        the port of STREAMGUARD_KAFKA_PORT, STREAMGUARD_KSQLDB_PORT or STREAMGUARD_POSTGRES_PORT.
+        """
+        [kafka, *more] = self.kafka.addresses
+        [own] = Cluster(self.embedded_kafka).addresses
+        ksqldb = urlsplit(self.ksqldb_url)
+        ksqldb_port = ksqldb.port or (443 if ksqldb.scheme == "https" else 80)
+        database = self.database
+        ours = {
+            "postgres": _same((database.host, database.port), ("127.0.0.1", self.postgres_port)),
+            "broker": not more and _same(kafka, own),
+            "ksqldb": _same((ksqldb.hostname or "", ksqldb_port), ("127.0.0.1", self.ksqldb_port)),
+        }
+        variables = {"postgres": "DATABASE_URL", "broker": "KAFKA_BOOTSTRAP_SERVERS", "ksqldb": "KSQLDB_URL"}
+        return {name: variables[name] for name, own in ours.items() if not own}
 
     @property
-    def libpq_environment(self) -> dict[str, str]:
-        """What `psql` and every libpq program read, so that no password appears on a command line."""
-        return {
-            "PGHOST": self.host,
-            "PGPORT": str(self.port),
-            "PGUSER": self.user,
-            "PGPASSWORD": self.password,
-            "PGDATABASE": self.name,
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same stack, whatever its own environment and `.env` say."""
+        variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "KSQLDB_URL": self.ksqldb_url,
+            "DATABASE_URL": self.database_url,
+            "STREAMGUARD_STATE_DIR": str(self.state_path),
         }
+        for field in type(self).model_fields:
+            if field.startswith(("kafka_", "ksqldb_")) or field == "postgres_port":
+                variables.setdefault(variable_of(field), _as_text(getattr(self, field)))
+        return variables
+
+
+def _same(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses are one, as far as that is known without asking."""
+    local = is_loopback(one[0].strip("[]")) and is_loopback(other[0].strip("[]"))
+    return one[1] == other[1] and (local or one[0].lower() == other[0].lower())
+
+
+def _as_text(value: Any) -> str:
+    """A value as an environment variable has it; empty means not set."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return "" if value is None else str(value)
 
 
 def variable_of(field: str) -> str:

@@ -20,7 +20,9 @@ from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, LostRecord, Span
 from streamguard.consumer.store import Fenced, Store, Stored
 from streamguard.database import error_message, is_outage, sqlstate
+from streamguard.kafka import clients
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
@@ -83,7 +85,8 @@ class Consumer:
             try:
                 reader = self._connect()
             except KafkaError as error:
-                self._pause(f"Kafka at {self._settings.kafka_bootstrap_servers} is unavailable ({_short(error)})")
+                cluster = self._settings.kafka
+                self._pause(f"Kafka at {cluster} is unavailable ({diagnosis(cluster) or _short(error)})")
                 continue
             try:
                 self._read(reader)
@@ -101,8 +104,8 @@ class Consumer:
         settings = self._settings
         # Also after an outage: whoever makes them first gives them their settings.
         ensure_topics(settings)
-        reader = KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+        reader = clients.consumer(
+            settings.kafka,
             client_id="streamguard-consumer",
             group_id=settings.consumer_group,
             # A member with a name of its own takes its partitions back at once after a crash (KIP-345).
@@ -217,7 +220,7 @@ class Consumer:
         try:
             self._seek(reader)
             positions = {TopicPartition(*partition): offset for partition, offset in self._positions.items()}
-            batches = corrupt_batches(self._settings.kafka_bootstrap_servers, positions)
+            batches = corrupt_batches(self._settings.kafka, positions)
             for lost in batches:
                 log.error("%s", lost)
                 for first in range(lost.first, lost.next_offset, self._settings.batch_max_records):

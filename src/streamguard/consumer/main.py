@@ -49,7 +49,7 @@ def consume(settings: Settings) -> None:
                 raise
             log.warning("the database is unavailable (%s); retrying in 1 s", error_message(error))
             stop.wait(1.0)
-    publisher = Publisher(engine, settings.kafka_bootstrap_servers, settings.consumer_group)
+    publisher = Publisher(engine, settings.kafka, settings.consumer_group)
     publisher.start()
     store = Store(engine, settings, protection=protection)
     if settled := store.settle_waiting():

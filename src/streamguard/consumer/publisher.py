@@ -28,6 +28,8 @@ from sqlalchemy import Engine
 from streamguard.database import error_message, is_outage
 from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, fetch
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicNotRead, TopicReader
 from streamguard.kafka.topics import MAX_DEAD_LETTER_BYTES
@@ -80,9 +82,9 @@ ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offs
 class Publisher:
     """Sends the records of the outbox while it leads. `run` blocks until `close`; `publish` sends what is there now."""
 
-    def __init__(self, engine: Engine, bootstrap_servers: str, group: str) -> None:
+    def __init__(self, engine: Engine, servers: Servers, group: str) -> None:
         self._engine = engine
-        self._servers = bootstrap_servers
+        self._servers = servers
         self._transactional_id = f"{group}-outbox"
         self._producer: KafkaProducer | None = None
         self._leads = False
@@ -177,13 +179,15 @@ class Publisher:
 
     def _connect(self) -> KafkaProducer:
         """A producer that has fenced every earlier one of this outbox."""
-        producer = KafkaProducer(
-            bootstrap_servers=self._servers.split(","),
+        producer = clients.producer(
+            self._servers,
             client_id="streamguard-outbox",
             transactional_id=self._transactional_id,
             # Longer than the database lets a transaction of ours stand still.
             transaction_timeout_ms=60_000,
             acks="all",
+            # A decision is two thousand bytes of JSON, much like the one before.
+            compression_type="lz4",
             max_request_size=MAX_DEAD_LETTER_BYTES,
             max_block_ms=int(ACKNOWLEDGED_WITHIN_S * 1000),
             bootstrap_timeout_ms=5_000,

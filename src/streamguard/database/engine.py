@@ -23,6 +23,8 @@ def make_engine(settings: Settings, name: str = "streamguard", pages: int = 0) -
     `name` is the application name of its connections in `pg_stat_activity`; `pages` is how many threads ask at a time beside the
     three connections that every process may keep.
     """
+    given = settings.database.parameters
+    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={_MAX_IDLE_IN_TRANSACTION_MS}"
     return create_engine(
         settings.database_url,
         pool_size=3 + pages,
@@ -30,9 +32,9 @@ def make_engine(settings: Settings, name: str = "streamguard", pages: int = 0) -
         pool_pre_ping=True,
         json_deserializer=orjson.loads,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": int(given.get("connect_timeout", 5)),
             "application_name": name,
-            "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_MAX_IDLE_IN_TRANSACTION_MS}",
+            "options": " ".join(filter(None, (given.get("options"), options))),
         },
     )
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg2.errors
 from sqlalchemy import Engine
 
 from streamguard.config.errors import UserError
 from streamguard.config.resources import migrations as migration_files
 from streamguard.config.resources import schema_file
+from streamguard.database.engine import error_message
 from streamguard.database.locks import Lock
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -24,6 +26,10 @@ _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 
 class NewerSchema(UserError):
     """The database was made or migrated by a newer version of StreamGuard."""
+
+
+class MayNotCreate(UserError):
+    """The role of DATABASE_URL lacks the right to make tables."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,19 @@ def apply_schema(engine: Engine) -> SchemaChange:
     """Make the schema or bring it to the version of this program; does nothing where it has that.
 
     Waits for those who write, and they for it: it locks the tables in another order than they do. Raises NewerSchema for
-    a database that a newer version made, database errors as they come.
+    a database that a newer version made, MayNotCreate for a role without the right to, database errors as they come.
     """
-    migrations = all_migrations()
+    try:
+        return _apply(engine, all_migrations())
+    except psycopg2.errors.InsufficientPrivilege as error:
+        user, name = engine.url.username, engine.url.database
+        raise MayNotCreate(
+            f"the role {user} may not create or change tables in the database {name} (DATABASE_URL): {error_message(error)};"
+            f' as its owner: GRANT CREATE ON SCHEMA public TO "{user}"; tables that are there have to belong to that role'
+        ) from None
+
+
+def _apply(engine: Engine, migrations: list[Migration]) -> SchemaChange:
     with engine.begin() as connection:
         cursor = connection.connection.cursor()
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.SCHEMA),))

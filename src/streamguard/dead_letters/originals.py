@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 
 from streamguard.dead_letters.find import Place
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 
 _POLL_MS = 500
 _READ_WITHIN_S = 10.0
@@ -28,9 +30,9 @@ class Original:
 class Originals:
     """The records of a broker; places are best asked for in the order of their offsets."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers.split(","),
+    def __init__(self, servers: Servers) -> None:
+        self._consumer = clients.consumer(
+            servers,
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",

@@ -27,6 +27,7 @@ from streamguard.database.rows import select_as
 from streamguard.dead_letters.find import Letter, Place, body_of
 from streamguard.dead_letters.originals import Originals
 from streamguard.dead_letters.outgoing import NotSendable, Outgoing, Prepare, as_it_was, original_of, outgoing_of
+from streamguard.kafka import clients
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicReader
 from streamguard.kafka.topics import MAX_RECORD_BYTES
@@ -101,7 +102,7 @@ def retry(
     with (
         _alone(connection),
         _producer(settings) as producer,
-        closing(Originals(settings.kafka_bootstrap_servers)) as topics,
+        closing(Originals(settings.kafka)) as topics,
     ):
         found = _resume(connection, settings)
         chunk: list[_Noted] = []
@@ -136,8 +137,8 @@ def _alone(connection: Connection) -> Iterator[None]:
 @contextmanager
 def _producer(settings: Settings) -> Iterator[KafkaProducer]:
     """A producer that has fenced, and aborted, what a killed retry was sending."""
-    producer = KafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+    producer = clients.producer(
+        settings.kafka,
         client_id="streamguard-dead-letters",
         transactional_id=f"{settings.consumer_group}-dead-letters",
         acks="all",
@@ -160,7 +161,7 @@ def _resume(connection: Connection, settings: Settings) -> dict[Place, Place]:
     found: dict[UUID, Place] = {}
     for topic in sorted({letter.topic for letter in unfinished}):
         wanted = {str(letter.retry_id).encode(): letter.retry_id for letter in unfinished if letter.topic == topic}
-        for record in TopicReader(settings.kafka_bootstrap_servers, topic):
+        for record in TopicReader(settings.kafka, topic):
             for name, value in record.headers:
                 if name == "id" and value in wanted:
                     found[wanted[value]] = Place(topic, record.partition, record.offset)

@@ -29,7 +29,7 @@ def reads_kafka(handler: Handler) -> Handler:
         except NoSuchTopic as error:
             raise NotFound(str(error)) from None
         except (KafkaError, OSError) as error:
-            where = visit.desk.settings.kafka_bootstrap_servers
+            where = visit.desk.settings.kafka
             sentence = f"Kafka at {where} did not answer ({type(error).__name__}); this page comes back with it."
             return refuse(visit, 503, sentence)
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.overview import Overview, overview
 
 log = logging.getLogger("streamguard.desk")
@@ -24,7 +26,7 @@ RATE_OVER_S = 60.0
 class ClusterHistory:
     """Takes a sample every few seconds on a thread; what is read of it costs nothing."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._lags: dict[str, deque[tuple[float, int]]] = {}
         self._ends: dict[str, deque[tuple[float, int]]] = {}
@@ -77,8 +79,8 @@ class ClusterHistory:
         client: KafkaAdminClient | None = None
         while not self._closing.is_set():
             try:
-                client = client or KafkaAdminClient(
-                    bootstrap_servers=self._servers.split(","),
+                client = client or clients.admin(
+                    self._servers,
                     client_id="streamguard-desk-cluster",
                     bootstrap_timeout_ms=2_000,
                     request_timeout_ms=5_000,
@@ -101,6 +103,6 @@ def _close(client: KafkaAdminClient | None) -> None:
 
 
 @lru_cache(maxsize=8)
-def history_of(servers: str) -> ClusterHistory:
+def history_of(servers: Servers) -> ClusterHistory:
     """The history of the cluster at these addresses, one in a process."""
     return ClusterHistory(servers)

@@ -159,7 +159,7 @@ class Jobs:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **_addresses(self._settings), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **self._settings.environment, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
         _children[process.pid] = process
@@ -170,16 +170,6 @@ class Jobs:
             "born_s": psutil.Process(process.pid).create_time(),
         }
         (folder / "job.json").write_bytes(orjson.dumps(kept))
-
-
-def _addresses(settings: Settings) -> dict[str, str]:
-    """What the command needs to work on the same stack as the desk."""
-    return {
-        "DATABASE_URL": settings.database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "KSQLDB_URL": settings.ksqldb_url,
-        "STREAMGUARD_STATE_DIR": str(settings.state_path),
-    }
 
 
 def _state(folder: Path, kept: Mapping[str, float]) -> str:

@@ -61,7 +61,7 @@ class Look:
     def open(self, asker: Asker, topic: str, *, step_s: float = STEP_S) -> Browser:
         """The topic. Raises NoSuchTopic, KafkaError."""
         partitions = [] if self.partition is None else [self.partition]
-        return Browser(asker.desk.settings.kafka_bootstrap_servers, topic, partitions, step_s=step_s)
+        return Browser(asker.desk.settings.kafka, topic, partitions, step_s=step_s)
 
     def begin(self, browser: Browser) -> dict[int, int]:
         """Where a look forwards begins. Raises UserError for a time that cannot be read."""

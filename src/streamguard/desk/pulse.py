@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from streamguard.config import Settings
 from streamguard.database import error_message, is_outage
 from streamguard.desk.feed import Feed, event
+from streamguard.kafka import clients
 from streamguard.kafka.lags import lags
 from streamguard.stack.readiness import kafka_probe, ksqldb_probe
 
@@ -124,8 +125,10 @@ class Pulse:
         every = beat % _PROBE_EVERY == 0
         self._from_database(every)
         if every:
-            self._state("broker", kafka_probe(self._settings))
-            self._state("ksqldb", ksqldb_probe(self._settings))
+            problem = kafka_probe(self._settings)
+            self._state("broker", None if problem is None else str(problem))
+            problem = ksqldb_probe(self._settings)
+            self._state("ksqldb", None if problem is None else str(problem))
             self.figures.lag = self._lag()
         self.figures.parts = list(self._states.values())
         now = int(time.time())
@@ -168,8 +171,8 @@ class Pulse:
                 rows = connection.execute(text(_OFFSETS), {"group": self._settings.consumer_group})
                 positions = {TopicPartition(row.topic, row.partition_no): int(row.next_offset) for row in rows}
             if self._admin is None:
-                self._admin = KafkaAdminClient(
-                    bootstrap_servers=self._settings.kafka_bootstrap_servers.split(","),
+                self._admin = clients.admin(
+                    self._settings.kafka,
                     client_id="streamguard-desk",
                     bootstrap_timeout_ms=2_000,
                     request_timeout_ms=5_000,

@@ -85,7 +85,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
         loop.add_signal_handler(name, stopping.set)
     desk.feed.start(loop)
     desk.pulse.start()
-    history = history_of(desk.settings.kafka_bootstrap_servers)
+    history = history_of(desk.settings.kafka)
     history.start()
     webhooks = Webhooks(desk.settings, desk.engine)
     webhooks.start()

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Engine
 
 from streamguard.config import UserError
+from streamguard.config.ksqldb import Ksqldb
 from streamguard.desk.reveal import note_opened
 from streamguard.sqldeploy.answers import blocks_of, row_event
 from streamguard.sqldeploy.console import Answer, Part, ServerUnavailable, SqlRefused, send
@@ -32,9 +33,17 @@ class SqlRun:
     """One run. Its events: `statement`, `columns`, `row`, `text`, `block`, `said`, `error` with its place, `done`."""
 
     def __init__(
-        self, url: str, engine: Engine, parts: list[Part], *, user: str, reason: str, limit: int, most_s: float = MOST_S
+        self,
+        server: Ksqldb,
+        engine: Engine,
+        parts: list[Part],
+        *,
+        user: str,
+        reason: str,
+        limit: int,
+        most_s: float = MOST_S,
     ) -> None:
-        self._url, self._engine, self._parts = url, engine, parts
+        self._server, self._engine, self._parts = server, engine, parts
         self._user, self._reason, self._limit, self._most_s = user, reason, limit, most_s
         self._answer: Answer | None = None
         self._after = -1
@@ -98,7 +107,7 @@ class SqlRun:
             _SLOTS.release()
 
     def _open(self, part: Part) -> Answer:
-        answer = send(self._url, part, self._after)
+        answer = send(self._server, part, self._after)
         with self._lock:
             self._answer = answer
             closed = self._closed
@@ -153,7 +162,7 @@ class SqlRun:
     def _entities(self, part: Part) -> list[dict[str, Any]]:
         """The entities of an answer; a command that failed raises SqlRefused, so that it leaves no audit row."""
         # Not ended by `close`: what changes the server is done, and its row written, also when nobody waits any more.
-        answer = send(self._url, part, self._after)
+        answer = send(self._server, part, self._after)
         try:
             found = answer.json()
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 
@@ -17,37 +16,31 @@ class Hits(NamedTuple):
     alerts: int
 
 
-def hits(flags: Iterable[tuple[bool, bool]]) -> Hits:
-    """From (raised, is fraud) pairs."""
-    raised = right = frauds = 0
-    for flag, is_fraud in flags:
-        raised += flag
-        frauds += is_fraud
-        right += flag and is_fraud
+def hits(raised: int, right: int, frauds: int) -> Hits:
+    """Of a rule that raised so many payments, so many of which are among the frauds."""
     precision = right / raised if raised else 0.0
     recall = right / frauds if frauds else 0.0
     f1 = 2 * precision * recall / (precision + recall) if right else 0.0
     return Hits(precision, recall, f1, raised)
 
 
-def ranking(scored: Sequence[tuple[float, bool]]) -> tuple[float, float]:
+def ranking(scored: Iterable[tuple[float, bool]]) -> tuple[float, float]:
     """Average precision and the area under the ROC curve, from (score, is fraud) pairs.
 
     Average precision is the sum over thresholds of precision times the gain in recall, as scikit-learn defines it.
     """
-    frauds = sum(is_fraud for _, is_fraud in scored)
-    honest = len(scored) - frauds
+    counts = Counter(scored)
+    frauds = sum(count for (_, is_fraud), count in counts.items() if is_fraud)
+    honest = counts.total() - frauds
     if not frauds or not honest:
         return 0.0, 0.0
-    ordered = sorted(scored, key=lambda pair: -pair[0])
     found = seen = 0
     average_precision = pairs_won = 0.0
-    for _, tied in groupby(ordered, key=lambda pair: pair[0]):
-        labels = [is_fraud for _, is_fraud in tied]
-        gained = sum(labels)
-        pairs_won += (len(labels) - gained) * (found + gained / 2)
+    for score in sorted({score for score, _ in counts}, reverse=True):
+        gained, others = counts[score, True], counts[score, False]
+        pairs_won += others * (found + gained / 2)
         found += gained
-        seen += len(labels)
+        seen += gained + others
         average_precision += gained / frauds * found / seen
     return average_precision, pairs_won / (frauds * honest)
 
@@ -60,13 +53,15 @@ def card_precision(days: Sequence[Sequence[tuple[str, float, bool]]], top: int =
     found: set[str] = set()
     shares = []
     for day in days:
-        highest: defaultdict[str, float] = defaultdict(float)
+        highest: dict[str, float] = {}
         compromised = set()
         for card, score, is_fraud in day:
-            if card not in found:
-                highest[card] = max(highest[card], score)
-                if is_fraud:
-                    compromised.add(card)
+            if card in found:
+                continue
+            if score or card not in highest:
+                highest[card] = max(highest.get(card, 0.0), score)
+            if is_fraud:
+                compromised.add(card)
         ranked = sorted(highest, key=lambda card: (-highest[card], card))[:top]
         right = compromised & set(ranked)
         found |= right

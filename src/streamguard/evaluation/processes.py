@@ -12,14 +12,11 @@ then nothing is returned, and the payments have to be scored in one process.
 from __future__ import annotations
 
 import gc
-import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from threading import Thread
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -27,9 +24,11 @@ from zlib import crc32
 import msgspec
 
 from streamguard.config import UserError
+from streamguard.config.machine import processors
 from streamguard.evaluation.division import Division
 from streamguard.evaluation.replay import RuleSet
 from streamguard.evaluation.scorer import BATCH, Hit, Numbered, Scorer, Summary
+from streamguard.evaluation.workers import ForkServerProcess, context
 from streamguard_ksql.operators.record import Record
 
 LEAST_PAYMENTS = 50_000
@@ -42,12 +41,11 @@ _ROWS, _HITS, _SUMMARY = "rows", "hits", "summary"
 
 def processes_for(payments: int) -> int:
     """How many processes score so many payments soonest: one for each processor, where it is worth starting them."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, MOST_PROCESSES) if payments >= LEAST_PAYMENTS else 1
+    return min(processors(), MOST_PROCESSES) if payments >= LEAST_PAYMENTS else 1
 
 
 class _Worker(NamedTuple):
-    process: SpawnProcess
+    process: ForkServerProcess
     data: Connection
     """Where the batches go."""
     control: Connection
@@ -74,10 +72,9 @@ def score_divided(
 
 
 def _start(rules: RuleSet, how: Division, number: int) -> _Worker:
-    context = get_context("spawn")
-    data, to_data = context.Pipe(duplex=False)
-    control, to_control = context.Pipe()
-    process = context.Process(
+    data, to_data = context().Pipe(duplex=False)
+    control, to_control = context().Pipe()
+    process = context().Process(
         target=_work, args=(rules, how, number, data, to_control), daemon=True, name="streamguard evaluate"
     )
     process.start()
@@ -133,7 +130,7 @@ def _place(row: Record) -> tuple[int, bytes | None]:
     return row.time, row.headers[0][1]
 
 
-def _message(control: Connection, process: SpawnProcess) -> tuple[str, Any]:
+def _message(control: Connection, process: ForkServerProcess) -> tuple[str, Any]:
     try:
         kind, content = control.recv()
     except (EOFError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 from streamguard.evaluation.data import DataError, LabelledPayment
 from streamguard.evaluation.metrics import Hits, card_precision, hits, ranking
-from streamguard.evaluation.scores import Score
+from streamguard.evaluation.scores import NOTHING, Score
 from streamguard.evaluation.split import DELAY_DAYS, TEST_DAYS, TRAIN_DAYS, Scored, by_day, test_week, test_weeks
 
 _EPOCH = date(1970, 1, 1)
@@ -133,26 +134,30 @@ def _range(scored: Mapping[int, Sequence[Scored]], first: date, last: date) -> F
 
 
 def _figures(days: Sequence[Sequence[Scored]], start: int, end: int) -> Figures:
-    test = [pair for day in days for pair in day]
-    average_precision, auc = ranking([(score.points, payment.is_fraud) for payment, score in test])
-    frauds = [(payment, score) for payment, score in test if payment.is_fraud]
+    average_precision, auc = ranking((score.points, payment.is_fraud) for day in days for payment, score in day)
+    frauds = [(payment, score) for day in days for payment, score in day if payment.is_fraud]
     return Figures(
         start=_EPOCH + timedelta(start),
         end=_EPOCH + timedelta(end),
-        payments=len(test),
+        payments=sum(map(len, days)),
         frauds=len(frauds),
         average_precision=average_precision,
         auc=auc,
         card_precision_100=card_precision([[(p.account, s.points, p.is_fraud) for p, s in day] for day in days]),
         money=round(sum(payment.amount for payment, _ in frauds), 2),
         money_found=round(sum(payment.amount for payment, score in frauds if score.flagged), 2),
-        rules=_by_rule(test),
+        rules=_by_rule(((p, s) for day in days for p, s in day if s is not NOTHING), len(frauds)),
     )
 
 
-def _by_rule(test: Iterable[Scored]) -> dict[str, Hits]:
+def _by_rule(raised: Iterable[Scored], frauds: int) -> dict[str, Hits]:
     """The hits of each rule that had any, and of the decisions that are not dismissals."""
-    pairs = list(test)
-    names = sorted({name for _, score in pairs for name in score.rules})
-    found = {name: hits((name in score.rules, payment.is_fraud) for payment, score in pairs) for name in names}
-    return {**found, TOGETHER: hits((score.flagged, payment.is_fraud) for payment, score in pairs)}
+    alerts: Counter[str] = Counter({TOGETHER: 0})
+    right: Counter[str] = Counter()
+    for payment, score in raised:
+        names = {*score.rules, TOGETHER} if score.flagged else score.rules
+        alerts.update(names)
+        if payment.is_fraud:
+            right.update(names)
+    order = [*sorted(alerts.keys() - {TOGETHER}), TOGETHER]
+    return {name: hits(alerts[name], right[name], frauds) for name in order}

@@ -76,7 +76,7 @@ def sql_of(rule: str, settings: Settings) -> RuleSql:
             f"the rule {rule} has no line in ksqldb/{CATALOGUE_FILE}, so its SQL is not known: add its query there, then try"
             " again"
         )
-    server = Server(settings.ksqldb_url, _TIMEOUT_S)
+    server = Server(settings.ksqldb, _TIMEOUT_S)
     try:
         running = server.queries()
     except (DeployError, Rejected) as error:

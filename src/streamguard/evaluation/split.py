@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from streamguard.evaluation.data import LabelledPayment
+from streamguard.evaluation.data import DAY_MS, LabelledPayment
 from streamguard.evaluation.scores import Score
 
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
@@ -24,7 +24,7 @@ def by_day(scored: Iterable[Scored]) -> dict[int, list[Scored]]:
     """The payments of each day."""
     days: defaultdict[int, list[Scored]] = defaultdict(list)
     for pair in scored:
-        days[pair[0].day].append(pair)
+        days[pair[0].at_ms // DAY_MS].append(pair)
     return days
 
 

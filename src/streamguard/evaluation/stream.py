@@ -189,13 +189,13 @@ def evaluate_topics(settings: Settings) -> Evaluation:
     Raises InputError if there is nothing to score, TopicNotRead and KafkaError where a topic cannot be read.
     """
     alerts = []
-    for item in TopicReader(settings.kafka_bootstrap_servers, settings.alerts_topic):
+    for item in TopicReader(settings.kafka, settings.alerts_topic):
         try:
             alerts.append(FraudAlert.from_record(item.value, item.key))
         except BadRecord:
             continue
     evaluation = Evaluation(alerts)
-    for item in TopicReader(settings.kafka_bootstrap_servers, settings.transactions_topic):
+    for item in TopicReader(settings.kafka, settings.transactions_topic):
         headers = {name: value.decode() for name, value in item.headers}
         event_time = _event_time(item.value)
         if event_time is not None and not headers.get("defect"):

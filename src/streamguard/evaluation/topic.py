@@ -20,7 +20,7 @@ def read_topic(settings: Settings) -> list[LabelledPayment]:
     """
     decoder = Decoder(settings)
     partitions: defaultdict[int, list[LabelledPayment]] = defaultdict(list)
-    for record in TopicReader(settings.kafka_bootstrap_servers, settings.transactions_topic):
+    for record in TopicReader(settings.kafka, settings.transactions_topic):
         batch = Batch()
         decoder.add(batch, record.offset, [record])
         for _, transaction in batch.transactions:
@@ -51,7 +51,7 @@ def read_records(settings: Settings, topics: Iterable[str]) -> Iterator[InputRec
     """
     partitions: defaultdict[tuple[str, int], list[InputRecord]] = defaultdict(list)
     for topic in topics:
-        for r in TopicReader(settings.kafka_bootstrap_servers, topic):
+        for r in TopicReader(settings.kafka, topic):
             record = InputRecord(topic, r.partition, r.offset, r.key, r.value, r.timestamp, r.headers)
             partitions[topic, r.partition].append(record)
     return merge(*partitions.values(), key=lambda record: record.time)

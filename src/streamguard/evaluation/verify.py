@@ -100,7 +100,7 @@ class _Verifier:
 
     def _read(self, topic: str, keep: Callable[[Any], bool] = lambda _: True) -> _Read:
         read = _Read(topic)
-        reader = TopicReader(self._settings.kafka_bootstrap_servers, topic)
+        reader = TopicReader(self._settings.kafka, topic)
         for r in reader:
             if keep(r):
                 record = InputRecord(topic, r.partition, r.offset, r.key, r.value, r.timestamp, r.headers)

@@ -26,6 +26,7 @@ from streamguard.models.iso import places
 from streamguard.models.readings import currency_in_name
 from streamguard.models.records import BadRecord, unify_names
 
+_validate = Transaction.__pydantic_validator__.validate_python
 _VALUES = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\(got .*?\)|\d[\d.,:]*""")
 
 
@@ -53,7 +54,10 @@ class PaymentReader:
         currency = self.columns.get("currency")
         self._amount: Callable[[Any], tuple[Decimal, str | None]] = amount
         self._currency = currency.read if currency else None
-        self._fields = [(n, self.columns[n].read) for n in self.columns if n not in ("amount", "currency", *MARKS)]
+        names = [name for name in FIELDS if name in self.columns or name == "currency"]
+        names += [name for name in self.columns if name not in names and name not in MARKS]
+        # In the order in which they are sent. Amount and currency are read together, and take their places afterwards.
+        self._fields = [(n, _later if n in ("amount", "currency") else self.columns[n].read) for n in names]
         self._marks = [(name, self.columns[name].read) for name in MARKS if name in self.columns]
 
     def read(self, values: Any) -> Payment:
@@ -75,26 +79,31 @@ class PaymentReader:
             amount = exact
             self.rounded += 1
         fields["amount"], fields["currency"] = amount, currency
-        for name in REQUIRED:
-            if fields.get(name) is None:
-                raise _bad(f"{name} is empty")
+        if currency is None or len(fields) < len(self._fields) or self.keeps_rest:
+            for name in REQUIRED:
+                if fields.get(name) is None:
+                    raise _bad(f"{name} is empty")
         try:
-            transaction = Transaction.model_validate(fields)
+            _validate(fields)
         except ValidationError as error:
             raise BadRow(reason_of(error), reason_of(error, values=False)) from None
-        return Payment(self._as_sent(transaction, fields, values), marks)
+        return Payment(self._as_sent(fields, values) if self.keeps_rest else fields, marks)
 
-    def _as_sent(self, transaction: Transaction, fields: dict[str, Any], values: Any) -> dict[str, Any]:
-        """The fields in the model's order, or in the row's own where that keeps what else it has."""
-        if not self.keeps_rest or not isinstance(values, dict):
-            read = {name: fields[name] for name in FIELDS if name in fields}
-            return {**read, **{name: value for name, value in fields.items() if name not in read}}
+    def _as_sent(self, fields: dict[str, Any], values: Any) -> dict[str, Any]:
+        """The fields in the row's own order, with what else it has."""
+        if not isinstance(values, dict):
+            return fields
         kept = {name: value for name, value in values.items() if name.lower() not in MARKS}
         try:
             unify_names(kept, Transaction.model_fields)
         except BadRecord as error:
             raise BadRow(str(error), error.bare) from None
         return {**kept, **{name: value for name, value in fields.items() if name in kept or value is not None}}
+
+
+def _later(_: Any) -> str:
+    """What stands for a value until it is known."""
+    return ""
 
 
 def read_object(mapping: Mapping, values: dict[str, Any]) -> dict[str, Any]:

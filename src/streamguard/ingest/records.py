@@ -24,9 +24,13 @@ _RECORDED = ("topic", "raw", "defect")
 def record_of(payment: Payment) -> Record:
     """The record of a payment; its key is the account."""
     fields = payment.fields
-    value = orjson.dumps(fields, default=_as_number)
-    record = Record(fields["account_id"].encode(), value, fields["event_time"])
+    record = Record(fields["account_id"].encode(), value_of(payment), fields["event_time"])
     return _marked(record, payment.marks) if payment.marks else record
+
+
+def value_of(payment: Payment) -> bytes:
+    """The value of its record."""
+    return orjson.dumps(payment.fields, default=_as_number)
 
 
 def _as_number(value: Any) -> Any:

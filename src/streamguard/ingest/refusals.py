@@ -33,6 +33,13 @@ class Refusals:
         if len(found.lines) < SHOWN_LINES and line:
             found.lines.append(line)
 
+    def take(self, others: Refusals) -> None:
+        """Add what was counted elsewhere, after all that is counted here."""
+        for kind, other in others.kinds.items():
+            found = self.kinds.setdefault(kind, _Reason(example=other.example))
+            found.count += other.count
+            found.lines += other.lines[: SHOWN_LINES - len(found.lines)]
+
     def sentences(self) -> Iterator[str]:
         """A line for each kind, the most frequent first."""
         for reason in sorted(self.kinds.values(), key=lambda reason: -reason.count):

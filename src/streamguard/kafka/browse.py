@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.corrupt import CorruptBatch, skip_corrupt
 from streamguard.kafka.messages import Contains, Cursor, Message, NoSuchTopic, Step, message_of
 from streamguard.kafka.topic_reader import NO_PROGRESS_S, TopicNotRead
@@ -36,7 +38,7 @@ class Browser:
 
     def __init__(
         self,
-        servers: str,
+        servers: Servers,
         topic: str,
         partitions: Iterable[int] = (),
         *,
@@ -45,8 +47,8 @@ class Browser:
     ) -> None:
         self._servers, self.topic = servers, topic
         self._step_records, self._step_s = step_records, step_s
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=servers.split(","),
+        self._consumer = clients.consumer(
+            servers,
             group_id=None,
             client_id="streamguard-browse",
             enable_auto_commit=False,

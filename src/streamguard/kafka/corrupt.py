@@ -13,8 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError, KafkaTimeoutError
+
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 
 log = logging.getLogger("streamguard.kafka")
 
@@ -42,13 +45,13 @@ class CorruptBatch(NamedTuple):
         return f"{self.topic}/{self.partition}: {self.reason}"
 
 
-def corrupt_batches(bootstrap_servers: str, positions: Mapping[TopicPartition, int]) -> list[CorruptBatch]:
+def corrupt_batches(servers: Servers, positions: Mapping[TopicPartition, int]) -> list[CorruptBatch]:
     """The corrupt batches that begin at or hold one of these positions, at most one of each partition.
 
     Raises kafka.errors.KafkaError where the broker does not answer.
     """
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
+    consumer = clients.consumer(
+        servers,
         group_id=None,
         enable_auto_commit=False,
         max_poll_records=1,
@@ -61,12 +64,12 @@ def corrupt_batches(bootstrap_servers: str, positions: Mapping[TopicPartition, i
     return [CorruptBatch(p.topic, p.partition, first, behind) for p, first, behind in found if behind > first]
 
 
-def skip_corrupt(bootstrap_servers: str, consumer: Any, error: CorruptRecordError) -> list[CorruptBatch]:
+def skip_corrupt(servers: Servers, consumer: Any, error: CorruptRecordError) -> list[CorruptBatch]:
     """Move `consumer`, whose poll raised `error`, behind the corrupt batches that it is in front of; say what is lost.
 
     Raises `error` where there is none.
     """
-    batches = corrupt_batches(bootstrap_servers, {p: consumer.position(p) for p in consumer.assignment()})
+    batches = corrupt_batches(servers, {p: consumer.position(p) for p in consumer.assignment()})
     if not batches:
         raise error
     for batch in batches:

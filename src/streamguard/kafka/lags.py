@@ -6,10 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import IsolationLevel
+
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 
 _POLL_MS = 200
 
@@ -51,15 +54,15 @@ def ends_of(client: KafkaAdminClient, topic: str) -> dict[int, int]:
     return {partition.partition: ends[partition].offset for partition in partitions}
 
 
-def has_record(bootstrap_servers: str, lag: Lag, timeout_s: float) -> bool:
+def has_record(servers: Servers, lag: Lag, timeout_s: float) -> bool:
     """Whether a record lies between `committed` and `end`, and not only markers of transactions.
 
     Also true where nothing could be read within `timeout_s`: what no reader gets past is no marker. Raises KafkaError where no
     broker answers.
     """
     start = lag.committed or 0
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
+    consumer = clients.consumer(
+        servers,
         enable_auto_commit=False,
         isolation_level="read_committed",
         bootstrap_timeout_ms=round(timeout_s * 1000),

@@ -140,7 +140,7 @@ def groups_of(client: KafkaAdminClient, names: list[str] | None = None) -> list[
     return [
         GroupFacts(
             name,
-            str(described[name]["group_state"] or listed[name]),
+            group_state(listed[name], described[name]["group_state"]),
             [_member(member) for member in described[name]["members"]],
             [
                 Lag(partition, at.offset if at.offset >= 0 else None, ends[partition])
@@ -150,6 +150,11 @@ def groups_of(client: KafkaAdminClient, names: list[str] | None = None) -> list[
         )
         for name in wanted
     ]
+
+
+def group_state(listed: str, described: str | None) -> str:
+    """The state of a group that is there: DescribeGroups calls those of the consumer protocol (KIP-848) Dead."""
+    return described if described and described != "Dead" else listed
 
 
 def _committed_ends(client: KafkaAdminClient, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:

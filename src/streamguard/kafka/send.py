@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka import KafkaAdminClient, KafkaProducer
-
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.messages import NoSuchTopic
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES
@@ -14,7 +14,7 @@ _ACKNOWLEDGED_WITHIN_S = 10.0
 
 
 def send_record(
-    servers: str,
+    servers: Servers,
     topic: str,
     key: bytes | None,
     value: bytes | None,
@@ -26,8 +26,8 @@ def send_record(
     Raises NoSuchTopic, kafka.errors.KafkaError.
     """
     _check_place(servers, topic, partition)
-    producer = KafkaProducer(
-        bootstrap_servers=servers.split(","),
+    producer = clients.producer(
+        servers,
         client_id="streamguard-by-hand",
         acks="all",
         allow_auto_create_topics=False,
@@ -45,9 +45,9 @@ def send_record(
         close_producer(producer, abandon=not done)
 
 
-def _check_place(servers: str, topic: str, partition: int | None) -> None:
+def _check_place(servers: Servers, topic: str, partition: int | None) -> None:
     """A producer waits for a topic that there is not."""
-    client = KafkaAdminClient(bootstrap_servers=servers.split(","), bootstrap_timeout_ms=5_000)
+    client = clients.admin(servers, bootstrap_timeout_ms=5_000)
     try:
         [described] = client.describe_topics([topic])
     finally:

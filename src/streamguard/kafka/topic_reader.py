@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 
 from streamguard.config.errors import UserError
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.corrupt import skip_corrupt
 
 NO_PROGRESS_S = 30.0
@@ -28,8 +30,8 @@ class TopicReader:
     the iteration `ends` holds the offsets behind the last record, and `begins` those of the first that there still is.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, start: Mapping[int, int] | None = None) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, servers: Servers, topic: str, start: Mapping[int, int] | None = None) -> None:
+        self._servers = servers
         self._topic = topic
         self._start = start or {}
         self.ends: dict[int, int] = {}
@@ -37,8 +39,8 @@ class TopicReader:
 
     def __iter__(self) -> Iterator[Any]:
         """The records, in their order within each partition. Raises TopicNotRead, kafka.errors.KafkaError."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+        consumer = clients.consumer(
+            self._servers,
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",

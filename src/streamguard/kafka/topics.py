@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError, for_code
 
 from streamguard.config import Settings
+from streamguard.kafka import clients
 
 log = logging.getLogger("streamguard.kafka")
 
@@ -67,7 +67,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
 def ensure_topics(settings: Settings, admin: Any = None, extra: Iterable[Topic] = ()) -> list[str]:
     """Create the missing ones among the application's topics and `extra`; returns the names it created.
 
-    `admin` is a KafkaAdminClient of the caller's; without it one is opened on `settings.kafka_bootstrap_servers` and
+    `admin` is a KafkaAdminClient of the caller's; without it one is opened on `settings.kafka` and
     closed again. An existing topic is left as it is; where one of the application's has other settings, a warning says so.
     Raises kafka.errors.KafkaError where the broker rejects the request or is unavailable. A topic that another process
     creates at the same moment counts as existing.
@@ -128,8 +128,8 @@ def _client(settings: Settings, admin: Any) -> Iterator[Any]:
     if admin is not None:
         yield admin
         return
-    own = KafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+    own = clients.admin(
+        settings.kafka,
         client_id="streamguard-topics",
         bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
     )

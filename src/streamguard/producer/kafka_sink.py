@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
+from streamguard.kafka import clients
+from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
@@ -92,10 +93,13 @@ class KafkaSink:
         deadline_s, said_s = time.monotonic() + wait_s, 0.0
         while True:
             try:
-                producer = KafkaProducer(**_options(self._address, compression, linger_ms))
+                producer = clients.producer(settings.kafka, **_options(compression, linger_ms))
             except (KafkaError, OSError, ValueError) as error:
                 if isinstance(error, ValueError):
                     raise InputError(f"KAFKA_BOOTSTRAP_SERVERS={self._address!r} is no HOST:PORT: {error}") from None
+                problem = diagnosis(settings.kafka)
+                if problem is not None and problem.permanent:
+                    raise BrokerUnreachable(f"the broker cannot be used: {problem}") from None
                 now_s = time.monotonic()
                 if now_s >= deadline_s:
                     raise BrokerUnreachable(
@@ -250,10 +254,9 @@ def check_compression(name: str) -> None:
         raise InputError(f"unknown compression {name!r}: choose {', '.join(COMPRESSIONS)}")
 
 
-def _options(address: str, compression: str, linger_ms: int) -> dict[str, Any]:
+def _options(compression: str, linger_ms: int) -> dict[str, Any]:
     """The client's settings; the numbers are those that reach 15,000 records a second on one core."""
     return {
-        "bootstrap_servers": address,
         "client_id": "streamguard-producer",
         "acks": "all",
         "enable_idempotence": True,

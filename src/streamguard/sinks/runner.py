@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError
 
 from streamguard.config import Settings
+from streamguard.kafka import clients
 from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sinks.base import Sink, SinkRecord
@@ -42,8 +43,8 @@ def run(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.E
 
 def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, to_end: bool) -> int:
     ensure_topics(settings)
-    consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers.split(","),
+    consumer = clients.consumer(
+        settings.kafka,
         client_id="streamguard-sink",
         group_id=None,
         enable_auto_commit=False,
@@ -68,7 +69,7 @@ def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading
             try:
                 polled = consumer.poll(timeout_ms=POLL_MS)
             except CorruptRecordError as error:
-                skip_corrupt(settings.kafka_bootstrap_servers, consumer, error)
+                skip_corrupt(settings.kafka, consumer, error)
                 continue
             records = [
                 SinkRecord(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)

@@ -19,12 +19,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 
 from streamguard.config import UserError
+from streamguard.config.ksqldb import Ksqldb
 from streamguard.sqldeploy.script import DeployError, fill_in
+from streamguard.sqldeploy.state import refusal_of, unreachable
 from streamguard_ksql.parser import split_statements
 
 READS = frozenset(("SHOW", "LIST", "DESCRIBE", "EXPLAIN", "SELECT", "PRINT"))
@@ -139,24 +141,25 @@ def _unquoted(text: str) -> str:
 class Answer:
     """The answer to one statement: JSON of /ksql, or the lines of /query as they come. `close`, from any thread, ends it."""
 
-    def __init__(self, url: str, path: str, part: Part, after: int) -> None:
+    def __init__(self, server: Ksqldb, path: str, part: Part, after: int) -> None:
         self._lock = threading.Lock()
         self._closed = False
         self._is_read = False
-        parts = urlsplit(url)
+        self._server = server
+        parts = urlsplit(server.url)
         host, port = parts.hostname or "", parts.port
-        self._connection = (
-            HTTPSConnection(host, port, timeout=_ANSWER_S, context=ssl.create_default_context())
-            if parts.scheme == "https"
-            else HTTPConnection(host, port, timeout=_ANSWER_S)
-        )
         headers = {"Accept": _MEDIA, "Content-Type": _MEDIA}
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        if server.username:
+            pair = f"{server.username}:{server.password}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         body: dict[str, Any] = {"ksql": part.sent, "streamsProperties": dict(part.properties)}
         if after >= 0:
             body["commandSequenceNumber"] = after
+        self._connection = (
+            HTTPSConnection(host, port, timeout=_ANSWER_S, context=ssl.create_default_context(cafile=server.ca_file))
+            if parts.scheme == "https"
+            else HTTPConnection(host, port, timeout=_ANSWER_S)
+        )
         try:
             self._connection.connect()
             self._socket: socket.socket = self._connection.sock
@@ -164,10 +167,7 @@ class Answer:
             self._response: HTTPResponse = self._connection.getresponse()
         except (OSError, HTTPException) as error:
             self._connection.close()
-            where = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
-            raise ServerUnavailable(
-                f"no ksqlDB server answers at {where} (KSQLDB_URL): {type(error).__name__}"
-            ) from None
+            raise ServerUnavailable(str(unreachable(server, error))) from None
         if self._response.status >= 400:
             raise self._refusal(part)
 
@@ -213,9 +213,13 @@ class Answer:
         if not is_read:
             self._connection.close()
 
-    def _refusal(self, part: Part) -> SqlRefused:
+    def _refusal(self, part: Part) -> UserError:
         try:
-            answer = orjson.loads(self._response.read())
+            content = self._response.read()
+            if self._response.status == 401:
+                self.close()
+                return ServerUnavailable(refusal_of(self._server, 401, content))
+            answer = orjson.loads(content)
             message = str(answer["message"])
         except (OSError, HTTPException, ValueError, KeyError, TypeError):
             message = f"the server answered with HTTP status {self._response.status}"
@@ -229,9 +233,9 @@ def refusal(message: str, part: Part) -> SqlRefused:
     return SqlRefused(message, *((int(place[1]), int(place[2])) if place else (part.line, part.column)))
 
 
-def send(url: str, part: Part, after: int = -1) -> Answer:
+def send(server: Ksqldb | str, part: Part, after: int = -1) -> Answer:
     """Send a statement; the server waits until it has done the command with the number `after`.
 
     Raises SqlRefused, ServerUnavailable.
     """
-    return Answer(url, "/query" if part.is_query else "/ksql", part, after)
+    return Answer(Ksqldb.of(server), "/query" if part.is_query else "/ksql", part, after)

@@ -83,7 +83,7 @@ def _alerts(
 ) -> list[FraudAlert]:
     """The alerts of some rules in a topic, protected as they are stored, in its order. What is none is a dead letter."""
     found = []
-    for record in TopicReader(settings.kafka_bootstrap_servers, topic):
+    for record in TopicReader(settings.kafka, topic):
         try:
             alert = FraudAlert.from_record(record.value, record.key)
         except BadRecord:

@@ -14,6 +14,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.lags import Lag, ends_of, group_lag, has_record
 from streamguard.sqldeploy.modes import PAUSED
 from streamguard.sqldeploy.script import DeployError
@@ -72,7 +73,7 @@ def upstream(server: Server, query_ids: Collection[str], raw_topic: str) -> list
 
 def wait_read(
     client: KafkaAdminClient,
-    servers: str,
+    servers: Servers,
     flows: Collection[Flow],
     raw: tuple[str, Offsets],
     tell: Callable[[Behind], None] = lambda _: None,
@@ -104,7 +105,7 @@ def _flow(server: Server, query: Mapping[str, Any], topics: Mapping[str, str]) -
 
 
 def _wait(
-    client: KafkaAdminClient, servers: str, flow: Flow, raw: tuple[str, Offsets], tell: Callable[[Behind], None]
+    client: KafkaAdminClient, servers: Servers, flow: Flow, raw: tuple[str, Offsets], tell: Callable[[Behind], None]
 ) -> None:
     """First to the ends of what the query reads, then to those of the topics of its own in between."""
     raw_topic, offsets = raw
@@ -118,7 +119,7 @@ def _wait(
 
 def _wait_for(
     client: KafkaAdminClient,
-    servers: str,
+    servers: Servers,
     flow: Flow,
     ends: Mapping[TopicPartition, int],
     tell: Callable[[Behind], None],

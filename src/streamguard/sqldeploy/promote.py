@@ -41,7 +41,9 @@ def deploy_shadow(
             shadow = journal.note(connection, texts, definitions, who=how.who, reason=how.reason)
     ensure_topics(how.settings, extra=topics_of_items(statements))
     try:
-        return plan(server, statements).send(how.tell)
+        made = plan(server, statements)
+        made.take_down()
+        return made.send(how.tell)
     except StatementRejected:
         drop(server, dataclasses.replace(how, reason="it could not be deployed"), shadow)
         raise

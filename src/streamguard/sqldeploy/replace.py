@@ -93,7 +93,10 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     if how.start is not None and rules:
         _let_old_rules_read(plan, rules, how.start, how)
     plan.take_down()
-    wait_deleted(how.kafka, [topic_of(item) for item in plan.affected if isinstance(item.statement, CreateAsSelect)])
+    if plan.replaces:
+        wait_deleted(
+            how.kafka, [topic_of(item) for item in plan.affected if isinstance(item.statement, CreateAsSelect)]
+        )
     with how.transaction() as connection:
         replacements.close(connection, names, lambda: ends_of(how.kafka, how.settings.alerts_topic))
     outcomes = plan.send(how.tell)
@@ -180,7 +183,7 @@ def _let_old_rules_read(plan: Plan, rules: Mapping[str, str], start: str, how: R
     try:
         for query, name in rules.items():
             flows = upstream(plan.server, [query], topic)
-            servers = how.settings.kafka_bootstrap_servers
+            servers = how.settings.kafka
             wait_read(how.kafka, servers, flows, (topic, offsets[name]), how.wait)
     except Exception:
         # Only where the old rule still runs: else its alerts end with what it has written, whatever comes next.

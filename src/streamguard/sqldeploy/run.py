@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +25,8 @@ LIVE = frozenset({"TRANSACTIONS", "FRAUD_ALERTS"})
 
 UNCHANGED, NEW, DIFFERENT, REPLACED, OFF, WAITS = "unchanged", "new", "different", "replaced", "off", "waits"
 """What became of a statement; one that is new and uses a source of which another version runs waits for that to be replaced."""
-
+ENDED, RESTARTED = "ended", "restarted"
+"""A stream or table is there and the query that fills it was terminated; it was made anew, with all that reads from it."""
 
 _TOPIC = "topic "
 """Before the names of topics, among those of streams and tables."""
@@ -78,20 +80,26 @@ class Plan:
     """The ids of queries that are not started, for their rule is off."""
     statuses: dict[int, str] = field(default_factory=dict)
     affected: list[Item] = field(default_factory=list)
+    replaces: bool = True
+    """Whether what is affected is replaced by another version; else it is started again as it was."""
 
     def status(self, item: Item) -> str:
-        """unchanged, new, different or replaced, as it was when the plan was made."""
+        """unchanged, new, different, ended, replaced or restarted, as it was when the plan was made."""
         status = self.statuses[id(item)]
-        return REPLACED if item in self.affected and status != NEW else status
+        anew = REPLACED if self.replaces else RESTARTED
+        return anew if item in self.affected and status != NEW else status
 
     def begins(self, item: Item) -> bool:
         """Whether the statement is sent, or would be if its rule was not off."""
-        return self.status(item) in (NEW, REPLACED)
+        return self.status(item) in (NEW, REPLACED, RESTARTED)
 
     def take_down(self) -> None:
-        """End what is replaced, readers first. Topics that queries fill go with them: they are written anew."""
+        """End what is affected, readers first. The topics of queries that are replaced go with them: they are written anew.
+
+        A query that is started again writes the same rows again behind those that it has written.
+        """
         for item in reversed(self.affected):
-            _take_down(self.server, item)
+            _take_down(self.server, item, delete_topic=self.replaces)
 
     def send(self, tell: Tell = lambda _: None) -> list[Outcome]:
         """Send what is new. Raises DeployError with file, line and the server's message."""
@@ -113,11 +121,11 @@ class Plan:
         if status == NEW and _status(self.server, item) != NEW:
             # The same source may stand in several files; the first has made it by now.
             status = _status(self.server, item)
-        if status in (NEW, REPLACED) and item.kind == "query" and item.name in self.off:
+        if status in (NEW, REPLACED, RESTARTED) and item.kind == "query" and item.name in self.off:
             return OFF
         if status == NEW and (_names(item) | {_TOPIC + str(topic_of(item))}) & set(held):
             return WAITS
-        if status in (NEW, REPLACED):
+        if status in (NEW, REPLACED, RESTARTED):
             _send(self.server, item)
         return status
 
@@ -126,12 +134,18 @@ def plan(server: Server, items: Sequence[Item], *, replace: bool = False, off: C
     """Ask the server what it has of the statements. Raises DeployError, also where what is replaced has other readers.
 
     With `replace`, what differs and all of it that reads from it is taken down and made anew; without it, what differs
-    stays as it runs.
+    stays as it runs, and so does what has ended if that would change a reader.
     """
-    made = Plan(server, list(items), off, {id(item): _status(server, item) for item in items})
+    filled = server.filled()
+    made = Plan(server, list(items), off, {id(item): _status(server, item, filled) for item in items}, replaces=replace)
+    affected = _affected(made.items, made.statuses, {DIFFERENT, ENDED} if replace else {ENDED})
     if replace:
-        made.affected = _affected(made.items, made.statuses)
-        _check_readers(server, made.affected)
+        _check_readers(server, affected)
+        made.affected = affected
+    elif affected and not any(made.statuses[id(item)] == DIFFERENT for item in affected):
+        with suppress(DeployError):  # readers that are not in the files: what has ended is reported as it is
+            _check_readers(server, affected)
+            made.affected = affected
     return made
 
 
@@ -159,8 +173,12 @@ def deploy(
 
 
 def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
-    """The statements of `files`, read as `deploy` does, that the server does not have. Raises DeployError."""
-    return [item for file in files for item in read(file, given) if _status(server, item) == NEW]
+    """The statements of `files`, read as `deploy` does, that the server does not have or whose query has ended.
+
+    Raises DeployError.
+    """
+    filled = server.filled()
+    return [item for file in files for item in read(file, given) if _status(server, item, filled) in (NEW, ENDED)]
 
 
 def running_text(server: Server, item: Item) -> str | None:
@@ -199,11 +217,15 @@ def lineage(items: Sequence[Item], queries: Collection[str]) -> list[Item]:
     return found[::-1]
 
 
-def _status(server: Server, item: Item) -> str:
+def _status(server: Server, item: Item, filled: Collection[str] | None = None) -> str:
+    """`filled`: the sources that a query of their own fills; None does not ask."""
     running = running_text(server, item)
     if running is None:
         return NEW
-    return UNCHANGED if same(item.statement, running) else DIFFERENT
+    if not same(item.statement, running):
+        return DIFFERENT
+    ended = filled is not None and isinstance(item.statement, CreateAsSelect) and item.name not in filled
+    return ENDED if ended else UNCHANGED
 
 
 def _send(server: Server, item: Item) -> None:
@@ -213,8 +235,11 @@ def _send(server: Server, item: Item) -> None:
         raise StatementRejected(f"{item.file}:{item.line}: {error}") from None
 
 
-def _affected(items: list[Item], status_of: dict[int, str]) -> list[Item]:
-    """What differs, and all below it that reads from or writes to it, or to the topic that a query fills; in their order."""
+def _affected(items: list[Item], status_of: dict[int, str], roots: Collection[str]) -> list[Item]:
+    """What has one of these statuses, and all below it that reads from or writes to it, or to the topic that a query fills.
+
+    In their order.
+    """
     affected: set[int] = set()
     changed: set[str] = set()
     filled: set[str] = set()
@@ -222,7 +247,7 @@ def _affected(items: list[Item], status_of: dict[int, str]) -> list[Item]:
     while len(affected) != before:
         before = len(affected)
         for item in items:
-            if status_of[id(item)] == DIFFERENT or _names(item) & changed or topic_of(item) in filled:
+            if status_of[id(item)] in roots or _names(item) & changed or topic_of(item) in filled:
                 affected.add(id(item))
                 changed |= _rewritten(item)
                 filled |= {str(topic_of(item))} if isinstance(item.statement, CreateAsSelect) else set()
@@ -267,14 +292,14 @@ def _check_readers(server: Server, affected: Sequence[Item]) -> None:
             raise DeployError(f"the query {query_id} uses {found[0]}, which is to be replaced: {advice}")
 
 
-def _take_down(server: Server, item: Item) -> None:
+def _take_down(server: Server, item: Item, *, delete_topic: bool) -> None:
     """End a query or drop a source; nothing there is fine. The topic of a source stays, unless it is the query's own."""
     try:
         if isinstance(item.statement, InsertInto):
             if item.name in server.queries():
                 server.execute(f"TERMINATE {item.name};")
         elif server.definition(item.name) is not None:
-            topic = " DELETE TOPIC" if isinstance(item.statement, CreateAsSelect) else ""
+            topic = " DELETE TOPIC" if delete_topic and isinstance(item.statement, CreateAsSelect) else ""
             server.execute(f"DROP {item.kind.upper()} IF EXISTS `{item.name}`{topic};")
     except Rejected as error:
         raise DeployError(f"{item.file}:{item.line}: {item.name} cannot be replaced: {error}") from None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import requests
 
-from streamguard.config.http import http_session
+from streamguard.config.ksqldb import Ksqldb
 from streamguard.sqldeploy.script import DeployError
+from streamguard_ksql.shell.diagnosis import Problem, problem_of
 
 STREAMS_PROPERTIES = {
     # Rules read the topic from its beginning, and every event by itself: the cache would merge those within a commit.
@@ -26,10 +28,11 @@ class Rejected(RuntimeError):
 class Server:
     """One ksqlDB server. Every method raises DeployError when it cannot be reached and Rejected when it returns an error."""
 
-    def __init__(self, url: str, timeout_s: float = 60.0) -> None:
-        self._url = url
+    def __init__(self, server: Ksqldb | str, timeout_s: float = 60.0) -> None:
+        self._server = Ksqldb.of(server)
+        self._url = self._server.url
         self._timeout_s = timeout_s
-        self._session = http_session(url)
+        self._session = self._server.session()
         self._last_command = -1
 
     def execute(self, sql: str, variables: dict[str, str] | None = None) -> list[dict[str, Any]]:
@@ -44,10 +47,12 @@ class Server:
         try:
             answer = self._session.post(f"{self._url}/ksql", json=body, headers=_HEADERS, timeout=self._timeout_s)
             entities = answer.json()
+        except requests.JSONDecodeError:
+            raise DeployError(refused_login(self._server, answer) or self._is_none()) from None
         except requests.RequestException as error:
-            raise DeployError(f"no ksqlDB server answers at {self._url} (KSQLDB_URL): {type(error).__name__}") from None
-        except ValueError:
-            raise DeployError(f"what answers at {self._url} (KSQLDB_URL) is no ksqlDB server") from None
+            raise DeployError(str(unreachable(self._server, error))) from None
+        if refused := refused_login(self._server, answer):
+            raise DeployError(refused)
         if answer.status_code != 200 or not isinstance(entities, list):
             message = entities.get("message") if isinstance(entities, dict) else None
             raise Rejected(str(message or f"HTTP {answer.status_code}"))
@@ -76,6 +81,11 @@ class Server:
         [entity] = self.execute("SHOW QUERIES;")
         return [query for query in entity["queries"] if query["queryType"] == "PERSISTENT"]
 
+    def filled(self) -> set[str]:
+        """The streams and tables that a query of their own fills, by CREATE ... AS SELECT."""
+        creating = (q for q in self.running() if str(q["queryString"]).lstrip().upper().startswith("CREATE"))
+        return {str(sink) for query in creating for sink in query.get("sinks") or ()}
+
     def topics(self) -> dict[str, str]:
         """The topic of each stream and table, by its name."""
         [streams], [tables] = self.execute("SHOW STREAMS;"), self.execute("SHOW TABLES;")
@@ -99,21 +109,83 @@ class Server:
         try:
             answer = self._session.get(f"{self._url}/queries", timeout=self._timeout_s)
             return list(answer.json()["queries"]) if answer.status_code == 200 else []
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise DeployError(f"{self._url}/queries (KSQLDB_URL): {type(error).__name__}") from None
+        except (ValueError, KeyError, TypeError):
+            raise DeployError(self._is_none()) from None
+        except requests.RequestException as error:
+            raise DeployError(str(unreachable(self._server, error))) from None
+
+    def info(self) -> dict[str, Any]:
+        """What the server says of itself, such as `version` and `serverStatus`. Raises DeployError."""
+        try:
+            answer = self._session.get(f"{self._url}/info", timeout=self._timeout_s)
+            if refused := refused_login(self._server, answer):
+                raise DeployError(refused)
+            return dict(answer.json()["KsqlServerInfo"])
+        except (ValueError, KeyError, TypeError):
+            raise DeployError(self._is_none()) from None
+        except requests.RequestException as error:
+            raise DeployError(str(unreachable(self._server, error))) from None
+
+    def is_terminated(self) -> bool:
+        """Whether it was ended by `/ksql/terminate`: it answers, and takes no statement until it is started again.
+
+        Raises DeployError.
+        """
+        return self.info().get("serverStatus") == "TERMINATED"
+
+    def problem(self, timeout_s: float = 2.0) -> Problem | None:
+        """What keeps the server from being used: a whole sentence; None where it says that it is healthy."""
+        try:
+            answer = self._session.get(f"{self._url}/healthcheck", timeout=timeout_s)
+            if refused := refused_login(self._server, answer):
+                return Problem(refused, permanent=True)
+            healthy = answer.json().get("isHealthy")
+            return None if healthy else Problem(f"{self._url} (KSQLDB_URL) is not healthy: {answer.text[:200]}", False)
+        except (ValueError, AttributeError):
+            return Problem(self._is_none(), permanent=False)
+        except requests.RequestException as error:
+            return unreachable(self._server, error)
 
     def wait_ready(self, timeout_s: float = _DEFINITION_WAIT_S) -> None:
-        """Return once /healthcheck is healthy; raises DeployError after `timeout_s`."""
+        """Return once /healthcheck is healthy; raises DeployError after `timeout_s`, or where waiting does not help."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                if self._session.get(f"{self._url}/healthcheck", timeout=2).json().get("isHealthy"):
-                    return
-            except (requests.RequestException, ValueError, AttributeError):
-                pass
+        while (problem := self.problem()) is not None:
+            if problem.permanent:
+                raise DeployError(str(problem))
             if time.monotonic() > deadline:
-                raise DeployError(f"no healthy ksqlDB server at {self._url} (KSQLDB_URL) within {timeout_s:.0f} s")
+                raise DeployError(f"no healthy ksqlDB server within {timeout_s:.0f} s: {problem}")
             time.sleep(0.1)
+
+    def _is_none(self) -> str:
+        return f"what answers at {self._url} (KSQLDB_URL) is no ksqlDB server"
+
+
+def unreachable(server: Ksqldb, error: Exception) -> Problem:
+    """Why a server cannot be asked, as a sentence."""
+    trust = "name the file with the authority's certificate in STREAMGUARD_KSQLDB_SSL_CAFILE"
+    found = problem_of(server.url, error, trust)
+    return Problem(f"no ksqlDB server answers at {server} (KSQLDB_URL): {found.reason}", found.permanent)
+
+
+def refused_login(server: Ksqldb, answer: requests.Response) -> str | None:
+    """The sentence for an answer that asks for another login, or that refuses the user; None for any other.
+
+    Where Kafka refuses what a statement needs, ksqlDB names the statement: that is of the statement, not of the login.
+    """
+    if answer.status_code not in (401, 403) or b'"statement_error"' in answer.content:
+        return None
+    return refusal_of(server, answer.status_code, answer.content)
+
+
+def refusal_of(server: Ksqldb, status: int, body: bytes) -> str:
+    """The sentence for the status 401 or 403."""
+    try:
+        message = str(json.loads(body)["message"]).rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        message = f"HTTP status {status}"
+    who = f"the user {server.username}" if server.username else "a request without a login"
+    said = f"the ksqlDB server at {server} (KSQLDB_URL) refuses {who}: {message}"
+    return f"{said}; STREAMGUARD_KSQLDB_USERNAME and _PASSWORD say who asks" if status == 401 else said
 
 
 def _check_status(entity: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def follow_mode(
 ) -> Followed:
     """Let the queries of one rule follow the mode that is stored by now; raises NotFollowed."""
     name = rules[0].name
-    server = Server(settings.ksqldb_url, timeout_s=_SERVER_TIMEOUT_S)
+    server = Server(settings.ksqldb, timeout_s=_SERVER_TIMEOUT_S)
     with transaction() as connection:
         mode = modes.modes_of(connection).get(name)
     try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 
 from streamguard.config import Settings
 from streamguard.config.resources import values_file
+from streamguard.kafka import clients
 from streamguard.kafka.clients import kafka_errors
 from streamguard.sqldeploy.script import DeployError
 from streamguard.sqldeploy.state import Rejected, Server
@@ -57,7 +58,7 @@ def _insert(server: Server, settings: Settings, values: Path) -> bool:
 def _records_ever(settings: Settings, topic: str) -> int:
     """How many records the topic has taken, those that compaction has removed included."""
     with kafka_errors():
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers.split(","))
+        admin = clients.admin(settings.kafka)
         try:
             [found] = admin.describe_topics([topic])
             partitions = [TopicPartition(topic, partition["partition_index"]) for partition in found["partitions"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,12 +13,16 @@ from streamguard.config.resources import DATA, compose_file
 from streamguard.stack.errors import StackError
 
 
-def up(start_command: str) -> None:
-    """Start the containers and wait until they are healthy. Raises StackError, which names `start_command`."""
+def up(start_command: str, password: str) -> None:
+    """Start the containers and wait until they are healthy; a new database gets the password.
+
+    Raises StackError, which names `start_command`.
+    """
     if not _daemon_answers():
         problem = "no Docker daemon answers" if shutil.which("docker") else "docker is not installed"
         raise StackError(f"{problem}; {start_command} without --docker runs everything without it")
-    if _run("up", "--detach", "--wait").returncode != 0:
+    environment = {**os.environ, "STREAMGUARD_POSTGRES_PASSWORD": password}
+    if _run("up", "--detach", "--wait", env=environment).returncode != 0:
         raise StackError("docker compose could not start the cluster; its messages are above")
 
 
@@ -42,8 +47,10 @@ def is_running() -> bool:
 
 def command(*arguments: str) -> list[str]:
     """The command line of Docker Compose."""
-    env_file = ["--env-file", str(Path(ENV_FILE).absolute())] if Path(ENV_FILE).exists() else []
-    return ["docker", "compose", "--project-directory", str(DATA), "-f", str(compose_file()), *env_file, *arguments]
+    # Without one named, Compose would read the .env of the project's directory, which is the package's.
+    env_file = str(Path(ENV_FILE).absolute()) if Path(ENV_FILE).exists() else os.devnull
+    files = ["--project-directory", str(DATA), "-f", str(compose_file()), "--env-file", env_file]
+    return ["docker", "compose", *files, *arguments]
 
 
 def _run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ logfile_maxbytes=5MB
 logfile_backups=1
 pidfile={pid_file}
 childlogdir={logs}
+umask=077
 {user}
 [unix_http_server]
 file={socket}
@@ -104,9 +105,9 @@ def _launched(settings: Settings, part: Part) -> list[str]:
 
 
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
-    """Write the configuration, readable by its owner alone: it contains the database's password."""
+    """Write the configuration, readable by its owner alone: it contains passwords."""
     for folder in (settings.state_path / "logs", locks.folder(settings)):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = conf_file(settings)
     file.touch(mode=0o600)
     file.chmod(0o600)
@@ -115,15 +116,8 @@ def write(settings: Settings, parts: Iterable[Part]) -> Path:
 
 
 def _environment(settings: Settings, part: Part) -> str:
-    """The resolved addresses, so that every process sees what the start saw, whatever happens to .env meanwhile."""
-    variables = {
-        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "KSQLDB_URL": settings.ksqldb_url,
-        "DATABASE_URL": settings.database_url,
-        "STREAMGUARD_STATE_DIR": str(settings.state_path),
-        "PYTHONUNBUFFERED": "1",
-        **dict(part.environment),
-    }
+    """Addresses and how to speak to them, so that every process sees what the start saw, whatever becomes of .env."""
+    variables = {**settings.environment, "PYTHONUNBUFFERED": "1", **dict(part.environment)}
     return ",".join(f'{name}="{_quoted(value)}"' for name, value in variables.items())
 
 

@@ -10,9 +10,11 @@ from streamguard.config import Settings
 from streamguard.privacy.key import key_file
 from streamguard.stack import compose, leftovers, locks
 from streamguard.stack.errors import StackError
+from streamguard.stack.parts import NAMES
+from streamguard.stack.state import RESTORE_FOLDER
 from streamguard.stack.supervisor import Supervisor
 
-DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb")
+DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb", RESTORE_FOLDER)
 """The folders below the state folder that hold data."""
 
 
@@ -43,6 +45,8 @@ def wipe(settings: Settings, report: Callable[[str], None]) -> None:
             _remove(settings)
     compose.wipe()
     report(f"wiped the data in {settings.state_path}")
+    for name, variable in settings.external.items():
+        report(f"{NAMES[name]} of {variable} is not ours: what is in it stays")
 
 
 def _refuse_in_use(settings: Settings, held: list[str]) -> None:
@@ -62,7 +66,8 @@ def _remove(settings: Settings) -> None:
     left = [folder.name for folder in _data_folders(settings) if folder.exists()]
     if left:
         raise StackError(f"{', '.join(left)} below {settings.state_path} could not be removed")
-    if has_database:
+    # The key that a database elsewhere was made with is of use as long as that is there.
+    if has_database and "postgres" not in settings.external:
         key_file(settings).unlink(missing_ok=True)
 
 

@@ -45,8 +45,8 @@ def command(settings: Settings, report: Callable[[str], None]) -> Iterator[None]
     """Within it no other start or wipe changes the state folder; waits for one that does, and says so. Raises StackError."""
     file = lock_file(settings, _COMMAND)
     try:
-        folder(settings).mkdir(exist_ok=True)
-        opened = file.open("w")
+        folder(settings).mkdir(mode=0o700, exist_ok=True)
+        opened = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w")
     except OSError as error:
         raise StackError(
             f"{file} cannot be written ({error.strerror}): work as the owner of the state folder"

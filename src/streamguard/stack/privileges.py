@@ -90,6 +90,18 @@ def dropper(paths: Iterable[Path]) -> Callable[[], None]:
     return drop
 
 
+def can_cross_shut_folders() -> bool:
+    """Whether a process that `dropper` turns into `nobody` gets through folders that are shut to it; True where we are not
+    root, and nobody is turned."""
+    if os.geteuid() != 0:
+        return True
+    try:
+        _usable_capability([Path("/")])
+    except PrivilegeError:
+        return False
+    return True
+
+
 def _usable_capability(shut: list[Path]) -> int:
     if sys.platform.startswith("linux"):
         for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import warnings
 from collections.abc import Callable
@@ -18,28 +17,29 @@ from streamguard.config import Settings
 from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
+from streamguard.kafka.diagnosis import ANSWER_S, Problem, diagnosis
+from streamguard.sqldeploy.state import Server
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 
-Probe = Callable[[], "str | None"]
+Probe = Callable[[], "str | Problem | None"]
 """None when ready, else what is missing."""
 
 
-def postgres_probe(settings: Settings) -> str | None:
+_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many", "slots", "EOF", "closed")
+"""Parts of the messages of a server that takes connections later."""
+
+
+def postgres_probe(settings: Settings) -> Problem | None:
     """Ready when the application's role can log in."""
     address = settings.database
     try:
-        psycopg2.connect(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            dbname=address.name,
-            connect_timeout=2,
-        ).close()
+        psycopg2.connect(**{"connect_timeout": 2, **address.connection}).close()
     except psycopg2.OperationalError as error:
-        return str(error).strip().splitlines()[-1]
+        reason = error_message(error)
+        refused = "FATAL:" in reason or "SSL" in reason or "certificate" in reason
+        return Problem(reason, permanent=refused and not any(passing in reason for passing in _PASSING))
     return None
 
 
@@ -78,27 +78,15 @@ def running_probe(supervisor: Supervisor, name: str) -> str | None:
     return None if state == "RUNNING" else state.lower()
 
 
-def kafka_probe(settings: Settings) -> str | None:
-    """Ready when one of the addresses accepts a connection (the broker listens only after recovery)."""
-    error_text = ""
-    for address in settings.kafka_bootstrap_servers.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=2).close()
-            return None
-        except OSError as error:
-            error_text = f"{address}: {error.strerror or error}"
-    return error_text
+def kafka_probe(settings: Settings, timeout_s: float = ANSWER_S) -> Problem | None:
+    """Ready when one of the addresses answers, and takes the login (the broker listens only after recovery)."""
+    return diagnosis(settings.kafka, timeout_s)
 
 
-def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> str | None:
+def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> Problem | None:
     """Ready when /healthcheck says healthy."""
-    try:
-        with http_session(settings.ksqldb_url) as session:
-            answer = session.get(f"{settings.ksqldb_url}/healthcheck", timeout=timeout_s)
-        return None if answer.json().get("isHealthy") else answer.text[:200]
-    except (requests.RequestException, ValueError, AttributeError) as error:
-        return type(error).__name__
+    problem = Server(settings.ksqldb).problem(timeout_s)
+    return None if problem is None else Problem(str(problem), problem.permanent)
 
 
 def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:
@@ -107,6 +95,8 @@ def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, ti
     asked = 0
     while (missing := probe()) is not None:
         asked += 1
+        if isinstance(missing, Problem) and missing.permanent:
+            raise StackError(f"{part.name} cannot be used: {missing}")
         # A process that cannot start is not waited for until the time is over.
         if supervisor is not None and asked % 10 == 0 and _has_ended(supervisor, part.name):
             raise StackError(f"{part.name} does not start: {last_log_line(logs, part.name)}")
@@ -115,6 +105,22 @@ def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, ti
                 f"{part.name} is not ready after {timeout_s:.0f} s ({missing}): {last_log_line(logs, part.name)}"
             )
         time.sleep(0.05)
+
+
+EXTERNAL_S = 10.0
+"""How long a part that is somebody else's may take to answer."""
+
+
+def wait_external(name: str, variable: str, probe: Probe) -> None:
+    """Return when a part that is somebody else's answers. Raises StackError, at once for what does not pass by waiting."""
+    deadline = time.monotonic() + EXTERNAL_S
+    while (missing := probe()) is not None:
+        if (isinstance(missing, Problem) and missing.permanent) or time.monotonic() > deadline:
+            raise StackError(
+                f"{name} at the given address ({variable}) cannot be used: {missing}; without {variable} an embedded one"
+                " is started"
+            )
+        time.sleep(0.1)
 
 
 def _has_ended(supervisor: Supervisor, name: str) -> bool:

@@ -1,23 +1,38 @@
-"""The state folder: made by the first start, marked with the version of its format."""
+"""The state folder: made by the first start, for its owner alone, and marked with the version of its format."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from streamguard.config import Settings
 from streamguard.stack.errors import StackError
+from streamguard.stack.privileges import can_cross_shut_folders
 
 FORMAT = 1
 """Counts up with every change that an earlier program could not read."""
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 
+RESTORE_FOLDER = "restore.new"
+"""Where a restore builds; there only while one is under way, or was cut off."""
 
-def check(settings: Settings) -> None:
-    """Raises StackError where the folder cannot be made or written, is of a newer program, or has no room left.
+_DATABASE = ("postgres", "postgres.new")
+"""Postgres keeps its own folder closed, which may belong to another user."""
+
+
+def restore_folder(settings: Settings) -> Path:
+    """The folder of a restore."""
+    return settings.state_path / RESTORE_FOLDER
+
+
+def check(settings: Settings, *, restoring: bool = False) -> None:
+    """Raises StackError where the folder cannot be made or written, is of a newer program, or has no room left, and, unless
+    `restoring`, where a restore was not finished.
 
     Makes and changes nothing.
     """
@@ -29,6 +44,11 @@ def check(settings: Settings) -> None:
             " or set STREAMGUARD_STATE_DIR to one"
         )
     _check_format(state)
+    if not restoring and restore_folder(settings).exists():
+        raise StackError(
+            f"a restore into {state} is under way or was cut off: repeat `streamguard restore FILE`,"
+            " or remove what it left with `streamguard down --wipe`"
+        )
     free = shutil.disk_usage(present).free
     if free < LEAST_FREE_BYTES:
         raise StackError(
@@ -38,13 +58,30 @@ def check(settings: Settings) -> None:
 
 
 def make(settings: Settings) -> None:
-    """Make the folder and write the version of its format. Raises StackError."""
+    """Make the folder, close it and all in it to others, and write the version of its format. Raises StackError."""
     state = settings.state_path
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close(state)
         _version_file(state).write_text(f"{FORMAT}\nstreamguard {version('streamguard')}\n")
+        _version_file(state).chmod(0o600)
     except OSError as error:
         raise StackError(f"the state folder {state} (STREAMGUARD_STATE_DIR) cannot be made: {error.strerror}") from None
+
+
+def _close(state: Path) -> None:
+    """Take from others what they may do with the folder and what is in it, as an earlier version or an umask gave it."""
+    # A database that runs as another user passes through the folder, where it cannot be given the capability for that.
+    state.chmod(0o700 if can_cross_shut_folders() else 0o711)
+    for root, folders, files in os.walk(state):
+        if Path(root) == state:
+            folders[:] = [name for name in folders if name not in _DATABASE]
+        for path in (Path(root, name) for name in (*folders, *files)):
+            # What runs removes and renames its files meanwhile.
+            with suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if not stat.S_ISLNK(mode) and mode & 0o077:
+                    path.chmod(stat.S_IMODE(mode) & 0o700)
 
 
 def _version_file(state: Path) -> Path:

@@ -30,6 +30,8 @@ class Process:
     """Why the last start failed, if it did."""
 
 
+RUNS = ("RUNNING", "STARTING", "BACKOFF")
+"""The states of a process that runs, or is about to."""
 _ANSWER_S = 30.0
 """Longer than the stop of a process may take (`stopwaitsecs`)."""
 _STATE_S = 5.0
@@ -91,7 +93,8 @@ class Supervisor:
         """Start supervisord as a daemon, without any process yet. Raises StackError."""
         self._socket.unlink(missing_ok=True)
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        # Its own log is opened before it takes the umask of its configuration.
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, umask=0o077)
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines()
             raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")
@@ -123,14 +126,14 @@ class Supervisor:
 
     def start(self, name: str) -> bool:
         """Start a process without waiting; False if it runs already."""
-        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+        if self.processes()[name].state in RUNS:
             return False
         self._call("startProcess", name, False)
         return True
 
     def stop(self, name: str) -> None:
         """Stop a process and wait for its end."""
-        if self.processes()[name].state in ("RUNNING", "STARTING", "BACKOFF"):
+        if self.processes()[name].state in RUNS:
             self._call("stopProcess", name, True)
 
     def shutdown(self, timeout_s: float = 60.0) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,6 +16,7 @@ from streamguard.config import Settings, UserError
 from streamguard.config.resources import source_files
 from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
+from streamguard.kafka.diagnosis import Problem
 from streamguard.kafka.topics import ensure_topics
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
@@ -23,10 +25,12 @@ from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, leftovers, locks, ports, state
+from streamguard.stack import compose, conf, leftovers, locks, logins, passwords, ports, state
+from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
-from streamguard.stack.parts import Part, application_parts, by_name, embedded_parts
+from streamguard.stack.ksqldb_config import write_config
+from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import (
     consumer_probe,
     desk_probe,
@@ -35,8 +39,9 @@ from streamguard.stack.readiness import (
     postgres_probe,
     running_probe,
     wait,
+    wait_external,
 )
-from streamguard.stack.supervisor import Supervisor
+from streamguard.stack.supervisor import RUNS, Supervisor
 from streamguard.users.accounts import first_admin
 
 Report = Callable[[str], None]
@@ -57,9 +62,11 @@ class StartOptions:
 
 @dataclass
 class Started:
-    """What a start has done: the parts, and the password of the desk's first user where this start made it."""
+    """What a start has done: the parts, and what was made for it; the password is that of the desk's first user."""
 
     parts: list[Part]
+    settings: Settings
+    """With the password of the database, where this start made it."""
     first_password: str | None = None
 
 
@@ -75,16 +82,24 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
         leftovers.end(settings, report)
     # What runs is left running: a second start takes nothing away.
     optional = {name: getattr(options, name) or name in (running or {}) for name in ("desk", "generator")}
+    if options.docker and settings.external:
+        raise StackError(
+            f"--docker starts Postgres, Kafka and ksqlDB, and {', '.join(settings.external.values())} names another: unset it,"
+            " or leave out --docker"
+        )
     infrastructure = [] if options.docker else embedded_parts(settings)
-    started = Started([*infrastructure, *application_parts(settings, **optional)])
+    started = Started([*infrastructure, *application_parts(settings, **optional)], settings)
     rules = sql_files(options.rules)
     _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
+    _check_external(settings, report)
     if options.docker:
         report("docker compose up")
-        compose.up(options.command)
+        compose.up(options.command, settings.postgres_password)
     state.make(settings)
     with locks.command(settings, report):
-        _launch_and_start(settings, options, started, rules, report)
+        if not options.docker:
+            started.settings = passwords.keep(settings)
+        _launch_and_start(started.settings, options, started, rules, report)
     return started
 
 
@@ -95,6 +110,7 @@ def _launch_and_start(
     # Asked again: another start may have launched it while this one waited.
     running = supervisor.alive()
     conf.write(settings, parts)
+    write_config(settings)
     if running:
         supervisor.reread()
     else:
@@ -116,6 +132,8 @@ def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:
     state.check(settings)
     check_key(settings)
     check_door(settings)
+    if any(part.name == "broker" for part in parts):
+        check_broker(settings)
     for file in [*rules, *source_files()]:
         read(file, variables_of(settings))
     if found := ports.conflicts(parts):
@@ -125,23 +143,65 @@ def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:
 def _start_infrastructure(
     settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """Postgres, broker and engine, ours or Docker's; returns when all three answer."""
+    """Postgres, broker and engine, ours, Docker's or somebody else's; returns when all three answer."""
     logs = settings.state_path / "logs"
-    if not options.docker:
-        for name in ("postgres", "broker"):
+    for name in ("postgres", "broker"):
+        if name in parts:
+            if name == "broker" and supervisor.processes()[name].state not in RUNS:
+                make_user(settings)
             supervisor.start(name)
-    kafka = parts.get("broker", Part("kafka", (), 0))
-    postgres = parts.get("postgres", Part("postgres", (), 0))
-    ksqldb = parts.get("ksqldb", Part("ksqldb", (), 0))
     watched = None if options.docker else supervisor
-    wait(kafka, lambda: kafka_probe(settings), watched, logs)
-    if not options.docker:
-        # The engine takes longest to start; the database gets ready meanwhile.
-        supervisor.start("ksqldb")
-    wait(postgres, lambda: postgres_probe(settings), watched, logs)
-    report("postgres and broker answer")
-    wait(ksqldb, lambda: ksqldb_probe(settings), watched, logs)
+    ours = [name for name in _PROBES if name not in settings.external]
+    for name in _PROBES:
+        if name in ours:
+            wait(parts.get(name, Part(name, (), 0)), partial(_PROBES[name], settings), watched, logs)
+        elif name == "ksqldb":
+            _wait_external(settings, name)
+        if name == "broker" and "ksqldb" in parts:
+            # The engine takes longest to start; the database gets ready meanwhile.
+            if supervisor.processes()["ksqldb"].state not in RUNS:
+                logins.make(settings)
+            supervisor.start("ksqldb")
+        if name == "postgres" and (answer := [name for name in ("postgres", "broker") if name in ours]):
+            report(f"{' and '.join(answer)} {'answer' if answer[1:] else 'answers'}")
+    _start_terminated(settings, parts, supervisor, report)
     report("ksqldb answers")
+
+
+def _start_terminated(settings: Settings, parts: dict[str, Part], supervisor: Supervisor, report: Report) -> None:
+    """Start a SQL engine anew that was ended by its REST API: it takes no statement. Raises StackError for one elsewhere."""
+    if not Server(settings.ksqldb).is_terminated():
+        return
+    if "ksqldb" not in parts:
+        raise StackError(
+            f"the ksqlDB server at {settings.ksqldb} was terminated (/ksql/terminate) and takes no statement: restart it, then"
+            " repeat this"
+        )
+    report("ksqldb was terminated: it is started again, and its rules read their topics from the beginning")
+    supervisor.stop("ksqldb")
+    supervisor.start("ksqldb")
+    wait(parts["ksqldb"], partial(ksqldb_probe, settings), supervisor, settings.state_path / "logs")
+
+
+_PROBES: dict[str, Callable[[Settings], str | Problem | None]] = {
+    "broker": kafka_probe,
+    "postgres": postgres_probe,
+    "ksqldb": ksqldb_probe,
+}
+"""Of what the stack runs on, in the order in which it is needed."""
+
+
+def _check_external(settings: Settings, report: Report) -> None:
+    """Raises StackError where what is somebody else's cannot be used."""
+    for name, variable in settings.external.items():
+        # An engine elsewhere may run on the broker that is to be started here.
+        if name != "ksqldb" or "broker" in settings.external:
+            _wait_external(settings, name)
+        report(f"{NAMES[name]} of {variable} is used, none is started")
+
+
+def _wait_external(settings: Settings, name: str) -> None:
+    wait_external(NAMES[name], settings.external[name], partial(_PROBES[name], settings))
 
 
 def _start_application(
@@ -180,7 +240,7 @@ def _apply(settings: Settings, options: StartOptions, rules: list[Path], report:
         engine.dispose()
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(rules))
-    server = Server(settings.ksqldb_url)
+    server = Server(settings.ksqldb)
     outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -199,7 +259,7 @@ def apply_sources(settings: Settings, report: Report) -> None:
     """The SQL of foreign topics. One whose topic is not there (yet) is named, and does not keep the rest from running."""
     for file in source_files():
         try:
-            outcomes = deploy(Server(settings.ksqldb_url), [file], given=variables_of(settings))
+            outcomes = deploy(Server(settings.ksqldb), [file], given=variables_of(settings))
         except DeployError as error:
             # ksqldb goes on to explain how to make the topic, which is somebody else's.
             reason = str(error).partition(". ")[0]

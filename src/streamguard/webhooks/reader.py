@@ -15,6 +15,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Connection, Engine, text
 
 from streamguard.config import Settings
+from streamguard.kafka import clients
 from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.webhooks import offsets
 from streamguard.webhooks.hooks import Hook, hooks
@@ -57,7 +58,7 @@ class Reader:
                 try:
                     polled = consumer.poll(timeout_ms=POLL_MS)
                 except CorruptRecordError as error:
-                    servers = self._settings.kafka_bootstrap_servers
+                    servers = self._settings.kafka
                     lost = {b.partition: b.next_offset - b.first for b in skip_corrupt(servers, consumer, error)}
                 records = [record for found in polled.values() for record in found]
                 positions = self._positions | {p.partition: consumer.position(p) for p in consumer.assignment()}
@@ -74,8 +75,8 @@ class Reader:
             consumer.close(autocommit=False)
 
     def _connect(self) -> KafkaConsumer:
-        return KafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers.split(","),
+        return clients.consumer(
+            self._settings.kafka,
             client_id="streamguard-webhooks",
             group_id=None,
             enable_auto_commit=False,

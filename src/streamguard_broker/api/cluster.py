@@ -1,7 +1,8 @@
-"""DescribeLogDirs (35), DescribeCluster (60).
+"""AlterReplicaLogDirs (34), DescribeLogDirs (35), DescribeCluster (60).
 
 Behaviour
 - One node, which is the controller; one data folder, with sizes of partitions and of the disk.
+- AlterReplicaLogDirs: a partition "moves" to the data folder, where it is; any other folder is LOG_DIR_NOT_FOUND.
 
 Version notes
 - DescribeCluster 1: endpoint type 2 (controllers) is INVALID_REQUEST: clients cannot reach the controller. 2: fenced
@@ -15,6 +16,8 @@ import shutil
 from typing import Any
 
 from kafka.protocol.admin import (
+    AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirsResponse,
     DescribeClusterRequest,
     DescribeClusterResponse,
     DescribeLogDirsRequest,
@@ -68,7 +71,7 @@ def describe_log_dirs(call: Call, request: Any) -> Any:
         if partitions:
             topics.append(topic_class(name=topic.name, partitions=partitions))
     disk = shutil.disk_usage(broker.options.data_dir)
-    folder = str(broker.options.data_dir.resolve())
+    folder = _folder(call)
     return DescribeLogDirsResponse(
         throttle_time_ms=0,
         error_code=0,
@@ -83,3 +86,32 @@ def describe_log_dirs(call: Call, request: Any) -> Any:
             )
         ],
     )
+
+
+def _folder(call: Call) -> str:
+    """The one data folder, as clients see and name it."""
+    return str(call.broker.options.data_dir.resolve())
+
+
+@handles(AlterReplicaLogDirsRequest, 1, 2)
+def alter_replica_log_dirs(call: Call, request: Any) -> Any:
+    """Nothing moves: there is one folder, and every partition is in it."""
+    result_class = AlterReplicaLogDirsResponse.AlterReplicaLogDirTopicResult
+    partition_class = result_class.AlterReplicaLogDirPartitionResult
+    codes: dict[str, list[Any]] = {}
+    for folder in request.dirs:
+        for topic in folder.topics:
+            for index in topic.partitions:
+                code = _move_error(call, folder.path, topic.name, index)
+                codes.setdefault(topic.name, []).append(partition_class(partition_index=index, error_code=code))
+    return AlterReplicaLogDirsResponse(
+        throttle_time_ms=0,
+        results=[result_class(topic_name=name, partitions=partitions) for name, partitions in codes.items()],
+    )
+
+
+def _move_error(call: Call, path: str, topic: str, index: int) -> ErrorCode:
+    if path != _folder(call):
+        return ErrorCode.LOG_DIR_NOT_FOUND
+    known = call.broker.catalog.partition(topic, index) is not None
+    return ErrorCode.NONE if known else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

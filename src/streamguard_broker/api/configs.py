@@ -1,11 +1,12 @@
 """DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44).
 
 Behaviour
-- Settings of topics can be altered; those of the broker are start options and read-only. Other resources have none.
+- Settings of topics can be altered; those of the broker and of groups are start options and read-only. Loggers and client
+  metrics have none; other types of resources are INVALID_REQUEST.
 - A setting is checked when it is altered; one without effect here is stored and shown (`configs.py`, `used=False`).
 
 Version notes
-- DescribeConfigs 1: synonyms. 3: types; the documentation is always null.
+- DescribeConfigs 1: synonyms. 3: types and documentation.
 - AlterConfigs replaces all settings of a topic; IncrementalAlterConfigs sets, deletes, appends to and subtracts from
   single ones (KIP-339).
 """
@@ -13,7 +14,7 @@ Version notes
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka.protocol.admin import (
     AlterConfigsRequest,
@@ -25,23 +26,33 @@ from kafka.protocol.admin import (
 )
 
 from streamguard_broker.catalog import Topic, check_topic_name
+from streamguard_broker.config_docs import BROKER_CONFIGS, GROUP_CONFIGS, TOPIC_DOCUMENTATION
 from streamguard_broker.configs import TOPIC_CONFIGS, ConfigKey, ConfigSource, ConfigType, check_topic_config
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.registry import Call, handles
 
-_TOPIC, _BROKER = 2, 4
+_TOPIC, _BROKER, _BROKER_LOGGER, _CLIENT_METRICS, _GROUP = 2, 4, 8, 16, 32
+_EMPTY_RESOURCES = (_BROKER_LOGGER, _CLIENT_METRICS)
 _SET, _DELETE, _APPEND, _SUBTRACT = 0, 1, 2, 3
 _Entry = DescribeConfigsResponse.DescribeConfigsResult.DescribeConfigsResourceResult
+
+
+class _Shown(NamedTuple):
+    """What the request includes besides values."""
+
+    synonyms: bool
+    documentation: bool
 
 
 @handles(DescribeConfigsRequest, 1, 4)
 def describe_configs(call: Call, request: Any) -> Any:
     """Effective settings with the source of each."""
+    shown = _Shown(request.include_synonyms, call.version >= 3 and request.include_documentation)
     results = []
     for resource in request.resources:
         code, message, entries = ErrorCode.NONE, None, []
         try:
-            entries = _entries(call, resource, synonyms=request.include_synonyms)
+            entries = _entries(call, resource, shown)
         except KafkaError as error:
             code, message = error.code, error.message
         results.append(
@@ -56,33 +67,27 @@ def describe_configs(call: Call, request: Any) -> Any:
     return DescribeConfigsResponse(throttle_time_ms=0, results=results)
 
 
-def _entries(call: Call, resource: Any, *, synonyms: bool) -> list[Any]:
-    wanted = resource.configuration_keys
+def _entries(call: Call, resource: Any, shown: _Shown) -> list[Any]:
+    """The settings of one resource that are asked for. Raises KafkaError."""
     if resource.resource_type == _TOPIC:
-        topic = _topic(call, resource.resource_name)
-        return [
-            _topic_entry(topic, key, synonyms=synonyms)
-            for name, key in TOPIC_CONFIGS.items()
-            if wanted is None or name in wanted
-        ]
-    if resource.resource_type == _BROKER:
+        found = _topic_entries(_topic(call, resource.resource_name), resource.configuration_keys, shown)
+    elif resource.resource_type == _BROKER:
         if resource.resource_name not in ("", str(call.broker.node_id)):
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"There is one broker, of id {call.broker.node_id}.")
-        return [
-            _Entry(
-                name=name,
-                value=value,
-                read_only=True,
-                config_source=ConfigSource.STATIC_BROKER_CONFIG,
-                is_sensitive=False,
-                synonyms=[],
-                config_type=ConfigType.STRING,
-                documentation=None,
-            )
-            for name, value in call.broker.options.as_kafka_configs().items()
-            if wanted is None or name in wanted
-        ]
-    return []
+        # The empty name asks for settings that were altered for all brokers; start options are not among them.
+        settings = call.broker.options.as_kafka_configs() if resource.resource_name else {}
+        found = [_option_entry(name, value, BROKER_CONFIGS[name], shown) for name, value in settings.items()]
+    elif resource.resource_type == _GROUP:
+        if not resource.resource_name:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "The name of the group is missing.")
+        settings = call.broker.options.as_group_configs()
+        found = [_option_entry(name, value, GROUP_CONFIGS[name], shown) for name, value in settings.items()]
+    elif resource.resource_type in _EMPTY_RESOURCES:
+        found = []
+    else:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, f"Resources of type {resource.resource_type} have no settings.")
+    wanted = resource.configuration_keys
+    return [entry for entry in found if wanted is None or entry.name in wanted]
 
 
 def _topic(call: Call, name: str) -> Topic:
@@ -93,25 +98,42 @@ def _topic(call: Call, name: str) -> Topic:
     return topic
 
 
-def _topic_entry(topic: Topic, key: ConfigKey, *, synonyms: bool) -> Any:
-    source = topic.config.source(key.name)
-    value = topic.config.value(key.name)
-    known = []
-    if synonyms and source is not ConfigSource.DEFAULT_CONFIG:
-        known.append(_Entry.DescribeConfigsSynonym(name=key.name, value=value, source=source))
-    if synonyms:
-        known.append(
-            _Entry.DescribeConfigsSynonym(name=key.name, value=key.default, source=ConfigSource.DEFAULT_CONFIG)
-        )
+def _topic_entries(topic: Topic, wanted: list[str] | None, shown: _Shown) -> list[Any]:
+    """A retired setting is described where the topic sets it, or where it is asked for by name."""
+    return [
+        _topic_entry(topic, key, shown)
+        for key in TOPIC_CONFIGS.values()
+        if not key.retired or key.name in topic.config.own or (wanted is not None and key.name in wanted)
+    ]
+
+
+def _topic_entry(topic: Topic, key: ConfigKey, shown: _Shown) -> Any:
+    synonyms = topic.config.synonyms(key.name) if shown.synonyms else []
     return _Entry(
         name=key.name,
-        value=value,
+        value=topic.config.value(key.name),
         read_only=False,
+        config_source=topic.config.source(key.name),
+        is_sensitive=False,
+        synonyms=[_Entry.DescribeConfigsSynonym(name=n, value=value, source=source) for n, value, source in synonyms],
+        config_type=key.type,
+        documentation=TOPIC_DOCUMENTATION[key.name] if shown.documentation else None,
+    )
+
+
+def _option_entry(name: str, value: str, described: tuple[ConfigType, str], shown: _Shown) -> Any:
+    """A start option of the broker."""
+    source = ConfigSource.STATIC_BROKER_CONFIG
+    kind, documentation = described
+    return _Entry(
+        name=name,
+        value=value,
+        read_only=True,
         config_source=source,
         is_sensitive=False,
-        synonyms=known,
-        config_type=key.type,
-        documentation=None,
+        synonyms=[_Entry.DescribeConfigsSynonym(name=name, value=value, source=source)] if shown.synonyms else [],
+        config_type=kind,
+        documentation=documentation if shown.documentation else None,
     )
 
 
@@ -149,7 +171,8 @@ async def _set(call: Call, topic: Topic, own: dict[str, str]) -> None:
 def _alterable(call: Call, resource: Any) -> Topic:
     if resource.resource_type != _TOPIC:
         raise KafkaError(
-            ErrorCode.INVALID_REQUEST, "Only topic settings can be altered; broker settings are start options."
+            ErrorCode.INVALID_REQUEST,
+            "Only topic settings can be altered; those of the broker and of groups are start options.",
         )
     return _topic(call, resource.resource_name)
 

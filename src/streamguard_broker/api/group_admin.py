@@ -1,13 +1,14 @@
 """DescribeGroups (15), ListGroups (16), DeleteGroups (42).
 
 Behaviour
-- Member metadata and assignments are shown in state Stable only.
+- Member metadata and assignments are shown in state Stable only. DescribeGroups knows no groups of the consumer protocol:
+  ConsumerGroupDescribe does.
 - DeleteGroups requires an empty group, and is answered when the deletion is synced.
 
 Version notes
 - DescribeGroups 0 to 5: an unknown group is in state Dead, without an error. 6: GROUP_ID_NOT_FOUND (KIP-1043).
   3: authorized operations. 4: instance ids.
-- ListGroups 4: filter by state (KIP-518). 5: filter by type; all groups are "classic".
+- ListGroups 4: filter by state (KIP-518). 5: filter by type, "classic" or "consumer" (KIP-848).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from kafka.protocol.admin import (
 
 from streamguard_broker.api.operations import GROUP_OPERATIONS
 from streamguard_broker.errors import ErrorCode
-from streamguard_broker.groups.group import Group
+from streamguard_broker.groups.consumer_group import ConsumerGroup
+from streamguard_broker.groups.coordinator import AnyGroup
 from streamguard_broker.groups.states import GroupState
 from streamguard_broker.registry import Call, handles
 
@@ -43,12 +45,12 @@ def describe_groups(call: Call, request: Any) -> Any:
 
 
 def _describe(call: Call, group_id: str) -> Any:
-    group = call.broker.groups.find(group_id)
+    group = call.broker.groups.find_classic(group_id)
     if group is None:
         missing = call.version >= 6
         return _Described(
             error_code=ErrorCode.GROUP_ID_NOT_FOUND if missing else ErrorCode.NONE,
-            error_message=f"Group {group_id} not found." if missing else None,
+            error_message=f"There is no group {group_id} of the classic protocol." if missing else None,
             group_id=group_id,
             group_state=GroupState.DEAD.value,
             protocol_type="",
@@ -82,7 +84,7 @@ def list_groups(call: Call, request: Any) -> Any:
     """All groups, or those in the states and of the types asked for."""
     states = {state.lower() for state in request.states_filter} if call.version >= 4 else set()
     types = {kind.lower() for kind in request.types_filter} if call.version >= 5 else set()
-    listed = [] if types and "classic" not in types else list(call.broker.groups.groups.values())
+    listed = [group for group in call.broker.groups.groups.values() if not types or group.kind in types]
     return ListGroupsResponse(
         throttle_time_ms=0,
         error_code=0,
@@ -90,12 +92,12 @@ def list_groups(call: Call, request: Any) -> Any:
     )
 
 
-def _listed(group: Group) -> Any:
+def _listed(group: AnyGroup) -> Any:
     return ListGroupsResponse.ListedGroup(
         group_id=group.group_id,
-        protocol_type=group.protocol_type or "",
+        protocol_type="consumer" if isinstance(group, ConsumerGroup) else group.protocol_type or "",
         group_state=group.state.value,
-        group_type="classic",
+        group_type=group.kind,
     )
 
 

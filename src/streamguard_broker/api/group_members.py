@@ -4,8 +4,10 @@ Behaviour
 - JoinGroup is answered when all members have joined or the rebalance timeout is over, SyncGroup when the leader has
   sent the assignments and the generation is synced to disk.
 - A connection that closes while it waits leaves its member to the session timeout.
-- Session timeouts are 100 ms to 30 minutes.
-- Groups of the classic protocol only, not those of KIP-848.
+- A session timeout outside `group.min.session.timeout.ms` to `group.max.session.timeout.ms` (start options) is
+  INVALID_SESSION_TIMEOUT.
+- Groups of the classic protocol: those of KIP-848 are in `api.consumer_groups`. While such a group has members, JoinGroup
+  is INCONSISTENT_GROUP_PROTOCOL; LeaveGroup removes its members too, for tools.
 
 Version notes
 - JoinGroup 0: the session timeout is the rebalance timeout too. 4: a new member gets its id first, with
@@ -31,13 +33,10 @@ from kafka.protocol.consumer import (
     SyncGroupResponse,
 )
 
-from streamguard_broker.errors import ErrorCode
+from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.groups.group import Group
 from streamguard_broker.groups.member import JoinCall, JoinResult, SyncResult
 from streamguard_broker.registry import Call, handles
-
-MIN_SESSION_TIMEOUT_MS = 100
-MAX_SESSION_TIMEOUT_MS = 30 * 60 * 1000
 
 
 def _reply_to(future: asyncio.Future[Any]) -> Any:
@@ -64,9 +63,14 @@ async def join_group(call: Call, request: Any) -> Any:
     """Answered when all members have joined, or the rebalance timeout is over."""
     if not request.group_id:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_GROUP_ID, request.member_id))
-    if not MIN_SESSION_TIMEOUT_MS <= request.session_timeout_ms <= MAX_SESSION_TIMEOUT_MS:
+    options = call.broker.options
+    shortest_ms, longest_ms = options.group_min_session_timeout_ms, options.group_max_session_timeout_ms
+    if not shortest_ms <= request.session_timeout_ms <= longest_ms:
         return _join_response(call.version, JoinResult(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id))
-    group = call.broker.groups.group(request.group_id)
+    try:
+        group = call.broker.groups.classic(request.group_id)
+    except KafkaError as error:
+        return _join_response(call.version, JoinResult(error.code, request.member_id))
     future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
     reply = _reply_to(future)
     rebalance_timeout_ms = request.rebalance_timeout_ms if call.version >= 1 else request.session_timeout_ms
@@ -108,7 +112,7 @@ def _join_response(version: int, result: JoinResult) -> Any:
 @handles(SyncGroupRequest, 0, 5)
 async def sync_group(call: Call, request: Any) -> Any:
     """Answered when the leader has sent the assignments."""
-    group = call.broker.groups.find(request.group_id)
+    group = call.broker.groups.find_classic(request.group_id)
     if group is None:
         return _sync_response(SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
     if call.version >= 5 and _protocol_differs(group, request):
@@ -149,7 +153,7 @@ def _sync_response(result: SyncResult) -> Any:
 @handles(HeartbeatRequest, 0, 4)
 def heartbeat(call: Call, request: Any) -> Any:
     """Extends a member's session; REBALANCE_IN_PROGRESS while members rejoin."""
-    group = call.broker.groups.find(request.group_id)
+    group = call.broker.groups.find_classic(request.group_id)
     code = ErrorCode.UNKNOWN_MEMBER_ID
     if group is not None:
         instance_id = request.group_instance_id if call.version >= 3 else None

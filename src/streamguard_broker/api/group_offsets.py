@@ -4,13 +4,15 @@ Behaviour
 - Commits are answered when they are synced. A member must be of the current generation; without a generation (-1) the
   group must be empty. Each commit of a member extends its session.
 - Metadata has at most 4,096 bytes. Retention is that of the broker, from when the group is empty.
-- OffsetDelete requires an empty group: subscriptions of members are not decoded here.
+- OffsetDelete requires an empty classic group: subscriptions of its members are not decoded here. Of a group of the
+  consumer protocol, topics that a member subscribes to are GROUP_SUBSCRIBED_TO_TOPIC.
+- A wrong epoch of a member of the consumer protocol is STALE_MEMBER_EPOCH.
 
 Version notes
-- OffsetCommit 2 to 4: the retention time is ignored. 7: instance ids (KIP-345). 9: as 8, classic groups only. 10: topic
-  ids.
+- OffsetCommit 2 to 4: the retention time is ignored. 7: instance ids (KIP-345). 9: epochs of members (KIP-848), without
+  which a member of a group of the consumer protocol gets UNSUPPORTED_VERSION. 10: topic ids.
 - OffsetFetch 2: null means all topics. 7: `require_stable` (KIP-447): UNSTABLE_OFFSET_COMMIT while a transaction has
-  an offset of the partition. 8: many groups. 9: member epochs, ignored. 10: topic ids.
+  an offset of the partition. 8: many groups. 9: epochs of members of the consumer protocol. 10: topic ids.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ from kafka.protocol.consumer import (
 
 from streamguard_broker.broker import Broker
 from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.groups.consumer_group import ConsumerGroup
+from streamguard_broker.groups.coordinator import AnyGroup
 from streamguard_broker.groups.formats import Committed, TopicPartition
+from streamguard_broker.groups.group import Group
 from streamguard_broker.groups.states import GroupState
 from streamguard_broker.registry import Call, handles
 
 MAX_METADATA_BYTES = 4096
+_MEMBER_EPOCHS = 9
 _BY_ID = 10
 
 
@@ -120,10 +126,14 @@ async def commit(broker: Broker, group: str, offsets: dict[TopicPartition, Commi
 def _commit_error(call: Call, request: Any) -> ErrorCode:
     generation = request.generation_id_or_member_epoch
     group = call.broker.groups.find(request.group_id)
+    if group is None and generation >= 0:
+        return ErrorCode.GROUP_ID_NOT_FOUND if call.version >= _MEMBER_EPOCHS else ErrorCode.ILLEGAL_GENERATION
     if group is None:
-        return ErrorCode.NONE if generation < 0 else ErrorCode.ILLEGAL_GENERATION
+        return ErrorCode.NONE
     instance_id = request.group_instance_id if call.version >= 7 else None
-    return group.commit_error(request.member_id, instance_id, generation, call.broker.clock.monotonic_ms())
+    code = group.commit_error(request.member_id, instance_id, generation, call.broker.clock.monotonic_ms())
+    knows_epochs = isinstance(group, Group) or call.version >= _MEMBER_EPOCHS or generation < 0
+    return code if knows_epochs or code is ErrorCode.UNKNOWN_MEMBER_ID else ErrorCode.UNSUPPORTED_VERSION
 
 
 @handles(OffsetFetchRequest, 1, 10)
@@ -136,15 +146,21 @@ def offset_fetch(call: Call, request: Any) -> Any:
         )
         return OffsetFetchResponse(throttle_time_ms=0, topics=topics, error_code=0)
     group_class = OffsetFetchResponse.OffsetFetchResponseGroup
-    groups = [
-        group_class(
-            group_id=asked.group_id,
-            topics=_fetch_topics(call, asked.group_id, asked.topics, group_class.OffsetFetchResponseTopics, stable),
-            error_code=0,
-        )
-        for asked in request.groups
-    ]
+    groups = []
+    for asked in request.groups:
+        error = _fetch_error(call, asked)
+        topics = []
+        if error is ErrorCode.NONE:
+            topics = _fetch_topics(call, asked.group_id, asked.topics, group_class.OffsetFetchResponseTopics, stable)
+        groups.append(group_class(group_id=asked.group_id, topics=topics, error_code=error))
     return OffsetFetchResponse(throttle_time_ms=0, groups=groups)
+
+
+def _fetch_error(call: Call, asked: Any) -> ErrorCode:
+    group = call.broker.groups.find(asked.group_id)
+    if group is None or call.version < _MEMBER_EPOCHS:
+        return ErrorCode.NONE
+    return group.fetch_error(asked.member_id, asked.member_epoch)
 
 
 def _fetch_topics(call: Call, group_id: str, asked: list[Any] | None, topic_class: Any, stable: bool) -> list[Any]:
@@ -189,15 +205,14 @@ def _fetch_partition(call: Call, group_id: str, name: str | None, index: int, to
 
 @handles(OffsetDeleteRequest, 0, 0)
 async def offset_delete(call: Call, request: Any) -> Any:
-    """Delete offsets of an empty group: of others, subscriptions are not known here."""
+    """Delete offsets of partitions that no member subscribes to."""
     broker = call.broker
     group = broker.groups.find(request.group_id)
     if group is None:
         return OffsetDeleteResponse(error_code=ErrorCode.GROUP_ID_NOT_FOUND, throttle_time_ms=0, topics=[])
-    busy = group.state is not GroupState.EMPTY
-    code = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if busy else ErrorCode.NONE
-    partitions = [(topic.name, p.partition_index) for topic in request.topics for p in topic.partitions]
-    if not busy:
+    busy = {topic.name for topic in request.topics if _is_subscribed(group, topic.name)}
+    partitions = [(t.name, p.partition_index) for t in request.topics if t.name not in busy for p in t.partitions]
+    if partitions:
         broker.offsets.delete(request.group_id, partitions)
         await broker.flusher.flush(broker.offsets.log)
     topic_class = OffsetDeleteResponse.OffsetDeleteResponseTopic
@@ -208,10 +223,18 @@ async def offset_delete(call: Call, request: Any) -> Any:
             topic_class(
                 name=topic.name,
                 partitions=[
-                    topic_class.OffsetDeleteResponsePartition(partition_index=p.partition_index, error_code=code)
+                    topic_class.OffsetDeleteResponsePartition(
+                        partition_index=p.partition_index,
+                        error_code=ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic.name in busy else ErrorCode.NONE,
+                    )
                     for p in topic.partitions
                 ],
             )
             for topic in request.topics
         ],
     )
+
+
+def _is_subscribed(group: AnyGroup, topic: str) -> bool:
+    """Whether a member may subscribe to the topic: what members of classic groups subscribe to is not known here."""
+    return group.subscribes(topic) if isinstance(group, ConsumerGroup) else group.state is not GroupState.EMPTY

@@ -7,12 +7,14 @@ Behaviour
 - One batch of message format v2 for each partition. Batches are stored as received; only base offset and leader epoch
   are set, with LogAppendTime the timestamp too.
 - `timeout_ms` is ignored: there are no replicas to wait for.
-- Throttling and record errors are always empty.
+- Throttling is always 0. A batch with a record that the topic's settings forbid is rejected, with the index of each such
+  record and what is wrong (`storage.record_checks`).
 
 Version notes
 - 0 to 2 are advertised, because librdkafka looks for them (KAFKA-18659), and not supported: they have older message
   formats. The connection ends, as with Kafka 4.
-- 3: transactional id. 5: log start offset. 7: zstd, accepted in any version. 8: error message (KIP-467). 9: flexible.
+- 3: transactional id. 5: log start offset. 7: zstd, accepted in any version. 8: record errors and error message
+  (KIP-467). 9: flexible.
 - 11, 12: for the second transaction protocol (KIP-890), which is not finalised here; handled like 10.
 - 13: topic ids instead of names (KIP-516).
 """
@@ -21,18 +23,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka.protocol.producer import ProduceRequest
 
 from streamguard_broker.catalog import Topic
-from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.errors import ErrorCode, InvalidRecordsError, KafkaError
 from streamguard_broker.registry import Call, handles
-from streamguard_broker.storage.batch import CODEC_MASK, BatchHeader, stamp_append_time, validate
-from streamguard_broker.storage.codecs import iter_records
+from streamguard_broker.storage.batch import stamp_append_time, validate
 from streamguard_broker.storage.log import PartitionLog
-from streamguard_broker.storage.records import every_record_has_a_key
+from streamguard_broker.storage.record_checks import check_records
 from streamguard_broker.wire import Reader, Writer
 
 _FLEXIBLE = 9
@@ -46,6 +47,7 @@ class _Result:
     index: int
     code: ErrorCode = ErrorCode.NONE
     message: str | None = None
+    bad_records: list[tuple[int, str]] = field(default_factory=list)
     base_offset: int = -1
     append_time_ms: int = -1
     start_offset: int = -1
@@ -104,6 +106,7 @@ def _read_topic(call: Call, reader: Reader, acks: int, transactional_id: str | N
             _append(call, topic, result, records, transactional_id)
         except KafkaError as error:
             result.code, result.message = error.code, error.message
+            result.bad_records = error.records if isinstance(error, InvalidRecordsError) else []
         results.append(result)
     reader.tags()
     return key, results
@@ -121,29 +124,20 @@ def _append(
     header = validate(records, config.max_message_bytes)
     if header.is_transactional:
         broker.transactions.check_batch(transactional_id, header, (topic.name, result.index))
-    if config.compacted and not _keyed(records, header):
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Compacted topic cannot accept message without key.")
-    if config.log_append_time:
+    log = topic.partitions[result.index]
+    result.start_offset = log.start_offset
+    rules = config.record_rules
+    check_records(records, header, rules, broker.clock.wall_ms())
+    if rules.log_append_time:
         result.append_time_ms = broker.clock.wall_ms()
         stamp_append_time(records, result.append_time_ms)
         header = header._replace(max_timestamp=result.append_time_ms)
-    log = topic.partitions[result.index]
     appended = log.append(records, header)
     result.base_offset = appended.base_offset
     result.start_offset = log.start_offset
     result.log = log
     if not appended.duplicate:
         result.record_count, result.size = header.record_count, header.size
-
-
-def _keyed(records: memoryview, header: BatchHeader) -> bool:
-    """Whether every record has a key; compressed batches are decompressed for it, in compacted topics only."""
-    if header.attributes & CODEC_MASK:
-        return all(record.key is not None for record in iter_records(bytes(records), header))
-    try:
-        return every_record_has_a_key(records, header)
-    except IndexError:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The batch is shorter than its record count.") from None
 
 
 async def _answer(call: Call, acks: int, results: _Results, waits: _Waits) -> Any:
@@ -178,10 +172,18 @@ def _encode(version: int, results: _Results) -> list[bytes | bytearray]:
             if version >= 5:
                 writer.int64(result.start_offset)
             if version >= 8:
-                writer.array_length(0)
+                _encode_bad_records(writer, result.bad_records)
                 writer.string(result.message)
             writer.tags()
         writer.tags()
     writer.int32(0)
     writer.tags()
     return writer.finish()
+
+
+def _encode_bad_records(writer: Writer, records: list[tuple[int, str]]) -> None:
+    writer.array_length(len(records))
+    for index, message in records:
+        writer.int32(index)
+        writer.string(message)
+        writer.tags()

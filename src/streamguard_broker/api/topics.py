@@ -2,7 +2,8 @@
 
 Behaviour
 - Each topic on its own: an error of one does not affect the others. Changes are durable when they are answered.
-- The replication factor must be 1 or -1 (default); assignments must name this broker, once for each partition.
+- The replication factor must be 1 or -1 (default); assignments must name this broker, once for each partition
+  (`assignments`).
 - DeleteTopics deletes committed offsets too.
 
 Version notes
@@ -26,7 +27,8 @@ from kafka.protocol.admin import (
     DeleteTopicsResponse,
 )
 
-from streamguard_broker.catalog import Topic
+from streamguard_broker.assignments import check_more_partitions, check_new_topic
+from streamguard_broker.catalog import Change, Topic
 from streamguard_broker.configs import TOPIC_CONFIGS
 from streamguard_broker.errors import ErrorCode, KafkaError
 from streamguard_broker.registry import Call, handles
@@ -84,11 +86,8 @@ def _partition_count(call: Call, wanted: Any) -> int:
             raise KafkaError(
                 ErrorCode.INVALID_REQUEST, "Both numPartitions or replicationFactor and replicasAssignments are set."
             )
-        indexes = sorted(a.partition_index for a in wanted.assignments)
-        nodes = [list(a.broker_ids) for a in wanted.assignments]
-        if indexes != list(range(len(indexes))) or any(n != [call.broker.node_id] for n in nodes):
-            raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, "Each partition has one replica, on the one broker.")
-        return len(indexes)
+        given = [(a.partition_index, list(a.broker_ids)) for a in wanted.assignments]
+        return check_new_topic(given, call.broker.node_id)
     if wanted.replication_factor not in (-1, 1):
         raise KafkaError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
@@ -108,7 +107,8 @@ def _config_results(topic: Topic) -> list[Any]:
             config_source=topic.config.source(name),
             is_sensitive=False,
         )
-        for name in TOPIC_CONFIGS
+        for name, key in TOPIC_CONFIGS.items()
+        if not key.retired or name in topic.config.own
     ]
 
 
@@ -146,20 +146,15 @@ async def _delete(call: Call, name: str | None, topic_id: uuid.UUID) -> str:
 
 @handles(CreatePartitionsRequest, 0, 3)
 async def create_partitions(call: Call, request: Any) -> Any:
-    """Add partitions to topics."""
+    """Add partitions to topics, each on its own."""
+    names = [wanted.name for wanted in request.topics]
     results = []
-    for wanted in request.topics:
+    for wanted in {wanted.name: wanted for wanted in request.topics}.values():
         code, message = ErrorCode.NONE, None
         try:
-            topic = call.broker.catalog.get(wanted.name)
-            if topic is None:
-                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            if request.validate_only:
-                if wanted.count <= len(topic.partitions):
-                    raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"Topic has {len(topic.partitions)} partitions.")
-            else:
-                catalog = call.broker.catalog
-                await call.broker.change_topics(partial(catalog.begin_add_partitions, wanted.name, wanted.count))
+            if names.count(wanted.name) > 1:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+            await _grow(call, wanted, validate_only=request.validate_only)
         except KafkaError as error:
             code, message = error.code, error.message
         results.append(
@@ -168,3 +163,20 @@ async def create_partitions(call: Call, request: Any) -> Any:
             )
         )
     return CreatePartitionsResponse(throttle_time_ms=0, results=results)
+
+
+async def _grow(call: Call, wanted: Any, *, validate_only: bool) -> None:
+    """Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS or INVALID_REPLICA_ASSIGNMENT."""
+    catalog = call.broker.catalog
+
+    def begin() -> Change[None]:
+        change = catalog.begin_add_partitions(wanted.name, wanted.count)
+        if wanted.assignments is not None:
+            given = [list(a.broker_ids) for a in wanted.assignments]
+            check_more_partitions(len(catalog.topics[wanted.name].partitions), wanted.count, given, call.broker.node_id)
+        return change
+
+    if validate_only:
+        begin()
+    else:
+        await call.broker.change_topics(begin)

@@ -5,18 +5,14 @@ Behaviour
 
 Version notes
 - ListTransactions 1: filter by duration. 2: filter by a pattern of the id (KIP-1152), a regular expression, matched on a
-  thread for `_PATTERN_SECONDS` at most: one that backtracks for longer is INVALID_REGULAR_EXPRESSION.
+  thread for `PATTERN_SECONDS` at most: one that backtracks for longer is INVALID_REGULAR_EXPRESSION (`patterns`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 from typing import Any
 
-import regex
 from kafka.protocol.admin import (
     DescribeProducersRequest,
     DescribeProducersResponse,
@@ -26,14 +22,12 @@ from kafka.protocol.admin import (
     ListTransactionsResponse,
 )
 
-from streamguard_broker.errors import ErrorCode
+from streamguard_broker.errors import ErrorCode, KafkaError
+from streamguard_broker.patterns import find_matching
 from streamguard_broker.registry import Call, handles
 from streamguard_broker.transactions.states import Transaction, TransactionState
 
 log = logging.getLogger(__name__)
-
-_PATTERN_SECONDS = 1.0
-_PATTERN_THREAD = ThreadPoolExecutor(1, thread_name_prefix="pattern")
 
 
 @handles(DescribeTransactionsRequest, 0, 0)
@@ -84,11 +78,11 @@ async def list_transactions(call: Call, request: Any) -> Any:
     listed = [t for t in call.broker.transactions.transactions.values() if _matches(call, request, t)]
     if pattern:
         try:
-            ids = await _in_thread(pattern, [t.transactional_id for t in listed])
+            ids = await find_matching(pattern, [t.transactional_id for t in listed])
             listed = [t for t in listed if t.transactional_id in ids]
-        except (regex.error, TimeoutError) as error:
-            log.warning("ListTransactions of %s: the pattern %.100r failed: %s", call.caller.host, pattern, error)
-            code, listed = ErrorCode.INVALID_REGULAR_EXPRESSION, []
+        except KafkaError as error:
+            log.warning("ListTransactions of %s: %s", call.caller.host, error)
+            code, listed = error.code, []
     return ListTransactionsResponse(
         throttle_time_ms=0,
         error_code=code,
@@ -100,25 +94,6 @@ async def list_transactions(call: Call, request: Any) -> Any:
             for t in listed
         ],
     )
-
-
-async def _in_thread(pattern: str, ids: list[str]) -> set[str]:
-    """Those of `ids` that match, found on a thread of its own. Raises regex.error, and TimeoutError for a slow one."""
-    return await asyncio.get_running_loop().run_in_executor(_PATTERN_THREAD, _matching, pattern, ids)
-
-
-def _matching(pattern: str, ids: list[str]) -> set[str]:
-    compiled = regex.compile(pattern)
-    deadline = monotonic() + _PATTERN_SECONDS
-    found = set()
-    for name in ids:
-        remaining = deadline - monotonic()
-        if remaining <= 0:
-            raise TimeoutError("regex timed out")
-        # `concurrent`: other threads go on while it matches.
-        if compiled.fullmatch(name, timeout=remaining, concurrent=True):
-            found.add(name)
-    return found
 
 
 def _matches(call: Call, request: Any, transaction: Transaction) -> bool:

@@ -153,4 +153,5 @@ def _commit_error(call: Call, request: Any) -> ErrorCode:
     if group is None:
         return ErrorCode.ILLEGAL_GENERATION
     now_ms = call.broker.clock.monotonic_ms()
-    return group.commit_error(request.member_id, request.group_instance_id, request.generation_id, now_ms)
+    code = group.commit_error(request.member_id, request.group_instance_id, request.generation_id, now_ms)
+    return ErrorCode.ILLEGAL_GENERATION if code is ErrorCode.STALE_MEMBER_EPOCH else code

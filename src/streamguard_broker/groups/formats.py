@@ -2,6 +2,7 @@
 
 key version 1: group, topic, partition     value version 3: offset, leader epoch, metadata, commit time
 key version 2: group                       value version 3: protocol type, generation, protocol, leader, time, members
+key version 3: group                       value: a group of the consumer protocol (`groups.consumer_formats`)
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class Committed(NamedTuple):
 
 
 class Key(NamedTuple):
-    """A decoded key; `partition` is None in the key of a group."""
+    """A decoded key; `partition` is None in the key of a group; `consumer`: it is one of the consumer protocol."""
 
     group: str
     partition: TopicPartition | None
+    consumer: bool = False
 
 
 def decode_key(data: bytes) -> Key:
@@ -38,7 +40,9 @@ def decode_key(data: bytes) -> Key:
     reader = _Reader(data)
     version = reader.int16()
     group = reader.string() or ""
-    return Key(group, None) if version == 2 else Key(group, (reader.string() or "", reader.int32()))
+    if version in (2, 3):
+        return Key(group, None, version == 3)
+    return Key(group, (reader.string() or "", reader.int32()))
 
 
 def _string(value: str | None) -> bytes:
@@ -110,6 +114,11 @@ def decode_offset(value: bytes) -> Committed:
 def group_key(group: str) -> bytes:
     """The key of a group's generation."""
     return struct.pack(">h", 2) + _string(group)
+
+
+def consumer_group_key(group: str) -> bytes:
+    """The key of a group of the consumer protocol."""
+    return struct.pack(">h", 3) + _string(group)
 
 
 def encode_group(group: Group, now_ms: int) -> bytes:

@@ -30,6 +30,8 @@ class Group:
     empty_since_ms  monotonic; None while the group has members
     """
 
+    kind = "classic"
+
     def __init__(
         self,
         group_id: str,
@@ -58,6 +60,15 @@ class Group:
     def members(self) -> dict[str, Member]:
         """Members by id."""
         return self.roster.members
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither members nor ids that clients may still join with."""
+        return self.roster.is_empty
+
+    def fetch_error(self, member_id: str | None, epoch: int) -> ErrorCode:
+        """Offsets may always be read."""
+        return ErrorCode.NONE
 
     def _move(self, state: GroupState) -> None:
         if state not in TRANSITIONS[self.state]:

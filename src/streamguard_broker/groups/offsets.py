@@ -12,6 +12,7 @@ from streamguard_broker.groups.formats import (
     Committed,
     Key,
     TopicPartition,
+    consumer_group_key,
     decode_key,
     decode_offset,
     encode_group,
@@ -54,11 +55,13 @@ class OffsetStore:
     """All groups' offsets. Changes are durable once `log` is flushed."""
 
     def __init__(self, state: StateLog) -> None:
-        """Replays the state log; `stored_groups` then has the last generation of each group, encoded."""
+        """Replays the state log; `stored_groups` then has the last generation of each classic group, encoded, and
+        `stored_consumer_groups` those of the consumer protocol."""
         self.state = state
         self.log = state.log
         self.groups: dict[str, GroupOffsets] = {}
         self.stored_groups: dict[str, bytes] = {}
+        self.stored_consumer_groups: dict[str, bytes] = {}
         self._epochs: dict[int, int] = {}
         self._commits: list[Commit] = []
         for header, batch in state.replay():
@@ -137,8 +140,7 @@ class OffsetStore:
         queued = [tp for commit in self._commits if commit.group == group for tp in commit.offsets]
         self.delete(group, [*self.fetch(group).committed, *queued])
         self.groups.pop(group, None)
-        if self.stored_groups.pop(group, None) is not None:
-            self.state.append([(group_key(group), None)])
+        self.forget_group(group)
 
     def delete_topic(self, topic: str) -> None:
         """Delete every group's offsets of a deleted topic."""
@@ -156,6 +158,19 @@ class OffsetStore:
         self.stored_groups[group.group_id] = value
         self._rewrite_if_due()
 
+    def store_consumer_group(self, group_id: str, value: bytes) -> None:
+        """Store a group of the consumer protocol, encoded. Raises KafkaError KAFKA_STORAGE_ERROR."""
+        self.state.append([(consumer_group_key(group_id), value)])
+        self.stored_consumer_groups[group_id] = value
+        self._rewrite_if_due()
+
+    def forget_group(self, group: str) -> None:
+        """Delete what is stored of the group, of either protocol; its offsets stay."""
+        if self.stored_groups.pop(group, None) is not None:
+            self.state.append([(group_key(group), None)])
+        if self.stored_consumer_groups.pop(group, None) is not None:
+            self.state.append([(consumer_group_key(group), None)])
+
     # The state log
 
     def _group(self, group: str) -> GroupOffsets:
@@ -163,10 +178,11 @@ class OffsetStore:
 
     def _apply(self, key: Key, value: bytes | None, producer: int | None, epoch: int) -> None:
         if key.partition is None:
+            stored = self.stored_consumer_groups if key.consumer else self.stored_groups
             if value is None:
-                self.stored_groups.pop(key.group, None)
+                stored.pop(key.group, None)
             else:
-                self.stored_groups[key.group] = value
+                stored[key.group] = value
         elif value is None:
             self._group(key.group).committed.pop(key.partition, None)
         elif producer is None:
@@ -188,6 +204,8 @@ class OffsetStore:
                 yield offset_pair(commit.group, partition, value)
         for group, stored in self.stored_groups.items():
             yield group_key(group), stored
+        for group, stored in self.stored_consumer_groups.items():
+            yield consumer_group_key(group), stored
 
     def _pending_batches(self) -> Iterator[bytearray]:
         for group, offsets in self.groups.items():

@@ -19,8 +19,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_any(host: str) -> bool:
+    """Whether `host` stands for all addresses of this machine: one can listen there, and nobody can connect to it."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def check_listener(options: BrokerOptions, *, users: bool) -> None:
-    """Raises BrokerError for a listener that other machines could reach without authentication."""
+    """Raises BrokerError for a listener that other machines could reach without authentication, or not find again."""
     if options.sasl and not users:
         raise BrokerError(
             "SASL is on but there is no user; add one with "
@@ -30,6 +38,17 @@ def check_listener(options: BrokerOptions, *, users: bool) -> None:
     if not is_loopback(options.host) and not secured:
         raise BrokerError(
             f"{options.host} can be reached from outside: listening there needs --sasl and --tls-certificate."
+        )
+
+    if options.advertise is None and is_any(options.host):
+        raise BrokerError(
+            f"Clients cannot connect to {options.host}: listening there needs --advertise HOST:PORT, the address by which"
+            " they reach this machine."
+        )
+    if options.advertise is not None and (is_any(options.advertise[0]) or not options.advertise[1]):
+        raise BrokerError(
+            f"Clients cannot connect to {options.advertise[0]}:{options.advertise[1]} (--advertise): give the name or"
+            " address, and the port, by which they reach this machine."
         )
 
 

@@ -162,6 +162,8 @@ def validate(batch: Buffer, max_bytes: int) -> BatchHeader:
         raise KafkaError(ErrorCode.INVALID_RECORD, "Record count and last offset delta of the batch do not match.")
     if header.is_control:
         raise KafkaError(ErrorCode.INVALID_RECORD, "Clients cannot write control batches.")
+    if header.producer_id != NO_PRODUCER_ID and header.base_sequence < 0:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "A batch with a producer id has no sequence.")
     return header
 
 

@@ -56,24 +56,43 @@ class Latest(_ByOffset):
     result = Expression("None if {state} is None else {state}[1]", "state")
 
 
-@aggregate("LATEST_BY_OFFSET", _MANY.format(n="latestN"), constants=1)
-@aggregate("LATEST_BY_OFFSET", _MANY_NULLS.format(n="latestN"), constants=2)
-class LatestN(_ByOffset):
-    """State: up to N pairs [number, value], in the order in which they came."""
+class _Many(_ByOffset):
+    """State: up to N numbers, each with its value behind it, in the order in which they came.
+
+    One flat list: a list for each pair would be one more place in memory for each value that is read.
+    """
 
     initial = Expression("[]")
+    result = Expression("{state}[1::2]", "state")
+
+    def joined(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """Both states as one, by number."""
+        both = _flat(left) + _flat(right)
+        order = sorted(range(0, len(both), 2), key=both.__getitem__)
+        return [part for at in order for part in both[at : at + 2]]
+
+
+def _flat(state: list[Any]) -> list[Any]:
+    """A state as it is now: those in the changelogs of earlier versions are lists of pairs."""
+    return [part for pair in state for part in pair] if state and type(state[0]) is list else state
+
+
+@aggregate("LATEST_BY_OFFSET", _MANY.format(n="latestN"), constants=1)
+@aggregate("LATEST_BY_OFFSET", _MANY_NULLS.format(n="latestN"), constants=2)
+class LatestN(_Many):
+    """The last N."""
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
+        if state and type(state[0]) is list:
+            state = _flat(state)
         if value is not None or not self.ignore_nulls:
-            state.append([self.number(), value])
-            if len(state) > self.limit:
-                del state[0]
+            state += (self.number(), value)
+            if len(state) > 2 * self.limit:
+                del state[:2]
         return state
 
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
-        return sorted(left + right, key=lambda pair: pair[0])[-self.limit :]
-
-    result = Expression("[x for _, x in {state}]", "state")
+        return self.joined(left, right)[-2 * self.limit :]
 
 
 @aggregate("EARLIEST_BY_OFFSET", _SINGLE, description="The earliest value, or the earliest N, by offset.")
@@ -98,17 +117,14 @@ class Earliest(_ByOffset):
 
 @aggregate("EARLIEST_BY_OFFSET", _MANY.format(n="earliestN"), constants=1)
 @aggregate("EARLIEST_BY_OFFSET", _MANY_NULLS.format(n="earliestN"), constants=2)
-class EarliestN(_ByOffset):
-    """State: up to N pairs [number, value], in the order in which they came."""
-
-    initial = Expression("[]")
+class EarliestN(_Many):
+    """The first N."""
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
-        if len(state) < self.limit and (value is not None or not self.ignore_nulls):
-            state.append([self.number(), value])
+        state = _flat(state)
+        if len(state) < 2 * self.limit and (value is not None or not self.ignore_nulls):
+            state += (self.number(), value)
         return state
 
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
-        return sorted(left + right, key=lambda pair: pair[0])[: self.limit]
-
-    result = Expression("[x for _, x in {state}]", "state")
+        return self.joined(left, right)[: 2 * self.limit]

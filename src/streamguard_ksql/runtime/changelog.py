@@ -16,7 +16,7 @@ from typing import Any
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender
+from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender, Servers
 from streamguard_ksql.runtime.corrupt import read_range
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class UncommittedChanges(KsqlError):
 class Changelog:
     """One query's changelog."""
 
-    def __init__(self, servers: str, topics: KafkaTopics, topic: str) -> None:
+    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str) -> None:
         self.topic = topic
         self._servers = servers
         self._topics = topics

@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -55,6 +56,7 @@ LAST_ANSWER_S = 10.0
 """How long a query that has to stop still waits for Kafka."""
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
 """Errors of a consumer that say only that it is connecting again: it goes on by itself."""
+REFUSED = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED)
 LEADERLESS = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -100,11 +102,34 @@ class KafkaUnavailable(KsqlError):
     code = 50000
 
 
-def admin_client(servers: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": servers, **QUIET}, logger=client_log)
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses of a Kafka, and librdkafka's settings of how to reach it: `security.protocol`, `sasl.*`, `ssl.*`."""
+
+    servers: str
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return self.servers
 
 
-def consumer(servers: str, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
+Servers = Cluster | str
+"""Plain addresses are spoken to without TLS and login."""
+
+
+def _connection(servers: Servers) -> dict[str, str]:
+    options = dict(servers.options) if isinstance(servers, Cluster) else {}
+    return {**options, "bootstrap.servers": str(servers)}
+
+
+def admin_client(servers: Servers, on_error: Callable[[KafkaError], None] | None = None) -> AdminClient:
+    config: dict[str, Any] = {**_connection(servers), **QUIET}
+    if on_error is not None:
+        config["error_cb"] = on_error
+    return AdminClient(config, logger=client_log)
+
+
+def consumer(servers: Servers, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
     """A consumer whose positions are its owner's: auto-commit is disabled.
 
     It reports the end of a partition: the only way to know that what is left there are control
@@ -114,7 +139,7 @@ def consumer(servers: str, group: str, *, read_committed: bool = True, **setting
     """
     return Consumer(
         {
-            "bootstrap.servers": servers,
+            **_connection(servers),
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -145,20 +170,24 @@ def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -
         log.warning("offsets were not stored: %s", error.str())
 
 
-def producer(servers: str, *, transactional_id: str | None = None, reports: bool = False, **settings: Any) -> Producer:
+def producer(
+    servers: Servers, *, transactional_id: str | None = None, reports: bool = False, **settings: Any
+) -> Producer:
     """A producer that keeps order and acknowledges only what is on disk; the partition is Java's choice for the key.
 
     Without `reports` only failures are called back: a call per record would cost as much as the record.
     `settings`: librdkafka's, with underscores for dots.
     """
     config: dict[str, Any] = {
-        "bootstrap.servers": servers,
+        **_connection(servers),
         "acks": "all",
         # A producer asks for each topic it ever wrote to, every five minutes: a deleted one must not come back by that.
         "allow.auto.create.topics": False,
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 2,
+        # Results and changelogs are JSON and names of fields, again and again: a third remains of them.
+        "compression.type": "lz4",
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,
         "queue.buffering.max.messages": 1_000_000,
@@ -277,9 +306,20 @@ def take(client: Consumer, most: int, timeout_s: float) -> list[Message]:
 class KafkaTopics:
     """The topics of a Kafka, for the engine's statements."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         self.servers = servers
-        self.admin = admin_client(servers)
+        self._refused = ""
+        self.admin = admin_client(servers, self._note)
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() in REFUSED:
+            self._refused = error.str()
+
+    @property
+    def refused(self) -> str:
+        """Why Kafka does not let us in, where it said so: wrong password, untrusted certificate. Empty where it did not."""
+        self.admin.poll(0)
+        return self._refused
 
     def all(self) -> dict[str, Any]:
         """Topic metadata by name."""

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from streamguard_ksql.operators.record import OutputRecord
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Servers
 from streamguard_ksql.runtime.corrupt import read_range
 from streamguard_ksql.runtime.inserter import Inserter
 
@@ -37,7 +37,7 @@ class Command:
 class CommandLog:
     """Appends statements and reads them back. `next_offset`: of the first statement that has not been carried out."""
 
-    def __init__(self, servers: str, topics: KafkaTopics, topic: str) -> None:
+    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str) -> None:
         self.servers = servers
         self.topic = topic
         self.next_offset = 0

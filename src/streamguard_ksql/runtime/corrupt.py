@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.base import ProcessingError
 from streamguard_ksql.runtime import clients
-from streamguard_ksql.runtime.clients import KafkaUnavailable, Message
+from streamguard_ksql.runtime.clients import KafkaUnavailable, Message, Servers
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def refused(message: Message, purpose: str) -> CorruptBatch:
     return CorruptBatch(f"The record batch of {place} is corrupt: {message.error().str()}. {purpose}")
 
 
-def read_range(servers: str, topic: str, start: int, end: int, need: str) -> Iterator[Message]:
+def read_range(servers: Servers, topic: str, start: int, end: int, need: str) -> Iterator[Message]:
     """The records of a topic's one partition from offset `start` to before `end`, in order; there may be fewer than these
     offsets. Raises CorruptBatch where one cannot be read; `need` is its sentence on what needs them, and what to do.
 
@@ -99,7 +99,7 @@ def abandon(client: Consumer) -> None:
     threading.Thread(target=client.close, name="abandoned consumer", daemon=True).start()
 
 
-def find(servers: str, message: Message) -> LostBatch:
+def find(servers: Servers, message: Message) -> LostBatch:
     """The offsets of a batch that a consumer refused: up to the first one whose fetch does not bring that batch again."""
     topic, partition, start = message.topic(), message.partition(), message.offset()
     inside, behind = start, _end(servers, topic, partition)
@@ -112,7 +112,7 @@ def find(servers: str, message: Message) -> LostBatch:
     return LostBatch(topic, partition, start, max(behind, start + 1), message.error().str())
 
 
-def _end(servers: str, topic: str, partition: int) -> int:
+def _end(servers: Servers, topic: str, partition: int) -> int:
     client = _prober(servers, topic)
     try:
         _, end = client.get_watermark_offsets(TopicPartition(topic, partition), clients.TIMEOUT_S)
@@ -121,7 +121,7 @@ def _end(servers: str, topic: str, partition: int) -> int:
     return int(end)
 
 
-def _brings(servers: str, place: TopicPartition, start: int) -> bool:
+def _brings(servers: Servers, place: TopicPartition, start: int) -> bool:
     """Whether a fetch at this place brings the corrupt batch that begins at `start`.
 
     What a consumer reports first counts, so each fetch has its own.
@@ -147,5 +147,5 @@ def _brings(servers: str, place: TopicPartition, start: int) -> bool:
     )
 
 
-def _prober(servers: str, topic: str) -> Consumer:
+def _prober(servers: Servers, topic: str) -> Consumer:
     return clients.consumer(servers, f"{topic}-prober", read_committed=False, fetch_message_max_bytes=1)

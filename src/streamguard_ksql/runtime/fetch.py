@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamguard_ksql.operators.record import Batch
 from streamguard_ksql.runtime import corrupt
-from streamguard_ksql.runtime.clients import BATCH, PASSING, input_record, take
+from streamguard_ksql.runtime.clients import BATCH, PASSING, Servers, input_record, take
 from streamguard_ksql.runtime.corrupt import LostBatch
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Fetched:
         return sum(map(len, self.batches))
 
 
-def fetch(client: Consumer, servers: str, timeout_s: float) -> Fetched:
+def fetch(client: Consumer, servers: Servers, timeout_s: float) -> Fetched:
     """What a consumer has, waiting at most so long for the first. Raises KafkaException where a topic cannot be read.
 
     If a batch was lost the consumer is of no use any more, and has to be replaced (see `corrupt`).

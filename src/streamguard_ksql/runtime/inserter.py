@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.runtime import clients
-from streamguard_ksql.runtime.clients import KafkaUnavailable, Message
+from streamguard_ksql.runtime.clients import KafkaUnavailable, Message, Servers
 
 ANSWER_S = 30.0
 """How long Kafka may take to acknowledge a record."""
@@ -20,7 +20,7 @@ ROOM_POLL_S = 0.05
 class Inserter:
     """Produces a record and waits until it is on disk. Any number of threads may do so at the same time."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         limit_ms = int(ANSWER_S * 1000)
         self._producer = clients.producer(servers, reports=True, linger_ms=0, message_timeout_ms=limit_ms)
 

@@ -22,6 +22,7 @@ from streamguard_ksql.operators.base import ProcessingError
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.parser import parse_schema
 from streamguard_ksql.runtime import clients
+from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.schema import Column, Schema
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ QUEUE = 100_000
 class ProcessingLog:
     """Writes errors to the topic. Queries call it: it never waits for Kafka, but in `flush`, and never fails."""
 
-    def __init__(self, servers: str, topic: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, servers: Servers, topic: str, clock: Callable[[], float] = time.time) -> None:
         self.topic = topic
         self.left_out = 0
         self._clock = clock

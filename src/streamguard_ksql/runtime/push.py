@@ -19,7 +19,7 @@ from streamguard_ksql.operators.record import Record
 from streamguard_ksql.plan import sources
 from streamguard_ksql.planning.planner import PlannedQuery
 from streamguard_ksql.runtime import clients, names
-from streamguard_ksql.runtime.clients import KafkaTopics
+from streamguard_ksql.runtime.clients import KafkaTopics, Servers
 from streamguard_ksql.runtime.pull import result_keys
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.query import from_beginning
@@ -32,7 +32,7 @@ from streamguard_ksql.topology import Topology
 class Connection:
     """The Kafka that queries read: its addresses, the service whose groups they are, and the shared admin client."""
 
-    servers: str
+    servers: Servers
     service_id: str
     topics: KafkaTopics
 

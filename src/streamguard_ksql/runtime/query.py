@@ -30,7 +30,7 @@ from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, as_partitions
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, Servers, as_partitions
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
@@ -73,7 +73,7 @@ class QueryRunner:
     def __init__(
         self,
         query: PersistentQuery,
-        servers: str,
+        servers: Servers,
         service_id: str,
         topics: KafkaTopics,
         scans: Scans,

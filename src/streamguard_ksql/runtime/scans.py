@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.runtime import clients, corrupt
+from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.shared_scan import Joined, Limits, Member, ScanState, SharedScan, Step
 
@@ -19,7 +20,7 @@ from streamguard_ksql.runtime.shared_scan import Joined, Limits, Member, ScanSta
 class Scan:
     """The shared reading of one topic. Thread-safe."""
 
-    def __init__(self, servers: str, topic: str, limits: Limits | None = None) -> None:
+    def __init__(self, servers: Servers, topic: str, limits: Limits | None = None) -> None:
         self._servers = servers
         self._topic = topic
         self._changed = threading.Condition()
@@ -122,7 +123,7 @@ class Scan:
 class Scans:
     """The scans of an engine, by topic."""
 
-    def __init__(self, servers: str, limits: Limits | None = None) -> None:
+    def __init__(self, servers: Servers, limits: Limits | None = None) -> None:
         self._servers = servers
         self._limits = limits
         self._lock = threading.Lock()

@@ -31,7 +31,7 @@ from streamguard_ksql.planning.planner import plan_query
 from streamguard_ksql.refusals import accepted_before
 from streamguard_ksql.runtime import clients, names, processing_log, pull
 from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Servers
 from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.runtime.commands import Command, CommandLog
 from streamguard_ksql.runtime.inserter import Inserter
@@ -59,7 +59,7 @@ class KafkaRuntime:
     """See `streamguard_ksql.runtime.api.Runtime`."""
 
     def __init__(
-        self, bootstrap_servers: str, service_id: str = "default_", config: Mapping[str, Any] | None = None
+        self, bootstrap_servers: Servers, service_id: str = "default_", config: Mapping[str, Any] | None = None
     ) -> None:
         self.servers = bootstrap_servers
         self.service_id = service_id
@@ -96,13 +96,15 @@ class KafkaRuntime:
         self._trials.note({q: why for q, why in suspects.items() if q in self._runners}, threads)
 
     def _wait_for_log(self) -> str:
-        """The cluster's id, once Kafka answers; KafkaUnavailable after a minute."""
+        """The cluster's id, once Kafka answers; KafkaUnavailable after a minute, or at once where it refuses us."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
                 found = self._topics.admin.list_topics(timeout=2)
                 return str(found.cluster_id or "")
             except KafkaException as error:
+                if refused := self._topics.refused:
+                    raise KafkaUnavailable(f"Kafka at {self.servers} cannot be used: {refused}") from error
                 if time.monotonic() > deadline:
                     raise KafkaUnavailable(
                         f"Kafka at {self.servers} did not answer for {START_TIMEOUT_S:.0f} s ({error.args[0].str()}): "

@@ -14,12 +14,14 @@ from streamguard_ksql import ast
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients
-from streamguard_ksql.runtime.clients import KafkaTopics
+from streamguard_ksql.runtime.clients import KafkaTopics, Servers
 from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.reader import Reader
 
 
-def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *, from_beginning: bool) -> Iterator[str]:
+def print_topic(
+    statement: ast.PrintTopic, servers: Servers, topics: KafkaTopics, *, from_beginning: bool
+) -> Iterator[str]:
     """The lines of PRINT; endless without LIMIT. An empty line comes when nothing else does, for the caller to look up."""
     known = topics.all()
     found = statement.topic if statement.topic in known else None
@@ -33,7 +35,7 @@ def print_topic(statement: ast.PrintTopic, servers: str, topics: KafkaTopics, *,
 
 
 def _lines(
-    statement: ast.PrintTopic, servers: str, topics: KafkaTopics, partitions: int, from_beginning: bool
+    statement: ast.PrintTopic, servers: Servers, topics: KafkaTopics, partitions: int, from_beginning: bool
 ) -> Iterator[str]:
     lost: list[LostBatch] = []
     reader = Reader(

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.clients import KafkaUnavailable
+from streamguard_ksql.server.config_file import read_config
+from streamguard_ksql.server.kafka import cluster_of, without_connection
 from streamguard_ksql.server.run import StartError, run
+
+BOOTSTRAP = "bootstrap.servers"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 with one line on stderr if the server cannot start."""
     parser = argparse.ArgumentParser(prog="python -m streamguard_ksql.server", description="ksqlDB SQL on any Kafka.")
     parser.add_argument("--data-dir", type=Path, required=True, help="the folder for what is kept outside of Kafka")
-    parser.add_argument("--bootstrap-servers", required=True, help="HOST:PORT of the Kafka to run on")
+    parser.add_argument(
+        "--bootstrap-servers", help="HOST:PORT of the Kafka to run on (or bootstrap.servers of the file)"
+    )
     parser.add_argument("--listen", default="127.0.0.1:8088", help="HOST:PORT (default 127.0.0.1:8088)")
-    parser.add_argument("--service-id", default="default_", help="the prefix of internal topics (default default_)")
+    parser.add_argument("--service-id", help="the prefix of internal topics (default: ksql.service.id, or default_)")
+    parser.add_argument(
+        "--config-file", type=Path, help="settings as ksql-server.properties has them; passwords belong there"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -29,8 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        config = dict(_setting(pair) for pair in given.set)
-        run(given.listen, given.bootstrap_servers, given.data_dir, given.service_id, config)
+        os.umask(0o077)  # its files are for its owner alone
+        config = {**(read_config(given.config_file) if given.config_file else {}), **dict(map(_setting, given.set))}
+        servers = given.bootstrap_servers or config.get(BOOTSTRAP) or config.get(f"ksql.streams.{BOOTSTRAP}")
+        if not servers:
+            raise StartError("--bootstrap-servers HOST:PORT is missing: it says which Kafka to run on.")
+        service_id = given.service_id or config.get("ksql.service.id") or "default_"
+        run(given.listen, cluster_of(servers, config), given.data_dir, service_id, without_connection(config))
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
         print(f"streamguard ksqldb: {error}", file=sys.stderr)
         return 1

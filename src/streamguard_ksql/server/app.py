@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streamguard_ksql import ast
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.server import entities, requests, terminate
@@ -33,6 +34,7 @@ from streamguard_ksql.server.errors import (
 from streamguard_ksql.server.execution import execute
 from streamguard_ksql.server.formats import JSON, choose
 from streamguard_ksql.server.inserts import InsertsStream
+from streamguard_ksql.server.logins import Logins, Principal, Rules
 from streamguard_ksql.server.properties import check_name
 from streamguard_ksql.server.queries import new_session, start
 from streamguard_ksql.server.requests import SqlRequest
@@ -47,7 +49,9 @@ ADVERTISED = "ksql.advertised.listener"
 COMMAND_TIMEOUT, DEFAULT_COMMAND_TIMEOUT_MS = "ksql.server.command.response.timeout.ms", 5000
 
 
-def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | None = None) -> Starlette:
+def create_app(
+    runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | None = None, logins: Rules | None = None
+) -> Starlette:
     """The server's application; `host` is HOST:PORT as it names itself. `server` is there to close its queries."""
     endpoints = _Endpoints(server or Server(runtime, host, wall_clock_ms))
     routes = [
@@ -70,7 +74,7 @@ def create_app(runtime: Runtime, host: str = "127.0.0.1:8088", server: Server | 
     ]
     handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone}
     names = _names_of(endpoints.server)
-    doors = [Middleware(Doors, names=names), Middleware(AbsoluteForm)]
+    doors = [Middleware(AbsoluteForm), Middleware(Doors, names=names), Middleware(Logins, rules=logins)]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=doors)
 
 
@@ -166,6 +170,9 @@ class _Endpoints:
             prepared = new_session(self.server, given).prepare(given.sql)
         except KsqlError as error:
             raise refusal(error, given.sql) from None
+        for one in prepared:
+            if not isinstance(one.statement, ast.Reading):
+                given.principal.check_write(one.statement.text)
         return execute(prepared, self.server)
 
     def _refuse_if_terminated(self) -> None:
@@ -206,6 +213,9 @@ class _Endpoints:
         query_id = (await requests.read_object(request)).get("queryId")
         if not isinstance(query_id, str):
             raise RestError("The request body must have the query's id in 'queryId'.")
+        principal: Principal = request.scope["principal"]
+        if self.server.owner(query_id) != principal.name:
+            principal.check_write("closing the query of another user")
         if not await self.server.run(self.server.close_query, query_id):
             raise RestError(f"No query with id {query_id}")
         return Response(b"", status_code=200)

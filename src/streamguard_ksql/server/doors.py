@@ -7,14 +7,13 @@ that leads to this address, even read the answer (DNS rebinding). Browsers say w
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 
+from streamguard_ksql.server.early import answer
 from streamguard_ksql.server.errors import FORBIDDEN, UNSUPPORTED_TYPE, RestError
 
 _FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
@@ -42,15 +41,14 @@ class Doors:
         self._names = {name.lower() for name in names}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (error := self._refusal(scope["method"], Headers(scope=scope))):
-            body = json.dumps(error.body).encode()
-            await Response(body, error.status, {"content-type": "application/json"})(scope, receive, send)
+        if scope["type"] == "http" and (error := self._refusal(scope, Headers(scope=scope))):
+            await answer(error, scope, receive, send)
             return
         await self.app(scope, receive, send)
 
-    def _refusal(self, method: str, headers: Headers) -> RestError | None:
+    def _refusal(self, scope: Any, headers: Headers) -> RestError | None:
         host = headers.get("host", "")
-        if not self._is_known(host):
+        if not self._is_known(host, scope.get("server")):
             return RestError(
                 f"This server is not known as {host[:80]!r}: use its own address, or name it in ksql.advertised.listener.",
                 code=FORBIDDEN,
@@ -64,11 +62,16 @@ class Doors:
             return RestError(f"A page of {(origin or 'another site')[:80]!r} may not use this server.", code=FORBIDDEN)
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
         from_browser = origin is not None or "sec-fetch-mode" in headers
-        if method == "POST" and kind in _FORMS[: len(_FORMS) if from_browser else 2]:
+        if scope["method"] == "POST" and kind in _FORMS[: len(_FORMS) if from_browser else 2]:
             return RestError(f"The content type {kind} is none of SQL: send application/json.", code=UNSUPPORTED_TYPE)
         return None
 
-    def _is_known(self, host: str) -> bool:
+    def _is_known(self, host: str, server: tuple[str, int] | None) -> bool:
         # HTTP/1.0 has no Host, and browsers always send one.
-        name = urlsplit(f"//{host}").hostname or ""
-        return not host or is_loopback(name) or name.lower() in self._names
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        # The address itself, where the request has come in, is no name that somebody has led here.
+        here = server is not None and name == server[0]
+        return not host or here or is_loopback(name) or name.lower() in self._names

@@ -59,7 +59,7 @@ def start(server: Server, request: SqlRequest) -> Started:
         if len(prepared) != 1:
             raise SqlSyntaxError(f"Expected exactly one KSQL statement; found {len(prepared)} instead.")
         text = prepared[0].statement.text
-        return _start(server, prepared[0])
+        return _start(server, prepared[0], request.principal.name)
     except KsqlError as error:
         raise refusal(error, text) from None
     except RestError:
@@ -69,16 +69,16 @@ def start(server: Server, request: SqlRequest) -> Started:
         raise RestError(found.message, code=found.code, statement=text) from error
 
 
-def _start(server: Server, prepared: Prepared) -> Started:
+def _start(server: Server, prepared: Prepared, user: str | None) -> Started:
     statement, properties = prepared.statement, prepared.properties
     match statement:
         case ast.PrintTopic():
-            return _print(server, statement, properties)
+            return _print(server, statement, properties, user)
         case ast.QueryStatement(query):
             check_sources(query.source, server)
             if query.emit is None and not _reads_stream(server, query):
                 return _pull(server, query, prepared)
-            return _push(server, query, prepared)
+            return _push(server, query, prepared, user)
         case _:
             raise BadRequest(
                 f"Statement type `{type(statement).__name__}' not supported for this resource: send it to /ksql."
@@ -98,20 +98,20 @@ def _pull(server: Server, query: ast.Query, prepared: Prepared) -> Pull:
     return Pull(Result(found.query_id, found.columns, found.key_columns, is_push=False), found.rows)
 
 
-def _push(server: Server, query: ast.Query, prepared: Prepared) -> Push:
+def _push(server: Server, query: ast.Query, prepared: Prepared, user: str | None) -> Push:
     def begin() -> OpenQuery:
         stream = server.runtime.push_query(query, prepared.properties, prepared.statement.text)
-        return OpenQuery(stream.query_id, prepared.statement.text, stream)
+        return OpenQuery(stream.query_id, prepared.statement.text, stream, user)
 
     stream: Any = server.admit(begin).stream
     return Push(Result(stream.query_id, stream.columns, stream.key_columns, is_push=True), stream)
 
 
-def _print(server: Server, statement: ast.PrintTopic, properties: Any) -> Print:
+def _print(server: Server, statement: ast.PrintTopic, properties: Any, user: str | None) -> Print:
     query_id = f"print_{uuid.uuid4().hex}"
 
     def begin() -> OpenQuery:
-        return OpenQuery(query_id, statement.text, Lines(server.runtime.print_topic(statement, properties)))
+        return OpenQuery(query_id, statement.text, Lines(server.runtime.print_topic(statement, properties)), user)
 
     lines: Any = server.admit(begin).stream
     return Print(query_id, lines)

@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from streamguard_ksql.server.errors import TOO_LARGE, RestError
+from streamguard_ksql.server.logins import ANYBODY, Principal
 
 MAX_BODY_BYTES = 10_000_000
 MAX_DISCARDED_BYTES = 256_000_000
@@ -24,6 +25,7 @@ class SqlRequest:
     properties: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     command_sequence_number: int | None = None
+    principal: Principal = ANYBODY
 
 
 async def read_body(request: Request) -> bytes:
@@ -76,7 +78,7 @@ async def read_request(request: Request) -> SqlRequest:
     number = body.get("commandSequenceNumber")
     if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
         raise RestError("'commandSequenceNumber' must be an integer.")
-    return SqlRequest(sql, dict(properties), variables, number)
+    return SqlRequest(sql, dict(properties), variables, number, request.scope["principal"])
 
 
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:

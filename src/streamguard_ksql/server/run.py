@@ -18,15 +18,17 @@ from typing import Any
 from hypercorn.config import Config
 
 from streamguard_ksql.limits import Limits
+from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
-from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
+from streamguard_ksql.server.security import Security, SecurityError, security_of
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.registry import load as load_statements
 
 log = logging.getLogger("streamguard_ksql.server")
+LISTENERS = "listeners"
 KEEP_ALIVE_S = 300.0
 GRACEFUL_S = 1.0
 
@@ -37,34 +39,35 @@ class StartError(Exception):
 
 def run(
     listen: str,
-    bootstrap_servers: str,
+    bootstrap_servers: Servers,
     data_dir: Path,
     service_id: str = "default_",
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. StartError for a port that is taken or an address that is none, KsqlError for a limit
-    that is no number."""
-    host, port = parse_address(listen)
-    Limits.of(config or {})
+    """Serve until SIGTERM or SIGINT. StartError for a port that is taken, an address that is none, or logins and TLS that
+    cannot be; KsqlError for a limit that is no number. The setting `listeners` goes before `listen`."""
+    given = dict(config or {})
+    scheme, host, port = parse_address(str(given.get(LISTENERS) or listen))
+    Limits.of(given)
+    try:
+        security = security_of(given, data_dir, scheme)
+        security.check_host(host)
+    except SecurityError as error:
+        raise StartError(str(error)) from None
     # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
     signal.signal(signal.SIGTERM, _leave)
-    if not is_loopback(host):
-        raise StartError(
-            f"Whoever reaches this server may do everything, so it listens on loopback only, not on {host}: put a proxy that"
-            " asks for a login in front of it."
-        )
     listener = bind(host, port)
     # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
     # at them again and again, for half of the time there is.
     gc.set_threshold(200_000, 50, 1_000)
     load_statements()
-    settings = {"ksql.streams.bootstrap.servers": bootstrap_servers, "ksql.streams.state.dir": str(data_dir)}
+    settings = {"ksql.streams.bootstrap.servers": str(bootstrap_servers), "ksql.streams.state.dir": str(data_dir)}
     data_dir.mkdir(parents=True, exist_ok=True)
     freeze.watch(data_dir)
-    runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **(config or {})})
+    runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
     try:
         server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
-        asyncio.run(_serve(server, listener))
+        asyncio.run(_serve(server, listener, security))
     finally:
         runtime.close()
 
@@ -73,12 +76,15 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-def parse_address(listen: str) -> tuple[str, int]:
-    """HOST:PORT; StartError for anything else."""
-    host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
-        raise StartError(f"{listen!r} is not an address of the form HOST:PORT.")
-    return host.strip("[]") or "127.0.0.1", int(port)
+def parse_address(listen: str) -> tuple[str, str, int]:
+    """HOST:PORT, or a URL of it, as scheme (empty where there is none), host and port; StartError for anything else."""
+    if "," in listen:
+        raise StartError(f"{listen!r} is more than one address: this server listens on one.")
+    scheme, found, address = listen.strip().rpartition("://")
+    host, separator, port = address.rstrip("/").rpartition(":")
+    if (found and scheme not in ("http", "https")) or not separator or not port.isdigit() or int(port) > 65535:
+        raise StartError(f"{listen!r} is not an address of the form HOST:PORT, http://HOST:PORT or https://HOST:PORT.")
+    return scheme, host.strip("[]") or "127.0.0.1", int(port)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -105,7 +111,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(server: Server, listener: socket.socket) -> None:
+async def _serve(server: Server, listener: socket.socket, security: Security) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -115,14 +121,14 @@ async def _serve(server: Server, listener: socket.socket) -> None:
         await stopping.wait()
         await asyncio.to_thread(server.close)
 
-    log.info("ksql server on http://%s", server.host)
-    app = create_app(server.runtime, server.host, server)
-    await serve(app, hypercorn_config(), listener, until_stopped)
+    log.info("ksql server on %s://%s", security.scheme, server.host)
+    app = create_app(server.runtime, server.host, server, security.logins)
+    await serve(app, hypercorn_config(), listener, until_stopped, security.tls)
     await asyncio.to_thread(server.stop_threads)
 
 
 def hypercorn_config() -> Config:
-    """HTTP/1.1 and HTTP/2 without TLS (by upgrade and by prior knowledge)."""
+    """HTTP/1.1 and HTTP/2: with TLS by ALPN, without it by upgrade and by prior knowledge."""
     config = Config()
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = 1_000_000_000

@@ -36,6 +36,8 @@ class OpenQuery:
     query_id: str
     text: str
     stream: Closeable
+    owner: str | None = None
+    """The user who reads it, where there are logins."""
 
 
 @dataclass
@@ -94,6 +96,12 @@ class Server:
     def open_queries(self) -> list[OpenQuery]:
         with self._lock:
             return list(self._open.values())
+
+    def owner(self, query_id: str) -> str | None:
+        """The user of an open query."""
+        with self._lock:
+            query = self._open.get(query_id)
+        return None if query is None else query.owner
 
     def close_query(self, query_id: str) -> bool:
         """End an open query; False if there is none of that id."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
+
+from streamguard_ksql.shell.diagnosis import problem_of
 
 MEDIA_TYPE = "application/vnd.ksql.v1+json"
 CONNECT_TIMEOUT_S = 5.0
@@ -29,7 +33,7 @@ class ServerError(ShellError):
 
 
 class Unreachable(ShellError):
-    """No server answers at the address."""
+    """No server answers at the address, or it refuses the login."""
 
 
 class Digits(str):
@@ -45,15 +49,24 @@ class Client:
     url: str
     user: str | None = None
     password: str | None = None
+    ca_file: str | None = None
+    """PEM: the authorities that sign the server's certificate; None means the usual ones."""
     last_sequence_number: int | None = None
     _http: requests.Session = field(default_factory=requests.Session, repr=False)
 
     def __post_init__(self) -> None:
+        user, password = login_of(self.url)
         self.url = normal_url(self.url)
+        self.user, self.password = self.user or user, self.password or password
         self._http.headers.update({"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE})
         self._http.trust_env = False  # a proxy of the environment is not meant for a server on loopback
-        if self.user is not None:
-            self._http.auth = (self.user, self.password or "")
+        if self.ca_file is not None:
+            if not os.access(self.ca_file, os.R_OK):
+                raise ShellError(f"Cannot read {self.ca_file}, the file of authorities.")
+            self._http.verify = self.ca_file
+        if self.user:
+            # As bytes: requests would write text in Latin-1, and ksqlDB reads UTF-8 (RFC 7617).
+            self._http.auth = HTTPBasicAuth(self.user.encode(), (self.password or "").encode())
 
     def close(self) -> None:
         self._http.close()
@@ -106,26 +119,41 @@ class Client:
                 stream=stream,
                 timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
             )
-        except requests.ConnectionError:
-            raise Unreachable(
-                f"No ksqlDB server answers at {self.url}: is it running, and is the address right?"
-            ) from None
+        except requests.ConnectionError as error:
+            problem = problem_of(self.url, error, "name its file in ssl.truststore.location of --config-file")
+            why = problem.reason if problem.permanent else "is it running, and is the address right?"
+            raise Unreachable(f"No ksqlDB server answers at {self.url}: {why}") from None
         except requests.Timeout:
             raise Unreachable(f"The ksqlDB server at {self.url} did not answer in time.") from None
         except requests.RequestException as error:
             raise ShellError(f"Cannot ask {self.url}: {error}") from None
+        if response.status_code == 401:
+            who = f"the user {self.user}" if self.user else "a request without a login"
+            raise Unreachable(f"The ksqlDB server at {self.url} refuses {who}: give -u NAME and the right password.")
         if response.status_code >= 400:
             raise _refusal(response)
         return response
 
 
 def normal_url(url: str) -> str:
-    """The server's address without a slash at the end; ShellError for what is no HTTP address."""
+    """The server's address without a slash at the end, and without a login; ShellError for what is no HTTP address."""
     text = url if "://" in url else f"http://{url}"
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ShellError(f"{url!r} is not the address of a server: it looks like http://127.0.0.1:8088.")
-    return text.rstrip("/")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    address = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in ("http", "https") or not address:
+        shown = url.rpartition("@")[2]
+        raise ShellError(f"{shown!r} is not the address of a server: it looks like http://127.0.0.1:8088.")
+    return parts._replace(netloc=address).geturl().rstrip("/")
+
+
+def login_of(url: str) -> tuple[str | None, str | None]:
+    """User and password of an address such as https://user:password@host:8088; ShellError for what is no address."""
+    normal_url(url)
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return unquote(parts.username) if parts.username else None, unquote(parts.password) if parts.password else None
 
 
 def _decode(response: requests.Response) -> Any:

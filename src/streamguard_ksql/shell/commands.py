@@ -184,7 +184,7 @@ def _server(session: Session, match: re.Match[str]) -> None:
     if match[1] is None:
         session.write(session.client.url)
         return
-    other = Client(match[1], session.client.user, session.client.password)
+    other = Client(match[1], session.client.user, session.client.password, session.client.ca_file)
     try:
         other.info()
     except (ShellError, ServerError):

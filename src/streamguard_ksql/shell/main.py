@@ -7,27 +7,40 @@ arguments. 130: ended by Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamguard_ksql.shell.client import Client, ShellError
+from streamguard_ksql.shell.client import Client, ShellError, login_of, normal_url
 from streamguard_ksql.shell.commands import run_own
 from streamguard_ksql.shell.session import JSON, TABULAR, Leave, Session
 
 DEFAULT_URL = "http://127.0.0.1:8088"
 URL_VARIABLE = "KSQLDB_URL"
+CA_FILE, CA_TYPE = "ssl.truststore.location", "ssl.truststore.type"
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the shell; its exit code."""
+@dataclass(frozen=True)
+class Default:
+    """The server where none is named, and the login and authorities that are meant for it alone."""
+
+    url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+
+def main(arguments: Sequence[str] | None = None, default: Default | None = None) -> int:
+    """Run the shell; its exit code. Without a `default` server it is that of KSQLDB_URL."""
     given = _parser().parse_args(arguments)
     session: Session | None = None
     try:
-        session = new_session(given)
+        session = new_session(given, default or Default(os.environ.get(URL_VARIABLE) or DEFAULT_URL))
         _work(session, given)
     except Leave:
         return 0
@@ -56,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", "--define", metavar="VAR=VALUE", action="append", default=[], help="define a variable")
     parser.add_argument("--config-file", metavar="FILE", help="properties to set, a NAME=VALUE per line")
     parser.add_argument("-u", "--user", metavar="NAME", help="the user name, where the server asks for one")
-    parser.add_argument("-p", "--password", metavar="PASSWORD", help="the password that goes with it")
+    parser.add_argument(
+        "-p",
+        "--password",
+        metavar="PASSWORD",
+        help="the password; others see it in the list of processes: asked for if left out",
+    )
     parser.add_argument("--query-row-limit", metavar="N", type=_positive, help="end each query after so many rows")
     parser.add_argument("--query-timeout", metavar="MS", type=_positive, help="end each query after so long")
     return parser
@@ -68,23 +86,51 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def new_session(given: argparse.Namespace) -> Session:
+def new_session(given: argparse.Namespace, default: Default) -> Session:
     """The session that the arguments ask for; ShellError for arguments that cannot be."""
     output = given.output.upper()
     if output not in (JSON, TABULAR):
         raise ShellError(f"Invalid output format: '{given.output}' (valid formats: '{JSON}', '{TABULAR}')")
-    url = given.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    properties = {} if given.config_file is None else read_properties(Path(given.config_file))
     return Session(
-        Client(url, given.user, given.password),
+        _client(given, default, properties),
         out=_print,
         width=_terminal_width,
         run_own=run_own,
         output=output,
-        properties={} if given.config_file is None else read_properties(Path(given.config_file)),
+        properties=properties,
         variables=dict(_variable(pair) for pair in given.define),
         row_limit=given.query_row_limit,
         query_timeout_s=None if given.query_timeout is None else given.query_timeout / 1000,
     )
+
+
+def _client(given: argparse.Namespace, default: Default, properties: dict[str, str]) -> Client:
+    """The connection; takes out of the properties what is meant for it."""
+    ca_file, kind = properties.pop(CA_FILE, None), properties.pop(CA_TYPE, "PEM")
+    properties.pop("ssl.truststore.password", None)
+    if ca_file is not None and (kind.upper() != "PEM" or ca_file.endswith((".jks", ".p12"))):
+        raise ShellError(f"{CA_FILE} is {ca_file}: a PEM file is expected, Java's key stores are not read.")
+    url = given.url or default.url
+    if normal_url(url) != normal_url(default.url):
+        default = Default(url)
+    ca_file = ca_file or default.ca_file
+    user, password = login_of(url)
+    if user is None:
+        user, password = default.user, default.password
+    if given.user and given.user != user:
+        user, password = given.user, None
+    password = given.password or password
+    if user and not password:
+        password = _asked_password(user)
+    return Client(normal_url(url), user, password, ca_file)
+
+
+def _asked_password(user: str) -> str:
+    """The password from the terminal, as ksqlDB's shell asks for it. ShellError where there is no terminal."""
+    if not sys.stdin.isatty():
+        raise ShellError(f"The password of {user} is missing: -p gives it, a terminal is asked for it.")
+    return getpass.getpass(f"Enter password for {user}: ")
 
 
 def _work(session: Session, given: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from streamguard_ksql.statements.registry import builds, executes, prints
 
 @builds("list_functions")
 @dataclass(frozen=True)
-class ListFunctions(ast.Statement):
+class ListFunctions(ast.Reading):
     """SHOW FUNCTIONS."""
 
 
@@ -32,7 +32,7 @@ def _list(statement: ListFunctions, context: Context) -> list[Entity]:
 
 
 @dataclass(frozen=True)
-class DescribeFunction(ast.Statement):
+class DescribeFunction(ast.Reading):
     """DESCRIBE FUNCTION name."""
 
     name: str

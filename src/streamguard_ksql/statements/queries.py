@@ -27,7 +27,7 @@ def _(statement: ast.QueryStatement) -> str:
 
 @builds("list_queries")
 @dataclass(frozen=True)
-class ListQueries(ast.Statement):
+class ListQueries(ast.Reading):
     extended: bool = False
 
 

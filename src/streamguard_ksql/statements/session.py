@@ -70,7 +70,7 @@ def _unset(statement: ast.UnsetProperty, session: Session) -> None:
 
 @builds("list_properties")
 @dataclass(frozen=True)
-class ListProperties(ast.Statement):
+class ListProperties(ast.Reading):
     """SHOW PROPERTIES."""
 
 
@@ -148,7 +148,7 @@ def _forget_variable(statement: ast.Undefine, session: Session) -> None:
 
 @builds("list_variables")
 @dataclass(frozen=True)
-class ListVariables(ast.Statement):
+class ListVariables(ast.Reading):
     """SHOW VARIABLES."""
 
 

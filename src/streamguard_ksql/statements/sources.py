@@ -22,13 +22,13 @@ from streamguard_ksql.statements.registry import builds, executes, prints
 
 @builds("list_streams")
 @dataclass(frozen=True)
-class ListStreams(ast.Statement):
+class ListStreams(ast.Reading):
     extended: bool = False
 
 
 @builds("list_tables")
 @dataclass(frozen=True)
-class ListTables(ast.Statement):
+class ListTables(ast.Reading):
     extended: bool = False
 
 
@@ -70,7 +70,7 @@ def _descriptions(text: str, kind: str, context: Context, *, extended: bool) -> 
 
 
 @dataclass(frozen=True)
-class DescribeSource(ast.Statement):
+class DescribeSource(ast.Reading):
     """DESCRIBE name [EXTENDED] (also SHOW COLUMNS FROM name)."""
 
     name: str
@@ -101,7 +101,7 @@ def _describe(statement: DescribeSource, context: Context) -> list[Entity]:
 
 
 @dataclass(frozen=True)
-class DescribeSources(ast.Statement):
+class DescribeSources(ast.Reading):
     """DESCRIBE STREAMS|TABLES [EXTENDED]."""
 
     kind: str
@@ -132,7 +132,7 @@ def _describe_all(statement: DescribeSources, context: Context) -> list[Entity]:
 
 
 @dataclass(frozen=True)
-class AssertSource(ast.Statement):
+class AssertSource(ast.Reading):
     """ASSERT STREAM|TABLE name (columns) WITH (properties)."""
 
     kind: str

@@ -34,7 +34,7 @@ def _(statement: ast.PrintTopic) -> str:
 
 
 @dataclass(frozen=True)
-class ListTopics(ast.Statement):
+class ListTopics(ast.Reading):
     """SHOW [ALL] TOPICS [EXTENDED]: with `all` those of the engine and the hidden ones too."""
 
     extended: bool = False
@@ -69,7 +69,7 @@ def _hidden_topics(context: Context) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class AssertTopic(ast.Statement):
+class AssertTopic(ast.Reading):
     """ASSERT [NOT EXISTS] TOPIC name [WITH (properties)] [TIMEOUT duration]."""
 
     topic: str

@@ -81,7 +81,7 @@ def _remove_type(engine: Engine, statement: ast.DropType, config: Mapping[str, A
 
 @builds("list_types")
 @dataclass(frozen=True)
-class ListTypes(ast.Statement):
+class ListTypes(ast.Reading):
     """SHOW TYPES."""
 
 

@@ -27,7 +27,7 @@ from streamguard_ksql.statements.registry import builds, executes, prints
 
 @builds("list_connectors")
 @dataclass(frozen=True)
-class ListConnectors(ast.Statement):
+class ListConnectors(ast.Reading):
     """SHOW [SOURCE|SINK] CONNECTORS."""
 
 
@@ -108,7 +108,7 @@ def _(statement: AlterSystem) -> str:
 
 
 @dataclass(frozen=True)
-class AssertSchema(ast.Statement):
+class AssertSchema(ast.Reading):
     """ASSERT [NOT EXISTS] SCHEMA [SUBJECT s] [ID n] [TIMEOUT duration]."""
 
     subject: str | None = None

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from unittest.mock import ANY
 
 import pytest
 
@@ -55,9 +56,22 @@ def test_lists_are_kept(line: Line) -> None:
         *("blacklist", "add", "merchant", "M-1", "--reason", "closed", "--days", "2")
     )
     line("blacklist", "add", "account", "A", "--reason", "stolen")
-    assert "stolen" in line("blacklist", "list")
+    line("blacklist", "add", "account", "A", "--reason", "stolen twice", "--by", "ana")
+    assert re.search(r"^account +A +without end +ana 2\d{3}-\d\d-\d\d +stolen twice$", line("blacklist", "list"), re.M)
     assert "the allowlist is empty" in line("allowlist", "list")
-    assert "off the blacklist" in line("blacklist", "remove", "account", "A")
+    assert "off the blacklist" in line("blacklist", "remove", "account", "A", "--reason", "card replaced", "--by", "bo")
+    history = line("blacklist", "history", "account", "A").splitlines()
+    assert [re.split(r" UTC +| {2,}", row)[1:3] for row in history] == [
+        ["bo", "remove"],
+        ["ana", "change"],
+        [ANY, "add"],
+    ]
+    assert history[0].endswith("card replaced") and history[2].endswith("stolen")
+    assert (
+        len(line("blacklist", "history").splitlines()) == 4
+        and len(line("blacklist", "history", "merchant").splitlines()) == 1
+    )
+    assert "no such change of the allowlist" in line("allowlist", "history")
     assert "is not on the blacklist" in line("blacklist", "remove", "account", "A", code=1)
     line("blacklist", "add", "planet", "Mars", "--reason", "far", code=2)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Partition
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from streamguard.cli.topics import groups_app, print_table, topics_app
+from streamguard.kafka.overview import groups_of
 from tests.support.broker import BrokerProcess, free_port
 
 
@@ -74,6 +77,21 @@ def test_groups(broker: BrokerProcess, topic: str) -> None:
     assert run(groups_app, address, "describe", topic).splitlines()[2].split()[2] == "2"
     run(groups_app, address, "delete", topic)
     assert f"There is no group {topic}." in run(groups_app, address, "describe", topic, code=1)
+
+
+def test_a_group_of_the_consumer_protocol_has_its_state(broker: BrokerProcess, topic: str) -> None:
+    run(topics_app, broker.address, "create", topic, "--partitions", "1")
+    reader = Consumer({"bootstrap.servers": broker.address, "group.id": topic, "group.protocol": "consumer"})
+    reader.subscribe([topic])
+    while not reader.assignment():
+        reader.poll(0.1)
+    reader.commit(offsets=[Partition(topic, 0, 0)], asynchronous=False)
+    assert f"{topic}: Stable, of the consumer protocol" in run(groups_app, broker.address, "describe", topic)
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    (facts,) = groups_of(admin, [topic])
+    admin.close()
+    assert facts.state == "Stable", "not idle: its offsets cannot be moved"
+    reader.close()
 
 
 def test_no_broker_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.config import Settings, SettingsError, load_settings, variable_of
+from streamguard.config.password import PASSWORD_FILE
 from streamguard.rules.limits import RuleLimits
 
 
@@ -36,6 +37,30 @@ def test_an_address_that_is_given_wins_over_the_port(monkeypatch: pytest.MonkeyP
         "PGPASSWORD": "p",
         "PGDATABASE": "name",
     }
+
+
+def test_the_stored_password_is_used_unless_one_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old").mkdir()
+    assert load_settings(state_dir=tmp_path / "old").has_default_password
+    (tmp_path / PASSWORD_FILE).write_text("at/random\n")
+    stored = load_settings(state_dir=tmp_path)
+    assert not stored.has_default_password
+    assert stored.database.password == stored.postgres_password == "at/random"
+    monkeypatch.setenv("STREAMGUARD_POSTGRES_PASSWORD", "given")
+    assert load_settings(state_dir=tmp_path).database.password == "given"
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:p@db.example/name")
+    elsewhere = load_settings(state_dir=tmp_path / "old")
+    assert elsewhere.database.password == "p" and not elsewhere.has_default_password
+
+
+def test_the_env_file_of_the_current_folder_alone_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (tmp_path / ".env").write_text("STREAMGUARD_KAFKA_PORT=19092\nSTREAMGUARD_NONSENSE=1\n")
+    monkeypatch.chdir(below)
+    assert load_settings().kafka_port == 9092
+    (below / ".env").write_text("STREAMGUARD_KAFKA_PORT=29092\n")
+    assert load_settings().kafka_port == 29092
 
 
 @pytest.mark.parametrize(

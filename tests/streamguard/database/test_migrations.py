@@ -21,7 +21,7 @@ from streamguard.consumer.records import Batch, Decoder
 from streamguard.consumer.store import Store
 from streamguard.database import NewerSchema, SchemaChange, apply_schema, make_engine
 from streamguard.database.migrations import all_migrations
-from streamguard.stack.postgres import psql_program
+from streamguard.stack.postgres import client_program
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.records import Record, transaction
 
@@ -45,8 +45,9 @@ CATALOG = {
 
 def restore(postgres: EmbeddedPostgres) -> None:
     """Make the database of version 0 with its rows."""
-    environment = load_settings(database_url=postgres.url()).database.libpq_environment
-    command = [psql_program(), "--quiet", "--set=ON_ERROR_STOP=1", "--no-psqlrc"]
+    address = load_settings(database_url=postgres.url()).database
+    environment = address.libpq_environment
+    command = [client_program("psql", address), "--quiet", "--set=ON_ERROR_STOP=1", "--no-psqlrc"]
     subprocess.run(command, input=gzip.decompress(DUMP.read_bytes()), env=environment, check=True, capture_output=True)
 
 
@@ -78,8 +79,16 @@ def test_both_ends_are_equal(postgres: EmbeddedPostgres, engine: Engine) -> None
 
 def test_the_file_for_docker_is_the_schema_of_a_new_database(postgres: EmbeddedPostgres, engine: Engine) -> None:
     """Docker's Postgres runs it by psql; the application then finds nothing to do."""
-    environment = load_settings(database_url=postgres.url()).database.libpq_environment
-    command = [psql_program(), "--quiet", "--set=ON_ERROR_STOP=1", "--no-psqlrc", "--file", str(schema_file())]
+    address = load_settings(database_url=postgres.url()).database
+    environment = address.libpq_environment
+    command = [
+        client_program("psql", address),
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--no-psqlrc",
+        "--file",
+        str(schema_file()),
+    ]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert apply_schema(engine) == SchemaChange(LATEST, LATEST)
 

@@ -152,7 +152,7 @@ def test_an_unavailable_server_is_a_sentence(client: Client, desk: Desk) -> None
 def made_run(desk: Desk, sql: str, **more: Any) -> SqlRun:
     options: dict[str, Any] = {"user": "analyst", "reason": "", "limit": 1_000, **more}
     properties = {"ksql.streams.auto.offset.reset": "earliest"}
-    return SqlRun(desk.settings.ksqldb_url, desk.engine, parts_of(sql, properties), **options)
+    return SqlRun(desk.settings.ksqldb, desk.engine, parts_of(sql, properties), **options)
 
 
 def transient(server: KsqlServerProcess) -> list[str]:

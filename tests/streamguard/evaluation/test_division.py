@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from streamguard.config import UserError
-from streamguard.evaluation.data import DAY_MS, LabelledPayment, read
+from streamguard.evaluation.data import DAY_MS, LabelledPayment
 from streamguard.evaluation.division import Division, division
+from streamguard.evaluation.files import read
 from streamguard.evaluation.replay import Replay, RuleSet
 from streamguard.evaluation.scores import score
 from streamguard.rules.catalogue import CORE, sql_files

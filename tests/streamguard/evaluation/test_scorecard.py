@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from streamguard.cli.evaluate import app
 from streamguard.config import UserError
-from streamguard.evaluation.data import DAY_MS, DataError, LabelledPayment, read
+from streamguard.evaluation.data import DAY_MS, DataError, LabelledPayment
+from streamguard.evaluation.files import read
 from streamguard.evaluation.metrics import card_precision, hits, ranking
 from streamguard.evaluation.replay import RuleSet
 from streamguard.evaluation.report import Report, check_days, report
@@ -33,9 +34,8 @@ HEADER = b"timestamp,customer_id,terminal_id,amount,is_fraud\n"
 
 
 def test_hits_by_hand() -> None:
-    found = hits([(True, True), (True, False), (False, True), (False, False), (True, True)])
-    assert list(found) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 3])
-    assert hits([(False, True)]) == (0, 0, 0, 0)
+    assert list(hits(raised=3, right=2, frauds=3)) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 3])
+    assert hits(raised=0, right=0, frauds=1) == (0, 0, 0, 0)
 
 
 def test_ranking_by_hand() -> None:

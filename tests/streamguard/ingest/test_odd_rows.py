@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamguard.evaluation.data import DataError, read
+from streamguard.evaluation.data import DataError
+from streamguard.evaluation.files import read
 from streamguard.ingest.feed import Feed
 from streamguard.ingest.files import open_source
 from streamguard.ingest.plan import plan

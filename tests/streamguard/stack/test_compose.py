@@ -103,14 +103,19 @@ def test_docker_gets_the_packaged_file_and_the_env_file_of_the_current_folder(
     """From a wheel too: nothing is looked up relative to a checkout."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
-    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    docker.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho "$STREAMGUARD_POSTGRES_PASSWORD" > {tmp_path}/password\n'
+    )
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").touch()
-    compose.up("streamguard up")
+    compose.up("streamguard up", "sesame")
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == [
         "info",
         f"compose --project-directory {DATA} -f {DATA}/docker-compose.yaml --env-file {tmp_path}/.env up --detach --wait",
     ]
+    assert (tmp_path / "password").read_text() == "sesame\n"
+    (tmp_path / ".env").unlink()
+    assert "--env-file /dev/null" in " ".join(compose.command("ps"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ import psutil
 import psycopg2
 import pytest
 
+from streamguard.config import load_settings
+from streamguard.stack import passwords
 from streamguard.stack.postgres import clear_remains
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
@@ -65,6 +68,29 @@ def test_nobody_gets_in_without_the_password(postgres_server: EmbeddedPostgres) 
             psycopg2.connect(
                 host="127.0.0.1", port=postgres_server.port, user=user, password=password, dbname="streamguard"
             )
+
+
+def test_a_password_that_changes_after_the_first_start_is_the_one_that_counts(own_server: EmbeddedPostgres) -> None:
+    own_server.data_dir.parent.mkdir()
+    own_server.start()
+    own_server.kill(signal.SIGINT)
+    noted = own_server.data_dir / "streamguard.password"
+    assert noted.stat().st_mode & 0o777 == 0o600 and "streamguard_2024" not in noted.read_text()
+    for before in (noted.read_text(), None):
+        if before is None:
+            noted.unlink()  # as in a folder that an earlier version made
+        own_server.password = "it's \\ a % new one" if before else "streamguard_2024"
+        own_server.start()
+        assert own_server.query("SELECT current_user") == [("streamguard",)]
+        own_server.kill(signal.SIGINT)
+    state = own_server.data_dir.parent
+    default = load_settings(state_dir=state)
+    assert passwords.keep(default) is default, "a database of an earlier version keeps its password"
+    own_server.password = "another"
+    own_server.start()
+    own_server.kill(signal.SIGINT)
+    # Its file is gone: it does not fall back to the password that everybody knows.
+    assert len(passwords.keep(default).database.password) == 32
 
 
 def test_clearing_an_empty_folder_is_nothing(tmp_path: Path) -> None:

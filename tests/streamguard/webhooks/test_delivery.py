@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from streamguard.webhooks import deliveries, hooks, reader
+from streamguard.kafka import clients
+from streamguard.webhooks import deliveries, hooks
 from streamguard.webhooks.schedule import Schedule
 from streamguard.webhooks.sender import Sender
 from tests.streamguard.desk.plumbing import make_topic, produce
@@ -322,7 +323,7 @@ def test_a_desk_that_is_overtaken_while_it_begins_reads_nothing_twice(
                 desk.postgres.query("UPDATE webhook_offsets SET next_offset = 2 WHERE partition_no = 0")
             return ends
 
-    monkeypatch.setattr(reader, "KafkaConsumer", Consumer)
+    monkeypatch.setattr(clients, "KafkaConsumer", Consumer)
     add(desk, receiver)
     serve()
     eventually(lambda: overtaken, bool, 30)

@@ -159,6 +159,28 @@ def test_what_is_taken_back_leaves_no_trace(name: str, kept: list[int | None], g
 MERGED = ["COUNT", "SUM", "AVG", "MIN", "MAX", "COLLECT_LIST", "COLLECT_SET", "ATTR", "COUNT_DISTINCT", "STDDEV_SAMP"]
 
 
+@pytest.mark.parametrize(("name", "expected"), [("LATEST_BY_OFFSET", [2, 3]), ("EARLIEST_BY_OFFSET", [1, 2])])
+def test_values_by_offset_go_on_from_the_pairs_of_an_earlier_version(name: str, expected: list[int]) -> None:
+    instance = aggregate(name, [INTEGER], 2)
+    assert instance.result(instance.add([[1, 1], [2, 2]], 3)) == expected
+    assert instance.result(instance.add([[1, 1], [2, 2]], None)) == [1, 2]
+    assert instance.result(instance.merge([[1, 1], [4, 3]], [2, 2])) == expected
+
+
+@pytest.mark.parametrize("name", ["LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET"])
+@given(left=INTEGERS, right=INTEGERS, limit=st.integers(1, 3))
+def test_several_values_by_offset_merge_into_one(
+    name: str, left: list[int | None], right: list[int | None], limit: int
+) -> None:
+    instance = aggregate(name, [INTEGER], limit)
+    first, second = instance.initial(), instance.initial()
+    for value in left:
+        first = instance.add(first, value)
+    for value in right:
+        second = instance.add(second, value)
+    assert instance.result(instance.merge(first, second)) == last(instance, left + right)
+
+
 @pytest.mark.parametrize("name", [*MERGED, "LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET"])
 @given(left=INTEGERS, right=INTEGERS)
 def test_two_groups_merge_into_one(name: str, left: list[int | None], right: list[int | None]) -> None:

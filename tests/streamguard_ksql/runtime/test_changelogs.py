@@ -79,7 +79,7 @@ def test_changelog_compacted_under_a_running_query(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path / "log") as broker:
         topics = KafkaTopics(broker.address)
         create_topic(broker.address, "given", 3)
-        eager = {"cleanup.policy": "compact", "segment.bytes": "20000", "min.cleanable.dirty.ratio": "0.01"}
+        eager = {"cleanup.policy": "compact", "segment.bytes": "6000", "min.cleanable.dirty.ratio": "0.01"}
         names = [changelog_topic(SERVICE_ID, query) for query in QUERIES]
         for name in names:
             topics.create(name, 1, eager)

@@ -108,3 +108,19 @@ def test_an_upgrade_with_a_body_is_served_as_it_came(ksqldb: KsqlServerProcess, 
             if b"seq" in answer:
                 break
     assert b'{"status":"ok","seq":0}' in answer
+
+
+def test_an_answer_before_the_body_leaves_the_connection_whole(http2: Http2Client) -> None:
+    """The refusal of a header comes at once; what the client sends of the body meanwhile is for nobody."""
+    other = http2.request("POST", "/inserts-stream", b"", end=False)
+    for round_ in range(8):
+        refused = http2.request("POST", "/ksql", b'{"ksql":', end=False, origin="https://evil.example")
+        assert json.loads(http2.finish(refused))["error_code"] == 40300
+        # Together more than the window of the connection: the server gives back what it throws away.
+        for _ in range(2):
+            http2.send(refused, b" " * 16_000)
+        http2.send(refused, b"", end=True)
+        answer = http2.request("GET", "/info", accept="application/json")
+        assert json.loads(http2.finish(answer))["KsqlServerInfo"]["serverStatus"] == "RUNNING", round_
+    http2.send(other, b"{}\n", end=True)
+    assert "'target'" in http2.finish(other)

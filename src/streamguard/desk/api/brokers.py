@@ -24,7 +24,7 @@ def asks_kafka(call: Call) -> Iterator[None]:
     except NoSuchTopic as error:
         raise NotFound(str(error)) from None
     except (KafkaError, OSError) as error:
-        where = call.desk.settings.kafka_bootstrap_servers
+        where = call.desk.settings.kafka
         raise Refused(
             503, f"Kafka at {where} did not answer ({type(error).__name__}): repeat the request later."
         ) from None

@@ -102,7 +102,9 @@ def remove(call: Call, given: RemovalIn) -> ListChange:
     """Take a value off the list."""
     name = _name(call)
     with call.database() as connection:
-        change = take_off(connection, call.desk.settings, name, given.kind.value, given.value, who=call.user)
+        change = take_off(
+            connection, call.desk.settings, name, given.kind.value, given.value, who=call.user, reason=given.reason
+        )
         if not change.found:
             raise NotFound(f"{given.kind.value} {given.value} is not on the {name}")
         _note(call, connection, name, given, change.stored, "before")

@@ -105,4 +105,4 @@ def _parts(sql: str, begin: str) -> list[Part]:
 
 
 def _run(call: Call, parts: list[Part], reason: str, limit: int) -> SqlRun:
-    return SqlRun(call.desk.settings.ksqldb_url, call.desk.engine, parts, user=call.user, reason=reason, limit=limit)
+    return SqlRun(call.desk.settings.ksqldb, call.desk.engine, parts, user=call.user, reason=reason, limit=limit)

@@ -149,7 +149,7 @@ def message(call: Call, given: Model) -> MessageOut:
     name, partition, offset = call.path["name"], call.number("partition", "partition"), call.number("offset", "offset")
     with (
         asks_kafka(call),
-        Browser(call.desk.settings.kafka_bootstrap_servers, name, [partition]) as browser,
+        Browser(call.desk.settings.kafka, name, [partition]) as browser,
     ):
         found = browser.one(partition, offset)
     if found is None:
@@ -172,7 +172,7 @@ def _topic(call: Call, facts: TopicFacts) -> TopicOut:
         name=facts.name,
         messages=facts.records,
         size_bytes=facts.size_bytes,
-        per_s=history_of(call.desk.settings.kafka_bootstrap_servers).rate_of(facts.name),
+        per_s=history_of(call.desk.settings.kafka).rate_of(facts.name),
         partitions=partitions,
         groups=dict(facts.groups),
         settings=dict(facts.configs),

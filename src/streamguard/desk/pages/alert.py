@@ -195,7 +195,7 @@ def list_value(visit: Visit) -> Response:
     with visit.database() as connection:
         settings = visit.desk.settings
         if undo:
-            change = take_off(connection, settings, name, kind, value, who=visit.user)
+            change = take_off(connection, settings, name, kind, value, who=visit.user, reason=reason)
         else:
             change = put(connection, settings, name, Entry(kind, value, reason, None), who=visit.user)
         audit.note(

@@ -86,7 +86,7 @@ def reset(visit: Visit) -> Response:
 
 
 def _history(visit: Visit) -> ClusterHistory:
-    return history_of(visit.desk.settings.kafka_bootstrap_servers)
+    return history_of(visit.desk.settings.kafka)
 
 
 def _behind(visit: Visit) -> Callable[[int, Iterable[str]], bool]:

@@ -88,7 +88,7 @@ def remove(visit: Visit) -> Response:
     """Take a value off the list."""
     name, kind, value, reason = _name(visit), *_given(visit), visit.reason()
     with visit.database() as connection:
-        change = take_off(connection, visit.desk.settings, name, kind, value, who=visit.user)
+        change = take_off(connection, visit.desk.settings, name, kind, value, who=visit.user, reason=reason)
         if not change.found:
             raise UserError(f"{kind} {value} is not on the {TITLES[name].lower()} any more: reload the page")
         subject = f"{kind} {change.stored}"

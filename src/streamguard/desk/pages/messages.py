@@ -108,7 +108,7 @@ def record(visit: Visit) -> Response:
     """One record whole."""
     name, place = visit.path["name"], f"{visit.path['partition']}:{visit.path['offset']}"
     [(partition, offset)] = cursor_of(place).items()
-    with Browser(visit.desk.settings.kafka_bootstrap_servers, name, [partition]) as browser:
+    with Browser(visit.desk.settings.kafka, name, [partition]) as browser:
         found = browser.one(partition, offset)
     if found is None:
         raise NotFound(
@@ -153,7 +153,7 @@ def produce(visit: Visit) -> Response:
     headers = shown.read_headers(str(visit.form.get("headers", "")))
     with visit.database() as connection:
         there = send_record(
-            visit.desk.settings.kafka_bootstrap_servers,
+            visit.desk.settings.kafka,
             name,
             key,
             value,

@@ -149,7 +149,7 @@ def other_than_file(asker: Asker, found: list[Rule]) -> list[tuple[str, list[Pie
 
     def ask() -> list[tuple[str, list[Piece]]]:
         try:
-            running = running_statements(Server(asker.desk.settings.ksqldb_url, timeout_s=_SERVER_TIMEOUT_S), wanted)
+            running = running_statements(Server(asker.desk.settings.ksqldb, timeout_s=_SERVER_TIMEOUT_S), wanted)
         except UserError:
             return []
         pieces = [(running[key].name, words_that_differ(wanted[key].formatted, running[key].formatted)) for key in running

@@ -64,14 +64,14 @@ def run(visit: Visit) -> Response:
     if changes and not reason:
         asked = f"{changes[0].word or 'This'} changes the server: a reason is needed; it is kept"
         return JSONResponse({"error": asked, "needs": "reason"}, status_code=409)
-    made = SqlRun(visit.desk.settings.ksqldb_url, visit.desk.engine, parts, user=visit.user, reason=reason, limit=rows)
+    made = SqlRun(visit.desk.settings.ksqldb, visit.desk.engine, parts, user=visit.user, reason=reason, limit=rows)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(made.lines(), media_type="application/x-ndjson", headers=headers)
 
 
 def _list(visit: Visit, name: str, statement: str) -> list[dict[str, Any]]:
     [part] = parts_of(statement, {})
-    answer = send(visit.desk.settings.ksqldb_url, part)
+    answer = send(visit.desk.settings.ksqldb, part)
     try:
         [entity, *_] = answer.json()
     finally:

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-import requests
 from dotenv import dotenv_values
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
@@ -21,6 +20,8 @@ from streamguard.config import Settings, UserError, variable_of
 from streamguard.database.rows import columns_of, select_as
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules.limits import RuleLimits
+from streamguard.sqldeploy import DeployError
+from streamguard.sqldeploy.state import Server
 from streamguard.stack.health import Finding, findings
 from streamguard.stack.supervisor import Process, Supervisor
 
@@ -157,9 +158,8 @@ def _versions(settings: Settings, connection: Connection) -> list[tuple[str, str
     postgres = str(connection.execute(text("SHOW server_version")).scalar())
     found = [("streamguard", version("streamguard")), ("Python", platform.python_version()), ("Postgres", postgres)]
     try:
-        info = requests.get(f"{settings.ksqldb_url}/info", timeout=2).json()["KsqlServerInfo"]
-        found.append(("ksqlDB", str(info.get("version"))))
-    except (requests.RequestException, KeyError, ValueError):
+        found.append(("ksqlDB", str(Server(settings.ksqldb, timeout_s=2).info().get("version"))))
+    except DeployError:
         found.append(("ksqlDB", "does not answer"))
     return [*found, *((name, version(name)) for name in ("kafka-python", "SQLAlchemy", "pydantic", "starlette"))]
 

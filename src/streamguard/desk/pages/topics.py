@@ -44,7 +44,7 @@ ORDERS: dict[str, Callable[[TopicRow], Any]] = {
 @reads_kafka
 def topics(visit: Visit) -> Response:
     """All topics; `q` is a part of the name, `internal` shows those that begin with an underscore too."""
-    history = history_of(visit.desk.settings.kafka_bootstrap_servers)
+    history = history_of(visit.desk.settings.kafka)
     words, internal = visit.query.get("q", "").lower(), bool(visit.query.get("internal"))
     order = visit.query.get("order", "name")
     with cluster(visit) as client:
@@ -78,7 +78,7 @@ def about(visit: Visit) -> Response:
     facts = next((found for found in seen.topics if found.name == name), None)
     if facts is None:
         raise NotFound(f"there is no topic {name}")
-    history = history_of(visit.desk.settings.kafka_bootstrap_servers)
+    history = history_of(visit.desk.settings.kafka)
     return visit.page(
         "topic_about.html",
         name=name,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 
 from streamguard.ingest.topics.errors import UnusableTopic
+from streamguard.kafka import clients
+from streamguard.kafka.clients import Servers
 from streamguard.kafka.corrupt import skip_corrupt
 
 RECORDS = 1_000
@@ -34,13 +36,13 @@ class Sample:
     total: int
 
 
-def read_sample(servers: str, topic: str, most: int = RECORDS) -> Sample:
+def read_sample(servers: Servers, topic: str, most: int = RECORDS) -> Sample:
     """Up to `most` records, half of them the earliest, half the latest, an equal share of each partition.
 
     Raises UnusableTopic where the topic is not there, is empty, or is not read in time; kafka.errors.KafkaError.
     """
-    consumer = KafkaConsumer(
-        bootstrap_servers=servers.split(","),
+    consumer = clients.consumer(
+        servers,
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -77,7 +79,7 @@ def _partitions(consumer: Any, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
 
 
-def _between(servers: str, consumer: Any, partition: TopicPartition, begin: int, end: int) -> list[Raw]:
+def _between(servers: Servers, consumer: Any, partition: TopicPartition, begin: int, end: int) -> list[Raw]:
     """The records from `begin` up to `end`. The position counts: markers of transactions are offsets without a record."""
     found: list[Raw] = []
     if begin >= end:

@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
+from streamguard.kafka import clients
 from streamguard.sqldeploy.state import Rejected, Server
-from streamguard.stack.readiness import kafka_probe, ksqldb_probe
+from streamguard.stack.readiness import kafka_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
 _ANSWER_S = 10.0
@@ -43,6 +44,8 @@ class Context:
     kafka_error: str = ""
     engine: Server | None = None
     engine_error: str = ""
+    engine_terminated: bool = False
+    """Whether it answers and was ended by its REST API; `engine` is None then."""
     queries: list[dict[str, Any]] = field(default_factory=list)
     """The persistent queries, as SHOW QUERIES lists them."""
 
@@ -50,6 +53,13 @@ class Context:
     def limit_s(self) -> float:
         """How long a thing may stand still, seconds."""
         return self.settings.status_limit_s
+
+    def where_to_look(self, part: str) -> str:
+        """What to do about a part (postgres, broker, ksqldb) that does not answer; of one elsewhere there is no log here."""
+        variable = self.settings.external.get(part)
+        if variable is None:
+            return f"see `streamguard logs {part}`"
+        return f"it runs elsewhere ({variable}), see there"
 
 
 Run = Callable[[Context], Iterator[Finding]]
@@ -102,11 +112,15 @@ def _context(settings: Settings) -> Iterator[Context]:
 
 
 def _connect_engine(context: Context) -> None:
-    if reason := ksqldb_probe(context.settings, _ANSWER_S):
-        context.engine_error = reason
+    server = Server(context.settings.ksqldb, timeout_s=_ANSWER_S)
+    if problem := server.problem(_ANSWER_S):
+        context.engine_error = str(problem)
         return
-    server = Server(context.settings.ksqldb_url, timeout_s=_ANSWER_S)
     try:
+        context.engine_terminated = server.is_terminated()
+        if context.engine_terminated:
+            context.engine_error = "it was terminated"
+            return
         [entity] = server.execute("SHOW QUERIES;")
     except (UserError, Rejected) as error:
         context.engine_error = f"SHOW QUERIES: {error}"
@@ -125,13 +139,13 @@ def _connect_database(context: Context, connections: ExitStack) -> None:
 
 
 def _connect_kafka(context: Context, connections: ExitStack) -> None:
-    # A closed port is known at once; the client would try it until its time is over.
-    if reason := kafka_probe(context.settings):
-        context.kafka_error = reason
+    # A closed port or a wrong password is known at once; the client would try until its time is over.
+    if reason := kafka_probe(context.settings, _ANSWER_S):
+        context.kafka_error = str(reason)
         return
     try:
-        context.kafka = KafkaAdminClient(
-            bootstrap_servers=context.settings.kafka_bootstrap_servers.split(","),
+        context.kafka = clients.admin(
+            context.settings.kafka,
             client_id="streamguard-status",
             bootstrap_timeout_ms=round(_ANSWER_S * 1000),
             request_timeout_ms=round(_ANSWER_S * 1000),

@@ -44,7 +44,7 @@ def unavailable(context: Context) -> Iterator[Finding]:
     if context.database is None:
         yield Finding(
             f"the database (DATABASE_URL) is unavailable: {context.database_error}; nothing is stored until it is back,"
-            " then everything: see `streamguard logs postgres`"
+            f" then everything: {context.where_to_look('postgres')}"
         )
 
 

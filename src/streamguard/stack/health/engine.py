@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError
@@ -19,10 +20,20 @@ from streamguard.stack.health.base import Context, Finding, check
 @check("The SQL engine is unavailable")
 def unavailable(context: Context) -> Iterator[Finding]:
     """The server does not answer, or says that it is not healthy."""
-    if context.engine is None:
+    if context.engine is None and not context.engine_terminated:
         yield Finding(
-            f"the SQL engine at {context.settings.ksqldb_url} (KSQLDB_URL) is unavailable: {context.engine_error}; no SQL rule"
-            " sees a transaction until it is back, then all of them: see `streamguard logs ksqldb`"
+            f"the SQL engine is unavailable: {context.engine_error}; no SQL rule sees a transaction until it is back, then all"
+            f" of them: {context.where_to_look('ksqldb')}"
+        )
+
+
+@check("The SQL engine was terminated")
+def terminated(context: Context) -> Iterator[Finding]:
+    """Somebody ended the whole server by its REST API (`/ksql/terminate`): it has no stream, table or query any more."""
+    if context.engine_terminated:
+        yield Finding(
+            f"the SQL engine at {context.settings.ksqldb} was terminated (/ksql/terminate): no SQL rule sees a transaction;"
+            " `streamguard up` starts it again with its rules, which read their topics from the beginning"
         )
 
 
@@ -74,18 +85,27 @@ def skipped(context: Context) -> Iterator[Finding]:
 def rule_missing(context: Context) -> Iterator[Finding]:
     """A statement of a file of the catalogue is not on the server: it was terminated or dropped, or never deployed.
 
-    Files of which nothing runs are not meant, but for the core rules: `up --rules core` does not deploy them.
+    Files of which nothing is there are not meant, but for the core rules: `up --rules core` does not deploy them.
     """
     if context.engine is None:
         return
     off, given = off_queries(_modes(context)), variables_of(context.settings)
-    core, states = sql_files(CORE), _states(context)
+    core, there = sql_files(CORE), {*_states(context), *context.engine.topics()}
+    items = {file: read(file, given) for file in sql_files()}
+    shared = Counter(item.name for file in items.values() for item in file)
     for file in sql_files():
-        runs = [item for item in read(file, given) if item.kind == "query" and item.name in states]
-        items = missing(context.engine, [file], given) if runs or file in core else []
-        if names := [item.name for item in items if item.kind != "query" or item.name not in off]:
+        deployed = [item for item in items[file] if item.name in there and shared[item.name] == 1]
+        gone = missing(context.engine, [file], given) if deployed or file in core else []
+        names = [item.name for item in gone if item.kind != "query" or item.name not in off]
+        if ended := [name for name in names if name in there]:
             yield Finding(
-                f"the server does not have {', '.join(names)} of {file.name}: `streamguard deploy` sends what is missing"
+                f"the query that fills {', '.join(ended)} of {file.name} was terminated: `streamguard deploy` or `streamguard"
+                " up` starts it again, from the beginning of its topics"
+            )
+        if absent := [name for name in names if name not in there]:
+            yield Finding(
+                f"the server does not have {', '.join(absent)} of {file.name}: `streamguard deploy` or `streamguard up` sends"
+                " what is missing"
             )
 
 

@@ -136,7 +136,7 @@ def _queries(context: Context, kafka: KafkaAdminClient) -> dict[str, list[Lag]]:
 
 def _waiting(context: Context, found: Iterable[Lag], among: set[TopicPartition]) -> list[Lag]:
     """Those of the partitions in which a record waits, and not only markers of transactions."""
-    servers = context.settings.kafka_bootstrap_servers
+    servers = context.settings.kafka
     return [lag for lag in found if lag.partition in among and lag.records and has_record(servers, lag, _READ_WITHIN_S)]
 
 

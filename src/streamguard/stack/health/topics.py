@@ -17,7 +17,7 @@ def unavailable(context: Context) -> Iterator[Finding]:
     if context.kafka is None:
         yield Finding(
             f"Kafka at {context.settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS) is unavailable:"
-            f" {context.kafka_error}; producers, rules and consumer wait for it: see `streamguard logs broker`"
+            f" {context.kafka_error}; producers, rules and consumer wait for it: {context.where_to_look('broker')}"
         )
 
 

@@ -107,6 +107,6 @@ def _unread(context: Context) -> int:
         return 0
     rows = [row for row in context.database.execute(text(_OFFSETS)) if row.quiet_s > LIMIT_S]
     positions = {TopicPartition(row.topic, row.partition_no): int(row.next_offset) for row in rows}
-    servers = context.settings.kafka_bootstrap_servers
+    servers = context.settings.kafka
     behind = [lag for lag in lags(context.kafka, positions) if lag.records]
     return sum(lag.records or 0 for lag in behind if has_record(servers, lag, _READ_WITHIN_S))

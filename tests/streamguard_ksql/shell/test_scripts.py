@@ -80,7 +80,7 @@ FAILING: list[tuple[str, list[str]]] = [
     ("SHOW TABLES;\n\n  SELECT x FROM;\nSHOW TOPICS;", ["line 3: SELECT x FROM;", "line 3:16: Syntax Error"]),
     ("SHOW TABLES;\nDESCRIBE nothing;", ["line 2: DESCRIBE nothing;", "Could not find STREAM/TABLE 'NOTHING'"]),
     ("SELECT * FROM nothing;", ["line 1:", "NOTHING does not exist."]),
-    ("SET 'no.such.thing'='1';", ["line 1:", "Unknown property: no.such.thing"]),
+    ("SET 'no.such.thing'='1';", ["line 1:", "Not recognizable as ksql"]),
     ("UNSET 'ksql.x';", ["which was never set"]),
     ("RUN SCRIPT 'nowhere.sql';", ["Cannot read the script nowhere.sql: No such file"]),
     ("SPOOL '/nowhere/at/all';", ["Cannot write to /nowhere/at/all"]),

@@ -20,7 +20,7 @@ import orjson
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
-from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
+from streamguard_ksql.formats.json_plain import NeedsExact, PlainObjects, are_plain
 from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
@@ -96,20 +96,20 @@ def _deserializer(
     return _object_deserializer(columns, load)
 
 
-class _NeedsExact(Exception):
-    """A fraction goes into a STRING, which shows all its digits: the record has to be read exactly."""
-
-
 def _exact_where_needed(
     read: Deserializer, columns: Sequence[Column], options: FormatOptions, *, key: bool
 ) -> Deserializer:
     def read_text(data: bytes) -> Sequence[Any] | None:
         try:
             return read(data)
-        except _NeedsExact:
+        except NeedsExact:
             return exactly(data)
 
     exactly = _deserializer(columns, options, _exact_loads, key=key)
+    plain = getattr(read, "__self__", None)
+    if isinstance(plain, PlainObjects):
+        plain.exactly = exactly  # it does the same on its slow path alone
+        return read
     return read_text
 
 
@@ -491,7 +491,7 @@ def _json_text(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, float):
-        raise _NeedsExact
+        raise NeedsExact
     if isinstance(value, decimal.Decimal):
         return str(value or value.copy_abs())
     if isinstance(value, str):

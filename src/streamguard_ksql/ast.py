@@ -299,6 +299,7 @@ class Window:
     advance: Duration | None = None
     retention: Duration | None = None
     grace: Duration | None = None
+    location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -413,6 +414,7 @@ class InsertInto(Statement):
     target: str
     properties: Properties
     query: Query
+    target_location: Location | None = field(default=None, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Source: docs/developer-guide/ksqldb-reference/scalar-functions.md (CAST) and typ
 
 from __future__ import annotations
 
+import base64
 import decimal
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -181,7 +182,15 @@ def _is_true(text: str) -> bool:
     return bool(word) and ("true".startswith(word) or "yes".startswith(word))
 
 
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise EvaluationError(f"not base64: {text!r}") from None
+
+
 _FROM_STRING: dict[str, Conversion] = {
+    "BYTES": _bytes,
     "BOOLEAN": _is_true,
     "INTEGER": lambda text: java.parse_int(text.strip()),
     "BIGINT": lambda text: java.parse_long(text.strip()),

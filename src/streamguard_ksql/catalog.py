@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import FormatOptions
+from streamguard_ksql.refusals import preparing
 from streamguard_ksql.schema import Schema, refuse_impossible
 from streamguard_ksql.types import Array, Map, Named, SqlType, Struct
 
@@ -129,7 +130,7 @@ class Catalog:
             case Named(name):
                 found = self.types.get(name)
                 if found is None:
-                    raise KsqlError(f"Cannot resolve unknown type: {name}")
+                    raise preparing(f"Cannot resolve unknown type: {name}")
                 return found
             case Array(item):
                 return Array(self.resolve(item))

@@ -52,6 +52,8 @@ def _tokens(pattern: str) -> Iterator[_Token]:
             yield _Token(letter)
             position += 1
         elif letter.isascii() and letter.isalpha():
+            if letter not in DATE_LETTERS | TIME_LETTERS | ZONE_LETTERS | {"p"}:
+                raise EvaluationError(f"Unknown pattern letter: {letter}")
             count = len(next("".join(run) for _, run in groupby(pattern[position:])))
             yield _Token("field", letter, count)
             position += count

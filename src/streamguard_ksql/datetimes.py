@@ -137,14 +137,10 @@ def _year_text(year: int) -> str:
 
 
 def time_to_string(time_ms: int) -> str:
-    """`10:15`, `10:15:30` or `10:15:30.123`: as much as is needed."""
-    seconds, ms = divmod(time_ms, 1000)
-    minutes, second = divmod(seconds, 60)
+    """`10:15` or `10:15:30`: as much as is needed. ksqlDB leaves the milliseconds out."""
+    minutes, second = divmod(time_ms // 1000, 60)
     hour, minute = divmod(minutes, 60)
-    text = f"{hour:02}:{minute:02}"
-    if second or ms:
-        text += f":{second:02}"
-    return f"{text}.{ms:03}" if ms else text
+    return f"{hour:02}:{minute:02}:{second:02}" if second else f"{hour:02}:{minute:02}"
 
 
 def timestamp_to_string(moment_ms: int) -> str:
@@ -181,6 +177,14 @@ def _days(year: int, month: int, day: int) -> int:
     return days_from_civil(year, month, day)
 
 
+def _smart_days(date: str) -> int:
+    """30 February is the last of it; EvaluationError for a day 32."""
+    year, month, day = (int(part) for part in (date + "-1-1").split("-")[:3])
+    if not 1 <= month <= 12 or not 1 <= day <= 31:
+        raise EvaluationError(f"there is no {date}")
+    return days_from_civil(year, month, min(day, month_length(year, month)))
+
+
 def parse_time(text: str) -> int:
     """Milliseconds of `08:31`, `08:31:44` or `08:31:44.001`; EvaluationError for anything else."""
     match = _TIME_TEXT.fullmatch(text.strip())
@@ -208,7 +212,7 @@ def parse_timestamp(text: str) -> int:
         clock = int(hour or 0) * 3600 + int(minute or 0) * 60 + int(second or 0)
         if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
             raise EvaluationError("there is no such time of the day")
-        local_ms = parse_date(date) * DAY_MS + clock * 1000 + _fraction_ms(fraction)
+        local_ms = _smart_days(date) * DAY_MS + clock * 1000 + _fraction_ms(fraction)
         return local_to_utc(local_ms, zone(offset.strip("[]")) if offset else timezone.utc)
     except EvaluationError as error:
         raise EvaluationError(

@@ -17,7 +17,10 @@ from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.operators.sinks import serializers
+from streamguard_ksql.refusals import inserting
 from streamguard_ksql.schema import ROWTIME, Column
+from streamguard_ksql.text import renderer, type_text
+from streamguard_ksql.transform import column_refs
 from streamguard_ksql.types import BIGINT, SqlType
 
 
@@ -28,10 +31,10 @@ def insert_values_record(
     source = writable_source(catalog, statement.target)
     columns = _columns(source, statement)
     if len(columns) != len(statement.values):
-        raise _wrong_count(statement, columns)
+        raise _wrong_count(statement)
     row: dict[str, Any] = {}
     for column, expression in zip(columns, statement.values, strict=True):
-        row[column.name] = _value(column, expression, config)
+        row[column.name] = _value(source, column, expression, config)
     return row_record(source, row, clock)
 
 
@@ -52,9 +55,7 @@ def row_record(source: DataSource, row: Mapping[str, Any], clock: Callable[[], i
     schema = source.schema
     if source.is_table and any(row.get(c.name) is None for c in schema.key):
         missing = ",".join(c.name for c in schema.key)
-        raise KsqlError(
-            f"Failed to insert values into '{source.name}'. Value for primary key column(s) {missing} is required for tables"
-        )
+        raise inserting(source.name, f"Value for primary key column(s) {missing} is required for tables")
     write_key, write_value = serializers(source)
     key_values = [row.get(c.name) for c in schema.key]
     key = None if not key_values or all(v is None for v in key_values) else write_key(key_values)
@@ -64,7 +65,7 @@ def row_record(source: DataSource, row: Mapping[str, Any], clock: Callable[[], i
     if time is None:
         time = clock()
     if time < 0:
-        raise KsqlError(f"Failed to insert values into '{source.name}'. Invalid timestamp: {time}")
+        raise inserting(source.name, f"Invalid timestamp: {time}")
     return OutputRecord(source.topic, key, value, time)
 
 
@@ -78,20 +79,22 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> Sequence[Column
     for name in statement.columns:
         column = Column(ROWTIME, BIGINT) if name == ROWTIME else source.schema.find(name)
         if column is None:
-            raise KsqlError(f"Column name `{name}` does not exist.")
+            raise inserting(source.name, f"Column name `{name}` does not exist.")
         if column.header is not None:
             raise KsqlError(f"Cannot insert into HEADER columns: {name}")
         found.append(column)
     return found
 
 
-def _value(column: Column, expression: ast.Expression, config: Mapping[str, Any]) -> Any:
+def _value(source: DataSource, column: Column, expression: ast.Expression, config: Mapping[str, Any]) -> Any:
     """The constant value of an expression, as the column's type takes it."""
     try:
+        for ref in column_refs(expression):
+            raise inserting(source.name, f"Unsupported column reference in insert value: {ref.name}")
         compiler = Compiler(Scope((), config))
         code = compiler.compile(expression)
         value = compiler.env.function("value", "v", code.text)(())
-        return None if value is None else _coerced(value, code.type, column)
+        return None if value is None else _coerced(source, value, code.type, column)
     except ROW_ERRORS as error:
         shown = format_expression(expression)
         raise KsqlError(
@@ -99,20 +102,22 @@ def _value(column: Column, expression: ast.Expression, config: Mapping[str, Any]
         ) from error
 
 
-def _coerced(value: Any, source: SqlType | None, column: Column) -> Any:
+def _coerced(target: DataSource, value: Any, source: SqlType | None, column: Column) -> Any:
     if source == column.type:
         return value
     try:
         return coerce_literal(value, source, column.type)
-    except KsqlError as error:
-        if not error.message.startswith("Cannot coerce"):
-            raise
-        raise KsqlError(f"Expected type {column.type} for field `{column.name}` but got {source}({value})") from None
+    except KsqlError:
+        shown = value if source is None else renderer(source)(value)
+        raise inserting(
+            target.name,
+            f"Expected type {type_text(column.type)} for field `{column.name}` but got {type_text(source)}({shown})",
+        ) from None
 
 
-def _wrong_count(statement: ast.InsertValues, columns: Sequence[Column]) -> KsqlError:
+def _wrong_count(statement: ast.InsertValues) -> KsqlError:
     values = "[" + ", ".join(format_expression(v) for v in statement.values) + "]"
     if statement.columns:
-        return KsqlError(f"Expected number columns and values to match: [{', '.join(statement.columns)}], {values}")
-    listed = ", ".join(f"`{c.name}`" for c in columns)
-    return KsqlError(f"Expected a value for each column. Expected Columns: [{listed}]. Got {values}")
+        columns = f"[{', '.join(statement.columns)}]"
+        return inserting(statement.target, f"Expected number columns and values to match: {columns}, {values}")
+    return inserting(statement.target, f"Expected a value for each column. Expected Columns: []. Got {values}")

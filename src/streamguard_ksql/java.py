@@ -12,11 +12,13 @@ from __future__ import annotations
 import decimal
 import math
 import re
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from streamguard_ksql.errors import EvaluationError
+from streamguard_ksql.java_doubles import shortest_digits
 from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN
 
 CONTEXT = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
@@ -28,6 +30,7 @@ SPACE = "".join(map(chr, range(33)))
 _DOUBLE = re.compile(r"[+-]?(NaN|Infinity|([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?)")
 _INTEGER = re.compile(r"[+-]?\d{1,4000}")
 """More digits than any number has; of more than 4,300 Python reads none."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -103,11 +106,8 @@ def double_to_string(value: float) -> str:
     sign = "-" if value < 0 else ""
     if math.isinf(value):
         return f"{sign}Infinity"
-    shortest, two_digits = repr(magnitude), f"{magnitude:.1e}"
-    exact = two_digits if float(two_digits) == magnitude else shortest  # of two digits the closest: 4.9E-324, not 5.0
-    _, digits, exponent = decimal.Decimal(exact).normalize(CONTEXT).as_tuple()
-    fraction = "".join(map(str, digits[1:])) or "0"
-    return f"{sign}{digits[0]}.{fraction}E{int(exponent) + len(digits) - 1}"
+    digits, place = shortest_digits(magnitude)
+    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{place - 1}"
 
 
 def decimal_to_string(value: decimal.Decimal) -> str:
@@ -164,7 +164,7 @@ def double_to_decimal(value: float) -> decimal.Decimal:
     """BigDecimal.valueOf: the digits that Double.toString shows; EvaluationError for NaN and infinities."""
     if not math.isfinite(value):
         raise EvaluationError(f"{double_to_string(value)} is not a decimal")
-    return CONTEXT.create_decimal(repr(value))
+    return CONTEXT.create_decimal(double_to_string(value))
 
 
 def round_half_up(value: float) -> int:
@@ -173,6 +173,21 @@ def round_half_up(value: float) -> int:
         return double_to_long(value)
     whole = math.floor(value)
     return max(BIGINT_MIN, min(BIGINT_MAX, whole + 1 if value - whole >= 0.5 else whole))
+
+
+def units(text: str) -> str:
+    """A text with a character for each UTF-16 unit, as Java counts: two surrogates for an emoji."""
+    if text.isascii() or max(text) <= "\uffff":
+        return text
+    data = text.encode("utf-16-be", "surrogatepass")
+    return "".join(map(chr, struct.unpack(f">{len(data) // 2}H", data)))
+
+
+def from_units(text: str) -> str:
+    """The text of `units`: surrogates that are a pair become one character again."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 @lru_cache(maxsize=8192)

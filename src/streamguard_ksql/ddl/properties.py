@@ -11,9 +11,11 @@ from typing import Any
 
 from streamguard_ksql.ast import UNIT_MS
 from streamguard_ksql.catalog import TopicFormat, WindowInfo
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.datetime_patterns import compile_pattern
+from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.formats import FormatOptions, find_format
 from streamguard_ksql.formats.delimited import delimiter_of
+from streamguard_ksql.refusals import preparing
 
 COMMON = frozenset(
     {
@@ -73,7 +75,17 @@ class SourceProperties:
         try:
             return int(str(value))
         except ValueError:
-            raise _invalid(name, f"Not a number of type INT: {value}") from None
+            raise preparing(f"Invalid value {value} for property {name}: Not a number of type INT") from None
+
+    def timestamp_format(self) -> str | None:
+        """TIMESTAMP_FORMAT, a pattern of Java's DateTimeFormatter; KsqlError for one that cannot be."""
+        pattern = self.text("TIMESTAMP_FORMAT")
+        try:
+            if pattern is not None:
+                compile_pattern(pattern)
+        except EvaluationError as error:
+            raise preparing(f"Invalid datetime format for config:TIMESTAMP_FORMAT, reason:{error}") from None
+        return pattern
 
     # --- formats ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +138,8 @@ class SourceProperties:
             wrap = str(given).lower() == "true"
             if columns != 1:
                 raise KsqlError("'WRAP_SINGLE_VALUE' is only valid for single-field value schemas")
-            if not unwrapping and name != "NONE" and (wrap or name == "DELIMITED"):
+            wraps = name == "PROTOBUF_NOSR"  # always: a message is the only value that it has
+            if not unwrapping and name != "NONE" and (wrap != wraps or name == "DELIMITED"):
                 state = "true" if wrap else "false"
                 raise KsqlError(f"Format '{name}' does not support 'WRAP_SINGLE_VALUE' set to '{state}'.")
             return wrap
@@ -161,7 +174,7 @@ class SourceProperties:
             )
         if kind == "SESSION":
             if size is not None:
-                raise KsqlError("'WINDOW_SIZE' should not be set for SESSION windows.")
+                raise preparing("'WINDOW_SIZE' should not be set for SESSION windows.")
             return WindowInfo(kind)
         if size is None:
             raise KsqlError(
@@ -177,9 +190,7 @@ def check_names(given: Mapping[str, Any], allowed: frozenset[str]) -> None:
     if registry:
         raise KsqlError(f"{registry[0]} needs a Schema Registry, which is not configured.")
     if unknown:
-        raise KsqlError(
-            f"Failed to prepare statement: Invalid config variable(s) in the WITH clause: {', '.join(unknown)}"
-        )
+        raise preparing(f"Invalid config variable(s) in the WITH clause: {', '.join(unknown)}")
 
 
 def duration_ms(text: str) -> int:
@@ -195,4 +206,4 @@ def duration_ms(text: str) -> int:
 
 
 def _invalid(name: str, why: str) -> KsqlError:
-    return KsqlError(f"Failed to prepare statement: Configuration {name} is invalid: {why}")
+    return preparing(f"Configuration {name} is invalid: {why}")

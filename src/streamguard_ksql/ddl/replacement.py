@@ -43,12 +43,18 @@ def check_evolution(old: DataSource, new: DataSource) -> None:
             f"DataSource '`{new.name}`' has topic = {old.topic} which is not upgradeable to {new.topic}"
         )
     if old.schema.key != new.schema.key:
-        raise _cannot_upgrade(f"(Key columns must be identical.) Existing: {old.schema}, new: {new.schema}")
+        raise _other_schema(old, new, "Key columns must be identical.")
     kept = list(old.schema.value)
     if list(new.schema.value)[: len(kept)] != kept:
         moved = [c for i, c in enumerate(kept) if new.schema.value[i : i + 1] != (c,)]
         missing = ", ".join(f"`{c.name}` {c.type}" for c in moved)
-        raise _cannot_upgrade(f"(The following columns are changed, missing or reordered: [{missing}])")
+        raise _other_schema(old, new, f"The following columns are changed, missing or reordered: [{missing}]")
+
+
+def _other_schema(old: DataSource, new: DataSource, why: str) -> KsqlError:
+    return _cannot_upgrade(
+        f"DataSource '`{new.name}`' has schema = {old.schema} which is not upgradeable to {new.schema}. ({why})"
+    )
 
 
 def _cannot_upgrade(why: str) -> KsqlError:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.casts import can_coerce
 from streamguard_ksql.catalog import STREAM, TABLE, Catalog, DataSource, TimestampColumn, TopicFormat
 from streamguard_ksql.ddl.properties import COMMON, SOURCE_ONLY, SourceProperties, check_names
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import FormatOptions, find_format
 from streamguard_ksql.plan import ProjectNode
 from streamguard_ksql.planning.planner import PlannedQuery
+from streamguard_ksql.refusals import PLANNING, accepted_before, preparing
 from streamguard_ksql.schema import SYSTEM_COLUMNS, Column, Schema, columns_text, quoted_type, refuse_map_key
 from streamguard_ksql.types import BIGINT, BYTES, STRING, TIMESTAMP, Array, Struct
 
@@ -29,7 +29,7 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
     schema = _schema(statement, catalog)
     topic = properties.text("KAFKA_TOPIC")
     if topic is None:
-        raise KsqlError('Missing required property "KAFKA_TOPIC" which has no default value.')
+        raise preparing('Missing required property "KAFKA_TOPIC" which has no default value.')
     window = properties.window()
     if window is not None and not schema.key:
         raise KsqlError("Windowed sources require a key column.")
@@ -50,19 +50,26 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
 
 
 def source_from_query(
-    statement: ast.CreateAsSelect, planned: PlannedQuery, catalog: Catalog, config: Mapping[str, Any], query_id: str
+    statement: ast.CreateAsSelect,
+    planned: PlannedQuery,
+    catalog: Catalog,
+    config: Mapping[str, Any],
+    query_id: str,
+    normal: str,
 ) -> DataSource:
-    """The source that a CREATE ... AS SELECT fills: formats from its WITH, else from the (first) source it reads."""
+    """The source that a CREATE ... AS SELECT fills: formats from its WITH, else from the (first) source it reads.
+
+    `normal` is the statement in normal form, which some refusals show.
+    """
     check_names(statement.properties, COMMON)
     properties = SourceProperties(statement.properties, config)
     is_table = planned.is_table
-    if is_table and statement.kind == STREAM:
+    if is_table != (statement.kind == TABLE):
+        made = TABLE if is_table else STREAM
         raise KsqlError(
-            "Invalid result type. Your SELECT query produces a TABLE. Please use CREATE TABLE AS SELECT statement instead."
-        )
-    if not is_table and statement.kind == TABLE:
-        raise KsqlError(
-            "Invalid result type. Your SELECT query produces a STREAM. Please use CREATE STREAM AS SELECT statement instead."
+            f"{PLANNING}Invalid result type. Your SELECT query produces a {made}. "
+            f"Please use CREATE {made} AS SELECT statement instead.",
+            statement=normal,
         )
     schema = planned.node.schema
     first = catalog.get(planned.source_names[0])
@@ -116,23 +123,31 @@ def _no_timestamp(name: str) -> KsqlError:
 def fitted_to(planned: PlannedQuery, target: DataSource) -> PlannedQuery:
     """The query of an INSERT INTO with its columns as its target has them; KsqlError where they do not fit.
 
-    Names and order must be the same; a value column may be of a type that widens to the target's.
+    Names, types and order must be the same: not even an INTEGER goes into a BIGINT.
     """
-    node = planned.node
-    result, sink = node.schema, target.schema
-    same_keys = [(c.name, c.type) for c in result.key] == [(c.name, c.type) for c in sink.key]
-    same_names = [c.name for c in result.value] == [c.name for c in sink.value]
-    pairs = list(zip(result.value, sink.value, strict=False))
-    if not same_keys or not same_names or not all(can_coerce(have.type, want.type) for have, want in pairs):
+    result, sink = planned.node.schema, target.schema
+    if accepted_before.get():
+        return _widened(planned, target)
+    if any([(c.name, c.type) for c in a] != [(c.name, c.type) for c in b] for a, b in _sides(result, sink)):
         raise KsqlError(
             f"Incompatible schema between results and sink.\nResult schema is {result}\nSink schema is {sink}"
         )
+    assert isinstance(planned.node, ProjectNode)
+    return replace(planned, node=replace(planned.node, schema=Schema(result.key, sink.value)))
+
+
+def _widened(planned: PlannedQuery, target: DataSource) -> PlannedQuery:
+    """A query that an earlier version accepted: its columns may be of types that widen to the target's."""
+    node = planned.node
     assert isinstance(node, ProjectNode)
-    expressions = tuple(
-        e if have.type == want.type else ast.Cast(e, want.type)
-        for e, (have, want) in zip(node.expressions, pairs, strict=True)
-    )
-    return replace(planned, node=replace(node, schema=Schema(result.key, sink.value), expressions=expressions))
+    pairs = zip(node.expressions, node.schema.value, target.schema.value, strict=True)
+    expressions = tuple(e if have.type == want.type else ast.Cast(e, want.type) for e, have, want in pairs)
+    schema = Schema(node.schema.key, target.schema.value)
+    return replace(planned, node=replace(node, schema=schema, expressions=expressions))
+
+
+def _sides(left: Schema, right: Schema) -> tuple[tuple[tuple[Column, ...], tuple[Column, ...]], ...]:
+    return (left.key, right.key), (left.value, right.value)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -146,7 +161,7 @@ def _schema(statement: ast.CreateSource, catalog: Catalog) -> Schema:
     for definition in statement.columns:
         column = _column(definition, catalog)
         if column.name in seen:
-            raise KsqlError(f"Duplicate column names: `{column.name}`")
+            raise preparing(f"Duplicate column names: `{column.name}`")
         seen.add(column.name)
         if definition.constraint in ("KEY", "PRIMARY KEY"):
             _check_constraint(definition, statement)
@@ -178,13 +193,13 @@ def _column(definition: ast.ColumnDef, catalog: Catalog) -> Column:
     sql_type = catalog.resolve(definition.type)
     if definition.constraint == "HEADERS":
         if sql_type != HEADERS_TYPE:
-            raise KsqlError(
+            raise preparing(
                 f"Invalid type for HEADERS column: expected {quoted_type(HEADERS_TYPE)}, got {quoted_type(sql_type)}"
             )
         return Column(definition.name, sql_type, "")
     if definition.constraint == "HEADER":
         if sql_type != BYTES:
-            raise KsqlError(
+            raise preparing(
                 f"Invalid type for HEADER('{definition.header_key}') column: expected BYTES, got {quoted_type(sql_type)}"
             )
         return Column(definition.name, sql_type, definition.header_key)
@@ -224,7 +239,7 @@ def _features(options: FormatOptions) -> str:
 
 def _timestamp(properties: SourceProperties, schema: Schema) -> TimestampColumn | None:
     name = properties.text("TIMESTAMP")
-    pattern = properties.text("TIMESTAMP_FORMAT")
+    pattern = properties.timestamp_format()
     if name is None:
         return None
     name = _unquoted(name)
@@ -242,5 +257,5 @@ def _timestamp(properties: SourceProperties, schema: Schema) -> TimestampColumn 
     if column.type == STRING:
         raise KsqlError("A String timestamp field has been specified without also specifying the timestamp_format")
     raise KsqlError(
-        f"Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"
+        f"Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified."
     )

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from streamguard_ksql.ddl.properties import SourceProperties
 from streamguard_ksql.engine import Engine, TopicShape
 from streamguard_ksql.errors import KsqlError
+
+_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
+
+
+def check_topic_name(engine: Engine, topic: str) -> None:
+    """KsqlError for a name that no topic of Kafka can have."""
+    if not engine.replaying and not _TOPIC_NAME.fullmatch(topic):
+        raise KsqlError(
+            f"Failed to check if exists for topic: {topic}\n"
+            "Caused by: The request attempted to perform an operation on an invalid topic."
+        )
 
 
 def check_topic(engine: Engine, topic: str, given: Mapping[str, Any]) -> None:

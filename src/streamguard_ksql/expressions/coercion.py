@@ -75,7 +75,7 @@ def _merge_structs(target: Struct, other: Struct, expression: ast.Expression) ->
 
 
 def _merge_literal(target: SqlType, other: SqlType, literal: ast.Literal) -> SqlType:
-    if other == STRING:
+    if other == STRING and target.base not in ("DATE", "TIME", "TIMESTAMP"):
         read_string(str(literal.value), target)
         return target
     if target == STRING:

@@ -24,6 +24,7 @@ from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
 from streamguard_ksql.functions.resolve import INTERVAL_UNIT, ArgumentType, LambdaType, resolve
+from streamguard_ksql.refusals import CodeError
 from streamguard_ksql.schema import refuse_impossible
 from streamguard_ksql.types import BIGINT, BOOLEAN, INTEGER, STRING, Array, Decimal, Map, SqlType, Struct, is_numeric
 
@@ -36,8 +37,9 @@ COMPILED_LIMIT = 300_000
 class Compiler(Predicates):
     """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
 
-    def __init__(self, scope: Scope, environment: Environment | None = None) -> None:
+    def __init__(self, scope: Scope, environment: Environment | None = None, *, owns_values: bool = False) -> None:
         self.scope = scope
+        self._owns_values = owns_values
         self.env = environment or Environment()
         self._lambdas: list[Mapping[str, Code]] = []
         self._bodies: dict[Any, tuple[list[str], Code]] = {}
@@ -106,8 +108,7 @@ class Compiler(Predicates):
     def _visit_dereference(self, node: ast.Dereference) -> Code:
         base = self.compile(node.base)
         if not isinstance(base.type, Struct):
-            shown = format_expression(node)
-            raise KsqlError(f"Expected STRUCT type, got {base.type or 'null'} in expression {shown}")
+            raise KsqlError(f"Expected STRUCT type, got: {base.type or 'null'}")
         field_type = base.type.field(node.field)
         if field_type is None:
             raise KsqlError(f"Could not find field '{node.field}' in '{format_expression(node.base)}'.")
@@ -124,9 +125,7 @@ class Compiler(Predicates):
             if index.type is not None and index.type != base.type.key:
                 raise KsqlError(f"Map keys must be {base.type.key}, got {index.type}")
             return Code(self.env.guarded([base, index], lambda b, k: f"{b}.get({k})"), base.type.value)
-        raise KsqlError(
-            f"Subscripts apply to ARRAY and MAP only: {format_expression(node)} is on {base.type or 'null'}"
-        )
+        raise KsqlError(f"Subscript expression ({format_expression(node)}) do not apply to {base.type or 'null'}.")
 
     def _element(self, array: str, text: str, index: Code) -> str:
         """`array[index]`; without a call where the index is a literal and the array a name."""
@@ -186,7 +185,10 @@ class Compiler(Predicates):
 
     def _visit_cast(self, node: ast.Cast) -> Code:
         operand = self.compile(node.operand)
-        cast = cast_function(operand.type, node.type, self.scope.config)
+        try:
+            cast = cast_function(operand.type, node.type, self.scope.config)
+        except KsqlError as error:
+            raise CodeError(error.message) from None
         if cast is None:
             return replace(operand, type=node.type, constant=False)
         return self.env.guarded_code([operand], lambda x: self.env.call(cast, x), node.type)
@@ -300,7 +302,8 @@ class Compiler(Predicates):
             p if p is not None else (c.type if c else None) for p, c in self._parameter_types(resolved, codes)
         )
         config = self.scope.config
-        return CallSite(types, resolved.returns, literals, config, config.get(CLOCK, wall_clock_ms))
+        clock = config.get(CLOCK, wall_clock_ms)
+        return CallSite(types, resolved.returns, literals, config, clock, self._owns_values)
 
     @staticmethod
     def _parameter_types(resolved: Resolved, codes: Sequence[Code | None]) -> list[tuple[SqlType | None, Code | None]]:

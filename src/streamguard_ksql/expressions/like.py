@@ -1,4 +1,4 @@
-"""LIKE: `%` is any text, `_` any character, neither of them the end of a line.
+"""LIKE: `%` is any text, `_` any UTF-16 unit, neither of them the end of a line.
 
 The parts between the `%` are looked for from left to right, each where it is first found: that is enough, and takes no
 more time than the text's length times the pattern's, where a regular expression might try all ways to divide the text.
@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from streamguard_ksql.java import units
+
 _LINE_END = re.compile(r"[\n\r\u0085\u2028\u2029]")
 _NO_LINE_END = r"[^\n\r\u0085\u2028\u2029]"
 
@@ -17,14 +19,15 @@ _NO_LINE_END = r"[^\n\r\u0085\u2028\u2029]"
 @lru_cache(maxsize=512)
 def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
     """A LIKE pattern as a predicate."""
-    parts = _parts(pattern, escape)
+    parts = _parts(units(pattern), escape)
     first, *others = [re.compile("".join(part)) for part in parts]
     if not others:
-        return lambda text: first.fullmatch(text) is not None
+        return lambda text: first.fullmatch(units(text)) is not None
     *middle, last = others
     length = len(parts[-1])
 
     def matches(text: str) -> bool:
+        text = units(text)
         found = first.match(text)
         for part in middle:
             if found is None:

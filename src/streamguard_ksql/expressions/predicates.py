@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from streamguard_ksql import ast
+from streamguard_ksql import ast, refusals
 from streamguard_ksql.codegen import Code, Environment
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
@@ -19,12 +19,16 @@ from streamguard_ksql.expressions.numbers import (
 )
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder, remainder_doubles, wrap_int, wrap_long
+from streamguard_ksql.ordering import signed
+from streamguard_ksql.refusals import CodeError
 from streamguard_ksql.schema import quoted_type
+from streamguard_ksql.text import type_text
 from streamguard_ksql.types import (
     BIGINT,
     BIGINT_MAX,
     BIGINT_MIN,
     BOOLEAN,
+    BYTES,
     DOUBLE,
     INT_MAX,
     INT_MIN,
@@ -49,6 +53,7 @@ COMPARISON_NAMES = {
 PYTHON_COMPARISON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 EXACT_DIGITS = 28
 """Up to here Python's own operators on decimals are exact: the precision of its default context."""
+_SIGNS = {"-": "Negation", "+": "Unary plus"}
 CHAIN = 10
 """Longer chains, and CASEs of more conditions, become statements."""
 EQUALITIES = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
@@ -94,8 +99,9 @@ class Predicates:
         right = self.compile(node.right)
         try:
             result = result_type(node.op, left.type, right.type)
-        except KsqlError as error:
-            raise KsqlError(f"{error.message} in {format_expression(node)}") from None
+        except KsqlError:
+            types = " ".join(type_text(code.type) for code in (left, right))
+            raise refusals.arithmetic(format_expression(node), types) from None
         if result == STRING:
             return Code(f"({self._text_of(left)} + {self._text_of(right)})", STRING, nullable=False)
         operation = self._operation(node.op, result, right)
@@ -137,9 +143,7 @@ class Predicates:
     def _visit_negation(self, node: ast.Negation) -> Code:
         operand = self.compile(node.operand)
         if not is_numeric(operand.type):
-            raise KsqlError(
-                f"Unary {node.sign} needs a number, got {operand.type or 'null'}: {format_expression(node)}"
-            )
+            raise CodeError(f"{_SIGNS[node.sign]} on type: {operand.type or 'null'}")
         if isinstance(operand.type, Decimal) and node.sign == "-":
             # Python's minus sign rounds to the 28 digits of its default context.
             return self.env.guarded_code([operand], lambda x: f"{x}.copy_negate()", operand.type, strict=True)
@@ -176,6 +180,8 @@ class Predicates:
             return self._temporal(left, right.type), right
         same = left.type == right.type
         ordered = a in ("STRING", "BYTES") or a in TEMPORAL
+        if same and a == "BYTES" and node.op not in EQUALITIES:
+            return self._signed(left), self._signed(right)
         if same and (ordered or node.op in EQUALITIES):
             return left, right
         raise KsqlError(
@@ -193,6 +199,10 @@ class Predicates:
             return self._as_timestamp(left), right
         raise KsqlError(f"Cannot compare {left.type} to {right.type}.")
 
+    def _signed(self, code: Code) -> Code:
+        """Bytes that Python orders as Java does."""
+        return Code(self.env.guarded([code], lambda value: self.env.call(signed, value)), code.type, code.nullable)
+
     def _as_timestamp(self, date: Code) -> Code:
         return Code(self.env.guarded([date], lambda d: f"({d} * {DAY_MS})"), TIMESTAMP)
 
@@ -201,7 +211,8 @@ class Predicates:
         try:
             return self.converted(code, target)
         except EvaluationError as error:
-            raise KsqlError(str(error)) from error
+            # ksqlDB reads the text in each row: the condition fails there.
+            return Code(self.env.call(unreadable(str(error))), target)
 
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:
         """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead.
@@ -234,9 +245,7 @@ class Predicates:
     def _boolean(self, expression: ast.Expression, what: str) -> str:
         code = self.compile(expression)
         if code.type != BOOLEAN:
-            raise KsqlError(
-                f"{what} needs BOOLEAN operands, got {code.type or 'null'}: {format_expression(expression)}"
-            )
+            raise CodeError(f"{what} needs BOOLEAN operands, got {code.type or 'null'}")
         return self.env.call(require_boolean, code.text) if code.nullable else code.text
 
     def _visit_logical(self, node: ast.Logical) -> Code:
@@ -257,16 +266,28 @@ class Predicates:
         codes = [self.compile(part) for part in (node.operand, node.low, node.high)]
         types = {code.type for code in codes}
         if any(code.is_null for code in codes) or not (len(types) == 1 or types <= {INTEGER, BIGINT, DOUBLE}):
-            return self.compile(ast.Logical("AND", low, high))
-        self._comparable(low, codes[0], codes[1])
+            try:
+                return self.compile(ast.Logical("AND", low, high))
+            except KsqlError as error:
+                raise CodeError(error.message) from None
+        self._in_code(low, codes[0], codes[1])
+        if types == {BYTES}:
+            codes = [self._signed(code) for code in codes]
         text = self.env.guarded(codes, lambda x, a, b: f"({a} <= {x} <= {b})", otherwise="False")
         return Code(text, BOOLEAN, nullable=False)
+
+    def _in_code(self, node: ast.Comparison, left: Code, right: Code) -> None:
+        """Refuse what does not compare, where ksqlDB finds it when it generates code."""
+        try:
+            self._comparable(node, left, right)
+        except KsqlError as error:
+            raise CodeError(error.message) from None
 
     def _visit_inlist(self, node: ast.InList) -> Code:
         try:
             codes, _ = self.coerced([node.operand, *node.items])
         except KsqlError as error:
-            raise KsqlError(f"Invalid Predicate: {error.message}") from None
+            raise CodeError(error.message) from None
         operand, items = codes[0], [c for c in codes[1:] if not c.is_null]
         if not items:
             return Code("False", BOOLEAN, nullable=False)
@@ -285,7 +306,7 @@ class Predicates:
     def _visit_like(self, node: ast.Like) -> Code:
         operand, pattern = self.compile(node.operand), self.compile(node.pattern)
         if operand.type != STRING or pattern.type != STRING:
-            raise KsqlError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
+            raise CodeError(f"LIKE needs STRING operands, got {operand.type or 'null'} and {pattern.type or 'null'}")
         if node.escape is not None and len(node.escape) != 1:
             raise KsqlError(f"Expected exactly 1 character for escape but got: {node.escape}")
         missing = self.env.call(null_text)
@@ -307,6 +328,13 @@ class Predicates:
         types = [c.type for c in codes if c.type is not None]
         if not types:
             raise KsqlError("Invalid Case expression. All case branches have NULL type")
+        results_types = [c.type for c in codes[: len(node.whens)] if c.type is not None]
+        default = codes[-1].type if node.default else None
+        if default is not None and results_types and {default} != set(results_types) and len(set(results_types)) == 1:
+            raise KsqlError(
+                "Invalid Case expression. Type for the default clause should be the same as for 'THEN' clauses.\n"
+                f"THEN type: {quoted_type(results_types[0])}.\nDEFAULT type: {quoted_type(default)}."
+            )
         if any(t != types[0] for t in types):
             listed = ", ".join(str(t) for t in types)
             raise KsqlError(f"Invalid Case expression. Type for all 'THEN' clauses should be the same. Got: {listed}")
@@ -336,6 +364,15 @@ def require_boolean(value: Any) -> bool:
     if value is None:
         raise EvaluationError("NULL where a boolean is needed")
     return bool(value)
+
+
+def unreadable(reason: str) -> Callable[[], Any]:
+    """In place of a text that is no time: an error of each row."""
+
+    def fail() -> Any:
+        raise EvaluationError(reason)
+
+    return fail
 
 
 def null_text() -> None:

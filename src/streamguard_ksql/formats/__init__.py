@@ -1,6 +1,6 @@
 """Serialization formats, one module each."""
 
-from streamguard_ksql.formats import delimited, json, kafka, none
+from streamguard_ksql.formats import delimited, json, kafka, none, protobuf
 from streamguard_ksql.formats.base import FORMATS, Deserializer, Format, FormatOptions, Serializer, find_format
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "json",
     "kafka",
     "none",
+    "protobuf",
 ]

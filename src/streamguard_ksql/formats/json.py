@@ -20,7 +20,7 @@ import orjson
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
-from streamguard_ksql.formats.json_plain import PlainObjects, are_plain
+from streamguard_ksql.formats.json_plain import NeedsExact, PlainObjects, are_plain
 from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
@@ -34,6 +34,7 @@ from streamguard_ksql.java import (
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import (
     BOOLEAN,
+    STRING,
     Array,
     Decimal,
     Map,
@@ -81,10 +82,35 @@ class JsonFormat(Format):
         return _object_serializer(columns)
 
     def deserializer(self, columns: Sequence[Column], options: FormatOptions, *, key: bool) -> Deserializer:
-        load = _exact_loads if any(_needs_exact(c.type) for c in columns) else _loads
-        if _is_unwrapped(columns, options, key):
-            return _bare_deserializer(columns[0], load)
-        return _object_deserializer(columns, load)
+        if any(_needs_exact(c.type) for c in columns):
+            return _deserializer(columns, options, _exact_loads, key=key)
+        read = _deserializer(columns, options, _loads, key=key)
+        return _exact_where_needed(read, columns, options, key=key) if any(_has_text(c.type) for c in columns) else read
+
+
+def _deserializer(
+    columns: Sequence[Column], options: FormatOptions, load: Callable[[bytes], Any], *, key: bool
+) -> Deserializer:
+    if _is_unwrapped(columns, options, key):
+        return _bare_deserializer(columns[0], load)
+    return _object_deserializer(columns, load)
+
+
+def _exact_where_needed(
+    read: Deserializer, columns: Sequence[Column], options: FormatOptions, *, key: bool
+) -> Deserializer:
+    def read_text(data: bytes) -> Sequence[Any] | None:
+        try:
+            return read(data)
+        except NeedsExact:
+            return exactly(data)
+
+    exactly = _deserializer(columns, options, _exact_loads, key=key)
+    plain = getattr(read, "__self__", None)
+    if isinstance(plain, PlainObjects):
+        plain.exactly = exactly  # it does the same on its slow path alone
+        return read
+    return read_text
 
 
 def _is_unwrapped(columns: Sequence[Column], options: FormatOptions, key: bool) -> bool:
@@ -186,6 +212,18 @@ def _needs_exact(sql_type: SqlType) -> bool:
             return False
 
 
+def _has_text(sql_type: SqlType) -> bool:
+    match sql_type:
+        case Array(item):
+            return _has_text(item)
+        case Map(_, value):
+            return _has_text(value)
+        case Struct(fields):
+            return any(_has_text(t) for _, t in fields)
+        case _:
+            return sql_type == STRING
+
+
 EXPONENT_LIMIT = 10_000
 
 
@@ -209,11 +247,21 @@ def _exact_number(text: str) -> decimal.Decimal:
 
 
 def _slow_loads(data: bytes, parse_float: Callable[[str], Any]) -> Any:
-    """For what orjson refuses though it is JSON: integers beyond 64 bits, NaN; and for exact decimals."""
+    """For what orjson refuses though it is JSON: integers beyond 64 bits; and for exact decimals.
+
+    What is behind the first value is left unread, as ksqlDB does.
+    """
     try:
-        return json.loads(data, parse_float=parse_float)
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        return json.JSONDecoder(parse_float=parse_float, parse_constant=_no_constant).raw_decode(
+            text.lstrip(" \t\r\n")
+        )[0]
     except (ValueError, RecursionError) as error:
         raise SerializationError(f"Failed to deserialize value from topic: invalid JSON: {error}") from error
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"Non-standard token '{word}'")
 
 
 def _bare_deserializer(column: Column, load: Callable[[bytes], Any]) -> Deserializer:
@@ -244,7 +292,11 @@ def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]
 
 
 class _Spelling:
-    """How the fields of objects are spelt, per set of field names: exactly as the columns, or in any case."""
+    """How the fields of objects are spelt, per set of field names.
+
+    A column has the field of its own name, else the last one that is its name in upper case: a name with lower-case
+    letters, which was quoted, is that of no other field.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
@@ -255,10 +307,8 @@ class _Spelling:
         shape = tuple(fields)
         found = self._known.get(shape)
         if found is None:
-            upper: dict[str, str] = {}
-            for field in shape:
-                upper.setdefault(field.upper(), field)
-            found = [name if name in fields else upper.get(name.upper(), name) for name in self.names]
+            upper = {field.upper(): field for field in shape}
+            found = [name if name in fields else upper.get(name, name) for name in self.names]
             if len(self._known) < _MOST_SHAPES:
                 self._known[shape] = found
         return found
@@ -269,10 +319,11 @@ def _field_by_field(columns: Sequence[Column], load: Callable[[Any], Any]) -> De
     env = Environment()
     values = []
     for i, column in enumerate(columns):
-        fast = {"STRING": "str", "DOUBLE": "float"}.get(column.type.base)
         converted = env.call(_column_reader(column), "x")
-        if fast:
-            values.append(f"(x if type(x := get(n[{i}])) is {fast} or x is None else {converted})")
+        if column.type.base == "STRING":
+            values.append(f"(x if type(x := get(n[{i}])) is str or x is None else {converted})")
+        elif column.type.base == "DOUBLE":
+            values.append(f"(x + 0.0 if type(x := get(n[{i}])) is float else None if x is None else {converted})")
         else:
             values.append(f"(None if (x := get(n[{i}])) is None else {converted})")
     return env.define(
@@ -332,14 +383,14 @@ def reader(sql_type: SqlType) -> Callable[[Any], Any]:
 
 
 def _struct_reader(sql_type: Struct, fields: tuple[tuple[str, SqlType], ...]) -> Callable[[Any], Any]:
-    readers = [(name, name.upper(), reader(t)) for name, t in fields]
+    readers = [(name, reader(t)) for name, t in fields]
 
     def read(value: Any) -> dict[str, Any]:
         given = _expect(value, dict, sql_type)
-        upper = {k.upper(): v for k, v in reversed(given.items())}
+        upper = {k.upper(): v for k, v in given.items()}
         row = {}
-        for name, upper_name, read_field in readers:
-            field = given[name] if name in given else upper.get(upper_name)
+        for name, read_field in readers:
+            field = given[name] if name in given else upper.get(name)
             row[name] = None if field is None else read_field(field)
         return row
 
@@ -420,26 +471,29 @@ def _double(value: Any) -> float:
     if type(value) is str:
         return parse_double(value.strip(SPACE))
     if type(value) in (float, int, decimal.Decimal):
-        return float(value)
+        return float(value) + 0.0  # ksqlDB reads numbers as BigDecimal, which has no negative zero
     raise ValueError(f"cannot read DOUBLE from {_kind(value)}")
 
 
 def _string(value: Any) -> str:
+    """Any JSON value as text: objects as JSON, arrays as `[a, b]`, of the texts of their elements."""
     if type(value) is str:
         return value
+    if type(value) is list:
+        return "[" + ", ".join(map(_string, value)) + "]"
     return _json_text(value)
 
 
 def _json_text(value: Any) -> str:
-    """Any JSON value as its compact text: what a STRING column shows of a number, an object or an array."""
+    """A JSON value as its compact text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
         return "null"
     if isinstance(value, float):
-        return double_to_string(value)
+        raise NeedsExact
     if isinstance(value, decimal.Decimal):
-        return decimal_to_string(value)
+        return str(value or value.copy_abs())
     if isinstance(value, str):
         return text_of_string(value)
     if isinstance(value, list):

@@ -41,6 +41,10 @@ def are_plain(columns: Sequence[Column]) -> bool:
     return 1 < len(columns) == len(names) and all(c.type.base in _TYPES for c in columns)
 
 
+class NeedsExact(Exception):
+    """A fraction goes into a STRING, which shows all its digits: the record has to be read exactly."""
+
+
 class PlainObjects:
     """Reads JSON objects. `load` parses any JSON; `slow` makes the row of what was parsed.
 
@@ -58,6 +62,8 @@ class PlainObjects:
         self._decimals = decimals
         self._load = load
         self._slow = slow
+        self.exactly: Callable[[bytes], Sequence[Any] | None] = load
+        """What reads a record with all digits of its numbers, where `slow` asks for that."""
         self._known: set[str] = set()
         """The field names of all the shapes, and those that each shape has."""
         self._always: set[str] = set()
@@ -74,7 +80,10 @@ class PlainObjects:
             return self._decode(data)
         except (msgspec.DecodeError, ValueError, SerializationError, *ROW_ERRORS):
             parsed = self._load(data)
-            row = self._slow(parsed)
+            try:
+                row = self._slow(parsed)
+            except NeedsExact:
+                return self.exactly(data)
             if type(parsed) is dict and self._shapes < MOST_SHAPES:
                 self._add_shape(set(parsed))
             return row
@@ -127,5 +136,10 @@ def _decoder(
         test = "" if spelt[f"c{i}"] in always else f"if r.c{i} is not None: "
         text = f"str(r.c{i}, 'ascii')"
         body.append(f"{test}r.c{i} = {env.call(read, text)}")
+    doubles = [i for i, column in enumerate(columns) if column.type.base == "DOUBLE"]
+    if doubles:
+        # ksqlDB reads numbers as BigDecimal, which has no negative zero.
+        body.append("if b'-0' in data:")
+        body += [f"    r.c{i} = None if r.c{i} is None else r.c{i} + 0.0" for i in doubles]
     cut = "" if len(fields) == count else f"[:{count}]"
     return env.define("read_plain", "data", [*body, f"return {env.call(astuple, 'r')}{cut}"])

@@ -13,6 +13,7 @@ from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import FatalRecordError
 from streamguard_ksql.functions.registry import CallSite, aggregate
 from streamguard_ksql.java import CONTEXT, decimal_to_string, wrap_int, wrap_long
+from streamguard_ksql.ordering import signed
 from streamguard_ksql.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, INTEGER, Array, Decimal, SqlType
 
 
@@ -188,7 +189,7 @@ class Average:
 
 
 _EXTREME = "{{state}} if {{value}} is None or ({{state}} is not None and {{value}} {better} {{state}}) else {{value}}"
-_ORDERED = ("DECIMAL", "DOUBLE", "INT", "BIGINT", "VARCHAR", "TIMESTAMP", "TIME", "DATE", "BYTES")
+_ORDERED = ("DECIMAL", "DOUBLE", "INT", "BIGINT", "VARCHAR", "TIMESTAMP", "TIME", "DATE")
 
 
 @aggregate("MAX", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The largest value.")
@@ -210,6 +211,33 @@ class Max:
 @aggregate("MIN", *(f"(val1 {word}) -> {word}" for word in _ORDERED), returns=_same, description="The smallest value.")
 class Min(Max):
     add = Expression(_EXTREME.format(better=">="), "state", "value")
+
+
+@aggregate("MAX", "(val1 BYTES) -> BYTES")
+class MaxBytes:
+    """State: the value so far, None before the first."""
+
+    pick: Callable[..., bytes | None] = staticmethod(max)
+
+    def __init__(self, site: CallSite) -> None:
+        pass
+
+    def initial(self) -> None:
+        return None
+
+    def add(self, state: bytes | None, value: bytes | None) -> bytes | None:
+        return self.pick((v for v in (state, value) if v is not None), key=signed, default=None)
+
+    def merge(self, left: bytes | None, right: bytes | None) -> bytes | None:
+        return self.add(left, right)
+
+    def result(self, state: bytes | None) -> bytes | None:
+        return state
+
+
+@aggregate("MIN", "(val1 BYTES) -> BYTES")
+class MinBytes(MaxBytes):
+    pick: Callable[..., bytes | None] = staticmethod(min)
 
 
 @aggregate(

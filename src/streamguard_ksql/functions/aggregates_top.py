@@ -9,6 +9,7 @@ from typing import Any
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import CallSite, aggregate
+from streamguard_ksql.ordering import order_of
 from streamguard_ksql.types import Array, SqlType, Struct
 
 
@@ -87,12 +88,13 @@ class TopKDistinct:
 
     def __init__(self, site: CallSite) -> None:
         self._limit = _limit(site)
+        self._order = order_of(site.types[0]) or (lambda value: value)
 
     initial = Expression("[]")
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if value is not None and value not in state:
-            state.insert(bisect_right(state, value), value)
+            state.insert(bisect_right(state, self._order(value), key=self._order), value)
             if len(state) > self._limit:
                 del state[0]
         return state

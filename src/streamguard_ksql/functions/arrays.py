@@ -1,4 +1,4 @@
-"""Functions of arrays. None of them changes the array that it gets."""
+"""Functions of arrays. None of them changes the array that it gets but ARRAY_SORT, where the array is the query's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.functions.sizes import check_array
 from streamguard_ksql.java import wrap_int
+from streamguard_ksql.ordering import order_of
 from streamguard_ksql.text import renderer
 from streamguard_ksql.types import Array, Map, Struct
 
@@ -102,10 +103,16 @@ def _primitive_items(site: CallSite, name: str) -> None:
         raise KsqlError(f"{name} takes an ARRAY of primitive elements, not of {source.item.base}")
 
 
+def _order(site: CallSite) -> Callable[[Any], Any] | None:
+    source = site.types[0]
+    return order_of(source.item) if isinstance(source, Array) else None
+
+
 def _extreme(name: str, pick: Callable[..., Any]) -> Callable[[CallSite], Callable[[List], Any]]:
     def bind(site: CallSite) -> Callable[[List], Any]:
         _primitive_items(site, name)
-        return lambda array: pick((item for item in array if item is not None), default=None)
+        key = _order(site)
+        return lambda array: pick((item for item in array if item is not None), default=None, key=key)
 
     return bind
 
@@ -124,18 +131,21 @@ scalar("ARRAY_MIN", _MEMBER, category=ARRAY, bind=True, description="The smalles
     description="The elements in ascending (ASC) or descending (DESC) order, NULLs last.",
 )
 def bind_sort(site: CallSite) -> Callable[..., List | None]:
+    """In ksqlDB the array itself is sorted, which other columns of the row see."""
     _primitive_items(site, "ARRAY_SORT")
-    return _sort
+    key = _order(site)
 
+    def sort(array: List, direction: str = "ASC") -> List | None:
+        word = direction.upper()
+        if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
+            return None
+        present = sorted((item for item in array if item is not None), key=key, reverse=word[0] == "D")
+        if not site.owns_values:
+            return present + [None] * (len(array) - len(present))
+        array[:] = present + [None] * (len(array) - len(present))
+        return array
 
-def _sort(array: List, direction: str = "ASC") -> List | None:
-    word = direction.upper()
-    if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
-        return None
-    if None not in array:
-        return sorted(array, reverse=word[0] == "D")
-    present = sorted((item for item in array if item is not None), reverse=word.startswith("DESC"))
-    return present + [None] * (len(array) - len(present))
+    return sort
 
 
 @scalar(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timezone
 
 from streamguard_ksql import datetime_patterns as patterns
+from streamguard_ksql import simple_date_format
 from streamguard_ksql.ast import UNIT_MS
 from streamguard_ksql.datetimes import DAY_MS, convert_zone, zone
 from streamguard_ksql.errors import EvaluationError
@@ -19,8 +20,15 @@ DATE = "DATE / TIME"
     "PARSE_DATE",
     "(formattedDate VARCHAR, formatPattern VARCHAR) -> DATE",
     category=DATE,
-    description="The date that a text says, by a pattern.",
+    description="The date that a text says, by a pattern; leniently: 29 February 2023 is 1 March.",
 )
+def parse_date_leniently(text: str, pattern: str) -> int:
+    letters = {letter for letter, count in simple_date_format.tokens(pattern) if count}
+    if letters & simple_date_format.OTHER_CALENDAR:
+        return patterns.parse_date(text, pattern)
+    return simple_date_format.parse_date(text, pattern)
+
+
 @scalar(
     "STRINGTODATE",
     "(formattedDate VARCHAR, formatPattern VARCHAR) -> INT",

@@ -32,20 +32,19 @@ _DIFFERENCES = """\
 - `COUNT_DISTINCT` is exact up to 1024 different values; beyond, an estimate with an error of about 2%, as in ksqlDB,
   but not the same estimate.
 - `STDDEV_SAMP` gives the variance of the sample, as ksqlDB 0.29 does; `STDDEV_SAMPLE` gives the standard deviation.
-- A DOUBLE is printed with the fewest digits that say which number it is, as Java does since 19; before, it prints one
-  digit more for a few numbers.
-- The last digit of `SIN`, `POWER` and the other functions of DOUBLEs is that of the C library.
+- The last digit of `SIN`, `COS`, `TAN`, `EXP`, `LOG` and `POWER` is that of the C library.
 - A regular expression that takes longer than `ksql.functions.regexp.timeout.ms` (1,000) on one text ends its query.
   One of more than 10,000 characters, or whose counted repetitions (`{n}`) make more than 50,000 parts, is refused.
-- `SUBSTRING`, `INSTR` and the padding functions count characters beyond the basic plane (emoji) once, where Java counts
-  them twice; `LEN` counts as Java does.
+- Texts are ordered by code points, in Java by UTF-16 units: characters beyond the basic plane (emoji) are behind those
+  from U+E000 to U+FFFF.
+- An array that `ARRAY_SORT` sorted, or bytes that `CONCAT` read, in a WHERE or an aggregate are as before in the SELECT.
 - Names of time zones (`z`, `v` in date patterns) are those of Java 11, on which ksqlDB 0.29 runs; which offset a zone has at a
   date is taken from this machine's time zone database.
 - Week numbers (`w`, `W`, `Y`, `e` in date patterns) are those of the locale en_US.
 - `GENERATE_SERIES`, `CUBE_EXPLODE` and `REDUCE` give at most 1,000,000 elements, `LPAD`, `RPAD`, `REPLACE`,
   `REGEXP_REPLACE` and `REDUCE` at most 16 MiB: beyond, the result is NULL with an entry in the processing log, where
   ksqlDB would take all memory. A number in JSON with an exponent beyond 10,000 cannot be read.
-- Avro, Protobuf and JSON Schema need a schema registry and are not supported.
+- Avro, Protobuf and JSON Schema with a schema registry are not supported; `PROTOBUF_NOSR`, which needs none, is.
 """
 
 

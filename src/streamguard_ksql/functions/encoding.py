@@ -12,9 +12,10 @@ import struct
 from collections.abc import Callable
 
 from streamguard_ksql.errors import EvaluationError
-from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.registry import CallSite, scalar
 
 STRING = "STRING"
+_HEX_DIGITS = re.compile(r"[0-9A-Fa-f]*")
 _HEX_PREFIX = re.compile(r"(?:0[xX])?([^']*)|[xX]'(.*)'", re.DOTALL)
 
 
@@ -28,11 +29,30 @@ def _from_hex(text: str) -> bytes:
         raise EvaluationError(f"not hexadecimal: {text!r}") from None
 
 
+def _from_plain_hex(text: str) -> bytes:
+    """Pairs of digits and nothing else."""
+    if len(text) % 2 or not _HEX_DIGITS.fullmatch(text):
+        raise EvaluationError(f"not hexadecimal, or of an odd number of digits: {text!r}")
+    return bytes.fromhex(text)
+
+
 def _from_base64(text: str) -> bytes:
+    """The padding may be missing, but not be too short or too long."""
+    digits = text.rstrip("=")
+    missing = -len(digits) % 4
+    if missing == 3 or (digits != text and len(text) - len(digits) != missing):
+        raise EvaluationError(f"not base64: {text!r}")
     try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
+        return base64.b64decode(digits + "=" * missing, validate=True)
+    except (binascii.Error, ValueError):
         raise EvaluationError(f"not base64: {text!r}") from None
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise EvaluationError(f"not UTF-8: {value.hex()[:60]}") from None
 
 
 _TO_BYTES: dict[str, Callable[[str], bytes]] = {
@@ -62,7 +82,8 @@ def _encoding(name: str) -> str:
     description="The bytes of a string in an encoding.",
 )
 def to_bytes(value: str, encoding: str) -> bytes:
-    return _TO_BYTES[_encoding(encoding)](value)
+    name = _encoding(encoding)
+    return _from_plain_hex(value) if name == "hex" else _TO_BYTES[name](value)
 
 
 @scalar(
@@ -72,7 +93,10 @@ def to_bytes(value: str, encoding: str) -> bytes:
     description="Bytes as a string in an encoding.",
 )
 def from_bytes(value: bytes, encoding: str) -> str:
-    return _TO_TEXT[_encoding(encoding)](value)
+    name = _encoding(encoding)
+    if name == "utf8":
+        return _utf8(value)
+    return value.hex().upper() if name == "hex" else _TO_TEXT[name](value)
 
 
 @scalar(
@@ -82,7 +106,8 @@ def from_bytes(value: bytes, encoding: str) -> str:
     description="A string in one encoding rewritten in another.",
 )
 def encode(text: str, source: str, target: str) -> str:
-    return from_bytes(to_bytes(text, source), target)
+    """Its hexadecimal digits are in lower case, those of FROM_BYTES in upper case; it takes the latter with a prefix."""
+    return _TO_TEXT[_encoding(target)](_TO_BYTES[_encoding(source)](text))
 
 
 def _number(value: bytes, order: str, code: str) -> float | int | None:
@@ -97,13 +122,14 @@ def _number(value: bytes, order: str, code: str) -> float | int | None:
 
 
 def _register(name: str, returns: str, code: str) -> None:
-    def body(value: bytes, order: str = "BIG_ENDIAN") -> float | int | None:
-        return _number(value, order, code)
+    def bind(site: CallSite) -> Callable[..., float | int | None]:
+        # ksqlDB knows the order by the literal's identity: the same word in a column is none to it.
+        order = "BIG_ENDIAN" if len(site.types) == 1 else str(site.literals.get(1, "of a column"))
+        return lambda value, *_: _number(value, order, code)
 
     signatures = (f"(value BYTES) -> {returns}", f"(value BYTES, byteOrder VARCHAR) -> {returns}")
-    scalar(name, *signatures, category="CONVERSIONS", description=f"The {returns} in bytes, big-endian by default.")(
-        body
-    )
+    description = f"The {returns} in bytes, big-endian by default; the order has to be a literal."
+    scalar(name, *signatures, category="CONVERSIONS", bind=True, description=description)(bind)
 
 
 _register("INT_FROM_BYTES", "INT", "i")

@@ -55,6 +55,8 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
     description="The value at a path ($.a.b[0]) of a JSON text: a string itself, anything else as JSON, `null` too.",
 )
 def extract_field(text: str, path: str) -> str | None:
+    if not text and not _steps(path):
+        return ""  # an empty text is no JSON, but it is there
     found = _walk(json_text.read(text), _steps(path))
     if found is _MISSING:
         return None
@@ -75,11 +77,13 @@ def _equal(item: Any, value: Any) -> bool:
     "(jsonArray VARCHAR, val T) -> BOOLEAN",
     category=JSON,
     nulls="pass",
-    description="Whether a value is in a JSON array; false where the text is no array.",
+    description="Whether a value, NULL too, is in a JSON array; false where the text is no array.",
 )
-def array_contains(text: str | None, value: Any) -> bool:
+def array_contains(text: str | None, value: Any) -> bool | None:
+    if text is None:
+        return None
     try:
-        items = None if text is None else json_text.read(text)
+        items = json_text.read(text)
     except json_text.NotJson:
         return False
     return isinstance(items, list) and any(_equal(item, value) for item in items)
@@ -129,11 +133,13 @@ def keys_of(text: str) -> list[str] | None:
     "JSON_RECORDS",
     "(jsonObj VARCHAR) -> MAP<VARCHAR, VARCHAR>",
     category=JSON,
-    description="The keys of a JSON object with their values as JSON.",
+    description="The keys of a JSON object with their values: a string itself, anything else as JSON.",
 )
 def records_of(text: str) -> dict[str, str] | None:
     value = json_text.read(text)
-    return {key: json_text.write(item) for key, item in value.items()} if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return {key: item if isinstance(item, str) else json_text.write(item) for key, item in value.items()}
 
 
 @scalar(

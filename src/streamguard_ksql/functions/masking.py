@@ -7,6 +7,7 @@ from typing import Any
 
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.java import from_units, units
 
 _DEFAULTS = ("X", "x", "n", "-")
 _INPUT = "`input STRING to be masked` VARCHAR"
@@ -26,7 +27,7 @@ def mask_text(text: str, masks: Masks) -> str:
             replacement = upper
         elif letter.islower():
             replacement = lower
-        elif letter.isdigit():
+        elif letter.isdecimal():
             replacement = digit
         else:
             replacement = other
@@ -48,7 +49,7 @@ def _complete(masks: Masks) -> Masks:
     description="The string with its letters, digits and other characters masked.",
 )
 def mask(text: str | None, *masks: str | None) -> str | None:
-    return None if text is None else mask_text(text, _complete(masks))
+    return None if text is None else from_units(mask_text(units(text), _complete(masks)))
 
 
 def _left(text: str, count: int, masks: Masks) -> str:
@@ -75,7 +76,7 @@ def _register(name: str, count: str, description: str, apply: Callable[[str, int
             return None
         if number < 0:
             raise EvaluationError(f"function {name} requires a non-negative number")
-        return apply(text, number, _complete(masks))
+        return from_units(apply(units(text), number, _complete(masks)))
 
     parameters = f"{_INPUT}, `number of characters {count}` INT"
     signatures = (f"({parameters}, {_MASKS}) -> VARCHAR", f"({parameters}) -> VARCHAR")

@@ -76,9 +76,9 @@ class Bindings:
         bound = self.types.get(name)
         if bound is None or bound == actual:
             self.types[name] = actual
-        elif self.casts and is_numeric(bound) and is_numeric(actual):
+        elif self.casts and is_numeric(bound) and is_numeric(actual) and not _is_inexact(bound, actual):
             self.types[name] = wider_number(bound, actual)
-        elif not (self.casts and widens(actual, bound)):
+        elif not (self.casts and widens(actual, bound)) or _is_inexact(bound, actual):
             raise Mismatch
 
     def concrete(self, pattern: Pattern, actual: SqlType | None = None) -> SqlType | None:
@@ -103,6 +103,25 @@ class Bindings:
 
     def lambda_parameters(self, pattern: LambdaOf) -> tuple[SqlType | None, ...]:
         return tuple(self.concrete(parameter) for parameter in pattern.parameters)
+
+
+def _is_inexact(left: SqlType, right: SqlType) -> bool:
+    """A DECIMAL and a DOUBLE: neither becomes the other by itself."""
+    return {left.base, right.base} == {"DECIMAL", "DOUBLE"}
+
+
+def has_variables(pattern: Pattern) -> bool:
+    """Whether a type variable is in a pattern."""
+    match pattern:
+        case Variable():
+            return True
+        case ArrayOf(item):
+            return has_variables(item)
+        case MapOf(key, value):
+            return has_variables(key) or has_variables(value)
+        case LambdaOf(parameters, returns):
+            return any(map(has_variables, (*parameters, returns)))
+    return False
 
 
 def _no_field() -> SqlType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from streamguard_ksql import java_math
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import scalar
 from streamguard_ksql.java import divide_doubles
@@ -33,58 +34,39 @@ def _register(name: str, description: str, function: Callable[[float], float], a
     scalar(name, *signatures, category=MATH, description=description)(total(function))
 
 
-def _sinh(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) > 711 else math.sinh(value)
-
-
 def _cotangent(value: float) -> float:
     return divide_doubles(1.0, math.tan(value))
 
 
-def _cube_root(value: float) -> float:
-    """By Newton's method from a near value: the power 1/3 alone is off in the last digits."""
-    if not math.isfinite(value) or value == 0:
-        return value
-    root = math.copysign(abs(value) ** (1 / 3), value)
-    for _ in range(2):
-        root -= (root - value / (root * root)) / 3
-    return root
-
-
 def _degrees(radians: float) -> float:
-    return radians * 180 / math.pi
+    return radians * java_math.RADIANS_TO_DEGREES
 
 
 def _radians(degrees: float) -> float:
-    """In this order of operations the recorded distances are exact to the last digit."""
-    return degrees / 180 * math.pi
+    return degrees * java_math.DEGREES_TO_RADIANS
 
 
 def _logarithm(value: float) -> float:
     return -math.inf if value == 0 else math.log(value)
 
 
-def _logarithm_10(value: float) -> float:
-    return -math.inf if value == 0 else math.log10(value)
-
-
-_register("ACOS", "The inverse cosine, in radians; NaN outside of -1 to 1.", math.acos)
-_register("ASIN", "The inverse sine, in radians; NaN outside of -1 to 1.", math.asin)
-_register("ATAN", "The inverse tangent, in radians.", math.atan)
-_register("CBRT", "The cube root.", _cube_root)
+_register("ACOS", "The inverse cosine, in radians; NaN outside of -1 to 1.", java_math.acos)
+_register("ASIN", "The inverse sine, in radians; NaN outside of -1 to 1.", java_math.asin)
+_register("ATAN", "The inverse tangent, in radians.", java_math.atan)
+_register("CBRT", "The cube root.", java_math.cbrt)
 _register("COS", "The cosine of an angle in radians.", math.cos)
-_register("COSH", "The hyperbolic cosine.", math.cosh)
+_register("COSH", "The hyperbolic cosine.", java_math.cosh)
 _register("COT", "The cotangent of an angle in radians.", _cotangent)
 _register("DEGREES", "An angle in radians as degrees.", _degrees)
 _register("EXP", "e to the power of the number.", math.exp, "exponent")
 _register("LN", "The natural logarithm.", _logarithm)
 _register("RADIANS", "An angle in degrees as radians.", _radians)
 _register("SIN", "The sine of an angle in radians.", math.sin)
-_register("SINH", "The hyperbolic sine.", _sinh)
+_register("SINH", "The hyperbolic sine.", java_math.sinh)
 _register("SQRT", "The square root; NaN of a negative number.", math.sqrt)
 _register("TAN", "The tangent of an angle in radians.", math.tan)
-_register("TANH", "The hyperbolic tangent.", math.tanh)
-_register("LOG", "The logarithm to the base 10, or to the base given first.", _logarithm_10)
+_register("TANH", "The hyperbolic tangent.", java_math.tanh)
+_register("LOG", "The natural logarithm, or that to the base given first.", _logarithm)
 
 
 @scalar(
@@ -128,12 +110,17 @@ def power(base: float, exponent: float) -> float:
     description="The angle, in radians, between the x axis and the line to the point (x, y).",
 )
 def angle(y: float, x: float) -> float:
-    return math.atan2(y, x)
+    return java_math.atan2(y, x)
 
 
 @scalar("PI", "() -> DOUBLE", category=MATH, description="The number pi.")
 def pi() -> float:
     return math.pi
+
+
+def _arc(degrees: float) -> float:
+    """Radians; in this order of operations the recorded distances are exact to the last digit."""
+    return degrees / 180 * math.pi
 
 
 def _radius(units: str) -> float:
@@ -163,7 +150,7 @@ def geo_distance(
         raise EvaluationError(f"valid latitudes are from -90 to 90 degrees: {lat1}, {lat2}")
     if abs(lon1) > 180 or abs(lon2) > 180:
         raise EvaluationError(f"valid longitudes are from -180 to 180 degrees: {lon1}, {lon2}")
-    half_lat = math.sin(_radians(lat2 - lat1) / 2)
-    half_lon = math.sin(_radians(lon2 - lon1) / 2)
-    square = half_lat * half_lat + half_lon * half_lon * math.cos(_radians(lat1)) * math.cos(_radians(lat2))
-    return _radius("KM" if units is None else units) * 2 * math.asin(min(1.0, math.sqrt(square)))
+    half_lat = math.sin(_arc(lat2 - lat1) / 2)
+    half_lon = math.sin(_arc(lon2 - lon1) / 2)
+    square = half_lat * half_lat + half_lon * half_lon * math.cos(_arc(lat1)) * math.cos(_arc(lat2))
+    return _radius("KM" if units is None else units) * 2 * java_math.asin(min(1.0, math.sqrt(square)))

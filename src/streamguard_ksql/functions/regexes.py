@@ -13,6 +13,7 @@ from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions import java_regex
 from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.functions.sizes import check_text
+from streamguard_ksql.java import from_units, units
 from streamguard_ksql.limits import regexp_s
 
 REGEX = "REGULAR EXPRESSION"
@@ -79,13 +80,15 @@ def bind_replace(site: CallSite) -> Callable[[str, str, str], str]:
 
     def replace(text: str, pattern: str, new: str) -> str:
         expand = _replacement(new)
+        if not pattern:
+            text = units(text)  # what is empty is found between the halves of a surrogate pair too
         parts, end, size = [], 0, len(text)
         for match in compiled(pattern).find_all(text):
             parts += [text[end : match.start()], expand(match)]
             end = match.end()
             size += len(parts[-1])
             check_text("REGEXP_REPLACE", size)
-        return "".join([*parts, text[end:]])
+        return from_units("".join([*parts, text[end:]]))
 
     return replace
 
@@ -102,7 +105,7 @@ def bind_split(site: CallSite) -> Callable[[str, str], list[str]]:
 
     def split(text: str, pattern: str) -> list[str]:
         if not pattern:
-            return list(text) or [""]
+            return list(units(text)) or [""]
         splitter = compiled(pattern)
         if splitter.fullmatch(""):
             raise EvaluationError(f"The pattern may not match the empty string: {pattern}")

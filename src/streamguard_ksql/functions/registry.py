@@ -59,6 +59,8 @@ class CallSite:
     literals: Mapping[int, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     now_ms: Callable[[], int] = wall_clock_ms
+    owns_values: bool = False
+    """Whether the arguments are this query's own: a function may change them as ksqlDB's does."""
 
 
 @dataclass(frozen=True)

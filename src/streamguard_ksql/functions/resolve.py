@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamguard_ksql.errors import KsqlError
-from streamguard_ksql.functions.matching import Bindings, Mismatch, variables
+from streamguard_ksql.functions.matching import Bindings, Mismatch, has_variables, variables
 from streamguard_ksql.functions.registry import FUNCTIONS, Function, Resolved, Variant
-from streamguard_ksql.functions.signature import IntervalUnitWord, LambdaOf, Pattern
+from streamguard_ksql.functions.signature import IntervalUnitWord, LambdaOf, Pattern, Variable
 from streamguard_ksql.text import type_text
 from streamguard_ksql.types import BIGINT, SqlType
 from streamguard_ksql.widening import widens
@@ -79,10 +79,21 @@ def resolve(
     if function.name == "COUNT" and not arguments:
         arguments = (BIGINT,)
     candidate = _choose(function, arguments)
+    if function.kind == "SCALAR":
+        _refuse_untyped(candidate, arguments)
     try:
         return _resolved(function, candidate, arguments, literals or {}, type_lambda)
     except Mismatch:
         raise _refused(function, arguments) from None
+
+
+def _refuse_untyped(candidate: _Candidate, arguments: Sequence[ArgumentType]) -> None:
+    """A bare NULL says nothing of the types of a generic function: ksqlDB fails to infer them, without many words."""
+    if not any(has_variables(pattern) for pattern in candidate.patterns):
+        return
+    for pattern, argument in zip(candidate.patterns, arguments, strict=True):
+        if argument is None:
+            raise KsqlError(f"null value in entry: {pattern}=null" if isinstance(pattern, Variable) else "")
 
 
 def _choose(function: Function, arguments: Sequence[ArgumentType]) -> _Candidate:
@@ -94,8 +105,11 @@ def _choose(function: Function, arguments: Sequence[ArgumentType]) -> _Candidate
         raise _refused(function, arguments)
     if len(converted) > 1:
         types = ", ".join(map(_type_text, arguments))
+        calls = "\n".join(_alternatives(function))
         raise KsqlError(
-            f"Function '{function.name.lower()}' cannot be resolved due to ambiguous method parameters ({types})."
+            f"Function '{_spelt(function)}' cannot be resolved due to ambiguous method parameters ({types}).\n"
+            f"Use CAST() to explicitly cast your parameters to one of the supported function calls.\n"
+            f"Valid function calls are:\n{calls}\n{_DETAILS}"
         )
     return converted[0]
 
@@ -167,17 +181,35 @@ def _match_body(bindings: Bindings, pattern: LambdaOf, body: SqlType | None) -> 
     if wanted is None:
         bindings.match(pattern.returns, body)
     elif body is not None and body != wanted and not widens(body, wanted):
-        raise Mismatch
+        given = ", ".join(_type_text(bindings.concrete(parameter)) for parameter in pattern.parameters)
+        raise KsqlError(
+            f"Cannot infer generics for {pattern} from LAMBDA ({given}) => {_type_text(body)} because they do not have "
+            "the same schema structure."
+        )
 
 
 def _refused(function: Function, arguments: Sequence[ArgumentType]) -> KsqlError:
-    name = function.name.lower()
     types = ", ".join(map(_type_text, arguments))
-    alternatives = "\n".join(f"{name}{variant.signature}" for variant in function.variants)
+    alternatives = "\n".join(_alternatives(function))
     return KsqlError(
-        f"Function '{name}' does not accept parameters ({types}).\nValid alternatives are:\n{alternatives}\n"
-        f"For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;"
+        f"Function '{_spelt(function)}' does not accept parameters ({types}).\nValid alternatives are:\n"
+        f"{alternatives}\n{_DETAILS}"
     )
+
+
+_DETAILS = "For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;"
+_SPELT = {name.upper(): name for name in ("Abs", "Ceil", "Floor", "Round", "IFNULL", "NULLIF", "COALESCE")}
+"""Functions whose own name is not in lower case; some are recorded, the others of their kind."""
+
+
+def _spelt(function: Function) -> str:
+    return _SPELT.get(function.name, function.name.lower())
+
+
+def _alternatives(function: Function) -> list[str]:
+    """The variants, named in capitals if they are scalar."""
+    name = function.name if function.kind == "SCALAR" else function.name.lower()
+    return [f"{name}{variant.signature}" for variant in function.variants]
 
 
 def _type_text(argument: ArgumentType) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import AnyStr
+from typing import Any, AnyStr
 
 from streamguard_ksql import java
 from streamguard_ksql.codegen import Expression
@@ -11,9 +12,11 @@ from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.functions.sizes import check_text
 from streamguard_ksql.limits import TEXT_LIMIT
+from streamguard_ksql.own_values import joined
 
 STRING = "STRING"
 SUM_OF_TEXTS = 20
+_WORD = re.compile(r"[^ \t\n\x0b\f\r]+[ \t\n\x0b\f\r]*")
 
 
 scalar("LCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The string in lower case.")(
@@ -31,12 +34,13 @@ scalar("UCASE", "(input VARCHAR) -> VARCHAR", category=STRING, description="The 
     description="Each word with a capital first letter and the rest in lower case.",
 )
 def initial_capitals(text: str) -> str:
-    """Words are the text between white space, which is kept as it is."""
-    letters = list(text.lower())
-    for index, letter in enumerate(letters):
-        if index == 0 or letters[index - 1].isspace():
-            letters[index] = letter.upper()
-    return "".join(letters)
+    """White space behind a word is kept as it is, that at the beginning is left out."""
+    return "".join([_capital(word[0]) + word[1:].lower() for word in _WORD.findall(text)])
+
+
+def _capital(letter: str) -> str:
+    """Beyond the basic plane it stays as it is."""
+    return letter.upper() if letter <= "\uffff" else letter
 
 
 @scalar(
@@ -82,16 +86,12 @@ def _concatenated(*inputs: str | None) -> str:
 
 @scalar("CONCAT", "(inputs BYTES...) -> BYTES", category=STRING, nulls="pass")
 def concat_bytes(*inputs: bytes | None) -> bytes:
-    return b"".join([value for value in inputs if value is not None])
+    return joined(b"", [value for value in inputs if value is not None])
 
 
-def _join(inputs: tuple[AnyStr | None, ...]) -> AnyStr | None:
-    if len(inputs) < 2:
+def _check_inputs(count: int) -> None:
+    if count < 2:
         raise EvaluationError("Function Concat_WS expects at least two input arguments.")
-    separator = inputs[0]
-    if separator is None:
-        return None
-    return separator.join([value for value in inputs[1:] if value is not None])
 
 
 @scalar(
@@ -102,12 +102,16 @@ def _join(inputs: tuple[AnyStr | None, ...]) -> AnyStr | None:
     description="All inputs but the first in a row, with the first as separator; NULLs are left out.",
 )
 def concat_with_separator(*inputs: str | None) -> str | None:
-    return _join(inputs)
+    _check_inputs(len(inputs))
+    separator, *values = inputs
+    return None if separator is None else separator.join([value for value in values if value is not None])
 
 
 @scalar("CONCAT_WS", "(inputs BYTES...) -> BYTES", category=STRING, nulls="pass")
 def concat_bytes_with_separator(*inputs: bytes | None) -> bytes | None:
-    return _join(inputs)
+    _check_inputs(len(inputs))
+    separator, *values = inputs
+    return None if separator is None else joined(separator, [value for value in values if value is not None])
 
 
 @scalar(
@@ -119,7 +123,17 @@ def concat_bytes_with_separator(*inputs: bytes | None) -> bytes | None:
 def replace(text: str, old: str, new: str) -> str:
     if len(new) > len(old):
         check_text("REPLACE", len(text) + text.count(old) * (len(new) - len(old)))
-    return text.replace(old, new)
+    return text.replace(old, new) if old else java.from_units(java.units(text).replace("", new))
+
+
+def _padded(value: Any, target: int, padding: Any, join: Callable[[Any, Any], Any]) -> Any:
+    """Lengths of strings are in UTF-16 units."""
+    if isinstance(value, str) and not (value.isascii() and padding.isascii()):
+        value, padding = java.units(value), java.units(padding)
+        filling = _padding(value, target, padding)
+        return None if filling is None else java.from_units(join(filling, value[:target]))
+    filling = _padding(value, target, padding)
+    return None if filling is None else join(filling, value[:target])
 
 
 def _padding(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
@@ -139,9 +153,8 @@ def _padding(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
     category=STRING,
     description="The input padded at its beginning, or cut, to a length.",
 )
-def pad_left(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
-    filling = _padding(value, target, padding)
-    return None if filling is None else filling + value[:target]
+def pad_left(value: Any, target: int, padding: Any) -> Any:
+    return _padded(value, target, padding, lambda filling, kept: filling + kept)
 
 
 @scalar(
@@ -151,9 +164,8 @@ def pad_left(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
     category=STRING,
     description="The input padded at its end, or cut, to a length.",
 )
-def pad_right(value: AnyStr, target: int, padding: AnyStr) -> AnyStr | None:
-    filling = _padding(value, target, padding)
-    return None if filling is None else value[:target] + filling
+def pad_right(value: Any, target: int, padding: Any) -> Any:
+    return _padded(value, target, padding, lambda filling, kept: kept + filling)
 
 
 @scalar(

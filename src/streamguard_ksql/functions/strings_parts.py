@@ -10,6 +10,7 @@ from typing import AnyStr
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import EvaluationError
 from streamguard_ksql.functions.registry import CallSite, scalar
+from streamguard_ksql.java import from_units, units
 
 STRING = "STRING"
 LEGACY_SUBSTRING = "ksql.functions.substring.legacy.args"
@@ -17,6 +18,12 @@ LEGACY_SUBSTRING = "ksql.functions.substring.legacy.args"
 
 def substring(value: AnyStr, position: int, length: int | None = None) -> AnyStr:
     """From `position` (1 is the first, -1 the last; 0 counts as 1) so many as `length`, or to the end."""
+    if not value.isascii() and isinstance(value, str):
+        return from_units(_part(units(value), position, length))
+    return _part(value, position, length)
+
+
+def _part(value: AnyStr, position: int, length: int | None) -> AnyStr:
     start = max(len(value) + position, 0) if position < 0 else min(max(position - 1, 0), len(value))
     return value[start:] if length is None else value[start : max(start, start + length)]
 
@@ -72,7 +79,10 @@ def bind_instr(site: CallSite) -> Callable[[str | None, str | None], int]:
 
 def _first_place(text: str | None, searched: str | None) -> int:
     """NULL is nowhere, as is everything in an empty text."""
-    return text.find(searched) + 1 if text and searched is not None else 0
+    if not text or searched is None:
+        return 0
+    place = text.find(searched)
+    return place + 1 if place <= 0 or text.isascii() else len(units(text[:place])) + 1
 
 
 @scalar(
@@ -89,6 +99,8 @@ def instr(text: str | None, searched: str | None, position: int | None = 1, occu
         return None
     if not text or searched is None or position == 0 or occurrence < 1:
         return 0
+    if not text.isascii():
+        text, searched = units(text), units(searched)
     if position < 0:
         return _instr_backwards(text, searched, len(text) + position, occurrence)
     found = position - 2
@@ -117,7 +129,7 @@ def _instr_backwards(text: str, searched: str, start: int, occurrence: int) -> i
 def split(text: str, delimiter: str) -> list[str]:
     if delimiter:
         return text.split(delimiter)
-    return list(text) or [""]
+    return list(units(text)) or [""]
 
 
 @scalar("SPLIT", "(bytes BYTES, delimiter BYTES) -> ARRAY<BYTES>", category=STRING)

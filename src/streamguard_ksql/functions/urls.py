@@ -78,8 +78,8 @@ def port(url: str) -> int | None:
 def parameter(url: str, name: str) -> str | None:
     query = _parts(url).get("query")
     for pair in (query or "").split("&"):
-        key, equals, value = pair.partition("=")
-        if equals and unquote_plus(key) == name:
+        key, _, value = pair.partition("=")
+        if unquote_plus(key) == name:
             return unquote_plus(value)
     return None
 

@@ -232,7 +232,7 @@ class ForeignKeyJoin:
 
     Kept: every left row with its foreign key, and for each foreign key the left rows that are subscribed to it. What is
     emitted follows Kafka Streams' protocol of subscriptions: a first row of an inner join only if there is a right row, a
-    later one also as a tombstone; a row whose foreign key is NULL, or was, is left out and changes nothing.
+    later one also as a tombstone; a row whose foreign key is NULL is left out, and the one after it is a first row again.
     """
 
     def __init__(self, node: ForeignKeyJoinNode, runtime: Runtime, emit: Receive) -> None:
@@ -257,13 +257,13 @@ class ForeignKeyJoin:
         name = identity(r)
         before = self.left_rows.get(0, name)
         foreign = None if r.value is None else self._foreign(r.value)
-        skipped = (before is not None and before[2] is None) or (r.value is not None and foreign is None)
+        skipped = r.value is not None and foreign is None
         entry = None if r.value is None else [r.key, list(r.value), foreign, r.time, not skipped]
         self.left_rows.put(0, name, entry)
         if skipped:
             self.runtime.row_error("ForeignKeyJoin", "Skipping record due to null foreign key.", r.value, Skip.NULL_KEY)
             return None
-        if before is None:
+        if before is None or before[2] is None:
             return None if entry is None else self._first(r, name, entry)
         old_row = self._row(before) if before[4] else None
         if entry is None:

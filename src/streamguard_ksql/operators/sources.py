@@ -136,13 +136,16 @@ class Reader:
         record = env.bind(Record, "Record")
         make = f"{record}(k, {'v' if _is_whole(node) else list_of(texts)}, t, w, m[6])"
         no_value = f"{record}(k, None, m[5], w, m[6])"
+        wanted = self.source.timestamp
+        has_no_time = wanted is not None and all(c.name != wanted.name for c in self.source.schema.key)
         return env.define(
             "make_rows",
             "messages, readings, tests, add",
             [
                 "for m, (k, v, w), accepts in zip(messages, readings, tests, strict=True):",
                 "    if v is None:",
-                f"        if not {env.call(self._is_filtered)}: add({no_value})",
+                f"        if {has_no_time}: {env.call(self._no_time, 'm', repr('a tombstone has no timestamp column'))}",
+                f"        elif not {env.call(self._is_filtered)}: add({no_value})",
                 "        continue",
                 f"    if v.__class__ is {env.bind(Unreadable, 'Unreadable')}:",
                 f"        {env.call(self._unreadable, 'm', 'v.error')}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from streamguard_ksql import ast
 from streamguard_ksql.codegen import Environment, list_of
@@ -13,10 +13,12 @@ from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.operators.base import Operator, Receive, Runtime, Skip
 from streamguard_ksql.operators.record import Record
-from streamguard_ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
+from streamguard_ksql.own_values import row_copier
+from streamguard_ksql.plan import FilterNode, FlatMapNode, ForeignKeyJoinNode, Node, ProjectNode, SelectKeyNode
 from streamguard_ksql.transform import column_refs
 
 Row = Sequence[Any]
+Result = TypeVar("Result")
 ROWS_AT_ONCE = 1_000
 
 
@@ -25,13 +27,16 @@ class RowFunction:
 
     def __init__(self, expressions: Sequence[ast.Expression], source: Node, runtime: Runtime, step: str) -> None:
         scope = Scope(source.schema.value, runtime.config)
-        compiler = Compiler(scope, Environment())
+        self._own = row_copier(scope.columns, expressions)
+        compiler = Compiler(scope, Environment(), owns_values=self._own is not None)
         texts = [compiler.compile(e).column for e in expressions]
         name = step.lower()
         self.fast: Callable[[Row], list[Any]] = compiler.env.function(name, scope.row, list_of(texts))
         self.fast_tuple: Callable[[Row], tuple[Any, ...]] = compiler.env.function(
             name, scope.row, f"({''.join(t + ',' for t in texts)})"
         )
+        if self._own is not None:
+            self.fast, self.fast_tuple = _over(self._own, self.fast), _over(self._own, self.fast_tuple)
         self._single = [compiler.env.function(f"{name}_{i}", scope.row, text) for i, text in enumerate(texts)]
         self._runtime = runtime
         self._step = step
@@ -40,7 +45,8 @@ class RowFunction:
         try:
             return self.fast(row)
         except ROW_ERRORS:
-            return [self._one(function, row) for function in self._single]
+            own = row if self._own is None else self._own(row)
+            return [self._one(function, own) for function in self._single]
 
     def _one(self, function: Callable[[Row], Any], row: Row) -> Any:
         try:
@@ -48,6 +54,10 @@ class RowFunction:
         except ROW_ERRORS as error:
             self._runtime.row_error(self._step, reason(error), row)
             return None
+
+
+def _over(own: Callable[[Row], Row], function: Callable[[Row], Result]) -> Callable[[Row], Result]:
+    return lambda row: function(own(row))
 
 
 class Predicate:
@@ -88,21 +98,31 @@ class Filter(Operator):
 
 
 class TableFilter(Operator):
-    """WHERE or HAVING over a table: a row that passed and no longer does becomes a tombstone, once."""
+    """WHERE or HAVING over a table: a row that passed and no longer does becomes a tombstone, once.
+
+    Over a foreign-key join, whose rows come without those before them, each row that does not pass becomes one.
+    """
 
     def __init__(self, node: FilterNode, runtime: Runtime, emit: Receive) -> None:
         super().__init__(emit)
         self.predicate = Predicate(node, runtime)
+        self.forgets = _is_over_foreign_key(node)
 
     def receive(self, partition: int, records: list[Record]) -> None:
         kept = []
         for r in records:
             old = r.old if self.predicate(r.old) else None
             new = r.value if self.predicate(r.value) else None
-            if new is not None or old is not None:
+            if new is not None or old is not None or self.forgets:
                 kept.append(r.with_value(new, old))
         if kept:
             self.emit(partition, kept)
+
+
+def _is_over_foreign_key(node: Node) -> bool:
+    while isinstance(node, FilterNode | ProjectNode):
+        node = node.source
+    return isinstance(node, ForeignKeyJoinNode)
 
 
 class Project(Operator):

@@ -8,9 +8,10 @@ from typing import Any
 from streamguard_ksql import ast, types
 from streamguard_ksql.errors import SqlSyntaxError
 from streamguard_ksql.parsing.lexer import TEXT, Token
+from streamguard_ksql.refusals import accepted_before, preparing
 
 INTERVAL_FUNCTIONS = frozenset({"DATEADD", "DATESUB", "TIMEADD", "TIMESUB", "TIMESTAMPADD", "TIMESTAMPSUB"})
-INTERVAL_UNITS = ("MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS", "WEEKS", "MONTHS", "YEARS")
+INTERVAL_UNITS = ("MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS")
 
 
 def plural(unit: str) -> str:
@@ -122,6 +123,12 @@ class ExpressionBuilder(Shared):
     def add(self, left: ast.Expression, right: ast.Expression) -> ast.Expression:
         return ast.Arithmetic("+", left, right, location=left.location)
 
+    def concatenate(self, left: ast.Expression, right: ast.Expression) -> ast.Expression:
+        """In ksqlDB of literals alone; + is the same of columns too."""
+        if not (isinstance(left, ast.Literal) and isinstance(right, ast.Literal)) and not accepted_before.get():
+            raise preparing("not yet implemented")
+        return self.add(left, right)
+
     def subtract(self, left: ast.Expression, right: ast.Expression) -> ast.Expression:
         return ast.Arithmetic("-", left, right, location=left.location)
 
@@ -164,10 +171,15 @@ class ExpressionBuilder(Shared):
     def call_all(self, name: Token) -> ast.Expression:
         return ast.FunctionCall(name.value.upper(), (), location=name.location)
 
+    def unit_argument(self, unit: Token) -> ast.Expression:
+        return ast.IntervalUnit(plural(unit.value), location=unit.location)
+
     def lambda_one(self, parameter: Token, body: ast.Expression) -> ast.Expression:
         return ast.LambdaFunction((parameter.value,), body, location=parameter.location)
 
     def lambda_many(self, opening: Token, parameters: tuple[str, ...], body: ast.Expression) -> ast.Expression:
+        if len(set(parameters)) < len(parameters) and not accepted_before.get():
+            raise preparing(f"Lambda arguments have duplicates: [{', '.join(parameters)}]")
         return ast.LambdaFunction(parameters, body, location=opening.location)
 
     def subscript(self, base: ast.Expression, index: ast.Expression) -> ast.Expression:

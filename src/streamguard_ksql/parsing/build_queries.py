@@ -72,14 +72,16 @@ class QueryBuilder(ExpressionBuilder):
     def window_limits(self, *limits: tuple[str, ast.Duration]) -> dict[str, ast.Duration]:
         return dict(limits)
 
-    def tumbling(self, size: ast.Duration, limits: dict[str, ast.Duration]) -> ast.Window:
-        return ast.Window("TUMBLING", size, **limits)
+    def tumbling(self, kind: Token, size: ast.Duration, limits: dict[str, ast.Duration]) -> ast.Window:
+        return ast.Window("TUMBLING", size, **limits, location=kind.location)
 
-    def hopping(self, size: ast.Duration, advance: ast.Duration, limits: dict[str, ast.Duration]) -> ast.Window:
-        return ast.Window("HOPPING", size, advance, **limits)
+    def hopping(
+        self, kind: Token, size: ast.Duration, advance: ast.Duration, limits: dict[str, ast.Duration]
+    ) -> ast.Window:
+        return ast.Window("HOPPING", size, advance, **limits, location=kind.location)
 
-    def session(self, gap: ast.Duration, limits: dict[str, ast.Duration]) -> ast.Window:
-        return ast.Window("SESSION", gap, **limits)
+    def session(self, kind: Token, gap: ast.Duration, limits: dict[str, ast.Duration]) -> ast.Window:
+        return ast.Window("SESSION", gap, **limits, location=kind.location)
 
     def duration(self, value: Token, unit: Token) -> ast.Duration:
         units = plural(unit.value)

@@ -20,9 +20,8 @@ def check_source(kind: str, columns: Iterable[ColumnDef], properties: Properties
     for column in columns:
         if column.constraint == wrong:
             at = f"Line: {column.location.line}, Col: {column.location.column}: " if column.location else ""
-            why = "" if kind == "STREAM" else _WHY_TWO_KEYS
             raise SqlSyntaxError(
-                f"{at}Column `{column.name}` is a '{wrong}' column: please use '{right}' for {where}.{why}"
+                f"{at}Column `{column.name}` is a '{wrong}' column: please use '{right}' for {where}.{_WHY_TWO_KEYS}"
             )
     _check_window(properties)
 
@@ -32,14 +31,14 @@ def _check_window(properties: Properties) -> None:
     if size is None:
         return
     if str(properties.get("WINDOW_TYPE", "")).upper() == "SESSION":
-        raise SqlSyntaxError("'WINDOW_SIZE' should not be set for SESSION windows.")
+        raise SqlSyntaxError("Failed to prepare statement: 'WINDOW_SIZE' should not be set for SESSION windows.")
     check_duration("WINDOW_SIZE", str(size))
 
 
 def check_duration(name: str, text: str) -> None:
     """Refuse a duration property that is not `<number> <unit>`."""
     parts = text.split()
-    start = f"Configuration {name} is invalid: Invalid duration: '{text}'. "
+    start = f"Failed to prepare statement: Configuration {name} is invalid: Invalid duration: '{text}'. "
     if len(parts) != 2:
         raise SqlSyntaxError(f"{start}Expected format: <Size> <Unit>")
     if not parts[0].isdigit():

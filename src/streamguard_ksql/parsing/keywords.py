@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from streamguard_ksql.parsing.lexer import NAME, SYMBOL, TEXT, WORD, Token
+from streamguard_ksql.refusals import accepted_before
 
 _RESERVED = """
-    ALTER AND AS BETWEEN BY CASE CAST CREATE DELETE DESCRIBE DISTINCT DROP ELSE END EXISTS FALSE FROM FULL GROUP HAVING
-    IN INNER INSERT INTO IS JOIN LEFT LIKE LIMIT NOT NULL ON OR OUTER PRINT RIGHT SELECT STREAM TABLE TERMINATE THEN
-    TRUE UNSET VALUES WHEN WHERE WITH WITHIN
+    ADVANCE ALL AND AS AT BEGINNING BETWEEN BY CASE CAST CONNECTOR CONNECTORS CREATE DAYS DEFINE DELETE DESCRIBE DISTINCT
+    DROP ELSE END EXISTS EXTENDED FALSE FROM FULL GRACE GROUP HAVING HOPPING HOURS IN INNER INSERT INTO IS JOIN LEFT LIKE
+    LIMIT LIST MATERIALIZED MILLISECOND MILLISECONDS MINUTES MONTHS NOT NULL ON OR OUTER PAUSE PERIOD PRINT PROPERTIES
+    QUERIES QUERY RESUME RETENTION RIGHT RUN SAMPLE SCRIPT SECONDS SELECT SIZE STREAM STREAMS TABLE TERMINATE THEN TO
+    TOPIC TOPICS TRUE TUMBLING UNDEFINE UNSET VALUES VARIABLES VIEW WHEN WHERE WINDOW WITH WITHIN YEARS
 """
 RESERVED = frozenset(_RESERVED.split())
-"""Never names, unless quoted. Other keywords are names wherever a name may be and no rule below says otherwise."""
+"""Never names, unless quoted: the keywords of the manual's appendix, but for those that are proven to be names as well.
+
+Other keywords are names wherever a name may be and no rule below says otherwise.
+"""
 
 Rule = Callable[[Sequence[Token], int], bool]
 
@@ -44,25 +50,44 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "ARRAY": (("ARRAY_NEW", _before("[")), ("ARRAY", _before("<"))),
     "MAP": (("MAP_NEW", _before("(")), ("MAP", _before("<"))),
     "STRUCT": (("STRUCT_NEW", _before("(")), ("STRUCT", _before("<", "<>"))),
-    "WINDOW": (("WINDOW", _before("TUMBLING", "HOPPING", "SESSION")),),
     "EMIT": (("EMIT", _before("CHANGES", "FINAL")),),
     "PARTITION": (("PARTITION", _before("BY")),),
     "ESCAPE": (("ESCAPE", _before_text),),
-    "ALL": (("ALL", _before(";")),),
     "COLUMN": (("COLUMN", _before_column),),
-    "STREAMS": (("STREAMS", _before(";", "EXTENDED")),),
     "TABLES": (("TABLES", _before(";", "EXTENDED")),),
-    "EXTENDED": (("EXTENDED", _not_before(";")),),
     "FUNCTION": (("FUNCTION", _not_before(";", "EXTENDED")),),
-    "CONNECTOR": (("CONNECTOR", _not_before(";", "EXTENDED")),),
     "IF": (("IF", _before("NOT", "EXISTS")),),
 }
 """Where the parser could take a word as a name as well: the terminals it may be instead, and when."""
 
 
+_ONCE_NAMES = frozenset(
+    """
+    ADVANCE ALL AT BEGINNING CONNECTOR CONNECTORS DAYS DEFINE EXTENDED GRACE HOPPING HOURS LIST MATERIALIZED MILLISECOND
+    MILLISECONDS MINUTES MONTHS PAUSE PERIOD PROPERTIES QUERIES QUERY RESUME RETENTION RUN SAMPLE SCRIPT SECONDS SIZE
+    STREAMS TO TOPIC TOPICS TUMBLING UNDEFINE VARIABLES VIEW WINDOW YEARS
+    """.split()
+)
+"""Reserved words that were names in earlier versions: so they are in statements that these accepted."""
+_BEFORE_RESERVED: dict[str, Rule] = {
+    "WINDOW": _before("TUMBLING", "HOPPING", "SESSION"),
+    "ALL": _before(";"),
+    "DAYS": _before(")", ","),
+    "HOURS": _before(")", ","),
+    "MINUTES": _before(")", ","),
+    "SECONDS": _before(")", ","),
+    "MILLISECOND": _before(")", ","),
+    "MILLISECONDS": _before(")", ","),
+}
+
+
 def meaning(tokens: Sequence[Token], i: int, possible: Collection[str]) -> str:
     """The terminal of the word `tokens[i]`, where the parser can take the terminals `possible` next."""
     word = tokens[i].value
+    if word in _ONCE_NAMES and accepted_before.get():
+        rule = _BEFORE_RESERVED.get(word)
+        is_keyword = word in possible and (NAME not in possible or (rule is not None and rule(tokens, i)))
+        return word if is_keyword or NAME not in possible else NAME
     if word in RESERVED:
         return word
     for terminal, rule in RULES.get(word, ()):

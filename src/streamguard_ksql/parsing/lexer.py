@@ -96,6 +96,8 @@ def tokenize(text: str) -> list[Token]:
             _check_range(token, tokens)
             tokens.append(token)
         else:
+            if kind == "VARIABLE":
+                raise _undefined(piece, tokens, lines.locate(start))
             raise _unreadable(kind, piece, lines.locate(start))
     return tokens
 
@@ -107,13 +109,15 @@ def _number_type(piece: str) -> str:
 
 
 def _check_range(token: Token, before: list[Token]) -> None:
-    """Refuse a number beyond BIGINT or DOUBLE; a sign before it counts as its own."""
+    """Refuse a number beyond BIGINT or DOUBLE; a sign before it counts as its own. ksqlDB counts its columns from 2."""
     sign = "-" if _is_negative(before) else ""
+    at = token.location
+    place = f"Failed to prepare statement: line {at.line}:{at.column + 1}: "
     if token.type == INTEGER:
         if int(token.value) > BIGINT_MAX + len(sign):
-            raise SqlSyntaxError(f"Invalid numeric literal: {sign}{token.value}")
+            raise SqlSyntaxError(f"{place}Invalid numeric literal: {sign}{token.value}")
     elif token.type == DOUBLE and float(token.value) == float("inf") and Decimal(token.value).is_finite():
-        raise SqlSyntaxError(f"Number overflows DOUBLE: {sign}{token.value}")
+        raise SqlSyntaxError(f"{place}Number overflows DOUBLE: {sign}{token.value}")
 
 
 def _is_negative(before: list[Token]) -> bool:
@@ -131,6 +135,19 @@ def _is_negative(before: list[Token]) -> bool:
 _BEFORE = "SELECT WHERE HAVING AND OR NOT BETWEEN LIKE ON BY WHEN THEN ELSE CASE IN IS FROM"
 _BEFORE = "SELECT WHERE HAVING AND OR NOT BETWEEN LIKE ON BY WHEN THEN ELSE CASE IN IS FROM"
 _BEFORE_SIGN = frozenset(_BEFORE.split())
+
+
+_BEFORE_SOURCE = frozenset({"FROM", "JOIN", "INTO", "STREAM", "TABLE"})
+
+
+def _undefined(variable: str, before: list[Token], at: Location) -> SqlSyntaxError:
+    """A variable that nobody defined: a wrong name of a source, or no expression."""
+    if before and before[-1].value in _BEFORE_SOURCE:
+        return SqlSyntaxError(
+            f"Illegal argument at Line: {at.line}, Col: {at.column}. Source names may only contain alphanumeric values, "
+            f"'_' or '-'. Got: '{variable.upper()}'"
+        )
+    return SqlSyntaxError("Failed to prepare statement: not yet implemented")
 
 
 def _unreadable(kind: str | None, piece: str, at: Location) -> SqlSyntaxError:

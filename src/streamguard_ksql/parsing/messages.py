@@ -27,21 +27,26 @@ def explain(tokens: Sequence[Token], i: int, accepted: Accepted) -> SqlSyntaxErr
     if i == 0:
         return SqlSyntaxError(f"{start}Unknown statement '{text}'{_did_you_mean(text, possible, likeness=0.7)}")
     possible |= _meant_as_keyword(tokens[:i], accepted)
-    reason = _reason(found, text, possible)
+    reason = _reason(found, text, possible, starts_item=_starts_item(tokens, i))
     hint = _did_you_mean(text, possible) or _misspelt_before(tokens[:i], accepted)
     return SqlSyntaxError(f"{start}{reason}{hint}")
 
 
-def _reason(found: Token, text: str, accepted: Set[str]) -> str:
+def _starts_item(tokens: Sequence[Token], i: int) -> bool:
+    """Whether an item of the SELECT list should be here."""
+    return tokens[i - 1].type == "SELECT"
+
+
+def _reason(found: Token, text: str, accepted: Set[str], *, starts_item: bool) -> str:
     near = f"Syntax error at or near '{text}' at line {found.location.line}:{found.location.column}"
     if found.type == END and "SEMICOLON" in accepted:
-        return "Expecting ';'"
-    if NAME in accepted and found.type in RESERVED and not accepted & _BEYOND_NAMES:
+        return "missing ';' at '<EOF>'"
+    if NAME in accepted and found.type in RESERVED and (starts_item or not accepted & _BEYOND_NAMES):
         reserved = (
             f'"{text}" is a reserved keyword and it can\'t be used as an identifier.'
             f" You can use it as an identifier by escaping it as '{text}' "
         )
-        return reserved if accepted == {NAME} else f"{near}\n{reserved}"
+        return reserved if accepted == {NAME} or starts_item else f"{near}\n{reserved}"
     if len(accepted) == 1:
         return f"Expecting {_shown(next(iter(accepted)))}"
     if len(accepted) <= MOST_NAMED and NAME not in accepted:
@@ -68,7 +73,7 @@ def _misspelt_before(before: Sequence[Token], accepted: Accepted) -> str:
     last = before[-1]
     if last.type != NAME:
         return ""
-    hint = _did_you_mean(last.text, accepted(before[:-1]))
+    hint = _did_you_mean(last.text, accepted(before[:-1]) - {f"{last.value}S"})  # MINUTE is as right as MINUTES
     return hint.replace("?", f" instead of '{last.text}'?")
 
 

@@ -15,6 +15,7 @@ from streamguard_ksql.planning import projection
 from streamguard_ksql.planning.context import Context, check_predicate, name_of, refuse_window_bounds
 from streamguard_ksql.planning.names import WINDOW_BOUNDS
 from streamguard_ksql.planning.projection import Item, KeyInfo
+from streamguard_ksql.refusals import PlainError
 from streamguard_ksql.schema import Column, Schema
 from streamguard_ksql.transform import calls, column_refs, rewrite
 from streamguard_ksql.types import BIGINT
@@ -105,15 +106,15 @@ class _Aggregation:
         if size_ms <= 0 and window.kind == "SESSION":
             raise KsqlError("Gap time (inactivityGapMs) cannot be zero or negative.")
         if size_ms <= 0:
-            raise KsqlError("Window size (sizeMs) must be larger than zero.")
+            raise KsqlError("Size must be positive")
         if window.advance is not None and not 0 < window.advance.ms <= size_ms:
             raise KsqlError(
                 "Window advancement interval should be more than zero and less than window duration which is "
                 f"{size_ms} ms, but given advancement interval is: {window.advance.ms} ms"
             )
         if window.retention is not None and window.retention.ms < size_ms + late_ms:
-            raise KsqlError(
-                "The retention period of the window store Aggregate-Aggregate-Materialize must be no smaller than its "
+            raise PlainError(
+                "The retention period of the window store Aggregate-Prepare must be no smaller than its "
                 f"window size plus the grace period. Got size=[{size_ms}], grace=[{late_ms}], "
                 f"retention=[{window.retention.ms}]"
             )
@@ -226,7 +227,7 @@ class _Aggregation:
         if loose:
             raise KsqlError(
                 f"Non-aggregate HAVING expression not part of GROUP BY: {', '.join(loose)}\n"
-                "Either add the column(s) to the GROUP BY or remove them from the HAVING clause."
+                "Consider switching the HAVING clause to a WHERE clause before the GROUP BY."
             )
         return new
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard_ksql import ast
+from streamguard_ksql import ast, refusals
 from streamguard_ksql.catalog import Catalog
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.expressions.compiler import Compiler
@@ -14,7 +14,7 @@ from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.plan import Node
 from streamguard_ksql.planning.names import WINDOW_BOUNDS, Names
-from streamguard_ksql.schema import SYSTEM_COLUMNS, Column
+from streamguard_ksql.schema import SYSTEM_COLUMNS, Column, quoted_type
 from streamguard_ksql.transform import column_refs
 from streamguard_ksql.types import BOOLEAN
 
@@ -53,6 +53,8 @@ def check_predicate(context: Context, node: Node, predicate: ast.Expression, cla
     shown = format_expression(predicate)
     try:
         found = context.compiler(node).type_of(predicate)
+    except refusals.CodeError as error:
+        raise refusals.predicate(error, shown, schema_text(context, node)) from None
     except KsqlError as error:
         raise KsqlError(
             f"Error in {clause} expression: {error.message}\nStatement: {shown}\nStatement: {shown}"
@@ -60,7 +62,21 @@ def check_predicate(context: Context, node: Node, predicate: ast.Expression, cla
     if found != BOOLEAN:
         raise KsqlError(
             f"Type error in {clause} expression: Should evaluate to boolean but is {shown} ({found}) instead."
+            f"\nStatement: {shown}"
         )
+
+
+def schema_text(context: Context, node: Node) -> str:
+    """The schema of the rows of a source as refusals of code show it: its columns, the system's, the key once more."""
+    if context.names.is_join:
+        return str(node.schema)
+    binding = context.names.bindings[0]
+    schema = binding.source.schema
+    bounds = [c for c in binding.system_columns() if c.name in WINDOW_BOUNDS]
+    others = [c for c in binding.system_columns() if c.name not in WINDOW_BOUNDS]
+    columns = [f"`{c.name}` {quoted_type(c.type)} KEY" for c in schema.key]
+    columns += [f"`{c.name}` {quoted_type(c.type)}" for c in (*schema.value, *others, *schema.key, *bounds)]
+    return ", ".join(columns)
 
 
 def refuse_window_bounds(expressions: tuple[ast.Expression, ...]) -> None:

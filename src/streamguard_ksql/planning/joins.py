@@ -18,8 +18,9 @@ from streamguard_ksql.plan import (
     TableTableJoinNode,
 )
 from streamguard_ksql.planning.context import Context
-from streamguard_ksql.planning.names import Binding, PlainError
+from streamguard_ksql.planning.names import Binding
 from streamguard_ksql.planning.projection import KeyInfo, type_or_refuse
+from streamguard_ksql.refusals import PlainError
 from streamguard_ksql.schema import Column, Schema, refuse_map_key
 from streamguard_ksql.transform import column_refs
 from streamguard_ksql.types import SqlType
@@ -143,18 +144,19 @@ class _Joins:
         if isinstance(on, ast.Logical):
             raise KsqlError(f"Invalid join condition: joins on multiple conditions are not yet supported. Got {text}.")
         if not isinstance(on, ast.Comparison) or on.op != "=":
-            raise KsqlError(f"Invalid join condition: only equality is supported. Got {text}.")
+            raise KsqlError("Only equality join criteria is supported.")
         assert isinstance(qualified, ast.Comparison)
         first, second = self._side_of(qualified.left, text), self._side_of(qualified.right, text)
         expected = next(iter(right.aliases))
+        if first == second:
+            raise KsqlError(
+                "Each side of the join must reference exactly one source and not the same source. "
+                f"Left side references `{first}` and right references `{second}`"
+            )
         if expected not in (first, second):
             raise KsqlError(
                 f"A join criteria is expected to reference the source (`{expected}`) in the FROM clause, instead the "
                 f"right source references `{second}` and the left source references `{first}`"
-            )
-        if first == second:
-            raise KsqlError(
-                f"Each side of the join must reference exactly one source and not the same source. Got {text}."
             )
         a, b = (on.left, on.right) if second == expected else (on.right, on.left)
         left_expression = self.names.resolve(a, "JOIN ON")
@@ -172,9 +174,11 @@ class _Joins:
             )
         return aliases.pop() or ""
 
-    def _check_types(self, left: Side, right: Side, criteria: Criteria) -> SqlType:
+    def _check_types(self, left: Side, right: Side, criteria: Criteria, *, foreign: bool = False) -> SqlType:
         left_type = type_or_refuse(self.context.compiler(left.node), criteria.left)
         right_type = type_or_refuse(self.context.compiler(right.node), criteria.right)
+        if left_type != right_type and not foreign:
+            raise KsqlError(f"Invalid join. Key types differ: {left_type} vs {right_type}")
         if left_type != right_type:
             a, b = criteria.text.split(" = ", 1)
             raise KsqlError(f"Invalid join condition: types don't match. Got {a}{{{left_type}}} = {b}{{{right_type}}}.")
@@ -276,11 +280,14 @@ class _Joins:
         return self._result(node, left, right, names, shown, synthetic, changed=left_node is not left.node)
 
     def _join_stream_table(self, join: ast.Join, left: Side, right: Side, criteria: Criteria) -> Side:
-        self._refuse_within(join, "Stream-Table")
+        self._refuse_within(join, "(ie. the WITHIN clause) and try to execute your join", "Stream-Table")
         if join.kind == "OUTER":
-            raise KsqlError("Full outer joins between streams and tables are not supported.")
+            raise KsqlError(
+                "Invalid join type: full-outer join not supported for stream-table join. "
+                f"Got {left.bindings[-1].source.name} [FULL] OUTER JOIN {right.bindings[0].source.name}."
+            )
         if join.kind == "RIGHT":
-            raise KsqlError("Right outer joins between streams and tables are not supported.")
+            raise KsqlError("Invalid join type encountered: RIGHT [OUTER] JOIN")
         key_type = self._check_types(left, right, criteria)
         if self._needs_rekey(right, criteria.right):
             raise KsqlError(
@@ -295,14 +302,15 @@ class _Joins:
         return self._result(node, left, right, names, shown, synthetic, changed=left_node is not left.node)
 
     def _join_tables(self, join: ast.Join, left: Side, right: Side, criteria: Criteria) -> Side:
-        self._refuse_within(join, "Table-Table")
-        key_type = self._check_types(left, right, criteria)
+        self._refuse_within(join, "(i.e. the WITHIN clause) and try to execute your Table-Table join", "Table-Table")
+        foreign = self._needs_rekey(left, criteria.left)
+        key_type = self._check_types(left, right, criteria, foreign=foreign)
         if self._needs_rekey(right, criteria.right):
             raise KsqlError(
                 "Invalid join condition: table-table joins require to join on the primary key of the right input table. "
                 f"Got {criteria.text}."
             )
-        if self._needs_rekey(left, criteria.left):
+        if foreign:
             return self._join_on_foreign_key(join, left, right, criteria)
         self._check_windows(left, right)
         key, names, shown, synthetic = self._joined(join, left, right, criteria, key_type)
@@ -313,7 +321,7 @@ class _Joins:
     def _join_on_foreign_key(self, join: ast.Join, left: Side, right: Side, criteria: Criteria) -> Side:
         if join.kind in ("RIGHT", "OUTER"):
             kind = "RIGHT OUTER" if join.kind == "RIGHT" else "FULL OUTER"
-            raise KsqlError(f"Invalid join type: {kind} JOIN on a foreign key is not supported. Got {criteria.text}.")
+            raise KsqlError(f"{kind} JOIN on a foreign key is not supported")
         schema = Schema(left.node.schema.key, (*left.node.schema.value, *right.node.schema.value))
         node = ForeignKeyJoinNode(schema, left.node, right.node, join.kind, criteria.left)
         foreign = None if left.joined else left.bindings[0].alias
@@ -342,12 +350,11 @@ class _Joins:
         bindings = left.bindings + right.bindings
         return Side(node, bindings, names, shown, joined=True, synthetic=synthetic, changed=changed or left.changed)
 
-    def _refuse_within(self, join: ast.Join, what: str) -> None:
+    def _refuse_within(self, join: ast.Join, advice: str, what: str) -> None:
         if join.within is not None:
             raise KsqlError(
                 f"A window definition was provided for a {what} join. These joins are not windowed. "
-                "Please drop the window definition (i.e. the WITHIN clause) and try to execute your "
-                f"{what} join again."
+                f"Please drop the window definition {advice} again."
             )
 
     def _check_windows(self, left: Side, right: Side) -> None:

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import Catalog, DataSource
 from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.refusals import looking_up
 from streamguard_ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, Column
 from streamguard_ksql.transform import rewrite
 from streamguard_ksql.types import BIGINT, INTEGER
 
 SYSTEM_TYPES = {ROWTIME: BIGINT, ROWPARTITION: INTEGER, ROWOFFSET: BIGINT, WINDOWSTART: BIGINT, WINDOWEND: BIGINT}
 WINDOW_BOUNDS = (WINDOWSTART, WINDOWEND)
-
-
-class PlainError(KsqlError):
-    """A refusal that ksqlDB makes before it looks for the schema of the result."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,7 @@ class Names:
         found = [b for b in self.bindings if b.has(ref.name)]
         if len(found) > 1:
             choices = " or ".join(f"{b.alias}.{ref.name}" for b in found)
-            raise PlainError(
-                f"Exception while preparing statement: {_where(ref)}Column '{ref.name}' is ambiguous. Could be {choices}."
-            )
+            raise looking_up(f"{_where(ref)}Column '{ref.name}' is ambiguous. Could be {choices}.")
         if found:
             return found[0]
         if ref.name in self.synthetic_keys:
@@ -116,9 +111,7 @@ def bind(relation: ast.Relation, catalog: Catalog) -> list[Binding]:
     if isinstance(relation, ast.Source):
         source = catalog.find(relation.name)
         if source is None:
-            raise PlainError(
-                f"Exception while preparing statement: {relation.name} does not exist.{catalog.hint(relation.name)}"
-            )
+            raise looking_up(f"{relation.name} does not exist.{catalog.hint(relation.name)}")
         return [Binding(relation.alias, source)]
     assert isinstance(relation, ast.Join)
     left, right = bind(relation.left, catalog), bind(relation.right, catalog)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from streamguard_ksql import ast
+from streamguard_ksql import ast, refusals
 from streamguard_ksql.catalog import Catalog, WindowInfo
 from streamguard_ksql.datetimes import parse_timestamp
 from streamguard_ksql.errors import EvaluationError, KsqlError
@@ -23,9 +23,10 @@ from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import FUNCTIONS, Resolved
 from streamguard_ksql.plan import FilterNode, FlatMapNode, Node, ProjectNode, SelectKeyNode
 from streamguard_ksql.planning import aggregation, joins, projection
-from streamguard_ksql.planning.context import Context, check_predicate, name_of
-from streamguard_ksql.planning.names import WINDOW_BOUNDS, Names, PlainError, bind
+from streamguard_ksql.planning.context import Context, check_predicate, name_of, schema_text
+from streamguard_ksql.planning.names import WINDOW_BOUNDS, Names, bind
 from streamguard_ksql.planning.projection import Item, KeyInfo, Projection
+from streamguard_ksql.refusals import PlainError
 from streamguard_ksql.schema import ROWTIME, Column, Schema
 from streamguard_ksql.transform import calls, column_refs, rewrite
 from streamguard_ksql.types import BIGINT, SqlType
@@ -63,16 +64,13 @@ def plan_query(
     Raises KsqlError, worded as in ksqlDB, for what it refuses.
     """
     query = _with_types(query, catalog)
-    names = Names(bind(query.source, catalog))
     stars = frozenset(item.source for item in query.select if isinstance(item, ast.SelectAll))
-    context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars, replaying)
     try:
+        names = Names(bind(query.source, catalog))
+        context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars, replaying)
         return _plan(context)
-    except PlainError:
-        raise
     except KsqlError as error:
-        error.message = f"Could not determine output schema for query due to error: {error.message}"
-        error.args = (error.message,)
+        refusals.planning(error)
         raise
 
 
@@ -100,9 +98,13 @@ def _needed(query: ast.Query, names: Names) -> frozenset[str]:
 def _plan(context: Context) -> PlannedQuery:
     query = context.query
     _check_clauses(query)
+    if not refusals.accepted_before.get():
+        _refuse_what_is_not_there(context)
     node, key = joins.build(context)
     if query.window and not query.group_by:
-        raise KsqlError("WINDOW clause requires a GROUP BY clause.")
+        at = query.window.location
+        where = f"Line: {at.line}, Col: {at.column}: " if at else ""
+        raise KsqlError(f"{where}WINDOW clause requires a GROUP BY clause.")
     _refuse_windowed_tables(context, node)
     _refuse_tables_sharing_a_topic(context)
     node = _where(context, node)
@@ -110,8 +112,6 @@ def _plan(context: Context) -> PlannedQuery:
     node, items = _table_functions(context, node, items)
     if query.group_by or aggregation.uses_aggregates(query):
         node, key, items = aggregation.build(context, node, items)
-    elif query.having is not None:
-        raise KsqlError("HAVING requires a GROUP BY clause.")
     elif query.emit == "FINAL" and context.persistent:
         raise KsqlError("EMIT FINAL is only supported for windowed aggregations.")
     else:
@@ -137,6 +137,19 @@ def _check_clauses(query: ast.Query) -> None:
         raise KsqlError("PARTITION BY cannot be used together with GROUP BY.")
 
 
+def _refuse_what_is_not_there(context: Context) -> None:
+    """What ksqlDB reads but does not carry out."""
+    if context.persistent and context.query.limit is not None:
+        raise KsqlError("LIMIT is not supported in persistent queries.")
+
+    def look(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        if isinstance(node, ast.Case) and node.operand is not None:
+            raise KsqlError("not yet implemented")
+        return None
+
+    rewrite(context.query, look)
+
+
 def _refuse_windowed_tables(context: Context, node: Node) -> None:
     if not context.persistent:
         return
@@ -157,12 +170,12 @@ def _where(context: Context, node: Node) -> Node:
     condition = context.query.where
     if condition is None:
         return node
-    for call in calls(condition):
+    predicate = with_times(context.names.resolve(condition, "WHERE"))
+    for call in calls(predicate):
         function = FUNCTIONS.get(call.name)
         if function is not None and function.kind != "SCALAR":
-            kind = "Aggregate" if function.kind == "AGGREGATE" else "Table"
-            raise KsqlError(f"{kind} functions cannot be used in the WHERE clause: {call.name}")
-    predicate = with_times(context.names.resolve(condition, "WHERE"))
+            error = refusals.CodeError(f"Can't find any functions with the name '{call.name}'")
+            raise refusals.predicate(error, format_expression(predicate), schema_text(context, node))
     check_predicate(context, node, predicate, "WHERE")
     return FilterNode(node.schema, node, predicate)
 
@@ -201,6 +214,8 @@ def _table_functions(context: Context, node: Node, items: list[Item]) -> tuple[N
                 found.append(call)
     if not found:
         return node, items
+    for item in items:
+        _refuse_in_case(context, item.expression)
     if node.is_table:
         raise KsqlError("Table source is not supported with table functions")
     if aggregation.uses_aggregates(context.query) or context.query.group_by:
@@ -231,11 +246,26 @@ def result_type_of(call: ast.FunctionCall, variant: Resolved) -> SqlType:
     return variant.returns
 
 
+def _refuse_in_case(context: Context, expression: ast.Expression | None) -> None:
+    """A table function spreads its row whether its branch is taken or not: in a CASE it is refused."""
+
+    def look(node: ast.Expression, bound: frozenset[str]) -> ast.Expression | None:
+        if isinstance(node, ast.Case) and any(
+            FUNCTIONS[call.name].kind == "TABLE" for call in calls(node) if call.name in FUNCTIONS
+        ):
+            shown = format_expression(context.names.qualify(node))
+            raise KsqlError(f"Table functions cannot be used in CASE: {shown}")
+        return None
+
+    if expression is not None:
+        rewrite(expression, look)
+
+
 def _refuse_nested(call: ast.FunctionCall) -> None:
     for inner in calls(call.args):
         function = FUNCTIONS.get(inner.name)
         if function is not None and function.kind == "TABLE":
-            raise KsqlError(f"Table functions cannot be nested: {call.name}({inner.name}())")
+            raise KsqlError(f"Table functions cannot be nested: `{call.name}`(`{inner.name}`())")
 
 
 def _partition_by(context: Context, node: Node, key: KeyInfo, items: list[Item]) -> tuple[Node, KeyInfo, list[Item]]:

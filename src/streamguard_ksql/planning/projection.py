@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streamguard_ksql import ast
+from streamguard_ksql import ast, refusals
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.plan import Node
-from streamguard_ksql.planning.context import Context
+from streamguard_ksql.planning.context import Context, schema_text
 from streamguard_ksql.planning.names import WINDOW_BOUNDS, Binding, Names
 from streamguard_ksql.schema import SYSTEM_COLUMNS, Column, Schema
 from streamguard_ksql.types import SqlType, Struct
 
-KEY_MISSING = "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\n"
+KEY_MISSING = "Key missing from projection (ie, SELECT). "
+MORE_ON_KEYS = "See https://cnfl.io/2LV7ouS."
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,13 @@ def _select(context: Context, node: Node, key: KeyInfo, items: Sequence[Item], c
         elif item.struct_star:
             selected += _struct_fields(context, item.expression, compiler)
         else:
-            selected.append(_selected(context, key, item, compiler, generator))
+            selected.append(_selected(context, node, key, item, compiler, generator))
     return selected
 
 
-def _selected(context: Context, key: KeyInfo, item: Item, compiler: Compiler, generator: ItemNames) -> Selected:
+def _selected(
+    context: Context, node: Node, key: KeyInfo, item: Item, compiler: Compiler, generator: ItemNames
+) -> Selected:
     assert item.expression is not None
     keys = frozenset(c.name for c in key.columns)
     expression = item.expression if item.resolved else context.names.resolve(item.expression, "SELECT", keys)
@@ -145,17 +148,15 @@ def _selected(context: Context, key: KeyInfo, item: Item, compiler: Compiler, ge
         found = next(c.type for c in key.columns if c.name == expression.name)
         if all(c.name != expression.name for c in compiler.scope.columns):
             return Selected(expression, name, found)
-    return Selected(expression, name, type_or_refuse(compiler, expression))
+    try:
+        return Selected(expression, name, type_or_refuse(compiler, expression))
+    except refusals.CodeError as error:
+        raise refusals.select(error, format_expression(expression), schema_text(context, node)) from None
 
 
 def type_or_refuse(compiler: Compiler, expression: ast.Expression) -> SqlType:
     """The type of an expression; KsqlError for a bare NULL, which has none."""
-    try:
-        found = compiler.type_of(expression)
-    except KsqlError as error:
-        if error.message.startswith("Cast of"):
-            raise KsqlError(f"Invalid Select: {error.message}") from None
-        raise
+    found = compiler.type_of(expression)
     if found is None:
         raise KsqlError(
             "Can't infer a type of null. Please explicitly cast it to a required type, e.g. CAST(null AS VARCHAR)."
@@ -167,7 +168,7 @@ def _struct_fields(context: Context, expression: ast.Expression, compiler: Compi
     base = context.names.resolve(expression, "SELECT")
     found = compiler.type_of(base)
     if not isinstance(found, Struct):
-        raise KsqlError(f"Expected STRUCT type, got {found} in {format_expression(expression)}->*")
+        raise KsqlError(f"Expected STRUCT type, got: {found or 'null'}")
     return [Selected(ast.Dereference(base, name), name, t) for name, t in found.fields]
 
 
@@ -310,7 +311,7 @@ def _repeated(key: KeyInfo, name: str, found: Sequence[Selected]) -> KsqlError:
     return KsqlError(
         f"The projection contains a key column (`{name}`) more than once, aliased as: {_listed(aliases, 'and')}.\n"
         "Each key column must only be in the projection once. If you intended to copy the key into the value, "
-        "then consider using the AS_VALUE function to indicate which key reference should be copied."
+        "then consider using the `AS_VALUE` function to indicate which key reference should be copied."
     )
 
 
@@ -329,8 +330,9 @@ def _missing(context: Context, key: KeyInfo, missing: Sequence[str] = ()) -> Ksq
     joined = _listed(wanted, "or" if key.what == "join" else "and")
     example = wanted[0] if key.what == "join" else ", ".join(wanted)
     message = (
-        f"{KEY_MISSING}The query used to build `{context.sink}` must include the {noun}{plural} {joined} "
-        f"in its projection (eg, SELECT {example}...)."
+        f"{KEY_MISSING}{MORE_ON_KEYS if key.synthetic else ''}\n"
+        f"The query used to build `{context.sink}` must include the {noun}{plural} {joined} in its projection "
+        f"(eg, SELECT {example}...)."
     )
     if key.synthetic:
         message += (
@@ -344,10 +346,9 @@ def _foreign_key_missing(context: Context, key: KeyInfo, missing: Sequence[str])
     prefix = f"{key.foreign_key_of}_"
     listed = ", ".join(f"`{n.removeprefix(prefix)}`" for n in missing)
     plural = "s" if len(missing) > 1 else ""
-    source = context.names.binding(key.foreign_key_of or "").source.name
     return KsqlError(
         f"Primary key column{plural} missing in projection. For foreign-key table-table joins, the projection must "
-        f"include all primary key columns from the left input table (`{source}`). Missing column{plural}: {listed}."
+        f"include all primary key columns from the left input table (`{key.foreign_key_of}`). Missing column{plural}: {listed}."
     )
 
 

@@ -28,6 +28,7 @@ from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.plan import Node
 from streamguard_ksql.planning.planner import plan_query
+from streamguard_ksql.refusals import accepted_before
 from streamguard_ksql.runtime import clients, names, processing_log, pull
 from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Servers
@@ -121,8 +122,12 @@ class KafkaRuntime:
         self.engine.replaying = True
         paused: set[str] = set()
         ended: set[str] = set()
-        for command in self._commands.replay():
-            ended.update(self._repeat(command, topics, paused))
+        before = accepted_before.set(True)
+        try:
+            for command in self._commands.replay():
+                ended.update(self._repeat(command, topics, paused))
+        finally:
+            accepted_before.reset(before)
         self.engine.topics = self._topics
         self.engine.replaying = False
         for name, (partitions, config) in topics.missing(s.topic for s in self.engine.catalog.sources.values()).items():

@@ -6,6 +6,7 @@ A property is known if ksqlDB has it (`properties.tsv`), or if it belongs to a K
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -91,15 +92,44 @@ SERVER_ONLY = frozenset(["ksql.streams.bootstrap.servers", "ksql.streams.state.d
 """What would move the server under a session: never a session's to say. Neither are the limits of queries."""
 
 
+WHOLE_NUMBERS = frozenset(
+    """
+    num.stream.threads num.standby.replicas replication.factor max.poll.records fetch.min.bytes fetch.max.bytes
+    fetch.max.wait.ms max.partition.fetch.bytes max.poll.interval.ms session.timeout.ms heartbeat.interval.ms
+    request.timeout.ms default.api.timeout.ms batch.size retries buffered.records.per.partition
+    max.in.flight.requests.per.connection max.request.size delivery.timeout.ms receive.buffer.bytes send.buffer.bytes
+    auto.commit.interval.ms transaction.timeout.ms max.warmup.replicas metrics.num.samples
+    """.split()
+)
+LONG_NUMBERS = frozenset(
+    """
+    commit.interval.ms cache.max.bytes.buffering statestore.cache.max.bytes max.task.idle.ms poll.ms linger.ms
+    buffer.memory max.block.ms metadata.max.age.ms retry.backoff.ms reconnect.backoff.ms reconnect.backoff.max.ms
+    state.cleanup.delay.ms connections.max.idle.ms task.timeout.ms acceptable.recovery.lag
+    """.split()
+)
+
+
 def check_value(name: str, value: Any) -> None:
     """Refuse a value that the property cannot have."""
-    if name.removeprefix(STREAMS_PREFIX).removeprefix("consumer.") == OFFSET_RESET and value not in (
-        "earliest",
-        "latest",
-    ):
-        raise BadRequest(
-            f"Invalid value {value} for configuration {OFFSET_RESET}: String must be one of: latest, earliest"
-        )
+    bare = name.removeprefix(STREAMS_PREFIX)
+    for prefix in CLIENT_PREFIXES:
+        bare = bare.removeprefix(prefix)
+    if bare == OFFSET_RESET and value == "none":
+        raise BadRequest(f"{OFFSET_RESET} 'none' is not supported here: say earliest or latest.")
+    if bare == OFFSET_RESET and value not in ("earliest", "latest"):
+        raise _bad_value(name, value, "String must be one of: latest, earliest, none")
+    for names, kind in ((WHOLE_NUMBERS, "INT"), (LONG_NUMBERS, "LONG")):
+        if bare in names and not _is_whole(value):
+            raise _bad_value(name, value, f"Not a number of type {kind}")
+
+
+def _is_whole(value: Any) -> bool:
+    return re.fullmatch(r"\s*[+-]?\d{1,19}\s*", str(value)) is not None
+
+
+def _bad_value(name: str, value: Any, why: str) -> BadRequest:
+    return BadRequest(f"Invalid value {value} for configuration {name}: {why}")
 
 
 def check_all(properties: Mapping[str, Any]) -> None:

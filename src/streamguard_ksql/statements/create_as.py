@@ -8,10 +8,10 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import STREAM, DataSource
-from streamguard_ksql.ddl.normal import normal_create_as
+from streamguard_ksql.ddl.normal import normal_create_as, try_normal
 from streamguard_ksql.ddl.replacement import already_there, check_evolution, check_replacement, exists_message
 from streamguard_ksql.ddl.sources import check_timestamp_is_selected, source_from_query
-from streamguard_ksql.ddl.topics import check_topic
+from streamguard_ksql.ddl.topics import check_topic, check_topic_name
 from streamguard_ksql.engine import Engine, Outcome
 from streamguard_ksql.formatter import format_properties, format_query, format_statement
 from streamguard_ksql.planning.planner import PlannedQuery
@@ -44,7 +44,9 @@ def _create_as_select(engine: Engine, statement: ast.CreateAsSelect, config: Map
     query_id = query_id or f"{'CSAS' if statement.kind == STREAM else 'CTAS'}_{statement.name}_{engine.next_number}"
     check_timestamp_is_selected(statement)
     planned = engine.plan(statement, statement.query, statement.name, config)
-    target = source_from_query(statement, planned, engine.catalog, config, query_id)
+    normal = try_normal(statement, engine.catalog, engine.topics.partitions)
+    target = source_from_query(statement, planned, engine.catalog, config, query_id, normal)
+    check_topic_name(engine, target.topic)
     if existing is not None:
         check_evolution(existing, target)
     check_topic(engine, target.topic, statement.properties)

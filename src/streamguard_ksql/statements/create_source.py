@@ -11,7 +11,7 @@ from streamguard_ksql.catalog import STREAM, DataSource
 from streamguard_ksql.ddl.normal import normal_create
 from streamguard_ksql.ddl.replacement import already_there, check_evolution, check_replacement, exists_message
 from streamguard_ksql.ddl.sources import source_from_create
-from streamguard_ksql.ddl.topics import check_topic
+from streamguard_ksql.ddl.topics import check_topic, check_topic_name
 from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
 from streamguard_ksql.errors import BadRequest, SqlSyntaxError
 from streamguard_ksql.formatter import format_columns, format_properties, format_statement, quote, words_if
@@ -106,6 +106,7 @@ def _with_columns(engine: Engine, statement: ast.CreateSource) -> ast.CreateSour
 
 
 def _need_topic(engine: Engine, source: DataSource, statement: ast.CreateSource) -> None:
+    check_topic_name(engine, source.topic)
     if engine.topics.partitions(source.topic) is not None:
         check_topic(engine, source.topic, statement.properties)
         return

@@ -21,6 +21,7 @@ from streamguard_ksql.formatter import (
 )
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.parsing.lexer import Token
+from streamguard_ksql.refusals import looking_up
 from streamguard_ksql.server.entities import Entity
 from streamguard_ksql.server.execution import Context, submit_query
 from streamguard_ksql.statements.registry import applies, builds, command_ids, executes, prints
@@ -30,7 +31,7 @@ executes(ast.InsertInto)(submit_query)
 
 @builds("insert_select")
 def _insert_select(target: Token, properties: ast.Properties, query: ast.Query) -> ast.InsertInto:
-    return ast.InsertInto(target.value, properties, query)
+    return ast.InsertInto(target.value, properties, query, target_location=target.location)
 
 
 @prints(ast.InsertInto)
@@ -48,9 +49,14 @@ def _command_id(statement: ast.InsertInto, outcome: Outcome | None) -> str:
 @applies(ast.InsertInto)
 def _insert_into(engine: Engine, statement: ast.InsertInto, config: Mapping[str, Any]) -> Outcome:
     check_names(statement.properties, frozenset({"QUERY_ID"}))
-    target = engine.catalog.get(statement.target)
+    target = engine.catalog.find(statement.target)
+    if target is None:
+        at = statement.target_location
+        where = f"Line: {at.line}, Col: {at.column}: " if at else ""
+        hint = engine.catalog.hint(statement.target)
+        raise looking_up(f"{where}Source `{statement.target}` does not exist.{hint}")
     if target.is_table:
-        raise KsqlError(f"INSERT INTO can only be used to insert into a stream. {target.name} is a table.")
+        raise looking_up(f"INSERT INTO can only be used to insert into a stream. {target.name} is a table.")
     if target.read_only:
         raise KsqlError(f"Cannot insert into read-only {target.kind.lower()}: {target.name}")
     if target.schema.headers:
@@ -59,8 +65,8 @@ def _insert_into(engine: Engine, statement: ast.InsertInto, config: Mapping[str,
     planned = engine.plan(statement, statement.query, target.name, config)
     if planned.is_table:
         raise KsqlError(
-            "INSERT INTO can only be used to insert a stream. The SELECT query produces a TABLE: "
-            f"{target.name} is a stream."
+            f"Incompatible data sink and query result. Data sink ({target.name}) type is KSTREAM but select query "
+            "result is KTABLE."
         )
     planned = fitted_to(planned, target)
     sql = format_statement(qualified(statement, planned))

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from streamguard_ksql import ast
-from streamguard_ksql.errors import SqlSyntaxError
+from streamguard_ksql import ast, limits
+from streamguard_ksql.errors import KsqlError, SqlSyntaxError
 from streamguard_ksql.formatter import format_text
 from streamguard_ksql.parsing.lexer import Token
 from streamguard_ksql.server import entities
@@ -18,6 +18,7 @@ from streamguard_ksql.server.properties import (
     Setting,
     check_name,
     check_value,
+    is_known,
     overridden,
     settings,
 )
@@ -37,10 +38,17 @@ def _(statement: ast.SetProperty) -> str:
     return f"SET {format_text(statement.name)}={format_text(statement.value)}"
 
 
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a SET of a property that is unknown, not a session's to change, or cannot have that value."""
+    if not is_known(name) and name not in limits.NAMES:
+        raise KsqlError(f"Unknown property: {name}")
+    check_name(name)
+    check_value(name, value)
+
+
 @changes_session(ast.SetProperty)
 def _set(statement: ast.SetProperty, session: Session) -> None:
-    check_name(statement.name)
-    check_value(statement.name, statement.value)
+    check_setting(statement.name, statement.value)
     session.properties[statement.name] = statement.value
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamguard_ksql import ast
-from streamguard_ksql.engine import Engine, PersistentQuery
+from streamguard_ksql.ddl.normal import DEFAULT_RETENTION_MS
+from streamguard_ksql.engine import Engine, PersistentQuery, TopicShape
 from streamguard_ksql.errors import FatalRecordError, KsqlError
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
-from streamguard_ksql.parser import parse_statement, split_statements
+from streamguard_ksql.parser import parse_statements, split_statements
+from streamguard_ksql.statements.session import check_setting
 from streamguard_ksql.topology import Topology
 from streamguard_ksql.variables import substitute
 
@@ -27,7 +29,7 @@ _TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
 
 
 class MemoryTopics:
-    """Topics that exist as soon as they are named, with one partition, or as many as a statement or the case says.
+    """Topics that exist as soon as they are named; from the first source on with the partitions that it, or the case, gave them.
 
     All records are in partition 0: how many there are matters for what is refused.
     """
@@ -35,31 +37,32 @@ class MemoryTopics:
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
         self.config: dict[str, Mapping[str, str]] = {}
-        self._partitions: dict[str, int] = {}
+        self.made: dict[str, TopicShape] = {}
+        self.wanted: dict[str, int] = {}
+        """What the statement that is being executed says of its topic."""
 
     def partitions(self, name: str) -> int | None:
-        return self._partitions.get(name, 1)
+        shape = self.made.get(name)
+        return self.wanted.get(name, 1) if shape is None else shape.partitions
+
+    def shape(self, name: str) -> TopicShape | None:
+        return self.made.get(name)
 
     def declare(self, name: str, partitions: int) -> None:
-        """Say how many partitions a topic has. Raises KsqlError where that cannot be."""
+        """Say how many partitions a topic has. Raises KsqlError for what is no name of a topic."""
         if not _TOPIC_NAME.fullmatch(name):
             raise KsqlError(f"Topic name is invalid: '{name}' is not of up to 249 letters, digits, '.', '_' and '-'")
-        if self._partitions.setdefault(name, partitions) != partitions:
-            raise KsqlError(
-                f"A Kafka topic with the name '{name}' already exists, with different partition/replica/retention "
-                f"configuration than required. KSQL expects {partitions} partitions (topic has {self._partitions[name]})."
-            )
+        self.make(name, partitions)
 
-    def shape(self, name: str) -> None:
-        """Nobody created them."""
+    def make(self, name: str, partitions: int) -> None:
+        self.made.setdefault(name, TopicShape(partitions, 1, DEFAULT_RETENTION_MS))
 
     def create(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
-        self.declare(name, partitions)
         self.config[name] = config
 
     def delete(self, name: str) -> None:
         self.offsets.pop(name, None)
-        self._partitions.pop(name, None)
+        self.made.pop(name, None)
 
 
 Hook = Callable[["Harness"], None]
@@ -92,9 +95,10 @@ class Harness:
         `${name}` stands for what DEFINE gave it above, as in ksqlDB's shell.
         """
         for part, place in split_statements(text):
-            filled = substitute(part, self.variables)
             # As many lines above it as in the script: errors then have the script's lines and columns.
-            self.execute(parse_statement("\n" * (place.line - 1) + " " * (place.column - 1) + filled))
+            placed = "\n" * (place.line - 1) + " " * (place.column - 1) + part
+            for statement in parse_statements(substitute(placed, self.variables)):
+                self.execute(statement)
 
     def execute(self, statement: ast.Statement) -> None:
         match statement:
@@ -103,6 +107,7 @@ class Harness:
             case ast.Undefine(name):
                 self.variables.pop(name.lower(), None)
             case ast.SetProperty(name, value):
+                check_setting(name, value)
                 self.properties[name] = value
             case ast.UnsetProperty(name):
                 self.properties.pop(name, None)
@@ -110,21 +115,23 @@ class Harness:
                 record = insert_values_record(statement, self.engine.catalog, self.properties, clock=lambda: 0)
                 self.feed(record)
             case _:
-                if isinstance(statement, (ast.CreateSource, ast.CreateAsSelect)):
-                    self._declare(statement)
-                outcome = self.engine.execute(statement)
+                outcome = self.engine.execute(self._with_topic(statement))
+                if outcome.source is not None:
+                    self.topics.make(outcome.source.topic, outcome.source.partitions or 1)
                 for query_id in outcome.terminated:
                     self.running.pop(query_id, None)
                 if outcome.query is not None:
                     self._start(outcome.query)
 
-    def _declare(self, statement: ast.CreateSource | ast.CreateAsSelect) -> None:
-        """The topic that WITH names, with its PARTITIONS: here a topic is there as soon as it is named."""
-        given = {name.upper(): value for name, value in statement.properties.items()}
-        topic = str(given.get("KAFKA_TOPIC", statement.name))
-        partitions = str(given.get("PARTITIONS", ""))
-        if partitions.isdecimal() and statement.name not in self.engine.catalog.sources:
-            self.topics.declare(topic, int(partitions))
+    def _with_topic(self, statement: ast.Statement) -> ast.Statement:
+        """The statement; its topic, if it is new, will have the partitions that it says."""
+        self.topics.wanted = {}
+        if isinstance(statement, ast.CreateSource | ast.CreateAsSelect):
+            partitions = str(statement.properties.get("PARTITIONS", ""))
+            if partitions.isdigit():
+                topic = str(statement.properties.get("KAFKA_TOPIC", statement.name))
+                self.topics.wanted[topic] = int(partitions)
+        return statement
 
     def _start(self, query: PersistentQuery, stores: Stores | None = None) -> None:
         runtime = Runtime(query.query_id, self._write, self.errors.append, query.config, stores or Stores())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import decimal
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,7 +13,9 @@ from streamguard_ksql.catalog import DataSource, WindowInfo
 from streamguard_ksql.engine import Engine
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formats import find_format
+from streamguard_ksql.formats import json as json_format
 from streamguard_ksql.formats.base import FormatOptions
+from streamguard_ksql.java import double_to_decimal
 from streamguard_ksql.operators.keys import split_windowed_key, windowed_key
 from streamguard_ksql.operators.record import Headers, OutputRecord
 from streamguard_ksql.parser import parse_schema
@@ -101,6 +104,10 @@ def encode_side(
         return (data if isinstance(data, str) else _json_text(data)).encode()
     if format_name == "NONE" or not columns:
         return _json_bytes(data)
+    if find_format(format_name).supports_multiple_columns:
+        given = data if isinstance(data, dict) else {columns[0].name: data}
+        row = [_sql_value(given, column) for column in columns]
+        return find_format(format_name).serializer(columns, options, key=key)(row)
     column = columns[0]
     if isinstance(data, dict):
         data = next(iter(data.values()), None)
@@ -111,6 +118,13 @@ def encode_side(
     if column.type.base == "STRING" and not isinstance(data, str):
         data = _json_text(data)
     return find_format(format_name).serializer(columns[:1], options, key=key)([data])
+
+
+def _sql_value(given: Mapping[str, Any], column: Column) -> Any:
+    """The value of a column in a case's JSON, whose names may be in any case."""
+    upper = {name.upper(): value for name, value in given.items()}
+    value = given.get(column.name, upper.get(column.name))
+    return None if value is None else json_format.reader(column.type)(value)
 
 
 def _headers(entries: Sequence[Mapping[str, Any]] | None) -> Headers:
@@ -201,6 +215,10 @@ def decode_side(
     if not columns:
         return None
     row = find_format(format_name).deserializer(columns, options, key=key)(data)
+    if row is not None and find_format(format_name).supports_multiple_columns:
+        texts = [None if v is None else json_format.writer(c.type)(v) for c, v in zip(columns, row, strict=True)]
+        values = [None if text is None else json.loads(text, parse_float=decimal.Decimal) for text in texts]
+        return dict(zip([c.name for c in columns], values, strict=True))
     value = row[0] if row else None
     if isinstance(value, bytes):
         value = base64.b64encode(value).decode()
@@ -220,8 +238,16 @@ def same(expected: Any, actual: Any) -> bool:
     if isinstance(expected, bool) or isinstance(actual, bool):
         return expected is actual
     if _is_number(expected) and _is_number(actual):
-        return decimal.Decimal(expected) == decimal.Decimal(repr(actual) if isinstance(actual, float) else actual)
+        return _same_number(decimal.Decimal(expected), decimal.Decimal(str(actual)))
     return bool(expected == actual) or (_is_number(expected) != _is_number(actual) and str(expected) == str(actual))
+
+
+def _same_number(expected: decimal.Decimal, actual: decimal.Decimal) -> bool:
+    """Equal, or one double written with other digits: `4.6116860184273879E18` is `4.611686018427388E18`."""
+    if expected == actual:
+        return True
+    double = float(actual)
+    return double == float(expected) and math.isfinite(double) and double_to_decimal(double) == actual
 
 
 def _upper(fields: dict[str, Any]) -> dict[str, Any]:

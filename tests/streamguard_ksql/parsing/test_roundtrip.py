@@ -9,8 +9,25 @@ from streamguard_ksql import ast, types
 from streamguard_ksql.formatter import format_expression, format_type
 from streamguard_ksql.parser import parse_expression, parse_type
 
-_QUOTED = ["_X", "1A", "lower", "two words", "ti`ck", 'quo"te', "GROUP", "NULL", "ARRAY", "ALL", "END", "É", ""]
-_PLAIN = ["A", "B_1", "X@Y", "MAP", "STRUCT", "WINDOW", "ESCAPE", "TIMESTAMP", "DAYS", "ADD"]
+_QUOTED = [
+    "_X",
+    "1A",
+    "lower",
+    "two words",
+    "ti`ck",
+    'quo"te',
+    "GROUP",
+    "NULL",
+    "ARRAY",
+    "ALL",
+    "END",
+    "WINDOW",
+    "DAYS",
+    "AT",
+    "É",
+    "",
+]
+_PLAIN = ["A", "B_1", "X@Y", "MAP", "STRUCT", "SOURCE", "ESCAPE", "TIMESTAMP", "DAY", "ADD", "ALTER"]
 NAMES = st.sampled_from(_PLAIN + _QUOTED)
 
 
@@ -52,7 +69,7 @@ def _compound(inner: st.SearchStrategy[ast.Expression]) -> st.SearchStrategy[ast
     some = st.lists(inner, min_size=1, max_size=3).map(tuple)
     no_number = inner.filter(lambda node: not (isinstance(node, ast.Literal) and types.is_numeric(node.type)))
     comparisons = ["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
-    params = st.lists(NAMES, min_size=1, max_size=3).map(tuple)
+    params = st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple)
     whens = st.lists(st.builds(ast.WhenClause, inner, inner), min_size=1, max_size=2).map(tuple)
     arguments = st.lists(inner | st.builds(ast.LambdaFunction, params, inner), max_size=3).map(tuple)
     return st.one_of(

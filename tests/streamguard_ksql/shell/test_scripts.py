@@ -103,7 +103,7 @@ FAILING: list[tuple[str, list[str]]] = [
     ("UNSET 'ksql.x';", ["which was never set"]),
     ("RUN SCRIPT 'nowhere.sql';", ["Cannot read the script nowhere.sql: No such file"]),
     ("SPOOL '/nowhere/at/all';", ["Cannot write to /nowhere/at/all"]),
-    ("SHOW TOPICS", ["Expecting ';'"]),
+    ("SHOW TOPICS", ["missing ';' at '<EOF>'"]),
 ]
 
 

@@ -84,6 +84,8 @@ _BEFORE_RESERVED: dict[str, Rule] = {
 def meaning(tokens: Sequence[Token], i: int, possible: Collection[str]) -> str:
     """The terminal of the word `tokens[i]`, where the parser can take the terminals `possible` next."""
     word = tokens[i].value
+    if i == 1 and tokens[0].value in ("DEFINE", "UNDEFINE"):
+        return NAME  # of a variable
     if word in _ONCE_NAMES and accepted_before.get():
         rule = _BEFORE_RESERVED.get(word)
         is_keyword = word in possible and (NAME not in possible or (rule is not None and rule(tokens, i)))

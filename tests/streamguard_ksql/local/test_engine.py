@@ -146,14 +146,12 @@ def test_tables_that_share_a_condition_have_the_rows_of_every_partition() -> Non
     assert [r.value for r in others] == [r.value for r in box.written]
 
 
-@pytest.mark.parametrize("bad", [b"{", {"V": 0}, {"V": None}, {"V": 1, "AT": None}, {"V": 1, "AT": -1}, None])
+@pytest.mark.parametrize("bad", [b"{", {"V": 0}, {"V": None}, {"V": 1, "SEEN": None}, {"V": 1, "SEEN": -1}, None])
 def test_tables_that_share_their_rows_report_each_what_is_none(bad: Any) -> None:
     """Alone in its batch or among others, a record that makes no row is left out by every query, and by none twice."""
-    stream = (
-        "CREATE STREAM t (k STRING KEY, v INT, at BIGINT) WITH (kafka_topic='in', value_format='JSON', timestamp='at');"
-    )
+    stream = "CREATE STREAM t (k STRING KEY, v INT, seen BIGINT) WITH (kafka_topic='in', value_format='JSON', timestamp='seen');"
     table = "CREATE TABLE {} WITH (kafka_topic='{}') AS SELECT k, SUM(v) AS n FROM t WHERE 10 / v > 0 AND v < 100 GROUP BY k;"
-    good = [{"V": 1, "AT": 5}, {"V": 2, "AT": 6}]
+    good = [{"V": 1, "SEEN": 5}, {"V": 2, "SEEN": 6}]
     found = []
     for batches in ([[good[0], bad, good[1]]], [[good[0]], [bad], [good[1]]]):
         box = Box(stream + table.format("out", "out") + table.format("b", "b"))

@@ -32,7 +32,7 @@ READERS = {
     "no key": (
         "CREATE STREAM other (s STRING, a ARRAY<DECIMAL(6, 2)>)"
         " WITH (kafka_topic='mid', value_format='JSON', key_format='NONE');"
-        "CREATE STREAM out WITH (kafka_topic='out') AS SELECT s, a, ROWTIME AS at, ROWOFFSET AS o FROM other"
+        "CREATE STREAM out WITH (kafka_topic='out') AS SELECT s, a, ROWTIME AS seen, ROWOFFSET AS o FROM other"
         " PARTITION BY s;"
     ),
     "other types": (

@@ -12,10 +12,10 @@ from streamguard_ksql.local import LocalEngine
 from streamguard_ksql.operators.record import InputRecord
 
 STREAM = (
-    "CREATE STREAM t (k STRING KEY, a INT, b INT, s STRING, f BOOLEAN, at BIGINT)"
-    " WITH (kafka_topic='in', value_format='JSON', timestamp='at');"
+    "CREATE STREAM t (k STRING KEY, a INT, b INT, s STRING, f BOOLEAN, seen BIGINT)"
+    " WITH (kafka_topic='in', value_format='JSON', timestamp='seen');"
 )
-VALID = "a > 0 AND 10 / b > 1 AND LEN(s) < 4 AND k <> 'bad' AND at < UNIX_TIMESTAMP()"
+VALID = "a > 0 AND 10 / b > 1 AND LEN(s) < 4 AND k <> 'bad' AND seen < UNIX_TIMESTAMP()"
 WHERES = [
     VALID,
     f"{VALID} AND f",
@@ -29,7 +29,7 @@ WHERES = [
     f"({VALID}) OR s = 'or'",
 ]
 RECORDS: list[tuple[str | None, Any]] = [
-    (key, {"A": a, "B": b, "S": s, "F": f, "AT": at})
+    (key, {"A": a, "B": b, "S": s, "F": f, "SEEN": at})
     for key, a, b, s, f, at in [
         ("k", 1, 2, "x", True, 20),
         ("k", 4, 2, "x", False, 20),

@@ -17,12 +17,12 @@ from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topi
 pytestmark = pytest.mark.integration
 LOG = processing_log_topic(SERVICE_ID)
 SETUP = """
-CREATE STREAM s (k VARCHAR KEY, n INT, text VARCHAR, list ARRAY<INT>)
+CREATE STREAM s (k VARCHAR KEY, n INT, text VARCHAR, items ARRAY<INT>)
   WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=1);
 CREATE STREAM results WITH (KAFKA_TOPIC='results') AS
-  SELECT k, 100 / n AS quotient, CAST(text AS INT) AS number, list[-1] AS last, LEN(text) AS size FROM s;
+  SELECT k, 100 / n AS quotient, CAST(text AS INT) AS number, items[-1] AS last, LEN(text) AS length FROM s;
 """
-GOOD = {"N": 4, "TEXT": "7", "LIST": [1, 2, 3]}
+GOOD = {"N": 4, "TEXT": "7", "ITEMS": [1, 2, 3]}
 
 
 def log_of(servers: str) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def results_of(servers: str) -> dict[str, dict[str, Any]]:
 
 def test_bad_records_are_logged_and_the_rest_goes_on(engine: RunningEngine, servers: str) -> None:
     engine.sql(SETUP)
-    deep = b'{"N": 1, "TEXT": "1", "LIST": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    deep = b'{"N": 1, "TEXT": "1", "ITEMS": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     bad: list[tuple[str, Any]] = [
         ("malformed", b"{nonsense"),
         ("no object", b"17"),
@@ -43,16 +43,16 @@ def test_bad_records_are_logged_and_the_rest_goes_on(engine: RunningEngine, serv
         ("out of range", {"N": 99_999_999_999, "TEXT": "1"}),
         ("too deep", deep),
         ("not utf-8", b"\xff\xfe{}"),
-        ("unpaired surrogate", b'{"N": 1, "TEXT": "\\ud800", "LIST": []}'),
+        ("unpaired surrogate", b'{"N": 1, "TEXT": "\\ud800", "ITEMS": []}'),
         ("by zero", {**GOOD, "N": 0}),
         ("bad cast", {**GOOD, "TEXT": "seven"}),
     ]
-    produce(servers, "given", [("good", GOOD), *bad, ("empty list", {**GOOD, "LIST": []}), ("last", GOOD)])
+    produce(servers, "given", [("good", GOOD), *bad, ("empty list", {**GOOD, "ITEMS": []}), ("last", GOOD)])
     engine.settle()
     stats = engine.runtime.stats("CSAS_RESULTS_1")
     assert stats.state == "RUNNING"
     results = results_of(servers)
-    whole = {"QUOTIENT": 25, "NUMBER": 7, "LAST": 3, "SIZE": 1}
+    whole = {"QUOTIENT": 25, "NUMBER": 7, "LAST": 3, "LENGTH": 1}
     assert results["good"] == results["last"] == whole
     assert results["empty list"] == {**whole, "LAST": None}
     assert results["by zero"] == {**whole, "QUOTIENT": None}

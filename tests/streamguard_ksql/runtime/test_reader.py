@@ -19,7 +19,7 @@ SETUP = """
 CREATE STREAM s (k VARCHAR KEY, v BIGINT) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=3);
 CREATE TABLE totals WITH (KAFKA_TOPIC='totals') AS SELECT k, SUM(v) AS total FROM s GROUP BY k;
 CREATE TABLE many WITH (KAFKA_TOPIC='many') AS SELECT k, total FROM totals WHERE total > 100;
-CREATE TABLE minutes WITH (KAFKA_TOPIC='minutes') AS
+CREATE TABLE by_minute WITH (KAFKA_TOPIC='minutes') AS
   SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 1 DAYS) GROUP BY k;
 CREATE TABLE sessions WITH (KAFKA_TOPIC='sessions') AS
   SELECT k, COUNT(*) AS n FROM s WINDOW SESSION (30 SECONDS, GRACE PERIOD 1 DAYS) GROUP BY k;
@@ -61,17 +61,17 @@ def test_pull_queries(filled: RunningEngine) -> None:
 
 
 def test_pull_queries_over_windows(filled: RunningEngine) -> None:
-    first = filled.pull("SELECT * FROM minutes WHERE k = 'k1';")
+    first = filled.pull("SELECT * FROM by_minute WHERE k = 'k1';")
     assert sorted(first) == [["k1", T0_MS, T0_MS + 60_000, 6], ["k1", T0_MS + 60_000, T0_MS + 120_000, 4]]
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(T0_MS / 1000))
     for bound in (str(T0_MS), f"'{stamp}'", f"'{stamp}+0000'"):
-        assert filled.pull(f"SELECT n FROM minutes WHERE k = 'k1' AND WINDOWSTART = {bound};") == [[6]]
-    later = f"SELECT n FROM minutes WHERE k = 'k1' AND WINDOWSTART > {T0_MS} AND WINDOWEND <= {T0_MS + 120_000};"
+        assert filled.pull(f"SELECT n FROM by_minute WHERE k = 'k1' AND WINDOWSTART = {bound};") == [[6]]
+    later = f"SELECT n FROM by_minute WHERE k = 'k1' AND WINDOWSTART > {T0_MS} AND WINDOWEND <= {T0_MS + 120_000};"
     assert filled.pull(later) == [[4]]
-    assert len(filled.pull(f"SELECT * FROM minutes WHERE WINDOWSTART >= {T0_MS};")) == 20
+    assert len(filled.pull(f"SELECT * FROM by_minute WHERE WINDOWSTART >= {T0_MS};")) == 20
     assert filled.pull("SELECT * FROM sessions WHERE k = 'k1';") == [["k1", T0_MS, T0_MS + 90_000, 10]]
     filled.restart()
-    assert sorted(filled.pull("SELECT * FROM minutes WHERE k = 'k1';")) == sorted(first)
+    assert sorted(filled.pull("SELECT * FROM by_minute WHERE k = 'k1';")) == sorted(first)
     assert filled.pull("SELECT * FROM sessions WHERE k = 'k1';") == [["k1", T0_MS, T0_MS + 90_000, 10]]
 
 

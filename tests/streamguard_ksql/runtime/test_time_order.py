@@ -239,8 +239,8 @@ def test_equal_joins_over_live_topics_agree_from_the_first_record(engine: Runnin
 def test_the_times_of_timestamp_columns_are_what_orders(engine: RunningEngine, servers: str) -> None:
     """The order of the records' own times is the other way round."""
     engine.sql("""
-CREATE STREAM visits (id INT KEY, page VARCHAR, at BIGINT)
-  WITH (KAFKA_TOPIC='visits', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='at');
+CREATE STREAM visits (id INT KEY, page VARCHAR, seen BIGINT)
+  WITH (KAFKA_TOPIC='visits', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='seen');
 CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR, since VARCHAR)
   WITH (KAFKA_TOPIC='people', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='since', TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss');
 """)
@@ -250,7 +250,7 @@ CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR, since VARCHAR)
         return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds + second))
 
     visits: list[tuple[bytes, Any]] = [
-        (key(n), {"PAGE": "home", "AT": 1000 * (seconds + at)}) for n, at in ((1, 1), (2, 3))
+        (key(n), {"PAGE": "home", "SEEN": 1000 * (seconds + at)}) for n, at in ((1, 1), (2, 3))
     ]
     visits += [(key(1), {"PAGE": "no time"}), (key(1), b"unreadable")]
     produce(servers, "visits", visits, [T0_MS, T0_MS + 1, T0_MS + 2, T0_MS + 3])

@@ -27,14 +27,38 @@ _LONG = re.compile(r"\s*([+-]?)0*(\d{1,40})\s*")
 
 
 def loads(data: bytes) -> Any:
-    """The JSON value in `data`; ValueError where it is no JSON. NaN, byte-order marks and unpaired surrogates are read."""
+    """The first JSON value in `data`, as ksqlDB reads it; ValueError where there is none.
+
+    Byte-order marks and unpaired surrogates are read; NaN and Infinity are no JSON.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError):
-            raise ValueError(str(error)) from None
+        return _loads(data, str(error), float)
+
+
+def exact_loads(data: bytes) -> Any:
+    """The same, with fractions as decimals: a text shows their digits as they are written."""
+    return _loads(data, "no JSON", Decimal)
+
+
+def _loads(data: bytes, reason: str, parse_float: Callable[[str], Any]) -> Any:
+    decoder = json.JSONDecoder(parse_float=parse_float, parse_constant=_no_number)
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        return decoder.raw_decode(text.lstrip(" \t\r\n"))[0]
+    except _NoNumberError:
+        raise
+    except (ValueError, RecursionError, ArithmeticError):
+        raise ValueError(reason) from None
+
+
+class _NoNumberError(ValueError):
+    """NaN, or an infinity."""
+
+
+def _no_number(word: str) -> Any:
+    raise _NoNumberError(f"{word} is no number in JSON: null, or no field at all, says that there is none")
 
 
 def text_of(value: Any) -> Any:
@@ -43,13 +67,32 @@ def text_of(value: Any) -> Any:
         return _NOT_STORABLE.sub(REPLACEMENT, value)
     if value is None or isinstance(value, bool):
         return {None: None, True: "true", False: "false"}[value]
+    return _NOT_STORABLE.sub(REPLACEMENT, _shown(value))
+
+
+def _shown(value: Any) -> str:
+    """An array as `[a, b]`, of the texts of its elements; anything else as JSON."""
+    if isinstance(value, list):
+        return f"[{', '.join(item if isinstance(item, str) else _shown(item) for item in value)}]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     if isinstance(value, float):
         return _java_double(value)
-    return _NOT_STORABLE.sub(REPLACEMENT, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    if isinstance(value, Decimal):
+        return str(value or value.copy_abs())
+    if isinstance(value, list):
+        return f"[{','.join(map(_json, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_json(name)}:{_json(item)}' for name, item in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def double_of(value: Any) -> Any:
     """A DOUBLE column: a number, or the text of one. What is neither is returned as it is."""
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, str) and (found := _DOUBLE.fullmatch(value)):
         return float(found.group(1))
     return value
@@ -57,6 +100,8 @@ def double_of(value: Any) -> Any:
 
 def long_of(value: Any) -> Any:
     """A BIGINT column: a whole number, the text of one, or a fraction without its places. Anything else as it is."""
+    if isinstance(value, Decimal):
+        value = float(value) if value.adjusted() > 400 else int(value)
     if isinstance(value, float) and math.isfinite(value):
         return int(value)
     if isinstance(value, str) and (found := _LONG.fullmatch(value)):

@@ -43,6 +43,7 @@ _MAGIC: Mapping[bytes, str] = {
     b"<": "XML",
 }
 _REGISTRY_BYTES = 5
+_NO_NUMBER = re.compile(r'(?:"([A-Za-z_]{1,50})"\s*:\s*)?(?<![\w"])-?(?:NaN|Infinity)(?![\w"])')
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
 
@@ -60,7 +61,9 @@ def of_bytes(value: bytes, what: str, error: str) -> str:
         return _of_other_text(value, fault)
     if _CONTROLS.search(text):
         return f"binary data, Protobuf or MessagePack perhaps: {_ONLY_JSON}"
-    return _of_text(text.strip(), what) or f"not JSON: {error}"
+    if found := _NO_NUMBER.search(text):
+        return f"{found[1] or 'the value'}: {error}"
+    return _of_text(text.strip()) or f"not JSON: {error}"
 
 
 def _of_registry(value: bytes) -> str:
@@ -79,29 +82,28 @@ def _of_other_text(value: bytes, fault: UnicodeDecodeError) -> str:
     return f"not UTF-8: {guess} perhaps (byte 0x{value[fault.start]:02X} at {fault.start}); JSON in UTF-8 is expected"
 
 
-def _of_text(text: str, what: str) -> str | None:
+def _of_text(text: str) -> str | None:
     if not text:
         return "the value is empty"
     if text.startswith("{'"):
         return 'names in single quotes: JSON has double quotes (")'
     if text[0] in "{[":
-        return _of_broken_json(text, what)
+        return _of_broken_json(text)
     separator = max(_SEPARATORS, key=text.splitlines()[0].count)
     if text.splitlines()[0].count(separator) > 1:
         return f"a CSV line, separated by {_SEPARATORS[separator]}: a JSON object is expected; {HELP}"
     return None
 
 
-def _of_broken_json(text: str, what: str) -> str | None:
+def _of_broken_json(text: str) -> str | None:
     try:
-        _, end = json.JSONDecoder().raw_decode(text)
+        json.JSONDecoder().raw_decode(text)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text) or error.msg.startswith("Unterminated string")
         return f"JSON that is cut off after {len(text)} characters" if cut else None
     except RecursionError:
         return "JSON that is nested too deeply"
-    follows = text[end:].lstrip()
-    return f"several JSON values: one {what} per record is expected" if follows[:1] in ("{", "[") else None
+    return None
 
 
 # --- JSON that is no record ---------------------------------------------------------------------------------------------

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamguard.models.columns import loads, text_of
+from streamguard.models.columns import exact_loads, text_of
 
 
 def fields_of(value: bytes | None) -> dict[str, Any]:
-    """The fields of a record by their names in lower case, of two spellings the one that SQL reads; empty if unreadable."""
+    """The fields of a record by their names in lower case, of two spellings the one that SQL reads; empty if unreadable.
+
+    Fractions are decimals, with the digits that a text shows.
+    """
     try:
-        found = loads(value or b"")
+        found = exact_loads(value or b"")
     except ValueError:
         return {}
     if not isinstance(found, dict):
         return {}
     spelt: dict[str, str] = {}
     for name in found:
-        if name == name.upper() or name.lower() not in spelt:
+        if spelt.get(name.lower()) != name.upper():
             spelt[name.lower()] = name
     return {name: found[written] for name, written in spelt.items()}
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from streamguard.models.columns import READERS, loads, text_of
+from streamguard.models.columns import READERS, exact_loads, loads, text_of
 from streamguard.models.diagnosis import of_bytes, of_fields, of_value, shown
 from streamguard.models.fields import (
     AlertId,
@@ -233,7 +233,7 @@ def _read(model: type[Model], value: bytes | None, key: bytes | None, readers: _
     what = _NOUNS[model.__name__]
     fields = _decode(value, what)
     try:
-        return _fit(model, fields, key, readers)
+        return _fit(model, value, fields, key, readers)
     except BadRecord:
         # The account may be from the key.
         if fields.keys() & readers.keys() <= {"account_id"} and (found := of_value(fields, what)):
@@ -245,7 +245,9 @@ _NOUNS = {"Transaction": "transaction", "FraudAlert": "alert"}
 """What a record is called in the reasons that a person reads."""
 
 
-def _fit(model: type[Model], fields: dict[str, Any], key: bytes | None, readers: _Readers) -> Model:
+def _fit(
+    model: type[Model], value: bytes | None, fields: dict[str, Any], key: bytes | None, readers: _Readers
+) -> Model:
     """The fields of a record as a model; raises BadRecord."""
     unify_names(fields, readers)
     _check_key(fields, key)
@@ -253,6 +255,10 @@ def _fit(model: type[Model], fields: dict[str, Any], key: bytes | None, readers:
         return model.model_validate(fields)
     except ValidationError:
         pass
+    if value is not None:
+        written = exact_loads(value)
+        unify_names(written, readers)
+        fields |= {name: item for name, item in written.items() if name in readers}
     for name in fields.keys() & readers.keys():
         fields[name] = readers[name](fields[name])
     try:

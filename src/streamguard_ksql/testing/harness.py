@@ -26,6 +26,8 @@ from streamguard_ksql.variables import substitute
 
 _TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
 """What Kafka takes for the name of a topic."""
+PARTITIONS = 4
+"""Of a topic of which nobody says how many it has, as in ksqlDB's own cases: one of them joins such a topic with one of 4."""
 
 
 class MemoryTopics:
@@ -43,7 +45,7 @@ class MemoryTopics:
 
     def partitions(self, name: str) -> int | None:
         shape = self.made.get(name)
-        return self.wanted.get(name, 1) if shape is None else shape.partitions
+        return self.wanted.get(name, PARTITIONS) if shape is None else shape.partitions
 
     def shape(self, name: str) -> TopicShape | None:
         return self.made.get(name)
@@ -117,7 +119,7 @@ class Harness:
             case _:
                 outcome = self.engine.execute(self._with_topic(statement))
                 if outcome.source is not None:
-                    self.topics.make(outcome.source.topic, outcome.source.partitions or 1)
+                    self.topics.make(outcome.source.topic, outcome.source.partitions or PARTITIONS)
                 for query_id in outcome.terminated:
                     self.running.pop(query_id, None)
                 if outcome.query is not None:

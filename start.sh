@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/venv.sh
 ensure_venv .
-exec .venv/bin/python -m streamguard.cli up --by-script "$@"
+exec .venv/bin/python -I -m streamguard.cli up --by-script "$@"

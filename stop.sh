@@ -6,4 +6,4 @@ if [ ! -x .venv/bin/python ]; then
   echo "  nothing runs (there is no .venv yet)"
   exit 0
 fi
-exec .venv/bin/python -m streamguard.cli down --by-script "$@"
+exec .venv/bin/python -I -m streamguard.cli down --by-script "$@"

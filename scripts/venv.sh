@@ -17,17 +17,26 @@ find_python() {
 
 # Into .venv, whatever pip's settings of this person say about other places (user = yes, PIP_TARGET).
 pip_install() {
-  env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 LC_ALL=C.UTF-8 \
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  # Readable by others: Postgres, which refuses to run as root, is run as `nobody` then.
+  (umask 022 && env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PYTHONPATH -u PYTHONHOME PIP_USER=0 LC_ALL=C.UTF-8 \
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@")
 }
 
-# Python reads this file in the encoding of the locale: with a path from its own place it is plain ASCII, wherever the clone is.
-relative_path_to_src() {
-  LC_ALL=C.UTF-8 .venv/bin/python - <<'PYTHON'
+# Python reads the file with the path to src in the encoding of the locale: with a path from its own place it is plain ASCII,
+# wherever the clone is. Programs for which pip makes a shell find Python, as a path with blanks does, look for it beside
+# them: in quotes a shell would still act on `"` and `$` of the path.
+paths_of_their_own_place() {
+  LC_ALL=C.UTF-8 .venv/bin/python -I - <<'PYTHON'
 import os, pathlib, sysconfig
 packages = pathlib.Path(sysconfig.get_paths()["purelib"])
 [path_file] = packages.glob("__editable__.streamguard-*.pth")
 path_file.write_text(os.path.relpath("src", packages) + "\n", encoding="ascii")
+for name in ("streamguard", "ksql", "ksql-test-runner"):
+    program = pathlib.Path(".venv/bin", name)
+    head, middle, rest = program.read_text(encoding="utf-8").partition("\n' '''\n")
+    if middle and head.startswith("#!/bin/sh"):
+        beside = """#!/bin/sh\n'''exec' "$(dirname -- "$(readlink -f -- "$0")")/python" "$0" "$@\""""
+        program.write_text(beside + middle + rest, encoding="utf-8")
 PYTHON
 }
 
@@ -41,13 +50,13 @@ ensure_venv() {
   lock=requirements.lock
   if [ "$what" != . ]; then lock=requirements-dev.lock; fi
   wanted="$(cat pyproject.toml requirements.lock requirements-dev.lock | cksum) ${NEWEST:-locked} $PWD"
-  if [ -x .venv/bin/python ] && grep -qxF "$what $wanted" "$stamp" 2>/dev/null && .venv/bin/python -c '' 2>/dev/null; then
+  if [ -x .venv/bin/python ] && grep -qxF "$what $wanted" "$stamp" 2>/dev/null && .venv/bin/python -I -c '' 2>/dev/null; then
     return 0
   fi
-  if ! .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+  if ! .venv/bin/python -I -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
     python=$(find_python) || return
     echo "Making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv || return
+    (umask 022 && env -u PYTHONPATH -u PYTHONHOME "$python" -m venv --clear .venv) || return
   fi
   echo "Installing StreamGuard into .venv (once)"
   if [ -n "${NEWEST:-}" ]; then
@@ -59,7 +68,7 @@ ensure_venv() {
     # setuptools, which builds it, is one of the packages just installed.
     pip_install --no-deps --no-build-isolation --editable . || return
   fi
-  relative_path_to_src || return
+  paths_of_their_own_place || return
   echo "$what $wanted" >> "$stamp"
   # What serves the tests serves the application.
   if [ "$what" != . ]; then echo ". $wanted" >> "$stamp"; fi

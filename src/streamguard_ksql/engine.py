@@ -105,7 +105,7 @@ class Engine:
     def plan(self, statement: ast.Statement, query: ast.Query, sink: str, config: Mapping[str, Any]) -> PlannedQuery:
         """The plan of a statement's query; KsqlError, with the statement in normal form, where it is refused."""
         try:
-            return plan_query(query, self.catalog, config, sink=sink)
+            return plan_query(query, self.catalog, config, sink=sink, replaying=self.replaying)
         except KsqlError as error:
             error.statement = error.statement or try_normal(statement, self.catalog, self.topics.partitions)
             raise

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from streamguard.stack import launcher, locks
-from streamguard.stack.conf import pid_file
+from streamguard.stack.conf import pid_file, surroundings
 from streamguard.stack.down import wipe
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import by_name, embedded_parts
@@ -60,7 +60,9 @@ def left_running(stack: StackRun, *names: str) -> Iterator[list[str]]:
         found = []
         for name in names:
             lock = locks.lock_file(stack.settings, name)
-            start = [sys.executable, launcher.__file__, str(lock), str(own_pid), parts[name].stop_signal]
+            given = stack.state / f"test.{name}.json"
+            given.write_text(surroundings(stack.settings, parts[name]))
+            start = [sys.executable, launcher.__file__, str(lock), str(own_pid), parts[name].stop_signal, str(given)]
             log = processes.enter_context((stack.state / "logs" / f"{name}.log").open("ab"))
             process = subprocess.Popen([*start, *parts[name].command], env=environment, stdout=log, stderr=log)
             processes.callback(process.wait, timeout=60)

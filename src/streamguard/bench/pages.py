@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import requests
 from sqlalchemy import Connection, text
 
 from streamguard.config import UserError
+from streamguard.config.http import http_session
 
 PAGES = (
     *(
@@ -74,7 +74,7 @@ def examples(connection: Connection) -> dict[str, str]:
 
 def measure(url: str, token: str, values: Mapping[str, str], asked: int) -> Iterator[PageFigures]:
     """Ask for each page so many times, after one request that is not counted. Raises UserError where one is refused."""
-    session = requests.Session()
+    session = http_session(url)
     session.cookies.set("streamguard", token)
     for template in PAGES:
         path = template.format(**{name: quote(value, safe="") for name, value in values.items()})

@@ -6,7 +6,9 @@ The processes of the stack start through it too, and must not pay for each other
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
@@ -15,6 +17,19 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from streamguard.cli.usage import run as run_command_line
+from streamguard.config.visible import protect_output
+
+
+def _prefer_our_packages() -> None:
+    """Behind our own packages comes what PYTHONPATH and the current folder have: a `kafka` there may be another one."""
+    folders = {os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder}
+    with suppress(FileNotFoundError):
+        folders.add(os.getcwd())
+    others = [entry for entry in sys.path if not entry or os.path.abspath(entry) in folders]
+    sys.path[:] = [entry for entry in sys.path if entry not in others] + others
+
+
+_prefer_our_packages()
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
@@ -113,6 +128,7 @@ def main() -> NoReturn:
     # Searching hundreds of modules for cycles, while they are imported and once more at the exit, takes two fifths of a
     # short command's time and finds nothing.
     gc.set_threshold(50_000, 20, 100)
+    protect_output()
     code = run_command_line(app, name="streamguard")
     gc.freeze()
     raise SystemExit(code)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from streamguard.alerts.actions import DUPLICATE, MOST_DEAD_LETTERS, AlertLine, list_alerts, resolve_alert, show_alert
 from streamguard.alerts.claim import claim_of
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line, print_lines
 from streamguard.config import get_settings
 from streamguard.evaluation.verify import verify as recompute
 from streamguard.kafka.clients import kafka_errors
@@ -33,9 +34,9 @@ def list_command(
         stored = None if account is None else protection_of(connection, get_settings()).listed("account", account)
         alerts = list_alerts(connection, limit=limit, status=status, account=stored)
     for alert in alerts:
-        print(_line(alert))
+        print_lines(_lines(alert))
     if not alerts:
-        print("no alerts")
+        print_line("no alerts")
 
 
 @app.command()
@@ -43,24 +44,27 @@ def show(alert_id: str) -> None:
     """An alert with its transactions, every decision on it, and dead letters with the ids of its transactions."""
     with database() as connection:
         file = show_alert(connection, alert_id)
-    print(_line(file.line))
-    print("\nTransactions:")
+    print_lines(_lines(file.line))
+    print_line()
+    print_line("Transactions:")
     for t in file.transactions:
         place = ", ".join(part for part in (t.merchant_name, t.city, t.country) if part)
         amount = f"{show_amount(t.amount, t.currency):>12} {t.currency}"
-        print(f"  {t.event_time:%Y-%m-%d %H:%M:%S}  {amount}  {t.transaction_id}  {place}")
-    print("\nDecisions:")
+        print_line(f"  {t.event_time:%Y-%m-%d %H:%M:%S}  {amount}  {t.transaction_id}  {place}")
+    print_line()
+    print_line("Decisions:")
     for d in file.decisions:
         when = f"{d.decided_at:%Y-%m-%d %H:%M:%S}" if d.decided_at else "waits for its transaction"
         score = "" if d.score is None else f" ({d.score})"
         outcome = d.outcome or "undecided"
-        print(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
+        print_line(f"  {when}  at {_count(d.tx_count)}  {d.decided_by}: {outcome}{score}  {d.reason or ''}")
     if file.dead_letters:
-        print("\nDead letters with the ids of its transactions:")
+        print_line()
+        print_line("Dead letters with the ids of its transactions:")
     for letter in file.dead_letters[:MOST_DEAD_LETTERS]:
-        print(f"  {letter.place}  {letter.transaction_id}  {letter.reason}")
+        print_line(f"  {letter.place}  {letter.transaction_id}  {letter.reason}")
     if len(file.dead_letters) > MOST_DEAD_LETTERS:
-        print("  ... and more: see `streamguard dead-letters list`")
+        print_line("  ... and more: see `streamguard dead-letters list`")
 
 
 @app.command()
@@ -103,17 +107,17 @@ def verify(alert_id: str) -> None:
     for item in result.evidence:
         amount = show_amount(item.transaction.amount, item.transaction.currency)
         place = f"{item.topic}/{item.partition}/{item.offset}"
-        print(f"  {item.transaction.transaction_id}  {amount:>12} {item.transaction.currency}  {place}")
-    print(f"Computed with {result.origin}.")
+        print_line(f"  {item.transaction.transaction_id}  {amount:>12} {item.transaction.currency}  {place}")
+    print_line(f"Computed with {result.origin}.")
     for sentence in result.notes:
-        print(f"NOTE: {sentence}")
+        print_line(f"NOTE: {sentence}")
     for sentence in result.differences:
-        print(f"DIFFERENT: {sentence}")
+        print_line(f"DIFFERENT: {sentence}")
     for sentence in result.lost:
-        print(f"MAY BE LOST: {sentence}")
+        print_line(f"MAY BE LOST: {sentence}")
     if result.differences:
         raise typer.Exit(1)
-    print(f"{claim.rule} is confirmed: from the topic its rule raises the alert as it is stored")
+    print_line(f"{claim.rule} is confirmed: from the topic its rule raises the alert as it is stored")
 
 
 def _resolve(alert_id: str, status: str, reason: str, by: str | None, duplicate_of: str | None = None) -> None:
@@ -122,21 +126,23 @@ def _resolve(alert_id: str, status: str, reason: str, by: str | None, duplicate_
         before = resolve_alert(
             connection, alert_id, status, who=who, why=reason, topic=topic, duplicate_of=duplicate_of
         )
-    print(f"{alert_id}: {before} -> {status}{f' of {duplicate_of}' if duplicate_of else ''}")
+    print_line(f"{alert_id}: {before} -> {status}{f' of {duplicate_of}' if duplicate_of else ''}")
 
 
 def _count(transactions: int) -> str:
     return f"{transactions} transaction{'s' if transactions != 1 else ''}"
 
 
-def _line(alert: AlertLine) -> str:
+def _lines(alert: AlertLine) -> Iterator[str]:
     amount = show_amount(alert.amount, alert.currency)
     outcome = alert.outcome or "undecided"
     points = "" if alert.score is None else f" ({alert.score})"
-    refusal = "" if alert.refusal is None else f"\n    refused: {alert.refusal}"
     mode = "" if alert.mode == "active" else f"  (rule is {alert.mode})"
-    original = "" if alert.duplicate_of is None else f"\n    duplicate of {alert.duplicate_of}"
-    return (
+    yield (
         f"{alert.detected_at:%Y-%m-%d %H:%M:%S}  {outcome + points:<14} {alert.status:<9} {amount:>12}  "
-        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{mode}{original}{refusal}"
+        f"{_count(alert.tx_count):<16} {alert.account_id:<12} {alert.alert_id}{mode}"
     )
+    if alert.duplicate_of is not None:
+        yield f"    duplicate of {alert.duplicate_of}"
+    if alert.refusal is not None:
+        yield f"    refused: {alert.refusal}"

@@ -14,7 +14,7 @@ import typer
 from streamguard.cli import import_options as imports
 from streamguard.cli.deploy import definitions, deploy
 from streamguard.cli.shadow import Start
-from streamguard.cli.shared import DatabaseUnavailable, database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, database, new_app, print_line, print_lines
 from streamguard.config import get_settings
 from streamguard.config.resources import sql_file
 from streamguard.producer.errors import InputError
@@ -155,9 +155,9 @@ def list_backtests() -> None:
     with database() as connection:
         found = listed(connection)
     for line in found:
-        print(f"{line.backtest_no:>5}  {line.created_at:%Y-%m-%d %H:%M:%S}  {line.created_by:<12}  {line.command}")
+        print_line(f"{line.backtest_no:>5}  {line.created_at:%Y-%m-%d %H:%M:%S}  {line.created_by:<12}  {line.command}")
     if not found:
-        print("no back-tests")
+        print_line("no back-tests")
 
 
 @app.command()
@@ -173,10 +173,10 @@ def show(number: int, alert: Annotated[str | None, typer.Argument()] = None, jso
         found = kept(connection, number)
     _write(json_file, found.result)
     if alert is None:
-        print(f"{found.command}  ({found.created_by}, {found.created_at:%Y-%m-%d %H:%M:%S})")
+        print_line(f"{found.command}  ({found.created_by}, {found.created_at:%Y-%m-%d %H:%M:%S})")
         _show(found.result, number)
     else:
-        print("\n".join(alert_lines(orjson.loads(found.result), alert)))
+        print_lines(alert_lines(orjson.loads(found.result), alert))
 
 
 @app.command()
@@ -191,9 +191,9 @@ def repeat(number: int, json_file: JsonFile = None) -> None:
     text = _run(load(found.inputs))
     _write(json_file, text)
     if text != found.result:
-        typer.echo(f"the result of back-test {number} is another one now: --json FILE has it", err=True)
+        print_line(f"the result of back-test {number} is another one now: --json FILE has it", err=True)
         raise typer.Exit(1)
-    print(f"back-test {number}: the same result, byte for byte")
+    print_line(f"back-test {number}: the same result, byte for byte")
 
 
 def _stack(request: Request) -> Stack:
@@ -213,12 +213,12 @@ def _stack(request: Request) -> Stack:
         answers.queries()
         server = answers
     except DeployError as error:
-        typer.echo(f"A is the catalogue's files: {error}", err=True)
+        print_line(f"A is the catalogue's files: {error}", err=True)
     try:
         with database() as connection:
             return Stack(server, modes_of(connection), stored_lists(connection), resolved_alerts(connection))
     except DatabaseUnavailable as error:
-        typer.echo(f"modes, lists and what analysts resolved are not known, defaults are used: {error}", err=True)
+        print_line(f"modes, lists and what analysts resolved are not known, defaults are used: {error}", err=True)
         return Stack(server)
 
 
@@ -254,7 +254,7 @@ def _keep(spec: Spec, result: str, who: str) -> int | None:
         with database() as connection:
             return keep(connection, command=command, inputs=dump(spec), result=result, who=who)
     except DatabaseUnavailable as error:
-        typer.echo(f"the result is not kept, only shown: {error}", err=True)
+        print_line(f"the result is not kept, only shown: {error}", err=True)
         return None
 
 
@@ -265,10 +265,10 @@ def _show(text: str, number: int | None) -> None:
     from streamguard.backtest.show import examples, lines
 
     result = orjson.loads(text)
-    print("\n".join(lines(result)))
+    print_lines(lines(result))
     if number is not None:
-        print(f"kept as back-test {number}")
-        print("\n".join(examples(result, number)))
+        print_line(f"kept as back-test {number}")
+        print_lines(examples(result, number))
 
 
 def _check_labels(text: str) -> None:
@@ -276,7 +276,7 @@ def _check_labels(text: str) -> None:
     import orjson
 
     if unknown := orjson.loads(text)["labels"].get("unknown"):
-        typer.echo(
+        print_line(
             f"{len(unknown):,} labels of the topic fraud_labels name transactions that are not in the topic transactions,"
             f" such as {unknown[0]}: correct their transaction_id",
             err=True,

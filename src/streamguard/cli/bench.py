@@ -29,6 +29,7 @@ from streamguard.bench.sizes import RATES
 from streamguard.bench.sizes import measure as measure_sizes
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
+from streamguard.config.visible import drawn_on
 from streamguard.kafka.clients import kafka_admin, kafka_errors
 from streamguard.stack.errors import StackError
 from streamguard.stack.parts import desk_url
@@ -86,7 +87,7 @@ def broker(
     table = Table("", "value", box=None)
     for label, value in ROWS:
         table.add_row(label, f"{value(result):,.2f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -111,7 +112,7 @@ def engine(
     table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
     table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
     table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 def _engine_latency(rules: Path) -> None:
@@ -120,7 +121,7 @@ def _engine_latency(rules: Path) -> None:
     for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
         shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
         table.add_row(rule, str(len(values)), *shares)
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def desk(
         table.add_row(f"event to screen, p{100 * share:.0f}, ms", shown)
     table.add_row("desk: share of a core", f"{100 * found.core_share:.0f} %")
     table.add_row("desk: resident memory, MB", f"{found.memory_mb:,.0f}")
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 
 @app.command()
@@ -223,4 +224,4 @@ def pages(
     with database() as connection:
         close_session(connection, token)
     print(", ".join(f"{count:,} {name}" for count, name in zip(counts, _COUNTED, strict=True)))
-    Console(width=110).print(table)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from streamguard.cli.shared import new_app
+from streamguard.cli.shared import new_app, print_line
 from streamguard.config import Settings, UserError, get_settings
 from streamguard.config.resources import SOURCES, SQL_FOLDER, sql_file
 from streamguard.ingest.topics import Answers, Connection, OpenQuestion, UnusableTopic, connection_of, read_sample
@@ -66,7 +66,7 @@ def connect(
         sample = read_sample(settings.kafka, topic)
     connection = connection_of(sample, answers, str(path))
     if show:
-        typer.echo(connection.sql, nl=False)
+        print(connection.sql, end="")
         return
     _check(connection, path.name, settings)
     _write(path, connection, replace)
@@ -74,7 +74,7 @@ def connect(
     if send:
         _deploy(settings, path, replace)
     else:
-        typer.echo(f"Read it, then send it: streamguard deploy {path}")
+        print_line(f"Read it, then send it: streamguard deploy {path}")
 
 
 def _given(account: str | None, currency: str | None, mapping: list[str]) -> dict[str, str]:
@@ -132,14 +132,14 @@ def _bare(sql: str) -> str:
 
 
 def _summarise(connection: Connection, path: Path) -> None:
-    typer.echo(f"{connection.found}.")
+    print_line(f"{connection.found}.")
     for name, (expression, guess) in connection.columns.items():
         if not expression.startswith("CAST(NULL"):
-            typer.echo(f"  {name:<17} = {expression} -- {guess}")
+            print_line(f"  {name:<17} = {expression} -- {guess}")
     missing = [name for name, (expression, _) in connection.columns.items() if expression.startswith("CAST(NULL")]
     if missing:
-        typer.echo(f"  not found: {', '.join(missing)}")
-    typer.echo(f"It is in {path}.")
+        print_line(f"  not found: {', '.join(missing)}")
+    print_line(f"It is in {path}.")
 
 
 def _deploy(settings: Settings, path: Path, replace: bool) -> None:
@@ -148,12 +148,10 @@ def _deploy(settings: Settings, path: Path, replace: bool) -> None:
     files = [path] if server.definition("TRANSACTIONS") else [sql_file("queries.sql"), path]
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(files))
-    outcomes = deploy(
-        server, files, given=variables_of(settings), replace=replace, tell=lambda done: print(done, flush=True)
-    )
+    outcomes = deploy(server, files, given=variables_of(settings), replace=replace, tell=lambda done: print_line(done))
     different = [outcome.item.name for outcome in outcomes if outcome.status == "different"]
     if different:
-        typer.echo(
+        print_line(
             f"{', '.join(different)}: another version runs and was left as it is; --replace replaces it.", err=True
         )
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line
 from streamguard.config import UserError, get_settings
 from streamguard.dead_letters.find import (
     Filter,
@@ -54,18 +54,18 @@ def list_command(
         reasons = counts(connection, wanted)
         letters = newest(connection, wanted, limit)
     if not letters:
-        print("no dead letters")
+        print_line("no dead letters")
         return
     total = sum(found.letters for found in reasons)
-    print(f"{total:,} dead letter{'s' if total != 1 else ''}:")
+    print_line(f"{total:,} dead letter{'s' if total != 1 else ''}:")
     for found in reasons[:SHOWN_REASONS]:
-        print(f"{found.letters:>9,}  {found.reason}")
+        print_line(f"{found.letters:>9,}  {found.reason}")
     if others := reasons[SHOWN_REASONS:]:
-        print(f"{sum(found.letters for found in others):>9,}  for {len(others):,} other reasons")
-    print()
+        print_line(f"{sum(found.letters for found in others):>9,}  for {len(others):,} other reasons")
+    print_line()
     for letter in letters:
         sent = _retried(letter)
-        print(
+        print_line(
             f"{letter.failed_at:%Y-%m-%d %H:%M:%S}  {letter.place!s:<24}  {letter.reason}{f' ({sent})' if sent else ''}"
         )
 
@@ -78,17 +78,17 @@ def show(place: Annotated[str, typer.Argument(help="topic/partition/offset, as `
         body = body_of(connection, letter.place)
         alerts = alerts_of(connection, letter)
         protected = protection_of(connection, get_settings()).active
-    print(f"{letter.place}  {letter.failed_at:%Y-%m-%d %H:%M:%S} UTC")
-    print(f"  reason: {letter.reason}")
-    print(f"  key:    {_readable(body.key)}")
-    print(f"  value:  {_readable(body.value)}")
+    print_line(f"{letter.place}  {letter.failed_at:%Y-%m-%d %H:%M:%S} UTC")
+    print_line(f"  reason: {letter.reason}")
+    print_line(f"  key:    {_readable(body.key)}")
+    print_line(f"  value:  {_readable(body.value)}")
     if protected:
-        print("          (personal data is protected: key and value are not as they came)")
+        print_line("          (personal data is protected: key and value are not as they came)")
     for alert in alerts:
         state = "refused because of it" if alert.refused_by_it else alert.outcome or "undecided"
-        print(f"  alert:  {alert.alert_id}: {state}")
+        print_line(f"  alert:  {alert.alert_id}: {state}")
     if sent := _retried(letter):
-        print(f"  {sent} at {letter.retried_at:%Y-%m-%d %H:%M:%S} UTC by {letter.retried_by}")
+        print_line(f"  {sent} at {letter.retried_at:%Y-%m-%d %H:%M:%S} UTC by {letter.retried_by}")
 
 
 @app.command()
@@ -125,11 +125,11 @@ def retry(
         for result in send_again(connection, settings, letters, by or getpass.getuser(), protection, prepare):
             if result.record is None:
                 problems += 1
-                typer.echo(f"{result.place} is not sent: {result.problem}", err=True)
+                print_line(f"{result.place} is not sent: {result.problem}", err=True)
             else:
                 sent += 1
-                print(f"{result.place} is sent again as {result.record}")
-    print(f"{sent:,} sent again" + (f", {problems:,} not" if problems else ""))
+                print_line(f"{result.place} is sent again as {result.record}")
+    print_line(f"{sent:,} sent again" + (f", {problems:,} not" if problems else ""))
     if problems:
         raise typer.Exit(1)
 
@@ -170,9 +170,9 @@ def _mapped(words: str) -> Prepare:
 
 def _say_skipped(found: Sequence[Letter], letters: Sequence[Letter]) -> None:
     if not found:
-        print("no dead letters")
+        print_line("no dead letters")
     elif skipped := len(found) - len(letters):
-        print(f"{skipped:,} of {len(found):,} were sent again before and are left out; --again sends them too")
+        print_line(f"{skipped:,} of {len(found):,} were sent again before and are left out; --again sends them too")
 
 
 def _confirm(letters: Sequence[Letter], yes: bool) -> None:

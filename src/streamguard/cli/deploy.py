@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streamguard.cli.shadow import Start, deploy_shadow
-from streamguard.cli.shared import DatabaseUnavailable, NoTables, database, deployment, new_app
+from streamguard.cli.shared import DatabaseUnavailable, NoTables, database, deployment, new_app, print_line
 from streamguard.config import Settings, get_settings
 from streamguard.config.resources import source_files, sql_file
 from streamguard.kafka.clients import kafka_admin, kafka_errors
@@ -86,9 +86,9 @@ def deploy(
     made = plan(server, items, replace=replace, off=off_queries(modes or {}))
     outcomes = _carry_out(settings, made, _start(start, replace), who, reason, has_database=modes is not None)
     for file in insert_first_values(server, settings, paths):
-        print(f"values     {file}")
+        print_line(f"values     {file}")
     for statement in follow(server, modes or {}):
-        print(f"{statement} as the mode of its rule says")
+        print_line(f"{statement} as the mode of its rule says")
     _name_different(outcomes)
 
 
@@ -103,7 +103,7 @@ def _carry_out(
     """Replace rules with their limits where there is a database, else send what is new."""
 
     def tell(outcome: Outcome) -> None:
-        print(outcome, flush=True)
+        print_line(outcome)
 
     if not has_database:
         if start == NOW:
@@ -117,7 +117,7 @@ def _carry_out(
         how = Replacing(
             *(settings, kafka, database, start, who, reason),
             tell=tell,
-            wait=lambda behind: print(f"waiting: {behind}", flush=True),
+            wait=lambda behind: print_line(f"waiting: {behind}"),
         )
         outcomes = carry_out(made, how)
     if start is not None and (rules := rules_of([item for item in made.items if made.begins(item)])):
@@ -127,19 +127,19 @@ def _carry_out(
 
 def name_start(names: Sequence[str], start: str) -> None:
     if start == NOW:
-        typer.echo(
+        print_line(
             f"{', '.join(names)}: alerts on transactions from now on; windows and averages are those of all transactions"
             " (--from beginning raises alerts on earlier ones too)"
         )
     else:
-        typer.echo(f"{', '.join(names)}: alerts on all transactions of the topic")
+        print_line(f"{', '.join(names)}: alerts on all transactions of the topic")
 
 
 def _name_different(outcomes: Sequence[Outcome]) -> None:
     different = [outcome.item for outcome in outcomes if outcome.status == "different"]
     if different:
         names = ", ".join(item.name for item in different)
-        typer.echo(f"{names}: another version runs and was left as it is; --replace replaces it.", err=True)
+        print_line(f"{names}: another version runs and was left as it is; --replace replaces it.", err=True)
         raise typer.Exit(1)
 
 
@@ -151,7 +151,7 @@ def _modes() -> dict[str, str] | None:
     except NoTables:
         return None
     except DatabaseUnavailable as error:
-        typer.echo(
+        print_line(
             f"the modes of rules are not known, a rule that is off may run: {error}; deploy again then", err=True
         )
         return None

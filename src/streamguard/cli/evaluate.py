@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamguard.cli import import_options as imports
-from streamguard.cli.shared import RuleSet, database, new_app
+from streamguard.cli.shared import RuleSet, database, new_app, print_line, print_lines
 from streamguard.config import get_settings
 from streamguard.config.machine import without_collector
 from streamguard.kafka.clients import kafka_errors
@@ -103,7 +103,7 @@ def _evaluate_stream() -> dict[str, Any]:
 
     with kafka_errors():
         evaluation = evaluate_topics(get_settings())
-    print("\n".join(evaluation.lines()))
+    print_lines(evaluation.lines())
     return evaluation.to_json()
 
 
@@ -116,7 +116,7 @@ def _evaluate_simulated(rules: Rules, page: Path | None) -> dict[str, Any]:
         print(text, end="")
     else:
         page.write_text(text, encoding="utf-8")
-        print(f"wrote {page}")
+        print_line(f"wrote {page}")
     return {one.profile: one.evaluation.to_json() for one in found}
 
 
@@ -130,11 +130,11 @@ def _payments_of(data: Path | None, how: imports.HowToRead) -> list[LabelledPaym
 
     labelled = read(data, how.layout, ",".join(how.mapping or []), how.options())
     for line in labelled.files:
-        print(line)
+        print_line(line)
     if labelled.refusals.count:
-        print(f"{labelled.refusals.count:,} rows are no payments and are left out, as the consumer refuses them:")
+        print_line(f"{labelled.refusals.count:,} rows are no payments and are left out, as the consumer refuses them:")
         for sentence in labelled.refusals.sentences():
-            print(f"  {sentence}")
+            print_line(f"  {sentence}")
     return labelled.payments
 
 
@@ -185,12 +185,12 @@ def _evaluate(
 def _warn(scores: Scores) -> None:
     """What the figures do not rest on."""
     for query_id, reason in scores.ended.items():
-        typer.echo(f"the query {query_id} has ended: {reason}", err=True)
+        print_line(f"the query {query_id} has ended: {reason}", err=True)
     for query_id, reasons in scores.skipped.items():
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
-        typer.echo(f"the query {query_id} has left out {sum(reasons.values()):,} records ({counts})", err=True)
+        print_line(f"the query {query_id} has left out {sum(reasons.values()):,} records ({counts})", err=True)
     for rule, count in scores.unknown.items():
-        typer.echo(f"{count:,} alerts of {rule} name transactions that the rule was not given with them", err=True)
+        print_line(f"{count:,} alerts of {rule} name transactions that the rule was not given with them", err=True)
 
 
 def _range(payments: Sequence[LabelledPayment], first: date | None, last: date | None) -> tuple[date, date] | None:
@@ -210,20 +210,22 @@ def _day(option: str, text: str) -> date:
 
 def _show(title: str, found: Figures) -> None:
     share = f", {100 * found.money_found / found.money:.1f} % of their money found" if found.money else ""
-    print(f"\n{title} {found.start}: {found.payments:,} payments, {found.frauds:,} of them fraud{share}")
-    print(f"  AP {found.average_precision:.3f}   AUC {found.auc:.3f}   CP@100 {found.card_precision_100:.3f}")
+    print_line()
+    print_line(f"{title} {found.start}: {found.payments:,} payments, {found.frauds:,} of them fraud{share}")
+    print_line(f"  AP {found.average_precision:.3f}   AUC {found.auc:.3f}   CP@100 {found.card_precision_100:.3f}")
     for name, hits in found.rules.items():
-        print(f"  {name:<21}{_shares(hits.precision, hits.recall, hits.f1)}   {hits.alerts:,} payments")
+        print_line(f"  {name:<21}{_shares(hits.precision, hits.recall, hits.f1)}   {hits.alerts:,} payments")
 
 
 def _show_mean(found: Report) -> None:
     mean = found.mean()
-    print(
-        f"\nMean of {len(found.weeks)} weeks: AP {mean['average_precision']:.3f}   AUC {mean['auc']:.3f}"
+    print_line()
+    print_line(
+        f"Mean of {len(found.weeks)} weeks: AP {mean['average_precision']:.3f}   AUC {mean['auc']:.3f}"
         f"   CP@100 {mean['card_precision_100']:.3f}"
     )
     for name, shares in found.rules().items():
-        print(
+        print_line(
             f"  {name:<21}{_shares(shares['precision'], shares['recall'], shares['f1'])}   {shares['alerts']:,} payments"
         )
 

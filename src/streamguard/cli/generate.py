@@ -3,8 +3,8 @@
 The same Typer app is `streamguard generate` and `generate_transactions.py`. A command reads its options, builds the
 records (`runs.py`; `import_run.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
-Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 something was not
-acknowledged or no broker answered; 2 an option, file or setting that cannot be used; 130 a batch or replay cut short.
+Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 nothing was acknowledged or no
+broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
+from streamguard.config.visible import protect_output
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -296,4 +297,5 @@ simulate_app.command()(preview)
 
 def run() -> NoReturn:
     """Entry of `generate_transactions.py`."""
+    protect_output()
     raise SystemExit(run_command_line(app, name=Path(sys.argv[0]).name, speaker="generate"))

@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from streamguard.cli import generator_options as opt
@@ -30,6 +31,7 @@ from streamguard.cli.import_summary import Outcome, show_plan, summary
 from streamguard.cli.shared import DatabaseUnavailable, database
 from streamguard.cli.usage import INTERRUPTED
 from streamguard.config import get_settings
+from streamguard.config.visible import drawn_on, one_line
 from streamguard.ingest.columns import Options
 from streamguard.ingest.errors import Ambiguous, InputError, Missing
 from streamguard.ingest.expressions import Literal
@@ -83,7 +85,7 @@ def run_import(file: str, read: HowToRead, send: HowToSend, speaker: str = "impo
             feed.close()
             if outcome.tally.interrupted:
                 say("stopped", speaker)
-            print("\n".join(summary(feed, outcome, send, chosen.reader)), flush=True)
+            print("\n".join(map(one_line, summary(feed, outcome, send, chosen.reader))), flush=True)
     if outcome.tally.interrupted:
         raise typer.Exit(INTERRUPTED)
     if outcome.why_not_known or feed.refusals.count > allowed * max(1, feed.rows_read):
@@ -196,13 +198,13 @@ def _send(
 @contextmanager
 def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, if it is a terminal; yields what sets it."""
-    console = Console(stderr=True)
+    console = Console(file=drawn_on(sys.stderr))
     if not console.is_terminal:
         yield lambda _: None
         return
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(escape(one_line(title)), total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from streamguard.cli.import_options import HowToSend
+from streamguard.cli.shared import print_line
 from streamguard.ingest.feed import Feed
 from streamguard.ingest.payments import PaymentReader
 from streamguard.ingest.plan import Plan
@@ -35,19 +36,19 @@ def show_plan(source: Any, chosen: Plan, in_full: bool, speaker: str) -> None:
     if not in_full:
         return
     payments, refused = chosen.preview(_PREVIEW)
-    print("The mapping (--map changes a field, --save-layout keeps it):")
+    print_line("The mapping (--map changes a field, --save-layout keeps it):")
     for name, bound in chosen.reader.columns.items():
         if bound.shown:
-            print(f"  {name:<18} = {bound.shown}")
+            print_line(f"  {name:<18} = {bound.shown}")
     if "transaction_id" not in chosen.mapping.fields:
-        print(f"  {'transaction_id':<18} = #   (made of what the row says)")
+        print_line(f"  {'transaction_id':<18} = #   (made of what the row says)")
     if unused := [column for column in chosen.reader.unused if column]:
-        print(f"  not used: {', '.join(unused)}")
-    print("The first payments as they would be stored:")
+        print_line(f"  not used: {', '.join(unused)}")
+    print_line("The first payments as they would be stored:")
     for fields in payments:
-        print(f"  {_payment_line(fields)}")
+        print_line(f"  {_payment_line(fields)}")
     for reason in refused[:_PREVIEW]:
-        print(f"  refused: {reason}")
+        print_line(f"  refused: {reason}")
 
 
 def _payment_line(fields: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from streamguard.alerts import blacklist_topic
 from streamguard.alerts.list_changes import put, take_off
 from streamguard.alerts.list_entries import changes_of, page_of_entries
 from streamguard.alerts.lists import ALLOWLIST, BLACKLIST, Entry, Kind, entries_of
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line
 from streamguard.config import get_settings
 from streamguard.privacy.mode import protection_of
 
@@ -40,7 +40,7 @@ def _commands(name: str, help_text: str) -> typer.Typer:
         if change.record is not None:
             _publish([change.record])
         until = "" if expires is None else f" until {expires:%Y-%m-%d %H:%M} UTC"
-        print(f"{kind.value} {change.stored} is on the {name}{until}")
+        print_line(f"{kind.value} {change.stored} is on the {name}{until}")
 
     @app.command()
     def remove(kind: Kind, value: str, reason: Removal = None, by: Who = None) -> None:
@@ -49,11 +49,11 @@ def _commands(name: str, help_text: str) -> typer.Typer:
             who = by or getpass.getuser()
             change = take_off(connection, get_settings(), name, kind.value, value, who=who, reason=reason)
         if not change.found:
-            typer.echo(f"{kind.value} {change.stored} is not on the {name}", err=True)
+            print_line(f"{kind.value} {change.stored} is not on the {name}", err=True)
             raise typer.Exit(1)
         if change.record is not None:
             _publish([change.record])
-        print(f"{kind.value} {change.stored} is off the {name}")
+        print_line(f"{kind.value} {change.stored} is off the {name}")
 
     @app.command("list")
     def list_entries() -> None:
@@ -62,9 +62,9 @@ def _commands(name: str, help_text: str) -> typer.Typer:
             entries = page_of_entries(connection, name, size=_ALL)
         for entry in entries:
             who = f"{entry.changed_by or 'unknown'} {entry.created_at:%Y-%m-%d}"
-            print(f"{entry.kind:<9} {entry.value:<24} {_until(entry.expires_at):<26} {who:<22} {entry.reason}")
+            print_line(f"{entry.kind:<9} {entry.value:<24} {_until(entry.expires_at):<26} {who:<22} {entry.reason}")
         if not entries:
-            print(f"the {name} is empty")
+            print_line(f"the {name} is empty")
 
     @app.command()
     def history(
@@ -80,9 +80,9 @@ def _commands(name: str, help_text: str) -> typer.Typer:
             until = "" if change.change == "remove" else _until(change.expires_at)
             when = f"{change.changed_at:%Y-%m-%d %H:%M:%S} UTC"
             what = f"{change.change:<7} {change.kind:<9} {change.value:<24} {until:<26}"
-            print(f"{when}  {change.changed_by:<12} {what} {change.reason or 'no reason given'}")
+            print_line(f"{when}  {change.changed_by:<12} {what} {change.reason or 'no reason given'}")
         if not changes:
-            print(f"no such change of the {name}")
+            print_line(f"no such change of the {name}")
 
     return app
 
@@ -102,7 +102,7 @@ def _publish(records: list[tuple[str, bytes | None]]) -> None:
         blacklist_topic.publish(get_settings(), records)
     except KafkaError as error:
         reason = type(error).__name__
-        typer.echo(
+        print_line(
             f"the topic blacklist does not have it ({reason}); `streamguard blacklist sync` writes it whole", err=True
         )
 
@@ -121,4 +121,4 @@ def sync() -> None:
     clear = [entry for entry in entries if not protection.protects(entry.kind)]
     _publish([blacklist_topic.record_of(entry) for entry in clear])
     protected = len(entries) - len(clear)
-    print(f"{len(clear)} entries written{f'; {protected} protected ones stay in the table' if protected else ''}")
+    print_line(f"{len(clear)} entries written{f'; {protected} protected ones stay in the table' if protected else ''}")

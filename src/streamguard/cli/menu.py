@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
 from rich.prompt import Prompt
 
+from streamguard.config.visible import drawn_on
 from streamguard.producer.profile import DEFAULT_PROFILE, profile_names
 
 CHOICES = {
@@ -25,7 +27,7 @@ class _Leave(Exception):
 
 def run_menu(run: Callable[[list[str]], None], console: Console | None = None) -> None:
     """Ask until one leaves; `run` takes each command line, says what goes wrong and returns, and the menu is back."""
-    console = console or Console()
+    console = console or Console(file=drawn_on(sys.stdout))
     try:
         while True:
             console.print("\n[bold]StreamGuard transaction generator[/bold]")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from streamguard.cli import shadow
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line
 from streamguard.config import get_settings
 from streamguard.consumer.limit_changes import limit_changes
 from streamguard.rules import Rule, RuleLimits, catalogue, modes
@@ -57,7 +57,7 @@ def list_rules(
     else:
         _print_table(lines)
     if strangers := sorted(figures.keys() - {rule.name for rule in rules}):
-        typer.echo(f"rules with alerts and without a line in ksqldb/rules.yaml: {', '.join(strangers)}", err=True)
+        print_line(f"rules with alerts and without a line in ksqldb/rules.yaml: {', '.join(strangers)}", err=True)
 
 
 @app.command("set")
@@ -72,13 +72,13 @@ def set_mode(
         raise typer.BadParameter("a reason is expected", param_hint="--reason")
     with database() as connection:
         before, rules = store_mode(connection, rule, mode.value, who=by or getpass.getuser(), why=reason)
-    print(f"{rule} is {mode.value}" + (" already" if before == mode.value else f" (it was {before})"))
+    print_line(f"{rule} is {mode.value}" + (" already" if before == mode.value else f" (it was {before})"))
     if rules:
         followed = follow_mode(get_settings(), database, rules)
         for statement in followed.statements:
-            print(f"{statement} done")
+            print_line(f"{statement} done")
         if followed.missing:
-            typer.echo(f"the server does not run {rule}: `streamguard deploy {followed.missing}` sends it", err=True)
+            print_line(f"the server does not run {rule}: `streamguard deploy {followed.missing}` sends it", err=True)
 
 
 @app.command()
@@ -99,9 +99,9 @@ def history(rule: Annotated[str | None, typer.Argument(help="Of this rule only."
         if rule in (None, name)
     ]
     for at, name, what, who, why in sorted(lines):
-        print(f"{at:%Y-%m-%d %H:%M:%S}  {name:<21} {what:<17} {who}: {why}")
+        print_line(f"{at:%Y-%m-%d %H:%M:%S}  {name:<21} {what:<17} {who}: {why}")
     if not lines:
-        print("no changes")
+        print_line("no changes")
 
 
 def _replaced(replacement: Replacement) -> str:
@@ -136,7 +136,7 @@ def _fields(rule: Rule, mode: str, figures: Figures | None) -> dict[str, Any]:
 
 
 def _print_table(lines: Sequence[Mapping[str, Any]]) -> None:
-    print(
+    print_line(
         f"{'kind':<7}{'name':<21}{'mode':<7}    severity{'day':>8}{'week':>8}  confirmed  found  accounts  finds (limits)"
     )
     for line in lines:
@@ -145,7 +145,7 @@ def _print_table(lines: Sequence[Mapping[str, Any]]) -> None:
         confirmed = f"{line['confirmed']} of {resolved}" if resolved else "-"
         found = "-" if line["found_share"] is None else f"{100 * line['found_share']:.0f} %"
         accounts = "-" if line["accounts"] is None else f"{line['accounts']:,}"
-        print(
+        print_line(
             f"{line['kind']:<7}{line['name']:<21}{line['mode']:<7} v{line['version']} {line['severity']:<8}"
             f"{line['last_day']:>8}{line['last_week']:>8}  {confirmed:<9}  {found:>5}  {accounts:>8}  {line['finds']}{limits}"
         )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamguard.cli.shared import database, deployment
+from streamguard.cli.shared import database, deployment, print_line
 from streamguard.config import Settings, UserError, get_settings
 from streamguard.kafka.clients import kafka_admin, kafka_errors
 from streamguard.kafka.lags import ends_of
@@ -47,7 +47,7 @@ def deploy_shadow(
     """Run files beside what runs, a line for each statement."""
     with _replacing(settings, None, who, reason) as (server, how):
         promote.deploy_shadow(server, how, files, definitions)
-    typer.echo(
+    print_line(
         "`streamguard rules compare` shows the difference; `rules promote` or `rules drop-shadow` ends the shadow"
     )
 
@@ -66,13 +66,13 @@ def promote_shadow(
         shadow = _shadow()
         promote.promote(server, how, shadow)
         for file in insert_first_values(server, settings, [Path(file["name"]) for file in shadow.files]):
-            print(f"values     {file}")
+            print_line(f"values     {file}")
         with database() as connection:
             modes = modes_of(connection)
         for statement in follow(server, modes):
-            print(f"{statement} as the mode of its rule says")
+            print_line(f"{statement} as the mode of its rule says")
         names = ", ".join(sorted(set(rules_of(shadow.items()).values())))
-    print(f"{names} run as in {shadow.names}, with alerts on {_ON[start.value]}")
+    print_line(f"{names} run as in {shadow.names}, with alerts on {_ON[start.value]}")
 
 
 def drop_shadow(reason: Reason = "no reason given", by: By = None) -> None:
@@ -80,7 +80,7 @@ def drop_shadow(reason: Reason = "no reason given", by: By = None) -> None:
     with _replacing(get_settings(), None, by or getpass.getuser(), reason) as (server, how):
         shadow = _shadow()
         promote.drop(server, how, shadow)
-    print(f"the shadow of {shadow.names} is dropped")
+    print_line(f"the shadow of {shadow.names} is dropped")
 
 
 def compare(
@@ -124,11 +124,11 @@ def _replacing(settings: Settings, start: str | None, who: str, reason: str) -> 
 
 
 def _say(outcome: Outcome) -> None:
-    print(outcome, flush=True)
+    print_line(outcome)
 
 
 def _say_behind(behind: Behind) -> None:
-    typer.echo(f"waiting: {behind}", err=True)
+    print_line(f"waiting: {behind}", err=True)
 
 
 def _shadow() -> Shadow:
@@ -155,7 +155,7 @@ def _check_running(server: Server, shadow: Shadow, queries: Sequence[str]) -> No
 def _name_paused(flows: Sequence[Flow]) -> None:
     for flow in flows:
         if flow.state == PAUSED:
-            typer.echo(f"the query {flow.query_id} is paused: its alerts end where it was left", err=True)
+            print_line(f"the query {flow.query_id} is paused: its alerts end where it was left", err=True)
 
 
 def _instant_ms(text: str | None) -> int:
@@ -170,13 +170,13 @@ def _instant_ms(text: str | None) -> int:
 
 
 def _print(found: Difference, limit: int) -> None:
-    print(f"{'rule':<21}{'live':>8}{'shadow':>8}{'gained':>8}{'lost':>8}{'changed':>9}")
+    print_line(f"{'rule':<21}{'live':>8}{'shadow':>8}{'gained':>8}{'lost':>8}{'changed':>9}")
     for rule in found.rules:
         counts = f"{len(rule.gained):>8}{len(rule.lost):>8}{len(rule.changed):>9}"
-        print(f"{rule.rule:<21}{rule.live:>8}{rule.shadow:>8}{counts}")
-    print(f"on {found.transactions:,} transactions that both have read")
+        print_line(f"{rule.rule:<21}{rule.live:>8}{rule.shadow:>8}{counts}")
+    print_line(f"on {found.transactions:,} transactions that both have read")
     if found.unplaced:
-        print(f"left out: alerts on {found.unplaced:,} transactions that the consumer has not read yet")
+        print_line(f"left out: alerts on {found.unplaced:,} transactions that the consumer has not read yet")
     for rule in found.rules:
         for word, alerts in (("gained", rule.gained), ("lost", rule.lost)):
             _print_lines([f"{word:<8} {_line(alert)}" for alert in alerts], limit)
@@ -185,9 +185,9 @@ def _print(found: Difference, limit: int) -> None:
 
 def _print_lines(lines: Sequence[str], limit: int) -> None:
     for line in lines[:limit]:
-        print(line)
+        print_line(line)
     if len(lines) > limit:
-        print(f"... and {len(lines) - limit:,} more: --limit shows them, --json has all")
+        print_line(f"... and {len(lines) - limit:,} more: --limit shows them, --json has all")
 
 
 def _line(alert: FraudAlert) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import UserError, get_settings
+from streamguard.config.visible import one_line
 from streamguard.database import error_message, is_outage, make_engine, sqlstate
 from streamguard.database.locks import Lock
 from streamguard.rules.catalogue import ALL, CORE
@@ -49,6 +51,17 @@ def new_app(help_text: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         no_args_is_help=False,
     )
+
+
+def print_line(text: object = "", *, err: bool = False) -> None:
+    """One line on stdout, or on stderr: also where the records that it quotes have line breaks or control characters."""
+    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def print_lines(lines: Iterable[object]) -> None:
+    """Several of them on stdout."""
+    for line in lines:
+        print_line(line)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from sqlalchemy import text
 
-from streamguard.cli.shared import DatabaseUnavailable, RuleSet, database, new_app
+from streamguard.cli.shared import DatabaseUnavailable, RuleSet, database, new_app, print_line
 from streamguard.config import Settings, get_settings
 from streamguard.database.rows import select_as
 from streamguard.models import show_amount
@@ -78,7 +78,7 @@ SCRIPTS = Commands("./start.sh", "./stop.sh", ".venv/bin/streamguard")
 
 
 def _report(sentence: str) -> None:
-    print(f"  {sentence}", flush=True)
+    print_line(f"  {sentence}")
 
 
 def _is_at_terminal() -> bool:
@@ -119,7 +119,11 @@ def up(
         if foreground:
             stop(settings, _report)
             return
-        print(f"\nstreamguard: interrupted; {commands.down} stops what runs", file=sys.stderr)
+        runs = Supervisor(settings).alive()
+        left = f"the stack runs, {commands.down} stops it" if runs else "nothing was left running"
+        # Below the ^C that a terminal shows.
+        below = "\n" if sys.stderr.isatty() else ""
+        print(f"{below}streamguard: interrupted; {left}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -168,7 +172,7 @@ def _show_alerts(settings: Settings, timeout_s: float) -> None:
     for alert in alerts:
         amount = show_amount(alert.amount, alert.currency)
         transactions = f"{alert.tx_count} transaction{'s' if alert.tx_count != 1 else ''}"
-        print(
+        print_line(
             f"  {alert.detected_at:%H:%M:%S}  {alert.rule:<14} {alert.account_id}  {amount:>12}  {transactions:<15}"
             f" {alert.outcome or 'undecided'}"
         )
@@ -177,9 +181,18 @@ def _show_alerts(settings: Settings, timeout_s: float) -> None:
 def _follow_logs(settings: Settings, commands: Commands) -> None:
     logs = sorted((settings.state_path / "logs").glob("*.log"))
     try:
-        subprocess.run(["tail", "-n", "5", "-F", *map(str, logs)])
+        _tail(["-n", "5", "-F", *map(str, logs)])
     except KeyboardInterrupt:
         print(f"\nThe stack is still running; {commands.down} stops it.")
+
+
+def _tail(arguments: list[str]) -> int:
+    """`tail` with its lines made visible: logs quote what programs of others say. Its exit code."""
+    with subprocess.Popen(["tail", *arguments], stdout=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        for line in tail.stdout:
+            print_line(line.decode("utf-8", "replace").removesuffix("\n"))
+    return tail.returncode
 
 
 @down_app.command()
@@ -226,7 +239,7 @@ def status(
     serious = False
     for finding in findings(settings):
         serious = serious or finding.serious
-        print(f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}", flush=True)
+        print_line(f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}")
     if serious:
         raise typer.Exit(1)
 
@@ -249,7 +262,7 @@ def _show_processes(settings: Settings) -> None:
             f"for {process.up_s // 3600}:{process.up_s // 60 % 60:02}:{process.up_s % 60:02}" if process.pid else ""
         )
         line = f"{process.name:<10} {process.state.lower():<9} {process.pid or '':<8} {up_for} {process.error}"
-        print(line.rstrip())
+        print_line(line.rstrip())
 
 
 @logs_app.command()
@@ -266,8 +279,7 @@ def logs(
     if not files:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.log"))) or "none yet"
         raise StackError(f"no log {part or ''} in {folder}; there are: {known}")
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)]
     try:
-        raise typer.Exit(subprocess.run(command).returncode)
+        raise typer.Exit(_tail(["-n", str(lines), *(["-F"] if follow else []), *map(str, files)]))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

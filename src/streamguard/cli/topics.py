@@ -16,11 +16,12 @@ import typer
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
 
+from streamguard.cli.shared import print_line
 from streamguard.config import Security
 from streamguard.config.settings import get_settings
+from streamguard.config.visible import one_line
 from streamguard.kafka import clients
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.lags import group_lag
@@ -85,20 +86,16 @@ def _admin(bootstrap: str | None) -> Iterator[KafkaAdminClient]:
 
 
 def _failure(sentence: str) -> typer.Exit:
-    typer.echo(sentence, err=True)
+    print_line(sentence, err=True)
     return typer.Exit(1)
 
 
 def print_table(columns: list[str], rows: list[list[Any]]) -> None:
-    """A plain table, as wide as it must be when the output is no terminal."""
-    console = Console()
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    if not console.is_terminal:
-        widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
-        console = Console(width=max(80, sum(widths) + 2 * len(widths)))
-    console.print(table)
+    """A plain table, its columns as wide as what is in them."""
+    cells = [columns, *([one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print_line("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _settings_of(pairs: list[str] | None) -> dict[str, str]:
@@ -165,9 +162,9 @@ def describe_topic(topic: TopicName, bootstrap_servers: Bootstrap = None) -> Non
     print_table(["partition", "first", "end", "records"], rows)
     removed = sum(first[p].offset for p in partitions)
     if removed:
-        typer.echo(f"{removed} records before the first offsets were removed by retention or DeleteRecords.")
+        print_line(f"{removed} records before the first offsets were removed by retention or DeleteRecords.")
     for name, config in sorted(configs.items()):
-        typer.echo(f"{name}={config['value']}")
+        print_line(f"{name}={config['value']}")
 
 
 @topics_app.command("create")
@@ -181,7 +178,7 @@ def create_topic(
     options = {"num_partitions": partitions, "replication_factor": -1, "configs": _settings_of(config)}
     with _admin(bootstrap_servers) as client:
         client.create_topics({topic: options})
-    typer.echo(f"Created {topic} with {partitions} partitions.")
+    print_line(f"Created {topic} with {partitions} partitions.")
 
 
 @topics_app.command("alter")
@@ -201,7 +198,7 @@ def alter_topic(
             said = answer["topic"][topic]
             if said not in (None, "OK") and "NoError" not in str(said):
                 raise _failure(f"{topic}: {said}")
-    typer.echo(f"Changed {topic}.")
+    print_line(f"Changed {topic}.")
 
 
 @topics_app.command("delete")
@@ -215,7 +212,7 @@ def delete_topic(
         typer.confirm(f"Delete {topic} and all its records?", abort=True)
     with _admin(bootstrap_servers) as client:
         client.delete_topics([topic])
-    typer.echo(f"Deleted {topic}.")
+    print_line(f"Deleted {topic}.")
 
 
 @topics_app.command("check")
@@ -231,10 +228,10 @@ def check_topics(
             mend(settings, found, client)
             found = differences(settings, client)
     for difference in found:
-        typer.echo(f"{difference}; {difference.advice}")
+        print_line(f"{difference}; {difference.advice}")
     if found:
         raise typer.Exit(1)
-    typer.echo("The topics are as the application needs them.")
+    print_line("The topics are as the application needs them.")
 
 
 # Groups
@@ -268,9 +265,9 @@ def describe_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
     }
     state = group_state(str(listed[group].get("group_state") or ""), described["group_state"])
     if listed[group].get("group_type") == "consumer":
-        typer.echo(f"{group}: {state}, of the consumer protocol: kafka-consumer-groups shows its members")
+        print_line(f"{group}: {state}, of the consumer protocol: kafka-consumer-groups shows its members")
     else:
-        typer.echo(f"{group}: {state}, {len(described['members'])} members")
+        print_line(f"{group}: {state}, {len(described['members'])} members")
     rows = [
         [
             lag.partition.topic,
@@ -307,4 +304,4 @@ def delete_group(group: GroupId, bootstrap_servers: Bootstrap = None) -> None:
         outcome = str(client.delete_groups([group])[group])
     if "Error" in outcome and "NoError" not in outcome:
         raise _failure(f"{group}: {outcome}")
-    typer.echo(f"Deleted {group}.")
+    print_line(f"Deleted {group}.")

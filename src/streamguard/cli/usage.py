@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from streamguard.config import UserError
+from streamguard.config.visible import one_line
 
 # Newer Typers bring a Click of their own, older ones take the installed one; BadParameter is the way to both.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -30,12 +31,12 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
             error.show()
         else:
             who = speaker or (error.ctx.command_path if error.ctx else name)
-            print(f"{who}: {_sentence(error, arguments)}", file=sys.stderr)
+            print(f"{who}: {one_line(_sentence(error, arguments))}", file=sys.stderr)
         return WRONG_USAGE
     except UserError as error:
         # What a server adds on further lines, as ksqlDB does, stays on the one line.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        print(f"{speaker or name}: {'; '.join(lines)}", file=sys.stderr)
+        print(f"{speaker or name}: {one_line('; '.join(lines))}", file=sys.stderr)
         return error.exit_code
     except typer.Abort as error:
         return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamguard.cli.shared import database, new_app
+from streamguard.cli.shared import database, new_app, print_line
 from streamguard.users import accounts
 from streamguard.users.roles import ADMIN, ANALYST, LEAD, PERMISSIONS, ROLES, VIEWER, may
 
@@ -41,16 +41,16 @@ def list_users() -> None:
             if user.must_change
             else ""
         )
-        print(f"{user.user_name:<20} {user.role:<8} {user.created_at:%Y-%m-%d}  {state}".rstrip())
+        print_line(f"{user.user_name:<20} {user.role:<8} {user.created_at:%Y-%m-%d}  {state}".rstrip())
     if not found:
-        print("no users: `streamguard up` makes the first")
+        print_line("no users: `streamguard up` makes the first")
 
 
 @app.command()
 def roles() -> None:
     """What each role may do."""
     for name in ROLES:
-        print(f"{name:<8} {', '.join(action for action in PERMISSIONS if may(name, action))}")
+        print_line(f"{name:<8} {', '.join(action for action in PERMISSIONS if may(name, action))}")
 
 
 @app.command()
@@ -58,7 +58,7 @@ def add(name: str, role: Role, by: Who = None) -> None:
     """Make a user with a random password, shown once, to be changed at the first login."""
     with database() as connection:
         password = accounts.add_user(connection, name, role.value, by=_who(by))
-    print(f"{name} is {role.value}; first password: {password}")
+    print_line(f"{name} is {role.value}; first password: {password}")
 
 
 @app.command()
@@ -66,7 +66,7 @@ def role(name: str, role: Role, reason: Why, by: Who = None) -> None:
     """Give a user another role."""
     with database() as connection:
         accounts.change_role(connection, name, role.value, by=_who(by), reason=reason)
-    print(f"{name} is {role.value}")
+    print_line(f"{name} is {role.value}")
 
 
 @app.command()
@@ -74,7 +74,7 @@ def reset(name: str, reason: Why = "password lost", by: Who = None) -> None:
     """A new random password, shown once; every login of the user ends."""
     with database() as connection:
         password = accounts.reset_password(connection, name, by=_who(by), reason=reason)
-    print(f"{name}: new password: {password}")
+    print_line(f"{name}: new password: {password}")
 
 
 @app.command()
@@ -92,7 +92,7 @@ def enable(name: str, reason: Why, by: Who = None) -> None:
 def _switch(name: str, disabled: bool, reason: str, by: str | None) -> None:
     with database() as connection:
         accounts.set_disabled(connection, name, disabled, by=_who(by), reason=reason)
-    print(f"{name} is {'disabled' if disabled else 'enabled'}")
+    print_line(f"{name} is {'disabled' if disabled else 'enabled'}")
 
 
 def _who(by: str | None) -> str:

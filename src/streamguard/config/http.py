@@ -11,7 +11,9 @@ import requests
 def http_session(url: str) -> requests.Session:
     """A session for the server at `url`; `http_proxy` and the like hold for it only where it is not on loopback."""
     session = requests.Session()
-    session.trust_env = not is_loopback(urlsplit(url).hostname or "")
+    host = urlsplit(url).hostname or ""
+    # Who connects to 0.0.0.0 connects to this machine; who listens there does so for others, too.
+    session.trust_env = not (is_loopback(host) or host in ("0.0.0.0", "::"))
     return session
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSource
 
 from streamguard.config.errors import SettingsError
 
@@ -28,8 +30,17 @@ class CheckedSettings(BaseSettings):
     elsewhere: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
+        _check_current_folder()
         try:
             super().__init__(**values)
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"{Path(ENV_FILE).absolute()} is not UTF-8 text ({error.reason}): save it as that"
+            ) from None
+        except UnreadableSource as error:
+            field = re.search(r'field "(\w+)"', str(error))
+            name = self.variable_of(field[1]) if field else "settings"
+            raise SettingsError(f'{name}: JSON is expected, such as {{"name": "value"}}') from None
         except ValidationError as error:
             raise SettingsError("; ".join(map(self._sentence, error.errors(include_url=False)))) from None
         self._refuse_unknown_names(values.get("_env_file", ENV_FILE))
@@ -64,3 +75,11 @@ class CheckedSettings(BaseSettings):
     @classmethod
     def _is_ours(cls, name: str) -> bool:
         return name.startswith(cls.model_config["env_prefix"]) and not name.startswith(cls.elsewhere)
+
+
+def _check_current_folder() -> None:
+    """Raises SettingsError where it is gone: `.env` and the state folder are looked for in it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise SettingsError("the current folder was removed: go to another one") from None

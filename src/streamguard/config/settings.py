@@ -9,6 +9,7 @@ part and everything that connects to it. A `STREAMGUARD_` name that is none of t
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -112,7 +113,7 @@ class Settings(CheckedSettings):
     keep_raw: bool = True
     """Whether each transaction's record is kept beside its row, as JSON."""
 
-    status_limit_s: float = Field(30.0, gt=0)
+    status_limit_s: float = Field(30.0, gt=0, allow_inf_nan=False)
     """How long a thing may stand still before `streamguard status` says so, seconds."""
 
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
@@ -141,7 +142,7 @@ class Settings(CheckedSettings):
     """How long an alert may be open before its age is shown in red."""
 
     # The generator stream that `streamguard up` runs.
-    generator_tps: float = Field(20.0, gt=0)
+    generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
 
     _has_default_password: bool = PrivateAttr(False)
     _kafka_security: Security = PrivateAttr(Security())
@@ -243,9 +244,10 @@ class Settings(CheckedSettings):
     @field_validator("kafka_bootstrap_servers", "kafka_advertise")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
-        for part in filter(None, value.split(",")):
+        for part in value.split(",") if value else ():
             host, _, port = part.strip().rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            is_host = host and (":" not in host or (host[0] == "[" and host[-1] == "]"))
+            if not is_host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
                 raise ValueError(f"HOST:PORT is expected, such as 127.0.0.1:9092, not {part!r}")
         return value
 
@@ -254,6 +256,7 @@ class Settings(CheckedSettings):
     def _http_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
             raise ValueError(f"a URL is expected, such as http://127.0.0.1:8088, not {without_login(value)!r}")
+        _check_port(value)
         return value.rstrip("/")
 
     @field_validator("database_url")
@@ -269,6 +272,24 @@ class Settings(CheckedSettings):
                 f" {without_login(value)!r}"
             )
         DatabaseAddress(value)
+        return value
+
+    @field_validator("transactions_topic", "alerts_topic", "decisions_topic", "dead_letters_topic")
+    @classmethod
+    def _topic_name(cls, value: str) -> str:
+        if not re.fullmatch(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}", value):
+            raise ValueError(f"the name of a topic is expected, of letters, digits, '.', '_' and '-', not {value!r}")
+        return value
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if not str(value):
+            raise ValueError("a folder is expected; without the variable it is .streamguard")
+        try:
+            Path(str(value)).expanduser()
+        except RuntimeError:
+            raise ValueError(f"there is no home folder for {str(value)!r}") from None
         return value
 
     @property
@@ -350,6 +371,16 @@ class Settings(CheckedSettings):
             if field.startswith(("kafka_", "ksqldb_")) or field == "postgres_port":
                 variables.setdefault(variable_of(field), _as_text(getattr(self, field)))
         return variables
+
+
+def _check_port(url: str) -> None:
+    """Raises ValueError, without the passwords that the address may have."""
+    try:
+        port = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"its host and port cannot be used: {error}") from None
+    if port == 0:
+        raise ValueError("port 0 is nowhere")
 
 
 def _same(one: tuple[str, int], other: tuple[str, int]) -> bool:

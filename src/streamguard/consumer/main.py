@@ -7,6 +7,7 @@ import signal
 import threading
 
 from streamguard.config import Settings
+from streamguard.config.visible import configure_logging
 from streamguard.consumer.limit_changes import note_limits
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
@@ -28,7 +29,7 @@ def consume(settings: Settings) -> None:
 
     Applies the schema first, retrying until the database is available. Raises NewerSchema, OtherProtection.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging()
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     protection = NO_PROTECTION

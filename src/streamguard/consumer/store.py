@@ -14,7 +14,6 @@ Dead letters and decisions are put into the outbox too; `consumer.publisher` sen
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
 from streamguard.database import outbox
+from streamguard.database.copy import copy_text
 from streamguard.database.fraud import MARK_FRAUD
 from streamguard.database.locks import Lock
 from streamguard.database.rows import fetch, fetch_values
@@ -202,7 +202,7 @@ class Store:
         """Store the transactions; return the records whose id was stored from another offset, as dead letters, and those
         that were stored from this one."""
         lines = "".join([f"{_copy_line(record, transaction)}\n" for record, transaction in batch.transactions])
-        cursor.copy_expert(sql.COPY_STAGE, io.StringIO(lines))
+        copy_text(cursor, sql.COPY_STAGE, lines)
         cursor.execute(sql.INSERT_TRANSACTIONS)
         duplicates: dict[tuple[int, int], _Duplicate] = {}
         if cursor.rowcount < len(batch.transactions):
@@ -234,7 +234,7 @@ class Store:
             f"\t{json_field(self._raw(record))}\n"
             for record, transaction in stored
         ]
-        cursor.copy_expert(sql.COPY_RECORDS, io.StringIO("".join(lines)))
+        copy_text(cursor, sql.COPY_RECORDS, "".join(lines))
 
     def _raw(self, record: ConsumedRecord) -> bytes:
         """The record as it is kept: as it came, or protected."""

@@ -20,4 +20,10 @@ class BrokerUnreachable(ProducerError):
 
 
 class NotAcknowledged(ProducerError):
-    """Records were sent that the broker did not confirm to have stored."""
+    """Records were sent that the broker did not confirm to have stored: none of them."""
+
+
+class PartlyAcknowledged(NotAcknowledged):
+    """Some of the records are stored, others were not confirmed; the sentence says how many."""
+
+    exit_code = 3

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
-from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
+from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
 from streamguard.producer.record import Record
 from streamguard.producer.signals import Stop, Stopped
 
@@ -34,6 +35,12 @@ _NEVER_MS = 2**31 - 1
 _PARTITION_CACHE = 100_000
 _REMIND_S = 10.0
 _PARTING_S = 10.0
+
+_REASONS = {
+    "KafkaStorageError": "it cannot write to its disk, which may be full (KafkaStorageError; its log says more)",
+    "NotEnoughReplicasError": "too few of its replicas are in sync (NotEnoughReplicasError)",
+}
+"""What answers mean that the client tries again after, by the name of its exception. A lost connection is none."""
 
 Say = Callable[[str], None]
 
@@ -83,6 +90,7 @@ class KafkaSink:
         self._error: BaseException | None = None
         self._progress = threading.Event()
         self._partitions: dict[bytes, int] = {}
+        self._retries = _Retries()
         self._producer = self._connect(settings, compression, wait_s, extra_topics, linger_ms)
         self._partition_count = len(self._producer.partitions_for(self._topic))
 
@@ -159,7 +167,7 @@ class KafkaSink:
                 record.topic or self._topic, record.value, record.key, record.headers(), partition
             )
         except KafkaError as error:
-            raise NotAcknowledged(f"a record could not be sent: {error}; {self._tally()}") from None
+            raise self._failure(f"a record could not be sent ({error})") from None
         self.sent += 1
         future.add_callback(self._on_ack).add_errback(self._on_error)
 
@@ -170,7 +178,7 @@ class KafkaSink:
                 ensure_topics(self._settings, extra=[Topic(name, self._settings.topic_partitions)])
             except KafkaError as error:
                 if not error.retriable:
-                    raise NotAcknowledged(f"topic {name} cannot be made: {error}; {self._tally()}") from None
+                    raise self._failure(f"topic {name} cannot be made ({error})") from None
                 self._nap()
                 continue
             self._topics.add(name)
@@ -191,6 +199,7 @@ class KafkaSink:
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged by now is given up."""
+        self._retries.close()
         close_producer(self._producer, abandon=self.unacknowledged > 0)
 
     def _partition(self, key: bytes) -> int:
@@ -205,6 +214,7 @@ class KafkaSink:
     def _on_ack(self, stored: Any) -> None:
         # Only the client's sender thread comes here, so the count needs no lock.
         self._acked += 1
+        self._retries.reason = ""
         if self._on_stored is not None and stored.topic == self._topic:
             self._on_stored(stored.partition, stored.offset)
         self._moved_s = time.monotonic()
@@ -237,15 +247,42 @@ class KafkaSink:
                 self._silent_since_s = None
         elif self._silent_since_s is None or now_s - self._said_s >= _REMIND_S:
             self._silent_since_s, self._said_s = self._moved_s, now_s
-            self._say(f"the broker at {self._address} does not answer: {self.unacknowledged:,} records wait for it")
+            does_what = f"stores nothing: {self._retries.reason}" if self._retries.reason else "does not answer"
+            self._say(f"the broker at {self._address} {does_what}; {self.unacknowledged:,} records wait for it")
 
     def _refusal(self) -> NotAcknowledged:
         if self._error is None:
-            return NotAcknowledged(f"left before the broker at {self._address} confirmed everything: {self._tally()}")
-        return NotAcknowledged(f"the broker refused {self._failed:,} records ({self._error}): {self._tally()}")
+            reason = f" ({self._retries.reason})" if self._retries.reason else ""
+            return self._failure(f"left before the broker at {self._address} confirmed everything{reason}")
+        return self._failure(f"the broker refused {self._failed:,} records ({self._error})")
+
+    def _failure(self, sentence: str) -> NotAcknowledged:
+        """With what is stored for all that."""
+        kind = PartlyAcknowledged if self._acked else NotAcknowledged
+        return kind(f"{sentence}: {self._tally()}")
 
     def _tally(self) -> str:
         return f"{self._acked:,} of {self.sent:,} sent are acknowledged"
+
+
+class _Retries(logging.Handler):
+    """Why the broker cannot store a batch now: the client sends it again, as often as that takes, and tells its log alone."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reason = ""
+        self._client_log = logging.getLogger("kafka.producer.sender")
+        self._client_log.setLevel(logging.WARNING)
+        self._client_log.propagate = False
+        self._client_log.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if found := re.search(r"retrying \(.*? attempts left\): (\w+)", record.getMessage()):
+            self.reason = _REASONS.get(found[1], "")
+
+    def close(self) -> None:
+        self._client_log.removeHandler(self)
+        super().close()
 
 
 def check_compression(name: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from streamguard.config.visible import drawn_on, one_line
 from streamguard.producer.record import Record, utc
 from streamguard.producer.signals import Stop, Stopped
 from streamguard.producer.sinks import Sink
@@ -105,7 +106,7 @@ def _rare_collections() -> Iterator[None]:
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr while the block runs, if it is a terminal; yields the function that moves it on."""
-    console = Console(stderr=True)
+    console = Console(file=drawn_on(sys.stderr))
     if not console.is_terminal:
         yield lambda _: None
         return
@@ -143,7 +144,7 @@ def progress_lines(total: int | None) -> Iterator[Callable[[int], None]]:
 
 def say(message: str, speaker: str = "generate") -> None:
     """One line for a person, on stderr."""
-    print(f"{speaker}: {message}", file=sys.stderr, flush=True)
+    print(f"{speaker}: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def summary(tally: Tally, sink: Sink, rate_asked: float | None = None) -> list[str]:

@@ -1,27 +1,35 @@
-"""supervisord's configuration, made from the settings: one template, one section per process."""
+"""supervisord's configuration, made from the settings: one template, one section per process.
+
+Paths are written as `%(here)s`, the folder of the file, which supervisord fills in after it has taken comments (` ;`, ` #`)
+off. Its commands are words of a shell. What has neither way out, folders and variables, is in a file of the launcher's.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from streamguard.config import Settings
 from streamguard.stack import launcher, locks
+from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
+
+_SOCKET = "supervisor.sock"
 
 _HEAD = """\
 ; Written by streamguard at every start; edits are lost. Settings belong into .env.
 [supervisord]
-logfile={logs}/supervisord.log
+logfile=%(here)s/logs/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={pid_file}
-childlogdir={logs}
+pidfile=%(here)s/supervisord.pid
+childlogdir=%(here)s/logs
 umask=077
 {user}
 [unix_http_server]
@@ -30,16 +38,12 @@ chmod=0700
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-
-[supervisorctl]
-serverurl=unix://{socket}
 """
 
 _PROGRAM = """
 [program:{name}]
 command={command}
-directory={directory}
-environment={environment}
+environment=SURROUNDINGS="{digest}"
 priority={priority}
 autostart=false
 autorestart=true
@@ -48,7 +52,7 @@ startretries=100
 stopsignal={stop_signal}
 stopwaitsecs=20
 redirect_stderr=true
-stdout_logfile={logs}/{name}.log
+stdout_logfile=%%(here)s/logs/{name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
 """
@@ -66,32 +70,29 @@ def pid_file(settings: Settings) -> Path:
 
 def socket_file(settings: Settings) -> Path:
     """The control socket; beside the state, unless that path is too long for a Unix socket (about 100 bytes)."""
-    beside = settings.state_path / "supervisor.sock"
+    beside = settings.state_path / _SOCKET
     # supervisord first binds to a longer name, FILE.PID, and then links it.
-    if len(str(beside)) < 90:
+    if len(os.fsencode(beside)) < 90:
         return beside
-    digest = hashlib.sha256(str(settings.state_path).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"streamguard-{os.getuid()}-{digest}.sock"
+    digest = hashlib.sha256(os.fsencode(settings.state_path)).hexdigest()[:16]
+    # Not in TMPDIR: that may be long itself, and another one where the stack is stopped.
+    return Path("/tmp") / f"streamguard-{os.getuid()}-{digest}.sock"
 
 
 def render(settings: Settings, parts: Iterable[Part]) -> str:
     """The whole configuration as text."""
-    logs = settings.state_path / "logs"
+    socket = socket_file(settings)
     head = _HEAD.format(
-        pid_file=_plain(str(pid_file(settings))),
-        logs=_plain(str(logs)),
-        socket=_plain(str(socket_file(settings))),
+        socket=f"%(here)s/{_SOCKET}" if socket.parent == settings.state_path else socket,
         user="user=root\n" if os.geteuid() == 0 else "",
     )
     return head + "".join(
         _PROGRAM.format(
             name=part.name,
-            command=_plain(shlex.join(_launched(settings, part))),
-            directory=_plain(str(Path.cwd())),
-            environment=_environment(settings, part),
+            command=_command(_launched(settings, part)),
+            digest=hashlib.sha256(surroundings(settings, part).encode()).hexdigest()[:16],
             priority=part.priority,
             stop_signal=part.stop_signal,
-            logs=_plain(str(logs)),
         )
         for part in parts
     )
@@ -101,30 +102,48 @@ def _launched(settings: Settings, part: Part) -> list[str]:
     """The part's command, started so that it ends with supervisord and its lock says that it runs."""
     lock = locks.lock_file(settings, part.name)
     start = [sys.executable, "-I", "-S", launcher.__file__, str(lock), str(pid_file(settings)), part.stop_signal]
-    return [*start, *part.command]
+    return [*start, str(_surroundings_file(settings, part)), *part.command]
 
 
 def write(settings: Settings, parts: Iterable[Part]) -> Path:
-    """Write the configuration, readable by its owner alone: it contains passwords."""
-    for folder in (settings.state_path / "logs", locks.folder(settings)):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write the configuration and what the launcher reads, with the database's password: readable by the owner alone.
+
+    Raises StackError.
+    """
+    parts = list(parts)
     file = conf_file(settings)
-    file.touch(mode=0o600)
-    file.chmod(0o600)
-    file.write_text(render(settings, parts), encoding="utf-8")
+    try:
+        for folder in (settings.state_path / "logs", locks.folder(settings)):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in parts:
+            _write_private(_surroundings_file(settings, part), surroundings(settings, part))
+        _write_private(file, render(settings, parts))
+    except OSError as error:
+        raise StackError(
+            f"{error.filename} cannot be written ({error.strerror}): work as the owner of the state folder"
+        ) from None
     return file
 
 
-def _environment(settings: Settings, part: Part) -> str:
-    """Addresses and how to speak to them, so that every process sees what the start saw, whatever becomes of .env."""
-    variables = {**settings.environment, "PYTHONUNBUFFERED": "1", **dict(part.environment)}
-    return ",".join(f'{name}="{_quoted(value)}"' for name, value in variables.items())
+def _write_private(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    # A path may have bytes that are no text; supervisord decodes them as we did.
+    file.write_bytes(os.fsencode(text))
 
 
-def _plain(text: str) -> str:
-    """supervisord expands %(name)s and takes ` ;` for a comment."""
-    return text.replace("%", "%%").replace(" ;", "\\ ;")
+def _surroundings_file(settings: Settings, part: Part) -> Path:
+    return locks.folder(settings) / f"{part.name}.json"
 
 
-def _quoted(text: str) -> str:
-    return text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+def surroundings(settings: Settings, part: Part) -> str:
+    """The part's folder and variables, as the launcher reads them: addresses and how to speak to them, so that every
+    process sees what the start saw, whatever becomes of .env."""
+    variables = {**settings.environment, **dict(part.environment)}
+    return json.dumps({"directory": str(Path.cwd()), "environment": variables}, indent=1)
+
+
+def _command(words: list[str]) -> str:
+    """A command line as supervisord reads it: it expands `%(name)s`, and takes what follows ` ;` or ` #` for a comment."""
+    # Such a space is inside quotes, which are closed and opened again.
+    return re.sub(r"(\s)([;#])", r"\1''\2", shlex.join(words)).replace("%", "%%")

@@ -1,12 +1,14 @@
 """Start a part so that it ends with its supervisor, and mark that it runs.
 
-    python -I -S launcher.py LOCK SUPERVISOR_PID_FILE SIGNAL COMMAND...
+    python -I -S launcher.py LOCK SUPERVISOR_PID_FILE SIGNAL SURROUNDINGS COMMAND...
 
 1. A shared `flock` on LOCK is inherited by the command and its children: while it is held, the part is in use
    (`streamguard.stack.locks`). The system releases it when the last of them ends.
 2. When the supervisor ends, whatever way, the part gets SIGNAL. Linux sends it (PR_SET_PDEATHSIG, prctl(2)); elsewhere a
    small process does, which looks for both five times a second.
-3. The command replaces this process, so that the supervisor has the part's own process id.
+3. SURROUNDINGS is a JSON file with the part's `directory` and `environment`: supervisord's configuration has no way to write
+   every path and password, and a command line is read by everybody.
+4. The command replaces this process, so that the supervisor has the part's own process id.
 
 Run by its path with the standard library alone: it starts in a few milliseconds.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -33,7 +36,7 @@ _IS_LINUX = sys.platform.startswith("linux")
 def main(arguments: list[str]) -> None:
     """Become the command. Raises SystemExit with a sentence where the part must not start."""
     watched = arguments[:1] == [WATCH] or not _IS_LINUX
-    lock, pid_file, signal_name, *command = arguments[1:] if arguments[:1] == [WATCH] else arguments
+    lock, pid_file, signal_name, surroundings, *command = arguments[1:] if arguments[:1] == [WATCH] else arguments
     supervisor, number = os.getppid(), signal.Signals[f"SIG{signal_name}"]
     held = _hold(Path(lock))
     if watched:
@@ -43,7 +46,18 @@ def main(arguments: list[str]) -> None:
     # It may have ended before the lines above: nobody would tell this process.
     if _pid_in(Path(pid_file)) != supervisor or os.getppid() != supervisor:
         raise SystemExit(f"the supervisor of {pid_file} has ended; this part does not start without it")
+    _enter(Path(surroundings))
     os.execv(command[0], command)
+
+
+def _enter(surroundings: Path) -> None:
+    """Work in the folder and with the variables of the file. Raises SystemExit where that cannot be."""
+    try:
+        given = json.loads(surroundings.read_text(encoding="ascii"))
+        os.chdir(given["directory"])
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{surroundings}: {error}; the next start writes it anew") from None
+    os.environ.update(given["environment"])
 
 
 def end_with_parent(number: int) -> None:

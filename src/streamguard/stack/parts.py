@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from streamguard.config import Settings, variable_of
 from streamguard.stack.ksqldb_config import config_file
 
+_PYTHON = (sys.executable, "-I", "-u")
+"""Isolated: no module of the current folder, of PYTHONPATH or of the person's own site-packages is taken for one of ours."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -54,7 +57,7 @@ def _postgres(settings: Settings) -> Part:
 
 def _broker(settings: Settings) -> Part:
     host = f"[{settings.kafka_host}]" if ":" in settings.kafka_host else settings.kafka_host
-    command = [sys.executable, "-m", "streamguard_broker", "--data-dir", str(settings.state_path / "broker")]
+    command = [*_PYTHON, "-m", "streamguard_broker", "--data-dir", str(settings.state_path / "broker")]
     command += ["--listen", f"{host}:{settings.kafka_port}"]
     if settings.kafka_advertise:
         command += ["--advertise", settings.kafka_advertise]
@@ -70,7 +73,7 @@ def _broker(settings: Settings) -> Part:
 def _ksqldb(settings: Settings) -> Part:
     url = urlsplit(settings.ksqldb_url)
     port = url.port or settings.ksqldb_port
-    command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(engine_folder(settings))]
+    command = [*_PYTHON, "-m", "streamguard_ksql.server", "--data-dir", str(engine_folder(settings))]
     command += ["--listen", f"{url.hostname}:{port}", "--service-id", "streamguard_"]
     command += ["--bootstrap-servers", settings.kafka_bootstrap_servers]
     if settings.kafka.security.protocol != "PLAINTEXT":
@@ -120,7 +123,7 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool) -> lis
 
 
 def _cli(command: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "streamguard.cli", command)
+    return (*_PYTHON, "-m", "streamguard.cli", command)
 
 
 def by_name(parts: Sequence[Part]) -> dict[str, Part]:

@@ -10,10 +10,17 @@ from streamguard.stack.parts import Part
 
 
 def conflicts(parts: Iterable[Part]) -> list[str]:
-    """One sentence per part whose port cannot be listened on."""
+    """One sentence per part whose port cannot be listened on, or is that of another one."""
     found = []
+    owners: dict[int, Part] = {}
     for part in parts:
         if part.host is None or part.port is None:
+            continue
+        owner = owners.setdefault(part.port, part)
+        if owner is not part:
+            found.append(
+                f"{owner.name} and {part.name} cannot both have port {part.port}: set {owner.variable} or {part.variable}"
+            )
             continue
         try:
             family, kind, _, _, address = socket.getaddrinfo(part.host, part.port, type=socket.SOCK_STREAM)[0]

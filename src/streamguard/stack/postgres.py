@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import psutil
@@ -82,9 +86,10 @@ def prepare(data_dir: Path, settings: Settings) -> None:
     drop = dropper([building / "x", programs_dir() / "postgres"])
     if os.geteuid() == 0:
         own(building, *unprivileged_user())
-    initdb = [str(programs_dir() / "initdb"), "-D", str(building), "-U", "postgres", "-E", "UTF8", "--locale=C"]
-    # initdb's pg_hba.conf would admit everybody; ours replaces it before the first server listens.
-    _run([*initdb, "--auth=trust", "--no-instructions", "--no-sync"], "", drop)
+    with _programs_for_a_shell() as programs:
+        initdb = [str(programs / "initdb"), "-D", str(building), "-U", "postgres", "-E", "UTF8", "--locale=C"]
+        # initdb's pg_hba.conf would admit everybody; ours replaces it before the first server listens.
+        _run([*initdb, "--auth=trust", "--no-instructions", "--no-sync"], "", drop)
     (building / "pg_hba.conf").write_text(_HBA)
     address = settings.database
     _single_user(building, "postgres", _role_sql(address.user, address.password, address.name), drop)
@@ -138,6 +143,26 @@ def _literal(text: str) -> str:
     """As SQL text, whatever standard_conforming_strings is; on one line, for single-user mode ends a statement there."""
     plain = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
     return f"E'{plain}'"
+
+
+@contextmanager
+def _programs_for_a_shell() -> Iterator[Path]:
+    """The folder of initdb and postgres, or within the block a copy of them: initdb starts its programs by a shell, with
+    their path in double quotes, where `"`, `$`, `` ` `` and a backslash mean something else."""
+    if not re.search(r'["$`\\]', str(programs_dir())):
+        yield programs_dir()
+        return
+    with TemporaryDirectory(prefix="streamguard-") as folder:
+        # The user that Postgres runs as enters it, too.
+        Path(folder).chmod(0o755)
+        package = programs_dir().parent.parent
+        copy = Path(folder) / package.name / programs_dir().parent.name
+        shutil.copytree(programs_dir().parent, copy, ignore=shutil.ignore_patterns("include"))
+        # The wheel has its libraries beside the package, and looks for them there.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            (Path(folder) / libraries.name).symlink_to(libraries)
+        yield copy / "bin"
 
 
 def _role_sql(user: str, password: str, name: str) -> list[str]:

@@ -20,6 +20,7 @@ from streamguard.database import error_message, make_engine
 from streamguard.kafka.diagnosis import ANSWER_S, Problem, diagnosis
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.errors import StackError
+from streamguard.stack.logs import last_log_line
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 
@@ -27,8 +28,13 @@ Probe = Callable[[], "str | Problem | None"]
 """None when ready, else what is missing."""
 
 
-_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many", "slots", "EOF", "closed")
+_PASSING = ("starting up", "shutting down", "recovery", "not accepting", "too many clients", "slots", "EOF", "closed")
 """Parts of the messages of a server that takes connections later."""
+
+_OTHER_PASSWORD = (
+    "Postgres refuses the password of {user}: the database was made with another one; set the variable"
+    " STREAMGUARD_POSTGRES_PASSWORD (or DATABASE_URL) to that, or change the password in the database too"
+)
 
 
 def postgres_probe(settings: Settings) -> Problem | None:
@@ -38,6 +44,8 @@ def postgres_probe(settings: Settings) -> Problem | None:
         psycopg2.connect(**{"connect_timeout": 2, **address.connection}).close()
     except psycopg2.OperationalError as error:
         reason = error_message(error)
+        if "password authentication failed" in reason and "postgres" not in settings.external:
+            return Problem(_OTHER_PASSWORD.format(user=address.user), permanent=True)
         refused = "FATAL:" in reason or "SSL" in reason or "certificate" in reason
         return Problem(reason, permanent=refused and not any(passing in reason for passing in _PASSING))
     return None
@@ -126,13 +134,3 @@ def wait_external(name: str, variable: str, probe: Probe) -> None:
 def _has_ended(supervisor: Supervisor, name: str) -> bool:
     process = supervisor.processes().get(name)
     return process is None or process.state in ("FATAL", "BACKOFF", "EXITED", "STOPPED")
-
-
-def last_log_line(logs: Path, name: str) -> str:
-    """The last line of a part's log, and where to read the rest."""
-    file = logs / f"{name}.log"
-    try:
-        lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return f"{lines[-1] if lines else 'no output'} (log: {file})"

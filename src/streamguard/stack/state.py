@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import shutil
 import stat
+import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from streamguard.config import Settings
+from streamguard.config.visible import one_line
 from streamguard.stack.errors import StackError
 from streamguard.stack.privileges import can_cross_shut_folders
 
@@ -20,6 +24,9 @@ LEAST_FREE_BYTES = 500 * 1024 * 1024
 
 RESTORE_FOLDER = "restore.new"
 """Where a restore builds; there only while one is under way, or was cut off."""
+LEAST_OPEN_FILES = 1024
+"""What supervisord asks for; the broker has two files for each segment open."""
+
 
 _DATABASE = ("postgres", "postgres.new")
 """Postgres keeps its own folder closed, which may belong to another user."""
@@ -37,6 +44,15 @@ def check(settings: Settings, *, restoring: bool = False) -> None:
     Makes and changes nothing.
     """
     state = settings.state_path
+    for path in (state, Path(sys.executable)):
+        if re.search(r"[\x00-\x1f\x7f]", str(path)):
+            # supervisord's configuration has a line for each, and no way to write these in it.
+            raise StackError(f"{one_line(path)} has a control character in its path: use another folder")
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
+        raise StackError(
+            f"a process may open {files} files here, {LEAST_OPEN_FILES:,} are needed: raise the limit (`ulimit -n 4096`)"
+        )
     present = next(folder for folder in (state, *state.parents) if folder.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         raise StackError(

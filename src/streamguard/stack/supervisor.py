@@ -16,6 +16,7 @@ from typing import Any
 from streamguard.config import Settings
 from streamguard.stack.conf import conf_file, socket_file
 from streamguard.stack.errors import StackError
+from streamguard.stack.logs import last_log_line
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,38 @@ class Supervisor:
 
     def launch(self, timeout_s: float = 10.0) -> None:
         """Start supervisord as a daemon, without any process yet. Raises StackError."""
-        self._socket.unlink(missing_ok=True)
-        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf_file(self._settings))]
-        # Its own log is opened before it takes the umask of its configuration.
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, umask=0o077)
+        try:
+            self._socket.unlink(missing_ok=True)
+        except OSError as error:
+            raise StackError(f"{self._socket}, supervisord's socket, cannot be made anew: {error.strerror}") from None
+        command = [
+            sys.executable,
+            "-I",
+            "-W",
+            "ignore",
+            "-m",
+            "supervisor.supervisord",
+            "-c",
+            str(conf_file(self._settings)),
+        ]
+        # In a session of its own: Ctrl-C is for us, who then end it in order. Its log is opened before it takes the umask
+        # of its configuration.
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            umask=0o077,
+        )
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines()
             raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")
         deadline = time.monotonic() + timeout_s
         while not self.alive():
             if time.monotonic() > deadline:
-                log = self._settings.state_path / "logs" / "supervisord.log"
-                raise StackError(f"supervisord does not answer; see {log}")
+                last = last_log_line(self._settings.state_path / "logs", "supervisord")
+                raise StackError(f"supervisord does not answer: {last}")
             time.sleep(0.05)
 
     def reread(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from streamguard.stack import compose, conf, leftovers, locks, logins, passwords
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
+from streamguard.stack.interrupts import interrupts_held_back
 from streamguard.stack.ksqldb_config import write_config
 from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts
 from streamguard.stack.readiness import (
@@ -41,7 +42,7 @@ from streamguard.stack.readiness import (
     wait,
     wait_external,
 )
-from streamguard.stack.supervisor import RUNS, Supervisor
+from streamguard.stack.supervisor import RUNS, Process, Supervisor
 from streamguard.users.accounts import first_admin
 
 Report = Callable[[str], None]
@@ -74,57 +75,82 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
     """Start what does not run yet.
 
     Raises UserError. What can be checked is checked before anything is made; a stack that this call launched and that
-    does not become ready is stopped again.
+    does not become ready, or whose start is interrupted, is stopped again.
     """
-    supervisor = Supervisor(settings)
-    running = supervisor.processes() if supervisor.alive() else None
-    if running is None:
-        leftovers.end(settings, report)
-    # What runs is left running: a second start takes nothing away.
-    optional = {name: getattr(options, name) or name in (running or {}) for name in ("desk", "generator")}
     if options.docker and settings.external:
         raise StackError(
             f"--docker starts Postgres, Kafka and ksqlDB, and {', '.join(settings.external.values())} names another: unset it,"
             " or leave out --docker"
         )
-    infrastructure = [] if options.docker else embedded_parts(settings)
-    started = Started([*infrastructure, *application_parts(settings, **optional)], settings)
+    state.check(settings)
     rules = sql_files(options.rules)
-    _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
-    _check_external(settings, report)
+    is_new = not settings.state_path.exists()
+    if is_new:
+        _check(settings, _parts(settings, options, {}), rules)
+        _check_external(settings, report)
+        state.make(settings)
+    with locks.command(settings, report):
+        # Only now: another start may have launched it while this one waited.
+        return _start(settings, options, rules, report, checked=is_new)
+
+
+def _start(settings: Settings, options: StartOptions, rules: list[Path], report: Report, *, checked: bool) -> Started:
+    supervisor = Supervisor(settings)
+    running = supervisor.processes() if supervisor.alive() else None
+    if running is None:
+        leftovers.end(settings, report)
+    started = Started(_parts(settings, options, running or {}), settings)
+    if not checked:
+        _check(settings, [part for part in started.parts if part.name not in (running or {})], rules)
+        _check_external(settings, report)
     if options.docker:
         report("docker compose up")
         compose.up(options.command, settings.postgres_password)
     state.make(settings)
-    with locks.command(settings, report):
-        if not options.docker:
-            started.settings = passwords.keep(settings)
-        _launch_and_start(started.settings, options, started, rules, report)
+    if not options.docker:
+        started.settings = passwords.keep(settings)
+    _launch_and_start(started.settings, options, started, rules, report, is_new=running is None)
     return started
 
 
+def _parts(settings: Settings, options: StartOptions, running: Mapping[str, Process]) -> list[Part]:
+    """What is to run. What runs is left running: a second start takes nothing away."""
+    optional = {name: getattr(options, name) or name in running for name in ("desk", "generator")}
+    infrastructure = [] if options.docker else embedded_parts(settings)
+    return [*infrastructure, *application_parts(settings, **optional)]
+
+
 def _launch_and_start(
-    settings: Settings, options: StartOptions, started: Started, rules: list[Path], report: Report
+    settings: Settings, options: StartOptions, started: Started, rules: list[Path], report: Report, *, is_new: bool
 ) -> None:
     supervisor, parts = Supervisor(settings), started.parts
-    # Asked again: another start may have launched it while this one waited.
-    running = supervisor.alive()
     conf.write(settings, parts)
     write_config(settings)
-    if running:
-        supervisor.reread()
-    else:
-        supervisor.launch()
     try:
+        if is_new:
+            # Between its start and its first answer it cannot be told to end.
+            with interrupts_held_back():
+                supervisor.launch()
+        else:
+            supervisor.reread()
         _start_infrastructure(settings, options, by_name(parts), supervisor, report)
         started.first_password = _apply(settings, options, rules, report)
         if not options.docker:
             key.keep(settings)
         _start_application(settings, options, by_name(parts), supervisor, report)
-    except Exception:
-        if not running:
-            supervisor.shutdown()
+    except BaseException:
+        if is_new:
+            _stop_again(settings, report)
         raise
+
+
+def _stop_again(settings: Settings, report: Report) -> None:
+    """End what this start began; a further Ctrl-C does not keep it from that."""
+    with interrupts_held_back():
+        supervisor = Supervisor(settings)
+        if supervisor.alive():
+            supervisor.shutdown()
+        leftovers.end(settings, report)
 
 
 def _check(settings: Settings, parts: list[Part], rules: list[Path]) -> None:

@@ -31,6 +31,8 @@ class Context:
     sink: str
     needed: frozenset[str]
     stars: frozenset[str | None]
+    replaying: bool = False
+    """Whether the statement was accepted long ago: topics may have changed since."""
 
     def compiler(self, node: Node) -> Compiler:
         return Compiler(Scope(node.schema.value, self.config))

@@ -20,6 +20,7 @@ from streamguard_ksql.plan import (
 from streamguard_ksql.planning.context import Context
 from streamguard_ksql.planning.names import Binding
 from streamguard_ksql.planning.projection import KeyInfo, type_or_refuse
+from streamguard_ksql.refusals import PlainError
 from streamguard_ksql.schema import Column, Schema, refuse_map_key
 from streamguard_ksql.transform import column_refs
 from streamguard_ksql.types import SqlType
@@ -193,6 +194,18 @@ class _Joins:
                 f"Got {left.bindings[-1].source.name} {kind}JOIN {right.bindings[0].source.name}."
             )
 
+    def _refuse_other_partitions(self, left: Side, right: Side) -> None:
+        """Rows of one key are in partitions of one number only where both topics have as many."""
+        a, b = left.bindings[0], right.bindings[0]
+        counts = (a.source.partitions, b.source.partitions)
+        if self.context.replaying or None in counts or counts[0] == counts[1]:
+            return
+        raise PlainError(
+            f"Can't join `{a.alias}` with `{b.alias}` since the number of partitions don't match. `{a.alias}` partitions = "
+            f"{counts[0]}; `{b.alias}` partitions = {counts[1]}. Please repartition either one so that the number of "
+            "partitions match."
+        )
+
     # --- keys ---------------------------------------------------------------------------------------------------------
 
     def _rekeyed(self, side: Side, expression: ast.Expression, key_type: SqlType, repartition: bool) -> Node:
@@ -333,6 +346,7 @@ class _Joins:
         *,
         changed: bool,
     ) -> Side:
+        self._refuse_other_partitions(left, right)
         bindings = left.bindings + right.bindings
         return Side(node, bindings, names, shown, joined=True, synthetic=synthetic, changed=changed or left.changed)
 

@@ -50,9 +50,16 @@ class PlannedQuery:
 
 
 def plan_query(
-    query: ast.Query, catalog: Catalog, config: Mapping[str, Any], *, persistent: bool = True, sink: str = ""
+    query: ast.Query,
+    catalog: Catalog,
+    config: Mapping[str, Any],
+    *,
+    persistent: bool = True,
+    sink: str = "",
+    replaying: bool = False,
 ) -> PlannedQuery:
     """The plan of a SELECT. `persistent` queries must keep their key in the projection; `sink` is named in refusals.
+    With `replaying` the partitions of joined topics are not compared.
 
     Raises KsqlError, worded as in ksqlDB, for what it refuses.
     """
@@ -60,7 +67,7 @@ def plan_query(
     stars = frozenset(item.source for item in query.select if isinstance(item, ast.SelectAll))
     try:
         names = Names(bind(query.source, catalog))
-        context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars)
+        context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars, replaying)
         return _plan(context)
     except KsqlError as error:
         refusals.planning(error)

@@ -17,6 +17,7 @@ from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics, Servers
 from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.visible import one_line
 
 
 def print_topic(
@@ -84,7 +85,10 @@ def _text(data: bytes | None) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         return _binary(data)
-    return text if text.isprintable() or "\n" in text or "\t" in text else _binary(data)
+    if text.isprintable():
+        return text
+    # A record is one line: what its text has in it cannot look like another record.
+    return one_line(text) if "\n" in text or "\t" in text else _binary(data)
 
 
 def _binary(data: bytes) -> str:

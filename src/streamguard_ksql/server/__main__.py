@@ -13,6 +13,7 @@ from streamguard_ksql.runtime.clients import KafkaUnavailable
 from streamguard_ksql.server.config_file import read_config
 from streamguard_ksql.server.kafka import cluster_of, without_connection
 from streamguard_ksql.server.run import StartError, run
+from streamguard_ksql.visible import one_line, visible
 
 BOOTSTRAP = "bootstrap.servers"
 
@@ -37,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="a server setting, e.g. ksql.streams.commit.interval.ms=200",
     )
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         os.umask(0o077)  # its files are for its owner alone
         config = {**(read_config(given.config_file) if given.config_file else {}), **dict(map(_setting, given.set))}
@@ -47,9 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
         service_id = given.service_id or config.get("ksql.service.id") or "default_"
         run(given.listen, cluster_of(servers, config), given.data_dir, service_id, without_connection(config))
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
-        print(f"streamguard ksqldb: {error}", file=sys.stderr)
+        print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+class _OneLine(logging.Formatter):
+    """A message is one line, whatever the statement or record that it quotes has in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _setting(pair: str) -> tuple[str, str]:

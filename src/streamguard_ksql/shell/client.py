@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
 from requests.auth import HTTPBasicAuth
+from requests.utils import get_environ_proxies
 
 from streamguard_ksql.shell.diagnosis import problem_of
 
@@ -59,7 +61,11 @@ class Client:
         self.url = normal_url(self.url)
         self.user, self.password = self.user or user, self.password or password
         self._http.headers.update({"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE})
-        self._http.trust_env = False  # a proxy of the environment is not meant for a server on loopback
+        # What the environment says of proxies, with its exceptions in no_proxy, is not meant for a server on this machine;
+        # nothing else of it is taken (a netrc, another authority).
+        self._http.trust_env = False
+        if not _is_loopback(urlsplit(self.url).hostname or ""):
+            self._http.proxies.update(get_environ_proxies(self.url))
         if self.ca_file is not None:
             if not os.access(self.ca_file, os.R_OK):
                 raise ShellError(f"Cannot read {self.ca_file}, the file of authorities.")
@@ -154,6 +160,15 @@ def login_of(url: str) -> tuple[str | None, str | None]:
     normal_url(url)
     parts = urlsplit(url if "://" in url else f"http://{url}")
     return unquote(parts.username) if parts.username else None, unquote(parts.password) if parts.password else None
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def _decode(response: requests.Response) -> Any:

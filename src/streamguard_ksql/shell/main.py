@@ -18,6 +18,7 @@ from pathlib import Path
 from streamguard_ksql.shell.client import Client, ShellError, login_of, normal_url
 from streamguard_ksql.shell.commands import run_own
 from streamguard_ksql.shell.session import JSON, TABULAR, Leave, Session
+from streamguard_ksql.visible import allow_any_character, visible
 
 DEFAULT_URL = "http://127.0.0.1:8088"
 URL_VARIABLE = "KSQLDB_URL"
@@ -37,6 +38,7 @@ class Default:
 
 def main(arguments: Sequence[str] | None = None, default: Default | None = None) -> int:
     """Run the shell; its exit code. Without a `default` server it is that of KSQLDB_URL."""
+    allow_any_character()
     given = _parser().parse_args(arguments)
     session: Session | None = None
     try:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, default: Default | None = None)
     except Leave:
         return 0
     except ShellError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -148,7 +150,7 @@ def _work(session: Session, given: argparse.Namespace) -> None:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(visible(line), flush=True)
 
 
 def _terminal_width() -> int | None:

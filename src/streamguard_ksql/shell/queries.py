@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from streamguard_ksql.shell.client import QueryLines, ShellError, parse_line
+from streamguard_ksql.shell.client import ShellError, parse_line
 from streamguard_ksql.shell.render import cell
 from streamguard_ksql.shell.tables import RowTable
+from streamguard_ksql.visible import one_line
 
 Write = Callable[[str], None]
 
 
 def show_rows(
-    lines: QueryLines,
+    lines: Iterable[str],
     write: Write,
     width: int | None,
     *,
@@ -32,7 +33,7 @@ def show_rows(
             continue
         text, entry = parsed
         if "header" in entry:
-            table = RowTable(column_names(str(entry["header"].get("schema", ""))), width)
+            table = RowTable([*map(one_line, column_names(str(entry["header"].get("schema", ""))))], width)
         if as_json and not entry.get("errorMessage"):
             write(text)
         else:
@@ -51,9 +52,9 @@ def _show_entry(entry: dict[str, Any], table: RowTable | None, write: Write) -> 
         row = entry["row"]
         values = row.get("columns")
         if table is not None and values is not None:
-            _write_all(table.row(["<TOMBSTONE>" if row.get("tombstone") else cell(v) for v in values]), write)
+            _write_all(table.row(["<TOMBSTONE>" if row.get("tombstone") else one_line(cell(v)) for v in values]), write)
     elif entry.get("finalMessage"):
-        write(str(entry["finalMessage"]))
+        write(one_line(str(entry["finalMessage"])))
 
 
 def _write_all(lines: Sequence[str], write: Write) -> None:
@@ -65,10 +66,10 @@ def _error_text(error: Any) -> str:
     return str(error.get("message", error)) if isinstance(error, dict) else str(error)
 
 
-def show_lines(lines: QueryLines, write: Write, limit: int | None = None) -> None:
+def show_lines(lines: Iterable[str], write: Write, limit: int | None = None) -> None:
     """The answer of a PRINT, which is text already."""
     for shown, line in enumerate(lines, start=1):
-        write(line)
+        write(one_line(line))
         if limit is not None and shown >= limit:
             return
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamguard_ksql.shell.client import Digits
 from streamguard_ksql.shell.tables import draw_list
+from streamguard_ksql.visible import visible
 
 Entity = Mapping[str, Any]
 Renderer = Callable[[Entity, "int | None"], list[str]]
@@ -30,8 +31,8 @@ def render(entity: Entity, width: int | None) -> list[str]:
     """The lines of an entity, its warnings last."""
     renderer = RENDERERS.get(str(entity.get("@type")))
     drawn = to_json(entity) if renderer is None else renderer(entity, width)
-    lines = [line for text in drawn for line in text.split("\n")]
-    return lines + [f"WARNING: {w.get('message', w)}" for w in entity.get("warnings") or ()]
+    warnings = [f"WARNING: {w.get('message', w)}" for w in entity.get("warnings") or ()]
+    return [line for text in (*drawn, *warnings) for line in text.split("\n")]
 
 
 def to_json(value: Any) -> list[str]:
@@ -62,7 +63,7 @@ def cell(value: Any) -> str:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> list[str]:
-    return draw_list(headers, [[cell(v) for v in row] for row in rows], width)
+    return draw_list(headers, [[visible(cell(v)) for v in row] for row in rows], width)
 
 
 def _message(text: str, width: int | None) -> list[str]:

@@ -13,6 +13,7 @@ from streamguard_ksql.shell.client import Client, ServerError, ShellError, Unrea
 from streamguard_ksql.shell.queries import show_lines, show_rows
 from streamguard_ksql.shell.render import render, to_json
 from streamguard_ksql.variables import substitute
+from streamguard_ksql.visible import visible
 
 TABULAR, JSON = "TABULAR", "JSON"
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]+)")
@@ -61,7 +62,8 @@ class Session:
     _depth: int = 0
 
     def write(self, line: str) -> None:
-        """A line of output, to the person and to the spool file."""
+        """A line of output, to the person and to the spool file, without control characters."""
+        line = visible(line)
         self.out(line)
         if self.spool is not None:
             self.spool.write(line + "\n")

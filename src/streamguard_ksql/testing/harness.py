@@ -6,6 +6,7 @@ every input of its topics, then what earlier queries wrote to them. One partitio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from streamguard_ksql import ast
 from streamguard_ksql.ddl.normal import DEFAULT_RETENTION_MS
 from streamguard_ksql.engine import Engine, PersistentQuery, TopicShape
-from streamguard_ksql.errors import FatalRecordError
+from streamguard_ksql.errors import FatalRecordError, KsqlError
 from streamguard_ksql.inserts import insert_values_record
 from streamguard_ksql.operators.base import ProcessingError, Runtime
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
@@ -23,9 +24,15 @@ from streamguard_ksql.statements.session import check_setting
 from streamguard_ksql.topology import Topology
 from streamguard_ksql.variables import substitute
 
+_TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
+"""What Kafka takes for the name of a topic."""
+
 
 class MemoryTopics:
-    """Topics that exist as soon as they are named; from the first source on with the partitions that it gave them."""
+    """Topics that exist as soon as they are named; from the first source on with the partitions that it, or the case, gave them.
+
+    All records are in partition 0: how many there are matters for what is refused.
+    """
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
@@ -41,6 +48,12 @@ class MemoryTopics:
     def shape(self, name: str) -> TopicShape | None:
         return self.made.get(name)
 
+    def declare(self, name: str, partitions: int) -> None:
+        """Say how many partitions a topic has. Raises KsqlError for what is no name of a topic."""
+        if not _TOPIC_NAME.fullmatch(name):
+            raise KsqlError(f"Topic name is invalid: '{name}' is not of up to 249 letters, digits, '.', '_' and '-'")
+        self.make(name, partitions)
+
     def make(self, name: str, partitions: int) -> None:
         self.made.setdefault(name, TopicShape(partitions, 1, DEFAULT_RETENTION_MS))
 
@@ -49,6 +62,7 @@ class MemoryTopics:
 
     def delete(self, name: str) -> None:
         self.offsets.pop(name, None)
+        self.made.pop(name, None)
 
 
 Hook = Callable[["Harness"], None]

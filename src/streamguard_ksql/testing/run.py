@@ -39,6 +39,9 @@ def run_case(case: Case, after_each_input: Hook | None = None) -> None:
     """Run a case; Difference where it fails."""
     harness = Harness(dict(case.properties))
     try:
+        for topic in case.topics:
+            if isinstance(topic, Mapping) and "partitions" in topic:
+                harness.topics.declare(str(topic.get("name")), int(topic["partitions"]))
         harness.run_script("\n".join(case.statements))
         for entry in case.inputs:
             harness.feed(input_record(harness, entry))

@@ -18,6 +18,7 @@ import typer
 
 from streamguard_ksql.testing.cases import Case, CaseFileError, find_files, load, load_records
 from streamguard_ksql.testing.run import Difference, run_case
+from streamguard_ksql.visible import allow_any_character, one_line, visible
 
 app = typer.Typer(add_completion=False)
 
@@ -40,7 +41,7 @@ def run(
             raise CaseFileError("Nothing to test: give -s, -i and -o, or case files or folders (see --help).")
         raise typer.Exit(_run_files(list(find_files(paths)), report))
     except CaseFileError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
 
 
@@ -60,7 +61,7 @@ def _run_script(sql_file: Path, input_file: Path | None, output_file: Path | Non
     if reason is None:
         print("\t >>> Test passed!")
         return 0
-    print(f"\t >>>>> Test failed: {reason}")
+    print(f"\t >>>>> Test failed: {visible(reason)}")
     return 1
 
 
@@ -76,9 +77,9 @@ def _run_files(files: Sequence[Path], report: Path | None) -> int:
             else:
                 failures.append({"file": path.name, "name": case.name, "reason": reason})
         passed += good
-        print(f"{path} {good}/{len(cases)}")
+        print(f"{one_line(str(path))} {good}/{len(cases)}")
     for failure in failures:
-        print(f"FAILED {failure['file']}: {failure['name']}\n  {failure['reason']}")
+        print(f"FAILED {one_line(failure['file'])}: {one_line(failure['name'])}\n  {visible(failure['reason'])}")
     print(f"{passed} passed, {len(failures)} failed")
     if report is not None:
         content = {"passed": passed, "failed": len(failures), "failures": failures}
@@ -102,4 +103,5 @@ def _reason(case: Case) -> str | None:
 
 def main() -> None:
     """The console script."""
+    allow_any_character()
     app()

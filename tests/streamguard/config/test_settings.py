@@ -73,6 +73,18 @@ def test_the_env_file_of_the_current_folder_alone_is_read(tmp_path: Path, monkey
         ("STREAMGUARD_KAFKA_PORT", "many", "STREAMGUARD_KAFKA_PORT: Input should be a valid integer"),
         ("STREAMGUARD_POSTGRES_PORT", "70000", "STREAMGUARD_POSTGRES_PORT: Input should be less than"),
         ("STREAMGUARD_GENERATOR_TPS", "0", "STREAMGUARD_GENERATOR_TPS: Input should be greater than 0"),
+        ("STREAMGUARD_GENERATOR_TPS", "inf", "STREAMGUARD_GENERATOR_TPS: Input should be a finite number"),
+        ("KAFKA_BOOTSTRAP_SERVERS", ",", "KAFKA_BOOTSTRAP_SERVERS: HOST:PORT is expected"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "[::1:9092", "KAFKA_BOOTSTRAP_SERVERS: HOST:PORT is expected"),
+        ("KSQLDB_URL", "http://h:port", "KSQLDB_URL: its host and port cannot be used"),
+        ("KSQLDB_URL", "http://[", "KSQLDB_URL: Invalid IPv6 URL"),
+        ("DATABASE_URL", "postgresql://[::", "DATABASE_URL: "),
+        ("DATABASE_URL", "postgresql://u:p@h:99999/x", "DATABASE_URL: "),
+        ("STREAMGUARD_STATE_DIR", "", "STREAMGUARD_STATE_DIR: a folder is expected"),
+        ("STREAMGUARD_STATE_DIR", "~nobody-has-it/x", "STREAMGUARD_STATE_DIR: there is no home folder"),
+        ("STREAMGUARD_PII_FIELDS", "nonsense", "STREAMGUARD_PII_FIELDS: JSON is expected"),
+        ("STREAMGUARD_TRANSACTIONS_TOPIC", "a b", "STREAMGUARD_TRANSACTIONS_TOPIC: the name of a topic is expected"),
+        ("STREAMGUARD_ALERTS_TOPIC", "..", "STREAMGUARD_ALERTS_TOPIC: the name of a topic is expected"),
     ],
 )
 def test_nonsense_is_one_sentence_naming_the_variable(
@@ -83,6 +95,19 @@ def test_nonsense_is_one_sentence_naming_the_variable(
         load_settings()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_an_env_file_that_is_no_text_and_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_bytes(b"A=1\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env is not UTF-8 text"):
+        load_settings()
+    (folder / ".env").unlink()
+    folder.rmdir()
+    with pytest.raises(SettingsError, match="the current folder was removed"):
+        load_settings()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from streamguard.config import SettingsError, load_settings
 from streamguard.database import apply_schema, make_engine
 from streamguard.database.migrations import MayNotCreate
+from streamguard.stack.backup.dump import dump, snapshot
 from streamguard.stack.readiness import postgres_probe
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
@@ -166,6 +167,8 @@ def test_schema_copy_and_psql_over_tls(server: TlsPostgres) -> None:
         env=os.environ | {"DATABASE_URL": server.url()}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout == "t\n", done.stderr
+    with snapshot(settings) as taken:
+        assert b"".join(dump(settings, taken)).startswith(b"PGDMP")
 
 
 @pytest.mark.soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import defaultdict
@@ -9,18 +10,20 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 from kafka import KafkaAdminClient
 from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
 from streamguard.kafka.topics import MAX_RECORD_BYTES, ensure_topics, topic_configs
-from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged
+from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
 from streamguard.producer.kafka_sink import KafkaSink
 from streamguard.producer.record import Record
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.signals import Stop, Stopped
 from tests.support.broker import BrokerProcess, free_port
+from tests.support.processes import eventually
 from tests.support.topics import read_topic
 
 pytestmark = pytest.mark.integration
@@ -123,7 +126,7 @@ def test_an_address_that_nobody_has_and_an_unknown_compression_are_one_sentence(
 def test_a_record_that_is_refused_fails_loudly(broker: BrokerProcess) -> None:
     with closing(KafkaSink(settings_for(broker.address), print)) as sink:
         sink.send(batch(1)[0])
-        with pytest.raises(NotAcknowledged, match=r"a record could not be sent: .*; [01] of 1 sent"):
+        with pytest.raises(NotAcknowledged, match=r"a record could not be sent \(.*\): [01] of 1 sent"):
             sink.send(Record(b"A", b"x" * (MAX_RECORD_BYTES + 1), 0))
 
 
@@ -181,3 +184,39 @@ def _kill_and_restart(broker: BrokerProcess, after_s: float) -> None:
     broker.kill()
     time.sleep(after_s)
     broker.start()
+
+
+def test_a_full_disk_of_the_broker_is_named_and_waited_for(broker: BrokerProcess) -> None:
+    """A limit on the size of files does to the broker's writes what a full disk does, and can be taken away."""
+    said: list[str] = []
+    stop = Stop()
+    assert broker.process is not None
+    process = psutil.Process(broker.process.pid)
+    unlimited = process.rlimit(psutil.RLIMIT_FSIZE)
+    records = iter(batch(3000))
+    with closing(KafkaSink(settings_for(broker.address), said.append, stop=stop, patience_s=0.1)) as sink:
+        for record in islice(records, 200):
+            sink.send(record)
+        sink.finish()
+        process.rlimit(psutil.RLIMIT_FSIZE, (4096, unlimited[1]))
+        try:
+            for record in records:
+                sink.send(record)
+            waiting = threading.Thread(target=sink.finish)
+            waiting.start()
+            eventually(lambda: [line for line in said if "which may be full" in line], bool)
+            assert waiting.is_alive() and 200 <= sink.acknowledged < 3000
+        finally:
+            process.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+        waiting.join(60)
+        assert sink.acknowledged == 3000
+    assert re.search(r"stores nothing: it cannot write to its disk.*; [\d,]+ records wait for it", "\n".join(said))
+
+
+def test_what_was_confirmed_in_part_has_a_code_of_its_own(broker: BrokerProcess) -> None:
+    with closing(KafkaSink(settings_for(broker.address), print)) as sink:
+        sink.send(batch(1)[0])
+        sink.finish()
+        with pytest.raises(PartlyAcknowledged, match="1 of 1 sent are acknowledged") as caught:
+            sink.send(Record(b"A", b"x" * (MAX_RECORD_BYTES + 1), 0))
+    assert caught.value.exit_code == 3

@@ -19,7 +19,7 @@ from streamguard.stack.supervisor import Supervisor
 from tests.support.broker import free_port
 from tests.support.project import PROJECT_ROOT
 
-PORTS = ("STREAMGUARD_KAFKA_PORT", "STREAMGUARD_KSQLDB_PORT", "STREAMGUARD_POSTGRES_PORT")
+PORTS = tuple(f"STREAMGUARD_{name}_PORT" for name in ("KAFKA", "KSQLDB", "POSTGRES", "DESK"))
 
 
 def up(folder: Path, **environment: str) -> str:
@@ -97,6 +97,39 @@ def test_a_taken_port_leaves_no_state_folder(tmp_path: Path) -> None:
         said = up(tmp_path, STREAMGUARD_KAFKA_PORT=str(taken.getsockname()[1]))
     assert "is in use, broker needs it" in said
     assert not (tmp_path / ".streamguard").exists()
+
+
+def test_two_parts_on_one_port(tmp_path: Path) -> None:
+    port = str(free_port())
+    said = up(tmp_path, STREAMGUARD_KAFKA_PORT=port, STREAMGUARD_KSQLDB_PORT=port)
+    assert f"broker and ksqldb cannot both have port {port}: set STREAMGUARD_KAFKA_PORT or STREAMGUARD_KSQLDB" in said
+    assert not (tmp_path / ".streamguard").exists()
+
+
+def test_too_few_open_files(tmp_path: Path) -> None:
+    command = ["bash", "-c", 'ulimit -n 64 && exec "$@"', "bash", sys.executable, "-m", "streamguard.cli", "up"]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "a process may open 64 files here, 1,024 are needed: raise the limit (`ulimit -n 4096`)" in done.stderr
+    assert not (tmp_path / ".streamguard").exists()
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("logs/supervisord.log", "supervisord did not start: IsADirectoryError"),
+        ("run/broker.json", "run/broker.json cannot be written (Is a directory)"),
+    ],
+)
+def test_a_supervisor_that_cannot_start(tmp_path: Path, taken: str, said: str) -> None:
+    (tmp_path / ".streamguard" / taken).mkdir(parents=True)
+    assert said in up(tmp_path)
+    assert not Supervisor(load_settings(state_dir=tmp_path / ".streamguard")).alive()
+
+
+def test_a_folder_with_a_line_break(tmp_path: Path) -> None:
+    (tmp_path / "a\nb").mkdir()
+    assert r"a\nb/.streamguard has a control character in its path" in up(tmp_path / "a\nb")
 
 
 def test_a_wrong_limit_of_the_rules_is_reported_at_once(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import socket
-from configparser import RawConfigParser
 from pathlib import Path
+
+import pytest
+from supervisor.options import ServerOptions
 
 from streamguard.config import Settings, load_settings
 from streamguard.stack import ports
-from streamguard.stack.conf import render, socket_file, write
+from streamguard.stack.conf import pid_file, socket_file, write
 from streamguard.stack.parts import Part, application_parts, embedded_parts
 
 
@@ -17,26 +21,44 @@ def _settings(state: Path, **more: object) -> Settings:
     return load_settings(state_dir=state, **more)
 
 
-def test_every_part_is_a_program_with_its_environment(tmp_path: Path) -> None:
-    settings = _settings(tmp_path / "a b", postgres_password='p%a"s s', postgres_port=15000)
+ODD = """50% "off" 'x' $HOME ;a #b \\ ü%(here)s"""
+"""A folder with everything that supervisord, its shell words or ours take for something else."""
+
+
+def test_supervisord_reads_every_part_as_it_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ODD).mkdir()
+    monkeypatch.chdir(tmp_path / ODD)
+    settings = _settings(Path(ODD), postgres_password=ODD, postgres_port=15000)
     parts = [*embedded_parts(settings), *application_parts(settings, desk=True, generator=True)]
-    parser = RawConfigParser(inline_comment_prefixes=(" ;",))
-    parser.read_string(render(settings, parts))
-    names = [name.split(":")[1] for name in parser.sections() if name.startswith("program:")]
-    assert names == ["postgres", "broker", "ksqldb", "consumer", "desk", "generator"]
-    command = shlex.split(parser["program:postgres"]["command"].replace("%%", "%"))
-    assert command[-1] == str(tmp_path / "a b" / "postgres")
-    environment = parser["program:consumer"]["environment"].replace("%%", "%")
-    assert 'DATABASE_URL="postgresql+psycopg2://streamguard:p%25a%22s%20s@127.0.0.1:15000/streamguard"' in environment
+    options = ServerOptions()
+    options.realize(["-n", "-c", str(write(settings, parts))])
+    folder = tmp_path / ODD / ODD
+    assert options.logfile == str(folder / "logs" / "supervisord.log")
+    assert options.pidfile == str(pid_file(settings)) == str(folder / "supervisord.pid")
+    programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
+    assert [*programs] == ["postgres", "broker", "ksqldb", "consumer", "desk", "generator"]
+    command = shlex.split(programs["postgres"].command)
+    assert command[-1] == str(folder / "postgres")
+    assert programs["postgres"].stdout_logfile == str(folder / "logs" / "postgres.log")
+    given = json.loads(Path(command[command.index("INT") + 1]).read_text())
+    assert given["directory"] == str(tmp_path / ODD)
+    assert load_settings(database_url=given["environment"]["DATABASE_URL"]).database.password == ODD
 
 
 def test_the_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    file = write(_settings(tmp_path), [])
-    assert file.stat().st_mode & 0o777 == 0o600
+    settings = _settings(tmp_path, postgres_password="s3cret")
+    file = write(settings, embedded_parts(settings))
+    assert "s3cret" not in file.read_text()
+    private = [file, *(tmp_path / "run").glob("*.json")]
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600} and len(private) == 4
 
 
-def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
-    assert len(str(socket_file(_settings(tmp_path / ("x" * 100))))) < 100
+def test_a_long_path_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = _settings(tmp_path / ("x" * 100))
+    monkeypatch.setenv("TMPDIR", str(long.state_path))
+    assert len(str(socket_file(long))) < 100
+    accented = _settings(tmp_path / ("é" * (80 - len(str(tmp_path)))))
+    assert len(os.fsencode(socket_file(accented))) < 100
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from streamguard.config import Settings, load_settings
 from streamguard.stack import launcher, locks
 from tests.support.processes import eventually
 
-_PART = "import time; print('runs', flush=True); time.sleep(600)"
+ODD = """a "b" 'c' %d ;e #f\nü"""
+_PART = f"import os, time; assert os.environ['ODD'] == {ODD!r}; print('runs', flush=True); time.sleep(600)"
 _SUPERVISOR = """
 import os, pathlib, subprocess, sys
 pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
@@ -31,7 +33,19 @@ def settings(tmp_path: Path) -> Settings:
 def launch(settings: Settings, *options: str) -> list[str]:
     """The command line of a part `consumer` that prints a line and waits."""
     lock, pid_file = locks.lock_file(settings, "consumer"), settings.state_path / "pid"
-    start = [sys.executable, "-I", "-S", launcher.__file__, *options, str(lock), str(pid_file), "TERM"]
+    surroundings = settings.state_path / "consumer.json"
+    surroundings.write_text(json.dumps({"directory": str(settings.state_path), "environment": {"ODD": ODD}}))
+    start = [
+        sys.executable,
+        "-I",
+        "-S",
+        launcher.__file__,
+        *options,
+        str(lock),
+        str(pid_file),
+        "TERM",
+        str(surroundings),
+    ]
     return [*start, sys.executable, "-c", _PART]
 
 

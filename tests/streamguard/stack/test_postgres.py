@@ -15,7 +15,10 @@ import pytest
 
 from streamguard.config import load_settings
 from streamguard.stack import passwords
+from streamguard.stack import postgres as embedded
 from streamguard.stack.postgres import clear_remains
+from streamguard.stack.privileges import dropper
+from streamguard.stack.readiness import postgres_probe
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
 
@@ -91,6 +94,38 @@ def test_a_password_that_changes_after_the_first_start_is_the_one_that_counts(ow
     own_server.kill(signal.SIGINT)
     # Its file is gone: it does not fall back to the password that everybody knows.
     assert len(passwords.keep(default).database.password) == 32
+
+
+ROLES = [
+    "CREATE ROLE shut NOLOGIN PASSWORD 'p'",
+    "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0 PASSWORD 'p'",
+    "CREATE ROLE usual LOGIN PASSWORD 'p'",
+]
+REFUSED = {
+    "shut:p": 'role "shut" is not permitted to log in',
+    "crowded:p": 'too many connections for role "crowded"',
+    "usual:wrong": "Postgres refuses the password of usual: the database was made with another one; set the variable "
+    "STREAMGUARD_POSTGRES_PASSWORD (or DATABASE_URL)",
+}
+
+
+def test_a_role_that_is_refused_is_a_sentence_at_once(own_server: EmbeddedPostgres) -> None:
+    own_server.data_dir.parent.mkdir()
+    embedded.prepare(own_server.data_dir, load_settings(database_url=own_server.url()))
+    drop = dropper([own_server.data_dir / "x", embedded.programs_dir() / "postgres"])
+    embedded._single_user(own_server.data_dir, "postgres", ROLES, drop)
+    own_server.start()
+    try:
+        for login, said in REFUSED.items():
+            url = f"postgresql://{login}@127.0.0.1:{own_server.port}/streamguard"
+            problem = postgres_probe(load_settings(database_url=url, postgres_port=own_server.port))
+            assert problem is not None and problem.permanent
+            assert said in str(problem)
+        assert postgres_probe(load_settings(database_url=own_server.url())) is None
+    finally:
+        own_server.kill()
+    problem = postgres_probe(load_settings(database_url=own_server.url()))
+    assert problem is not None and not problem.permanent and "Connection refused" in str(problem)
 
 
 def test_clearing_an_empty_folder_is_nothing(tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamguard_ksql.shell.client import Client, Digits, ShellError, normal_url, parse_line
-from streamguard_ksql.shell.queries import column_names
+from streamguard_ksql.shell.commands import run_own
+from streamguard_ksql.shell.queries import column_names, show_lines, show_rows
 from streamguard_ksql.shell.render import RENDERERS, cell, render
+from streamguard_ksql.shell.session import Session
 from streamguard_ksql.shell.tables import RowTable, display_width, draw_list, wrap
 from tests.support.recordings import recording
 
@@ -127,3 +132,55 @@ def test_an_unknown_entity_is_shown_as_json_with_its_warnings() -> None:
     lines = render({"@type": "of the future", "n": Digits("1.5"), "warnings": [{"message": "careful"}]}, None)
     assert lines[-1] == "WARNING: careful"
     assert '"n": 1.5,' in "".join(lines)
+
+
+ANY_TEXT = st.text(st.characters(), max_size=40)
+
+
+def session(out: list[str]) -> Session:
+    return Session(Client("127.0.0.1:1"), out=out.append, width=lambda: 80, run_own=run_own)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a terminal would act on nothing in the text, and all of it can be seen."""
+    return all(c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
+
+
+def answer(values: list[str]) -> Iterator[str]:
+    """What a server sends for rows of one column: ksqlDB escapes in JSON what JSON has to escape, and no more."""
+    yield json.dumps([{"header": {"queryId": "q", "schema": "`A` STRING"}}], ensure_ascii=False).removesuffix("]") + ","
+    for value in values:
+        yield json.dumps({"row": {"columns": [value]}}, ensure_ascii=False) + ","
+    yield "]"
+
+
+@given(st.lists(ANY_TEXT, min_size=1, max_size=4))
+def test_what_a_row_has_in_it_cannot_act_on_the_terminal_nor_look_like_another_row(values: list[str]) -> None:
+    out: list[str] = []
+    with io.StringIO() as spool:
+        shell = session(out)
+        shell.spool = spool
+        show_rows(answer(values), shell.write, None, as_json=False)
+        spooled = spool.getvalue()
+    assert spooled == "".join(f"{line}\n" for line in out)
+    assert all(map(is_plain, out))
+    assert all(line[0] == line[-1] == "|" for line in out[3:])
+
+
+@given(st.lists(ANY_TEXT, min_size=1, max_size=4))
+def test_json_output_is_the_same_json_and_cannot_act_on_the_terminal(values: list[str]) -> None:
+    out: list[str] = []
+    show_rows(answer(values), session(out).write, None, as_json=True)
+    assert all(map(is_plain, out))
+    assert [json.loads(line)["row"]["columns"][0] for line in out[1:]] == values
+
+
+@example(["\n"], "TABULAR")
+@given(st.lists(ANY_TEXT, min_size=1, max_size=4), st.sampled_from(["TABULAR", "JSON"]))
+def test_a_printed_record_and_an_answer_cannot_act_on_the_terminal(values: list[str], output: str) -> None:
+    out: list[str] = []
+    shell = session(out)
+    shell.output = output
+    show_lines(values, shell.write)
+    shell.show({"@type": "warning_entity", "message": values[0], "warnings": [{"message": values[-1]}]})
+    assert all(is_plain(line.replace("\t", "")) for line in out)

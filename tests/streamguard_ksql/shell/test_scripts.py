@@ -54,6 +54,25 @@ def test_json_output_is_for_programs(ksql: Run) -> None:
     assert json.loads(listed.stdout)["tables"][0]["name"] == "TOTALS"
 
 
+ATTACK = "\x1b]52;c;eA==\x07\n\x1b[2J\u202e\u200b\x9b1m€"
+SHOWN = r"\u001b]52;c;eA==\u0007\n\u001b[2J\u202e\u200b\u009b1m€"
+
+
+@pytest.fixture(scope="module")
+def attacked(ksqldb: KsqlServerProcess) -> None:
+    ksqldb.ksql("CREATE STREAM odd (id STRING KEY, note STRING) WITH (KAFKA_TOPIC='odd', VALUE_FORMAT='JSON', PARTITIONS=1);"
+                f"INSERT INTO odd VALUES ('{ATTACK}', '{ATTACK}');")  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_record_cannot_act_on_the_terminal(ksql: Run, attacked: None, encoding: str) -> None:
+    told = SHOWN if encoding == "utf-8" else SHOWN.replace("€", r"\u20ac")
+    for statement in ("SELECT id FROM odd EMIT CHANGES LIMIT 1;", "PRINT odd FROM BEGINNING LIMIT 1;", f"'{ATTACK}';"):
+        shown = ksql("-e", f"{EARLIEST} {statement}", PYTHONIOENCODING=encoding, COLUMNS="90")
+        assert statement[0] == "'" or told in shown.stdout, shown
+        assert not set(ATTACK) & set(shown.stdout + shown.stderr) - set("]52;c;eA==\n[2J1m€")
+
+
 def test_a_script_goes_to_its_end(ksql: Run, tmp_path: Path) -> None:
     (tmp_path / "inner.sql").write_text("-- from inside\nSHOW VARIABLES;\n")
     script = tmp_path / "script.sql"

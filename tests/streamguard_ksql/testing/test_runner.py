@@ -167,6 +167,37 @@ def test_what_a_difference_says(case: dict[str, Any], reason: str, tmp_path: Pat
     assert reason in outcome.stdout
 
 
+def source(name: str, partitions: int, topic: str | None = None) -> str:
+    return (
+        f"CREATE STREAM {name} (k STRING KEY, v INT) "
+        f"WITH (KAFKA_TOPIC='{topic or name}', VALUE_FORMAT='JSON', PARTITIONS={partitions});"
+    )
+
+
+JOIN = "CREATE STREAM j AS SELECT a.k, a.v, b.v AS w FROM a JOIN b WITHIN 1 HOUR ON a.k = b.k;"
+MISMATCH = "Can't join `A` with `B` since the number of partitions don't match. `A` partitions = 3; `B` partitions = 2."
+
+
+@pytest.mark.parametrize(
+    ("statements", "topics", "said"),
+    [
+        ([source("a", 3), source("b", 2), JOIN], [], MISMATCH),
+        ([source("a", 3), source("b", 3), JOIN], [], None),
+        ([source("a", 3)], [{"name": "a", "partitions": 4}], "KSQL expects 3 partitions (topic has 4)"),
+        ([source("a", 4)], [{"name": "a", "partitions": 4}], None),
+        ([source("a", 1, "a b")], [], "Topic name is invalid: 'a b'"),
+        ([source("a", 1, "..")], [], "Topic name is invalid: '..'"),
+    ],
+)
+def test_topics_have_the_partitions_and_names_that_kafka_takes(
+    statements: list[str], topics: list[Any], said: str | None, tmp_path: Path
+) -> None:
+    case: dict[str, Any] = {"name": "topics", "statements": statements, "topics": topics}
+    expected: dict[str, Any] = {"outputs": []} if said is None else {"expectedException": {"message": said}}
+    outcome = run(write(tmp_path / "cases.json", {"tests": [{**case, **expected}]}))
+    assert outcome.exit_code == 0, outcome.stdout
+
+
 # --- files that are none ----------------------------------------------------------------------------------------------
 
 

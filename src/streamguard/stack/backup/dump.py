@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from streamguard.config import Settings
 from streamguard.database.locks import Lock
 from streamguard.database.migrations import schema_version
 from streamguard.stack.errors import StackError
-from streamguard.stack.postgres import PostgresError, programs_dir
+from streamguard.stack.postgres import client_program
 
 PIECE_BYTES = 16 * 1024 * 1024
 _LOCK_WITHIN = "20s"
@@ -110,7 +109,7 @@ def is_empty(settings: Settings) -> bool:
 
 def dump(settings: Settings, taken: Snapshot) -> Iterator[bytes]:
     """pg_dump's archive of the snapshot, in pieces. Raises StackError."""
-    options = ["--format=custom", "--compress=none", "--no-owner", "--no-privileges", f"--snapshot={taken.name}"]
+    options = ["--format=custom", "--compress=0", "--no-owner", "--no-privileges", f"--snapshot={taken.name}"]
     with _running("pg_dump", options, settings, stdin=None, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while piece := process.stdout.read(PIECE_BYTES):
@@ -135,7 +134,7 @@ def _running(
     name: str, options: list[str], settings: Settings, *, stdin: int | None, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program of Postgres on the database; StackError with its first line where it fails."""
-    command = [_program(name), *options, f"--dbname={_address(settings)}"]
+    command = [client_program(name, settings.database), *options, f"--dbname={_address(settings)}"]
     environment = {**os.environ, "PGPASSWORD": settings.database.password}
     said: IO[bytes]
     with tempfile.TemporaryFile() as said:
@@ -157,13 +156,3 @@ def _running(
             said.seek(0)
             lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
             raise StackError(f"{name} failed: {lines[0] if lines else f'exit code {code}'}")
-
-
-def _program(name: str) -> str:
-    try:
-        return str(programs_dir() / name)
-    except PostgresError:
-        found = shutil.which(name)
-        if found is None:
-            raise
-        return found

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from streamguard.stack import leftovers
 from streamguard.stack.health.base import Context, Finding, check
-from streamguard.stack.readiness import last_log_line
+from streamguard.stack.logs import last_log_line
 from streamguard.stack.state import LEAST_FREE_BYTES
 
 _RESTARTS = 3

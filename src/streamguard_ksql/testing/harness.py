@@ -28,6 +28,10 @@ _TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
 """What Kafka takes for the name of a topic."""
 
 
+DEFAULT_PARTITIONS = 4
+"""Of a topic of which nobody says it, as in ksqlDB's own runner; records are all in the first."""
+
+
 class MemoryTopics:
     """Topics that exist as soon as they are named; from the first source on with the partitions that it, or the case, gave them.
 
@@ -43,7 +47,7 @@ class MemoryTopics:
 
     def partitions(self, name: str) -> int | None:
         shape = self.made.get(name)
-        return self.wanted.get(name, 1) if shape is None else shape.partitions
+        return self.wanted.get(name, DEFAULT_PARTITIONS) if shape is None else shape.partitions
 
     def shape(self, name: str) -> TopicShape | None:
         return self.made.get(name)

@@ -185,8 +185,8 @@ MISMATCH = "Can't join `A` with `B` since the number of partitions don't match. 
         ([source("a", 3), source("b", 3), JOIN], [], None),
         ([source("a", 3)], [{"name": "a", "partitions": 4}], "KSQL expects 3 partitions (topic has 4)"),
         ([source("a", 4)], [{"name": "a", "partitions": 4}], None),
-        ([source("a", 1, "a b")], [], "Topic name is invalid: 'a b'"),
-        ([source("a", 1, "..")], [], "Topic name is invalid: '..'"),
+        ([source("a", 1, "a b")], [], "Failed to check if exists for topic: a b"),
+        ([source("a", 1, "..")], [], "Failed to check if exists for topic: .."),
     ],
 )
 def test_topics_have_the_partitions_and_names_that_kafka_takes(

@@ -26,8 +26,10 @@ from streamguard_ksql.variables import substitute
 
 _TOPIC_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
 """What Kafka takes for the name of a topic."""
-PARTITIONS = 4
-"""Of a topic of which nobody says how many it has, as in ksqlDB's own cases: one of them joins such a topic with one of 4."""
+
+
+DEFAULT_PARTITIONS = 4
+"""Of a topic of which nobody says it, as in ksqlDB's own runner; records are all in the first."""
 
 
 class MemoryTopics:
@@ -45,7 +47,7 @@ class MemoryTopics:
 
     def partitions(self, name: str) -> int | None:
         shape = self.made.get(name)
-        return self.wanted.get(name, PARTITIONS) if shape is None else shape.partitions
+        return self.wanted.get(name, DEFAULT_PARTITIONS) if shape is None else shape.partitions
 
     def shape(self, name: str) -> TopicShape | None:
         return self.made.get(name)
@@ -119,7 +121,7 @@ class Harness:
             case _:
                 outcome = self.engine.execute(self._with_topic(statement))
                 if outcome.source is not None:
-                    self.topics.make(outcome.source.topic, outcome.source.partitions or PARTITIONS)
+                    self.topics.make(outcome.source.topic, outcome.source.partitions or DEFAULT_PARTITIONS)
                 for query_id in outcome.terminated:
                     self.running.pop(query_id, None)
                 if outcome.query is not None:

@@ -98,7 +98,7 @@ def test_what_is_shared_is_evaluated_once() -> None:
     del engine
     gc.collect()
     _, _, together = run(WHERES[:6])
-    valid = sum(1 for where in RECORDS if where[1]["AT"] == 20)
+    valid = sum(1 for where in RECORDS if where[1]["SEEN"] == 20)
     assert alone <= valid
     assert together < 2 * valid, "once for all queries, and again for records that are not valid"
 

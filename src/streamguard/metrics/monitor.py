@@ -13,6 +13,7 @@ from streamguard.config import Settings
 from streamguard.database import make_engine
 from streamguard.kafka.overview import Overview, overview
 from streamguard.metrics.database import DatabaseMetrics
+from streamguard.metrics.host import HostMetrics
 from streamguard.metrics.kafka import KafkaMetrics
 from streamguard.metrics.page import serve
 
@@ -61,7 +62,8 @@ def monitor(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     cluster, engine = Cluster(settings), make_engine(settings, "streamguard-monitor")
-    page = serve(settings, "monitor", [KafkaMetrics(cluster.overview), DatabaseMetrics(engine)])
+    collectors = [KafkaMetrics(cluster.overview), DatabaseMetrics(engine), HostMetrics(settings.state_path)]
+    page = serve(settings, "monitor", collectors)
     stop.wait()
     page.close()
     cluster.close()

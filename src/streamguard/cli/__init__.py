@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "consume_app",
         "Store transactions and alerts in the database, until stopped.",
     ),
+    "monitor": ("streamguard.cli.services", "monitor_app", "The figures of Kafka and the database, until stopped."),
     "sink": ("streamguard.cli.sink", "app", "Copy the topics to a sink, until stopped."),
     "desk": ("streamguard.cli.desk", "app", "Run the web desk, until stopped."),
     "users": ("streamguard.cli.users", "app", "Who may log in to the desk, and as what."),

@@ -12,6 +12,7 @@ from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 
 consume_app = new_app("Read transactions and fraud_alerts, judge, and store in the database, until stopped.")
+monitor_app = new_app("The figures of Kafka and the database for Prometheus, until stopped.")
 broker_app = new_app("The broker alone: one durable node that speaks Kafka's protocol.")
 ksqldb_app = new_app("The SQL engine alone, on any Kafka.")
 postgres_app = new_app("The embedded Postgres alone.")
@@ -24,6 +25,14 @@ Listen = Annotated[str, typer.Option("--listen", help="HOST:PORT")]
 def consume() -> None:
     """Read transactions and fraud_alerts, judge, and store in the database, until stopped."""
     from streamguard.consumer.main import consume as run
+
+    run(get_settings())
+
+
+@monitor_app.command()
+def monitor() -> None:
+    """Show what Kafka and the database hold at /metrics, for Prometheus, until stopped."""
+    from streamguard.metrics.monitor import monitor as run
 
     run(get_settings())
 

@@ -42,7 +42,8 @@ class Settings(CheckedSettings):
     postgres_port: int = Field(5432, ge=1, le=65535)
     kafka_ui_port: int = Field(8080, ge=1, le=65535)
     desk_port: int = Field(8501, ge=1, le=65535)
-    metrics_port: int = Field(9108, ge=1, le=65535)
+    metrics_port: int = Field(9108, ge=0, le=65530)
+    """Where the metrics of the processes begin (streamguard.metrics.page.PORTS); 0: at ports that the system gives."""
 
     postgres_user: str = "streamguard"
     postgres_password: str = DEFAULT_PASSWORD

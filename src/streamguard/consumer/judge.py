@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from psycopg2.extras import execute_values
@@ -78,8 +78,16 @@ class _Mode:
     mode: str
 
 
-def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> int:
-    """Decide on every waiting version of `alerts` whose transaction is stored; returns how many were decided.
+class Judged(NamedTuple):
+    """A version of an alert that was decided, and when its transaction happened (None without one), epoch seconds."""
+
+    rule: str
+    outcome: str
+    event_time_s: float | None
+
+
+def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> list[Judged]:
+    """Decide on every waiting version of `alerts` whose transaction is stored; returns what was decided.
 
     `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision
     is put into the outbox for `topic`.
@@ -87,14 +95,14 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
     cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)
     if not versions:
-        return 0
+        return []
     candidates = [(version.alert, found) for version, found in zip(versions, _found(cursor, versions), strict=True)]
     histories = _histories(cursor, versions)
     lists = _lists(cursor, candidates)
     resolved = _resolved(cursor, candidates)
     cursor.execute(sql.RULE_MODES)
     modes = {row.rule: row.mode for row in fetch(cursor, _Mode)}
-    decisions = []
+    decisions, judged = [], []
     for number, (alert, transaction) in enumerate(candidates):
         listed, allowed = lists[number]
         before = resolved.get(alert.account_id)
@@ -108,6 +116,8 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
             limits=limits,
         )
         decision = decide(alert, context, REGISTRY.values(), modes, base)
+        at_s = None if transaction is None else transaction.event_time.timestamp()
+        judged.append(Judged(alert.rule, decision.outcome, at_s))
         decisions.append(
             NewDecision(
                 alert_id=alert.alert_id,
@@ -122,9 +132,9 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
             )
         )
     save_decisions(cursor, decisions, topic)
-    judged = [(version.alert_id, version.tx_count) for version in versions]
-    execute_values(cursor, sql.MARK_JUDGED, judged, page_size=len(judged))
-    return len(decisions)
+    marked = [(version.alert_id, version.tx_count) for version in versions]
+    execute_values(cursor, sql.MARK_JUDGED, marked, page_size=len(marked))
+    return judged
 
 
 def from_ms(milliseconds: int) -> datetime:

@@ -24,6 +24,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.topics import ensure_topics
+from streamguard.metrics.consumer import ConsumerMetrics
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 
 log = logging.getLogger("streamguard.consumer")
@@ -65,8 +66,10 @@ class Consumer:
         publisher: Publisher,
         stop: threading.Event,
         protection: Protection = NO_PROTECTION,
+        metrics: ConsumerMetrics | None = None,
     ) -> None:
         self._settings = settings
+        self._metrics = metrics or ConsumerMetrics(())
         self._store = store
         self._publisher = publisher
         self._stop = stop
@@ -78,6 +81,7 @@ class Consumer:
         self._committed_at = 0.0
         self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
         self._meter = Meter()
+        self._unready: str | None = "it has not read from Kafka yet"
 
     def run(self) -> None:
         """Read and store until `stop` is set. Retries while the broker is unavailable."""
@@ -142,7 +146,7 @@ class Consumer:
                 if polled:
                     self._store_polled(reader, polled)
                 self._housekeeping(reader)
-                self._wait_s = FIRST_WAIT_S
+                self._wait_s, self._unready = FIRST_WAIT_S, None
             except Fenced as error:
                 log.info("%s; seeking to the stored offsets", error)
                 self._seen_changes = -1
@@ -285,10 +289,13 @@ class Consumer:
 
     def _write(self, batch: Batch) -> None:
         """Store a batch and keep the offsets that the database has now."""
+        started_s = time.monotonic()
         stored = self._store.write(batch)
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
-        self._meter.count(stored)
+        records = sum(span.records for span in batch.spans.values())
+        self._metrics.batch(records, time.monotonic() - started_s)
+        self._count(stored, [transaction.event_time for _, transaction in batch.transactions])
         if stored.outbox:
             self._publisher.wake()
 
@@ -323,9 +330,20 @@ class Consumer:
     def _store_held(self) -> None:
         """Alerts held around the replacement of their rule, where nothing else makes a batch."""
         stored = self._store.store_held()
-        self._meter.count(stored)
+        self._count(stored)
         if stored.outbox:
             self._publisher.wake()
+
+    def _count(self, stored: Stored, event_times_ms: Sequence[int] = ()) -> None:
+        self._meter.count(stored)
+        now_s, metrics = time.time(), self._metrics
+        metrics.stored(stored.transactions, stored.alerts, event_times_ms, now_s)
+        for dead in stored.dead:
+            metrics.dead(dead.record.topic, dead.reason)
+        for judged in stored.judged:
+            metrics.decided(judged.rule, judged.outcome, judged.event_time_s, now_s)
+        if stored.refused:
+            metrics.refused(stored.refused)
 
     def _commit(self, reader: KafkaConsumer) -> None:
         """Commit to the broker too, for tools that show lag; the offsets that count are those of the database."""
@@ -342,7 +360,13 @@ class Consumer:
             reader.pause(*assigned)
         self._pause(f"the database is unavailable ({error_message(error)})")
 
+    def ready(self) -> str | None:
+        """Why nothing is stored now; None where records that come are."""
+        return self._unready
+
     def _pause(self, sentence: str) -> None:
+        self._metrics.outage()
+        self._unready = sentence
         log.warning("%s; retrying in %.1f s", sentence, self._wait_s)
         self._stop.wait(self._wait_s)
         self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)

@@ -13,10 +13,13 @@ from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
 from streamguard.database import apply_schema, error_message, is_outage, make_engine
+from streamguard.metrics.consumer import ConsumerMetrics
+from streamguard.metrics.page import serve
 from streamguard.privacy.lists import protect_lists
 from streamguard.privacy.mode import settle
 from streamguard.privacy.protection import NO_PROTECTION
 from streamguard.rules import RuleLimits
+from streamguard.rules.catalogue import sql_rules
 
 log = logging.getLogger("streamguard.consumer")
 
@@ -55,7 +58,11 @@ def consume(settings: Settings) -> None:
     store = Store(engine, settings, protection=protection)
     if settled := store.settle_waiting():
         log.info("settled %d alerts whose transaction was refused before", settled)
-    Consumer(settings, store, publisher, stop, protection).run()
+    metrics = ConsumerMetrics([rule.name for rule in sql_rules()])
+    consumer = Consumer(settings, store, publisher, stop, protection, metrics)
+    page = serve(settings, "consumer", [metrics], consumer.ready)
+    consumer.run()
+    page.close()
     publisher.close()
     engine.dispose()
     log.info("stopped; the next start continues from the stored offsets")

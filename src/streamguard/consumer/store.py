@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from psycopg2.extras import execute_values
@@ -27,7 +27,7 @@ from sqlalchemy import Engine, event
 from streamguard.config import Settings
 from streamguard.consumer import statements as sql
 from streamguard.consumer.copy_text import escaped, fields_line, instant_field, json_field, months_of
-from streamguard.consumer.judge import judge
+from streamguard.consumer.judge import Judged, judge
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord
 from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
@@ -88,6 +88,17 @@ class Stored:
     alerts: int
     dead_letters: int
     outbox: bool
+    dead: Sequence[DeadRecord] = ()
+    judged: Sequence[Judged] = ()
+    refused: int = 0
+    """Versions of alerts that were decided as refused."""
+
+
+class _Decided(NamedTuple):
+    """What was decided: by the rules, and how many versions as refused."""
+
+    judged: Sequence[Judged]
+    refused: int
 
 
 class Store:
@@ -147,7 +158,8 @@ class Store:
                 links.update(fetch(cursor, _Link))
             admitted = admit(cursor, self._settings, batch.alerts) if batch.alerts else []
             decided = self._store_alerts(cursor, admitted, links, refused)
-        return Stored(len(batch.transactions) - len(duplicates), len(admitted), len(dead), bool(dead or decided))
+        transactions = len(batch.transactions) - len(duplicates)
+        return Stored(transactions, len(admitted), len(dead), bool(dead or any(decided)), dead, *decided)
 
     def store_held(self) -> Stored:
         """Store those of the alerts held around the replacement of their rule of which it is known now that they count."""
@@ -158,7 +170,7 @@ class Store:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
             alerts = take_held(cursor, self._settings)
             decided = self._store_alerts(cursor, alerts, set(), set())
-        return Stored(0, len(alerts), 0, bool(decided))
+        return Stored(0, len(alerts), 0, any(decided), (), *decided)
 
     def forget_replacements(self) -> None:
         """A topic was made anew: where rules were replaced says nothing about its records."""
@@ -167,12 +179,12 @@ class Store:
 
     def _store_alerts(
         self, cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAlert]], links: set[_Link], refused: set[str]
-    ) -> int:
+    ) -> _Decided:
         """Store alerts, and decide what can be decided by them, the new `links` and the transactions `refused`."""
         if alerts:
             links = links | set(_upsert_alerts(cursor, alerts))
         touched = {alert.alert_id for _, alert in alerts} | {link.alert_id for link in links}
-        return self._settle(cursor, touched, links, refused) if touched or refused else 0
+        return self._settle(cursor, touched, links, refused) if touched or refused else _Decided((), 0)
 
     def settle_waiting(self) -> int:
         """Settle the versions that wait for a transaction which an earlier version of the program refused; how many."""
@@ -181,7 +193,10 @@ class Store:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
             cursor.execute(UNSETTLED)
             alerts = {alert_id for (alert_id,) in cursor.fetchall()}
-            return self._settle(cursor, alerts, set(), set()) if alerts else 0
+            if not alerts:
+                return 0
+            judged, refused = self._settle(cursor, alerts, set(), set())
+            return len(judged) + refused
 
     def _advance_offsets(self, cursor: Any, batch: Batch) -> None:
         rows = [
@@ -280,15 +295,12 @@ class Store:
         account = account_of(record.key)
         return id_of(value), None if account is None else self._protection.value("account", account)
 
-    def _settle(self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str]) -> int:
-        """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow.
-
-        Returns how many decisions were made.
-        """
+    def _settle(self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str]) -> _Decided:
+        """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow."""
         topic = self._settings.decisions_topic
         settled = settle_refusals(cursor, sorted(alerts), refused, topic)
         open_alerts = sorted(alerts | settled.alerts)
-        decided = judge(cursor, open_alerts, self._limits, self._base, topic) if open_alerts else 0
+        judged = judge(cursor, open_alerts, self._limits, self._base, topic) if open_alerts else []
         cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked
@@ -297,7 +309,7 @@ class Store:
             touched.update(transaction_id for (transaction_id,) in cursor.fetchall())
         if touched:
             cursor.execute(MARK_FRAUD, {"transactions": sorted(touched)})
-        return decided + settled.count
+        return _Decided(judged, settled.count)
 
 
 def _make_stage(connection: Any, _record: object) -> None:

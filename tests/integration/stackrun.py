@@ -57,6 +57,7 @@ class StackRun:
             "STREAMGUARD_KSQLDB_PORT": str(free_port()),
             "STREAMGUARD_POSTGRES_PORT": str(free_port()),
             "STREAMGUARD_DESK_PORT": str(free_port()),
+            "STREAMGUARD_METRICS_PORT": "0",
             # Several stacks run side by side in the tests: each leaves the machine to the others.
             "STREAMGUARD_GENERATOR_TPS": "5",
             **self.environment,

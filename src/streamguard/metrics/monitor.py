@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from streamguard.config import Settings
 from streamguard.database import make_engine
+from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
 from streamguard.metrics.database import DatabaseMetrics
 from streamguard.metrics.host import HostMetrics
@@ -35,15 +36,15 @@ class Cluster:
         with self._lock:
             try:
                 if self._client is None:
-                    self._client = KafkaAdminClient(
-                        bootstrap_servers=self._settings.kafka_bootstrap_servers.split(","),
+                    self._client = admin(
+                        self._settings.kafka,
                         client_id="streamguard-monitor",
                         bootstrap_timeout_ms=_ANSWER_MS,
                         request_timeout_ms=_ANSWER_MS,
                     )
                 return overview(self._client)
             except (KafkaError, OSError) as error:
-                log.warning("Kafka at %s: %s", self._settings.kafka_bootstrap_servers, error)
+                log.warning("Kafka at %s: %s", self._settings.kafka, error)
                 self.close()
                 return None
 

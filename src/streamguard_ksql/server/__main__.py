@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--config-file", type=Path, help="settings as ksql-server.properties has them; passwords belong there"
     )
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
     parser.add_argument(
         "--set",
         action="append",
@@ -48,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not servers:
             raise StartError("--bootstrap-servers HOST:PORT is missing: it says which Kafka to run on.")
         service_id = given.service_id or config.get("ksql.service.id") or "default_"
-        run(given.listen, cluster_of(servers, config), given.data_dir, service_id, without_connection(config))
+        cluster, rest = cluster_of(servers, config), without_connection(config)
+        run(given.listen, cluster, given.data_dir, service_id, rest, metrics=given.metrics)
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
         print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)
         return 1

@@ -22,7 +22,9 @@ from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
+from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
+from streamguard_ksql.server.metrics import serve as serve_metrics
 from streamguard_ksql.server.security import Security, SecurityError, security_of
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.registry import load as load_statements
@@ -43,9 +45,12 @@ def run(
     data_dir: Path,
     service_id: str = "default_",
     config: Mapping[str, Any] | None = None,
+    *,
+    metrics: str | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. StartError for a port that is taken, an address that is none, or logins and TLS that
-    cannot be; KsqlError for a limit that is no number. The setting `listeners` goes before `listen`."""
+    """Serve until SIGTERM or SIGINT; `metrics` is the HOST:PORT of a page with figures. StartError for a port that is taken, an
+    address that is none, or logins and TLS that cannot be; KsqlError for a limit that is no number. The setting `listeners`
+    goes before `listen`."""
     given = dict(config or {})
     scheme, host, port = parse_address(str(given.get(LISTENERS) or listen))
     Limits.of(given)
@@ -66,10 +71,25 @@ def run(
     freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
     try:
+        if metrics is not None:
+            _show(runtime, metrics)
         server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
         asyncio.run(_serve(server, listener, security))
     finally:
         runtime.close()
+
+
+def _show(runtime: KafkaRuntime, address: str) -> None:
+    """Serve the figures of the queries. StartError for an address that others reach, or that is taken."""
+    _, host, port = parse_address(address)
+    if not is_loopback(host):
+        raise StartError(
+            f"Metrics are shown to everybody who asks, so they are served on loopback only, not on {host}."
+        )
+    try:
+        serve_metrics(runtime, host, port)
+    except OSError as error:
+        raise StartError(f"Metrics cannot be served on {address}: {error.strerror or error}.") from None
 
 
 def _leave(*_: object) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamguard.config import Settings, load_settings
 from streamguard.metrics.consumer import ConsumerMetrics
 from streamguard.metrics.page import PORTS, Page, serve, targets_folder
+from tests.support import pages
 from tests.support.broker import free_port
 
 
@@ -69,3 +72,13 @@ def test_ports_count_from_the_setting_and_a_taken_one_is_left_to_its_owner(tmp_p
     page = serve(first, "consumer", [])
     assert page.port == port
     page.close()
+
+
+def test_the_page_of_metrics_names_each_of_the_consumer_and_no_other() -> None:
+    section = pages.read("docs/metrics.md").split("## The consumer\n")[1].split("\n## ")[0]
+    found = {name for family in ConsumerMetrics([]).collect() for name in _names(family)}
+    assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == found
+
+
+def _names(family: Metric) -> list[str]:
+    return [f"{family.name}_total" if family.type == "counter" else family.name]

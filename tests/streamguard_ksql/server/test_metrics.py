@@ -1,0 +1,64 @@
+"""`--metrics`: what each query has done, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.broker import BrokerProcess, free_port
+from tests.support.ksqldb import EARLIEST, KsqlServerProcess
+from tests.support.processes import eventually
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+def scraped(port: int) -> Samples:
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_records_in_out_and_left_out_of_a_query(tmp_path: Path) -> None:
+    port = free_port()
+    with BrokerProcess(tmp_path / "log") as broker:
+        server = KsqlServerProcess(tmp_path, broker.address, ("--metrics", f"127.0.0.1:{port}"))
+        server.start()
+        try:
+            create = "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+            query = "CREATE STREAM large AS SELECT k, v FROM s WHERE v > 1;"
+            server.ksql(f"{create} {query}", streamsProperties=EARLIEST)
+            for value in (1, 2, 3):
+                server.ksql(f"INSERT INTO s (k, v) VALUES ('a', {value});")
+            [name] = {labels[0] for metric, labels in scraped(port) if metric == "streamguard_query_records_in_total"}
+
+            def read() -> float:
+                return scraped(port)["streamguard_query_records_in_total", (name,)]
+
+            eventually(read, lambda count: count == 3)
+            found = scraped(port)
+            assert found["streamguard_query_state", (name, "RUNNING")] == 1
+            assert found["streamguard_query_state", (name, "ERROR")] == 0
+            assert found["streamguard_query_records_out_total", (name,)] == 2
+            assert found["streamguard_query_last_event_timestamp_seconds", (name,)] > 1_600_000_000
+            behind = "streamguard_query_lag_records", ("0", name, "s")
+            assert eventually(lambda: scraped(port)[behind], lambda lag: lag == 0) == 0
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("0.0.0.0:9109", "on loopback only, not on 0.0.0.0"), ("x", "HOST:PORT")]
+)
+def test_an_address_that_cannot_be_is_one_sentence(tmp_path: Path, address: str, said: str) -> None:
+    with BrokerProcess(tmp_path / "log") as broker:
+        server = KsqlServerProcess(tmp_path, broker.address, ("--metrics", address))
+        done = subprocess.run(server.command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]

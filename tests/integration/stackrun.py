@@ -110,10 +110,7 @@ class StackRun:
         )
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        address = self.settings.database
-        connection = psycopg2.connect(
-            host=address.host, port=address.port, user=address.user, password=address.password, dbname=address.name
-        )
+        connection = psycopg2.connect(**self.settings.database.connection)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -14,6 +14,7 @@ from tests.integration.stackrun import StackRun, secured_broker, secured_kafka
 from tests.support.broker import free_port
 from tests.support.kafka import KafkaProcess, kafka_possible
 from tests.support.tls import Authority
+from tests.support.tls_postgres import tls_postgres
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
@@ -58,6 +59,35 @@ def test_all_tables_over_sasl_ssl(stack: StackRun, open_tables: dict[str, list[t
     assert "PROBLEM" not in status, status
     log = (stack.state / "logs" / "desk.log").read_text()
     assert "Kafka is unavailable" not in log and "Traceback" not in log, log
+
+
+def test_all_tables_with_everything_secured(
+    tmp_path: Path, authority: Authority, open_tables: dict[str, list[tuple[object, ...]]]
+) -> None:
+    """Kafka by SASL_SSL, ksqlDB by https with a login, Postgres by sslmode=verify-full; every password is in a file."""
+    made = authority.issue("ksqldb")
+    (tmp_path / "ksqldb.password").write_text("nobody reads this\n")
+    with tls_postgres(tmp_path / "postgres") as postgres:
+        passwords = tmp_path / "pgpass"
+        passwords.touch(mode=0o600)
+        passwords.write_text("*:*:*:ana:s3cret\n")
+        secured = {
+            **secured_broker(tmp_path),
+            "STREAMGUARD_KSQLDB_CERTIFICATE": str(made.file),
+            "STREAMGUARD_KSQLDB_KEY": str(made.key),
+            "STREAMGUARD_KSQLDB_SSL_CAFILE": str(authority.file),
+            "STREAMGUARD_KSQLDB_USERNAME": "wanda",
+            "STREAMGUARD_KSQLDB_PASSWORD_FILE": str(tmp_path / "ksqldb.password"),
+            "DATABASE_URL": f"{postgres.url(password='')}&passfile={passwords}",
+        }
+        stack = StackRun(tmp_path / "state", secured)
+        try:
+            stack.start("--no-generator")
+            assert fed(stack) == open_tables
+            status = stack.streamguard("status", check=False).stdout
+            assert "PROBLEM" not in status, status
+        finally:
+            stack.run("./stop.sh", "--wipe", check=False)
 
 
 @pytest.fixture

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import psycopg2
 import pytest
 from sqlalchemy import text
 
@@ -23,11 +17,9 @@ from streamguard.database import apply_schema, make_engine
 from streamguard.database.migrations import MayNotCreate
 from streamguard.stack.backup.dump import dump, snapshot
 from streamguard.stack.readiness import postgres_probe
-from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.tls import Authority
-
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+from tests.support.tls_postgres import TlsPostgres, tls_postgres
 
 
 def test_a_role_that_may_not_create_tables_is_one_sentence(postgres: EmbeddedPostgres) -> None:
@@ -75,79 +67,10 @@ def test_options_of_the_url_are_kept(postgres: EmbeddedPostgres) -> None:
     engine.dispose()
 
 
-@dataclass
-class TlsPostgres:
-    """A server that takes logins over TLS alone."""
-
-    port: int
-    authority: Authority
-    folder: Path
-
-    def url(self, sslmode: str = "verify-full", host: str = "localhost", password: str = "s3cret") -> str:
-        parameters = f"sslmode={sslmode}" + (f"&sslrootcert={self.authority.file}" if "verify" in sslmode else "")
-        return f"postgresql://ana:{password}@{host}:{self.port}/fraud?{parameters}"
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPostgres]:
-    if not PROGRAMS or shutil.which("psql") is None:
-        pytest.skip("Debian's postgresql is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    authority = Authority(folder / "tls")
-    certificate = authority.issue(hosts="DNS:localhost")
-    data = folder / "data"
-    # Postgres does not run as root; another user has to reach the folder.
-    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    for above in (folder, *folder.parents):
-        if user is not None and above.stat().st_uid == 0 and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o011)
-    data.mkdir()
-    if user is not None:
-        os.chown(data, user.pw_uid, user.pw_gid)
-        os.chown(certificate.key, user.pw_uid, user.pw_gid)
-
-    def program(name: str, *arguments: str, **options: object) -> list[str]:
-        return [str(PROGRAMS[0] / name), *arguments]
-
-    as_user = {"user": user.pw_uid, "group": user.pw_gid} if user is not None else {}
-    subprocess.run(
-        program("initdb", "-D", str(data), "-U", "owner", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"),
-        check=True, capture_output=True, cwd="/", **as_user,  # type: ignore[call-overload]
-    )  # fmt: skip
-    (data / "pg_hba.conf").write_text("hostssl fraud ana all scram-sha-256\nhost all owner 127.0.0.1/32 trust\n")
-    port = free_port()
-    settings = {
-        "port": port, "listen_addresses": "localhost", "unix_socket_directories": "", "ssl": "on", "fsync": "off",
-        "ssl_cert_file": certificate.file, "ssl_key_file": certificate.key,
-    }  # fmt: skip
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            program("postgres", "-D", str(data), *options), stdout=log, stderr=log, cwd="/", **as_user  # type: ignore[call-overload]
-        )  # fmt: skip
-    try:
-        owner = _connected(process, port, folder / "log")
-        with owner.cursor() as cursor:
-            cursor.execute("CREATE ROLE ana LOGIN PASSWORD 's3cret'")
-            cursor.execute("CREATE DATABASE fraud OWNER ana")
-        owner.close()
-        yield TlsPostgres(port, authority, folder)
-    finally:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(30)
-
-
-def _connected(process: subprocess.Popen[bytes], port: int, log: Path) -> psycopg2.extensions.connection:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            connection = psycopg2.connect(host="127.0.0.1", port=port, user="owner", dbname="postgres")
-            connection.autocommit = True
-            return connection
-        except psycopg2.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(log.read_text()) from None
-            time.sleep(0.05)
+    with tls_postgres(tmp_path_factory.mktemp("postgres")) as found:
+        yield found
 
 
 @pytest.mark.soak

@@ -6,6 +6,7 @@ refuses while that folder is there.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -149,10 +150,13 @@ def _postgres(settings: Settings, staged: Path) -> Iterator[Settings]:
     pid_file.write_text(str(os.getpid()))
     # As under the supervisor: should this process be killed, Postgres ends.
     launched = [sys.executable, "-I", "-S", launcher.__file__, str(staged / "postgres.lock"), str(pid_file), "INT"]
+    surroundings = staged / "postgres.json"
+    surroundings.touch(mode=0o600)
+    surroundings.write_text(json.dumps({"directory": str(Path.cwd()), "environment": {"DATABASE_URL": url}}))
+    command = [sys.executable, "-I", "-m", "streamguard.cli", "postgres", "--data-dir", str(staged / "postgres")]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*launched, sys.executable, "-m", "streamguard.cli", "postgres", "--data-dir", str(staged / "postgres")],
-            env={**os.environ, "DATABASE_URL": url},
+            [*launched, str(surroundings), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -218,7 +218,11 @@ def filled_in(synopsis: str, stack: StackRun, folder: Path, port: int) -> list[s
         "NAME=VALUE": "ksql.streams.num.stream.threads=1",
     }
     words = command_line(re.sub(r"\[options\]|\.\.\.|[\[\]]", "", synopsis))
-    after = {"--listen": f"127.0.0.1:{port}", "--bootstrap-servers": stack.settings.kafka_bootstrap_servers}
+    after = {
+        "--listen": f"127.0.0.1:{port}",
+        "--bootstrap-servers": stack.settings.kafka_bootstrap_servers,
+        "--metrics": "127.0.0.1:0",
+    }
     return [after.get(before, stand_ins.get(word, word)) for before, word in zip(["", *words], words, strict=False)]
 
 

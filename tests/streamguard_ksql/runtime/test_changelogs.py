@@ -145,6 +145,7 @@ def test_a_million_windows_are_restored_in_a_gigabyte(tmp_path: Path) -> None:
         assert peak_mb < 1_024
 
 
+@pytest.mark.soak
 def test_twenty_queries_are_ready_within_two_seconds(engine: RunningEngine, servers: str) -> None:
     create_topic(servers, "given", 3)
     engine.sql("CREATE STREAM s (k VARCHAR KEY, v BIGINT) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON');")

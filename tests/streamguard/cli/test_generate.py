@@ -349,7 +349,7 @@ def test_a_broker_that_goes_away_under_a_batch_is_waited_for_and_the_summary_is_
         process.kill()
     assert process.returncode == 0, errors
     assert output.startswith("sent 60,000 records, all acknowledged, in ")
-    assert "does not answer: " in errors and "the broker is back after " in errors
+    assert "does not answer" in errors and "the broker is back after " in errors
     assert "Traceback" not in errors
     stored = read_topic(broker.address)
     assert len(stored) == len({item.value for item in stored}) == 60_000

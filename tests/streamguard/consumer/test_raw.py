@@ -27,7 +27,7 @@ def test_the_record_is_kept(desk: Desk, case: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "kept"),
-    [(b"NaN", "NaN"), (b"-Infinity", "-Infinity"), (b'"a\\ud800b"', "a\ufffdb"), (b'"\\ud83e\\udd80"', "\U0001f980")],
+    [(b'"a\\ud800b"', "a\ufffdb"), (b'"\\ud83e\\udd80"', "\U0001f980")],
 )
 def test_json_that_jsonb_cannot_hold_is_kept_as_near_as_it_can_be(desk: Desk, written: bytes, kept: str) -> None:
     text = b"\xef\xbb\xbf" + orjson.dumps(PLAIN)[:-1] + b', "odd": ' + written + b"}"

@@ -286,7 +286,9 @@ def test_the_ids_of_any_bytes_are_none_or_texts_that_postgres_takes(value: bytes
 
 def test_a_name_in_two_letter_cases_is_read_as_sql_reads_it() -> None:
     assert id_of(b'{"transaction_id": "a", "TRANSACTION_ID": "b"}') == "b"
-    assert id_of(b'{"Transaction_Id": "a", "transaction_id": "b"}') == "a"
+    assert id_of(b'{"TRANSACTION_ID": "a", "transaction_id": "b"}') == "a"
+    assert id_of(b'{"Transaction_Id": "a", "transaction_id": "b"}') == "b"
+    assert id_of(b'{"transaction_id": 12.50}') == "12.50"
     assert id_of(b'{"transaction_id": 12}') == "12"
     assert id_of(b'{"transaction_id": ""}') is id_of(b"[]") is id_of(None) is None
     assert id_of(json.dumps({"transaction_id": "x" * 2_001}).encode()) is None

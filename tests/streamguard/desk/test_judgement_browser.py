@@ -69,7 +69,7 @@ def test_a_value_is_allowed_ended_and_removed(running: RunningDesk) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nothing listed")).to_be_visible()
     changes = "SELECT change, reason FROM list_history ORDER BY change_no"
-    assert running.store.rows(changes) == [("add", "ours"), ("change", "sold"), ("remove", None)]
+    assert running.store.rows(changes) == [("add", "ours"), ("change", "sold"), ("remove", "clean")]
 
 
 def test_a_log_is_followed_and_searched(running: RunningDesk) -> None:

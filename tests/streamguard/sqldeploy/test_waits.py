@@ -12,7 +12,10 @@ from tests.support.ksqldb import KsqlServerProcess
 
 def test_rules_wait_for_the_streams_of_an_earlier_version(server: KsqlServerProcess, tmp_path: Path) -> None:
     core = sql_file("queries.sql")
-    (tmp_path / "before.sql").write_text(core.read_text().replace("amount DECIMAL(19, 4)", "amount DOUBLE"))
+    before = (
+        core.read_text().replace("amount DECIMAL(19, 4)", "amount DOUBLE").replace("AS DECIMAL(19, 4)", "AS DOUBLE")
+    )
+    (tmp_path / "before.sql").write_text(before)
     ksql = Server(server.url)
     assert {outcome.status for outcome in deploy(ksql, [tmp_path / "before.sql"])} == {"new"}
     statuses = {o.item.name: o.status for o in deploy(ksql, [core, sql_file("amount-rules.sql")])}

@@ -268,7 +268,7 @@ keys = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(records=st.lists(st.tuples(keys, values()), min_size=20, max_size=20))
 def test_what_is_stored_is_seen_and_what_is_seen_is_stored(
     both: Both, records: list[tuple[bytes | None, bytes | None]]

@@ -25,7 +25,7 @@ INSERT INTO schema_version (version, name) VALUES
     (11, 'desk'),
     (12, 'api'),
     (13, 'duplicates'),
-    (14, 'webhooks');
+    (14, 'webhooks'), (15, 'audit_chain');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -418,18 +418,66 @@ COMMENT ON TABLE desk_sessions IS 'who is logged in; the cookie has the token, t
 CREATE INDEX desk_sessions_user ON desk_sessions (user_name);
 
 CREATE TABLE audit_log (
-    entry_no     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    done_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    done_by      TEXT NOT NULL,
-    action       TEXT NOT NULL,
-    subject      TEXT NOT NULL,
-    reason       TEXT,
-    value_before JSONB,
-    value_after  JSONB
+    entry_no      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    done_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    done_by       TEXT NOT NULL,
+    action        TEXT NOT NULL,
+    subject       TEXT NOT NULL,
+    reason        TEXT,
+    value_before  JSONB,
+    value_after   JSONB,
+    chain_no      BIGINT UNIQUE,
+    previous_hash BYTEA,
+    row_hash      BYTEA
 );
 COMMENT ON TABLE audit_log IS 'what people did at the desk, written in the database transaction that did it';
 CREATE INDEX audit_log_subject ON audit_log (subject, entry_no);
 CREATE INDEX audit_log_by ON audit_log (done_by, entry_no);
+
+-- The audit log is a chain: each row has the SHA-256 of its content, of its number and of the row before. `streamguard audit
+-- verify` computes them anew. The rows are chained at the commit, by a deferred trigger: so the head's row is the last lock
+-- that a transaction takes, and is held no longer than the commit takes.
+COMMENT ON COLUMN audit_log.chain_no IS 'the place in the chain, from 1 on without a gap, in the order of the commits; null until the commit';
+
+CREATE TABLE audit_head (
+    only_row BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_row),
+    chain_no BIGINT NOT NULL,
+    row_hash BYTEA NOT NULL
+);
+COMMENT ON TABLE audit_head IS 'the last row of the audit log, in a single row: without it a removed end would not show';
+INSERT INTO audit_head (chain_no, row_hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- SHA-256 of the fields, each behind its length in characters and a colon, null as -, with commas between.
+CREATE FUNCTION audit_hash(place BIGINT, previous BYTEA, entry audit_log) RETURNS BYTEA LANGUAGE SQL STABLE AS $$
+    SELECT sha256(convert_to(string_agg(coalesce(length(f.field) || ':' || f.field, '-'), ',' ORDER BY f.position), 'UTF8'))
+    FROM unnest(ARRAY[
+        CAST(place AS TEXT), encode(previous, 'hex'), CAST(entry.entry_no AS TEXT),
+        CAST(trunc(extract(epoch FROM entry.done_at) * 1000000) AS TEXT), entry.done_by, entry.action, entry.subject,
+        entry.reason, CAST(entry.value_before AS TEXT), CAST(entry.value_after AS TEXT)
+    ]) WITH ORDINALITY AS f (field, position)
+$$;
+
+CREATE FUNCTION chain_audit() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+DECLARE
+    head  audit_head;
+    entry audit_log;
+BEGIN
+    SELECT * INTO head FROM audit_head FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the table audit_head has lost its row, nothing can be added to the audit log: see docs/runbook.md, "The audit log was changed"';
+    END IF;
+    SELECT * INTO entry FROM audit_log WHERE entry_no = NEW.entry_no;
+    IF FOUND THEN
+        UPDATE audit_log
+        SET chain_no = head.chain_no + 1, previous_hash = head.row_hash, row_hash = audit_hash(head.chain_no + 1, head.row_hash, entry)
+        WHERE entry_no = NEW.entry_no RETURNING * INTO entry;
+        UPDATE audit_head SET chain_no = entry.chain_no, row_hash = entry.row_hash;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER audit_log_chain AFTER INSERT ON audit_log
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chain_audit();
 
 CREATE TABLE alert_handling (
     alert_id      TEXT PRIMARY KEY REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,

@@ -377,6 +377,19 @@ class AuditRow(Base):
     reason: Mapped[str | None]
     value_before: Mapped[dict[str, Any] | None]
     value_after: Mapped[dict[str, Any] | None]
+    chain_no: Mapped[int | None]
+    previous_hash: Mapped[bytes | None]
+    row_hash: Mapped[bytes | None]
+
+
+class AuditHeadRow(Base):
+    """The last row of the audit log's chain; a single row."""
+
+    __tablename__ = "audit_head"
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    chain_no: Mapped[int]
+    row_hash: Mapped[bytes]
 
 
 class AlertHandlingRow(Base):

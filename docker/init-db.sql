@@ -25,7 +25,7 @@ INSERT INTO schema_version (version, name) VALUES
     (11, 'desk'),
     (12, 'api'),
     (13, 'duplicates'),
-    (14, 'webhooks'), (15, 'audit_chain');
+    (14, 'webhooks'), (15, 'audit_and_lineage');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -154,6 +154,9 @@ CREATE TABLE alert_versions (
     refused_topic     TEXT,
     refused_partition INTEGER,
     refused_offset    BIGINT,
+    source_partition  INTEGER,
+    source_offset     BIGINT,
+    stored_at         TIMESTAMPTZ DEFAULT clock_timestamp(),
     PRIMARY KEY (alert_id, tx_count),
     CONSTRAINT alert_versions_refused
         CHECK (num_nulls(refused_topic, refused_partition, refused_offset) IN (0, 3))
@@ -163,6 +166,7 @@ COMMENT ON COLUMN alert_versions.transaction_id IS 'the transaction that raised 
 COMMENT ON COLUMN alert_versions.evidence IS 'what the SQL rule reported: amount, window, time';
 COMMENT ON COLUMN alert_versions.judged IS 'false while the transaction that raised this version is neither stored nor a dead letter';
 COMMENT ON COLUMN alert_versions.refused_topic IS 'with partition and offset the dead letter that the transaction became; null where it is stored or waited for';
+COMMENT ON COLUMN alert_versions.source_offset IS 'with source_partition the record of the alert; null for a version that was stored before this was kept';
 
 -- A version that is refused is judged after all when its transaction is stored later.
 CREATE INDEX alert_versions_waiting ON alert_versions (transaction_id) WHERE NOT judged OR refused_topic IS NOT NULL;
@@ -181,6 +185,8 @@ CREATE TABLE decisions (
     verdicts       JSONB NOT NULL DEFAULT '[]',
     decided_at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     status_before  TEXT CHECK (status_before IN ('open', 'confirmed', 'dismissed', 'duplicate')),
+    rule_set_no    INTEGER,
+    list_change_no BIGINT,
     PRIMARY KEY (alert_id, tx_count, decided_by, action_no),
     CONSTRAINT decisions_version FOREIGN KEY (alert_id, tx_count) REFERENCES alert_versions ON DELETE CASCADE
 );
@@ -191,6 +197,32 @@ COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judge
 COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; refused by the consumer; confirmed, dismissed, duplicate or reopened by an analyst';
 COMMENT ON COLUMN decisions.verdicts IS 'one object per Python rule: rule, version, mode, points, outcome, reason, facts';
 COMMENT ON COLUMN decisions.status_before IS 'the status of the alert that an analyst changed';
+COMMENT ON COLUMN decisions.rule_set_no IS 'what the rules decided with; without a constraint, for nothing removes a rule set. Null: decided by a person, or before this was kept';
+COMMENT ON COLUMN decisions.list_change_no IS 'the newest change of the lists that was seen';
+
+-- What decisions rested on. A rule set is stored once and each decision names it, so that it costs a decision four bytes.
+CREATE TABLE rule_sets (
+    rule_set_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash        BYTEA NOT NULL UNIQUE,
+    content     JSONB NOT NULL,
+    first_used  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE rule_sets IS 'each distinct state of program, Python rules, modes, limits, points and deployed SQL that decisions were made with';
+COMMENT ON COLUMN rule_sets.hash IS 'SHA-256 of the content, the same wherever the same rules decide';
+
+-- What the SQL rules consisted of. The consumer looks at the highest number only.
+CREATE TABLE deployed_rules (
+    deployment_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule          TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    sql_hash      TEXT NOT NULL,
+    sql_text      TEXT NOT NULL,
+    deployed_by   TEXT NOT NULL,
+    deployed_at   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE deployed_rules IS 'the statements of a SQL rule, whenever a deployment found others than before';
+COMMENT ON COLUMN deployed_rules.sql_hash IS 'SHA-256 of sql_text, in hexadecimal';
+CREATE INDEX deployed_rules_rule ON deployed_rules (rule, deployment_no);
 
 CREATE TABLE lists (
     list       TEXT NOT NULL CHECK (list IN ('blacklist', 'allowlist')),

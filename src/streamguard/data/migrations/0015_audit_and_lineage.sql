@@ -61,3 +61,36 @@ END $$;
 
 CREATE CONSTRAINT TRIGGER audit_log_chain AFTER INSERT ON audit_log
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chain_audit();
+
+-- What decisions rested on. A rule set is stored once and each decision names it, so that it costs a decision four bytes.
+CREATE TABLE rule_sets (
+    rule_set_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash        BYTEA NOT NULL UNIQUE,
+    content     JSONB NOT NULL,
+    first_used  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE rule_sets IS 'each distinct state of program, Python rules, modes, limits, points and deployed SQL that decisions were made with';
+COMMENT ON COLUMN rule_sets.hash IS 'SHA-256 of the content, the same wherever the same rules decide';
+
+-- What the SQL rules consisted of. The consumer looks at the highest number only.
+CREATE TABLE deployed_rules (
+    deployment_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule          TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    sql_hash      TEXT NOT NULL,
+    sql_text      TEXT NOT NULL,
+    deployed_by   TEXT NOT NULL,
+    deployed_at   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE deployed_rules IS 'the statements of a SQL rule, whenever a deployment found others than before';
+COMMENT ON COLUMN deployed_rules.sql_hash IS 'SHA-256 of sql_text, in hexadecimal';
+CREATE INDEX deployed_rules_rule ON deployed_rules (rule, deployment_no);
+
+ALTER TABLE decisions ADD COLUMN rule_set_no INTEGER, ADD COLUMN list_change_no BIGINT;
+COMMENT ON COLUMN decisions.rule_set_no IS 'what the rules decided with; without a constraint, for nothing removes a rule set. Null: decided by a person, or before this was kept';
+COMMENT ON COLUMN decisions.list_change_no IS 'the newest change of the lists that was seen';
+
+ALTER TABLE alert_versions
+    ADD COLUMN source_partition INTEGER, ADD COLUMN source_offset BIGINT, ADD COLUMN stored_at TIMESTAMPTZ;
+ALTER TABLE alert_versions ALTER COLUMN stored_at SET DEFAULT clock_timestamp();
+COMMENT ON COLUMN alert_versions.source_offset IS 'with source_partition the record of the alert; null for a version that was stored before this was kept';

@@ -8,13 +8,14 @@ from hashlib import sha256
 from sqlalchemy import Connection, text
 
 from streamguard.rules.catalogue import sql_rules
+from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.run import DIFFERENT, LIVE, OFF, WAITS, Outcome, lineage, running_text
 from streamguard.sqldeploy.script import Item
 from streamguard.sqldeploy.state import Server
-from streamguard_ksql.ast import InsertInto
+from streamguard_ksql.ast import InsertInto, Statement
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.formatter import format_statement
-from streamguard_ksql.parser import parse_statement
+from streamguard_ksql.parser import parse_statements
 
 _NOTE = """
 INSERT INTO deployed_rules (rule, version, sql_hash, sql_text, deployed_by)
@@ -24,6 +25,8 @@ WHERE NOT EXISTS (
     WHERE newest.sql_hash = :sql_hash AND newest.version = :version
 )
 """
+
+_KEPT = "SELECT sql_text FROM deployed_rules WHERE rule = :rule ORDER BY deployment_no DESC LIMIT 1"
 
 
 def note_deployed(connection: Connection, server: Server, outcomes: Sequence[Outcome], *, who: str) -> None:
@@ -35,7 +38,8 @@ def note_deployed(connection: Connection, server: Server, outcomes: Sequence[Out
         parts = [item for item in lineage(items, queries) if item.name not in LIVE]
         if any(status[id(item)] in (OFF, WAITS) for item in parts):
             continue
-        texts = [_text(server, item, is_other=status[id(item)] == DIFFERENT) for item in parts]
+        kept = _kept(connection, name) if any(status[id(item)] == DIFFERENT for item in parts) else []
+        texts = [_text(server, item, kept, is_other=status[id(item)] == DIFFERENT) for item in parts]
         sql_text = "\n".join(texts)
         row = {"rule": name, "version": version, "sql_text": sql_text, "who": who}
         connection.execute(text(_NOTE), {**row, "sql_hash": sha256(sql_text.encode()).hexdigest()})
@@ -52,12 +56,18 @@ def _rules(items: Sequence[Item]) -> Iterator[tuple[str, int, list[str]]]:
             yield name, max(rule.version for rule in own), queries
 
 
-def _text(server: Server, item: Item, *, is_other: bool) -> str:
-    """A statement as it runs, written in one way whoever has written it."""
+def _kept(connection: Connection, rule: str) -> list[Statement]:
+    """The statements that were kept last."""
+    found = connection.execute(text(_KEPT), {"rule": rule}).scalar()
+    try:
+        return parse_statements(found or "")
+    except KsqlError:
+        return []
+
+
+def _text(server: Server, item: Item, kept: Sequence[Statement], *, is_other: bool) -> str:
+    """A statement as it runs. The server writes it in another way than the file: where it is one that was kept, as that."""
     running = running_text(server, item) if is_other else None
     if running is None:
         return format_statement(item.statement)
-    try:
-        return format_statement(parse_statement(running))
-    except KsqlError:
-        return running
+    return next((format_statement(one) for one in kept if same(one, running)), f"{running.strip().rstrip(';')};")

@@ -32,7 +32,11 @@ def pairs(first: int, count: int, accounts: int, seed: int) -> Iterator[Record]:
     rng = random.Random(seed)
     for number in range(first, first + count):
         account, amount = f"A{rng.randrange(accounts)}", rng.randrange(1, 20_000)
-        more = {"merchant_id": f"m{rng.randrange(5)}", "device_id": f"d{rng.randrange(3)}", "country": rng.choice(["BR", "DE"])}
+        more = {
+            "merchant_id": f"m{rng.randrange(5)}",
+            "device_id": f"d{rng.randrange(3)}",
+            "country": rng.choice(["BR", "DE"]),
+        }
         yield transaction(number, f"t{number}", account, amount, T0_MS + number * DAY_MS // 7, **more)
         yield high_amount(number, f"t{number}", account, amount, T0_MS + number * DAY_MS // 7)
 

@@ -117,6 +117,11 @@ class Settings(CheckedSettings):
     status_limit_s: float = Field(30.0, gt=0, allow_inf_nan=False)
     """How long a thing may stand still before `streamguard status` says so, seconds."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the processes write their logs (streamguard.config.logs)."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """From which level on; with DEBUG the consumer writes a line for each decision and each dead letter."""
+
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     # None: as the database has it, which begins with keep.
     pii_account: PiiMode | None = None

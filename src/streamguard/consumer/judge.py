@@ -86,6 +86,9 @@ class Judged(NamedTuple):
     rule: str
     outcome: str
     event_time_s: float | None
+    alert_id: str
+    transaction_id: str | None
+    score: int
 
 
 def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[Judged]:
@@ -120,7 +123,8 @@ def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[J
         )
         decision = decide(alert, context, REGISTRY.values(), modes, rules.base)
         at_s = None if transaction is None else transaction.event_time.timestamp()
-        judged.append(Judged(alert.rule, decision.outcome, at_s))
+        of = (alert.alert_id, versions[number].transaction_id, decision.score)
+        judged.append(Judged(alert.rule, decision.outcome, at_s, *of))
         decisions.append(
             NewDecision(
                 alert_id=alert.alert_id,

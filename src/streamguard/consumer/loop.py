@@ -203,6 +203,7 @@ class Consumer:
                     *partition,
                     begin,
                     stored,
+                    extra={"topic": partition.topic, "partition": partition.partition, "offset": stored},
                 )
 
     def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]]) -> None:
@@ -226,7 +227,7 @@ class Consumer:
             positions = {TopicPartition(*partition): offset for partition, offset in self._positions.items()}
             batches = corrupt_batches(self._settings.kafka, positions)
             for lost in batches:
-                log.error("%s", lost)
+                log.error("%s", lost, extra={"topic": lost.topic, "partition": lost.partition, "offset": lost.first})
                 for first in range(lost.first, lost.next_offset, self._settings.batch_max_records):
                     self._write(self._lost(lost, first))
             # The next reader polls once before it seeks: from where the group is.
@@ -277,6 +278,7 @@ class Consumer:
                     "%s/%d ends before the stored offset %d: the topic was made anew; re-reading from the start",
                     *partition,
                     stored,
+                    extra={"topic": topic, "partition": number, "offset": stored},
                 )
                 self._store.forget_replacements()
         return True
@@ -344,6 +346,8 @@ class Consumer:
             metrics.decided(judged.rule, judged.outcome, judged.event_time_s, now_s)
         if stored.refused:
             metrics.refused(stored.refused)
+        if log.isEnabledFor(logging.DEBUG):
+            _tell(stored)
 
     def _commit(self, reader: KafkaConsumer) -> None:
         """Commit to the broker too, for tools that show lag; the offsets that count are those of the database."""
@@ -394,6 +398,16 @@ class Meter:
                 *(transactions, alerts, dead, elapsed, (transactions + alerts + dead) / elapsed),
             )
         self._since, self._counts = now, [0, 0, 0]
+
+
+def _tell(stored: Stored) -> None:
+    """A line for each decision and each dead letter."""
+    for judged in stored.judged:
+        about = {"alert_id": judged.alert_id, "transaction_id": judged.transaction_id}
+        log.debug("decided %s: %s (%d)", judged.alert_id, judged.outcome, judged.score, extra=about)
+    for dead in stored.dead:
+        place = {"topic": dead.record.topic, "partition": dead.record.partition, "offset": dead.record.offset}
+        log.debug("dead letter %s/%d/%d: %s", *place.values(), dead.reason, extra=place)
 
 
 def _is_rejection(error: Exception) -> bool:

@@ -7,7 +7,7 @@ import signal
 import threading
 
 from streamguard.config import Settings
-from streamguard.config.visible import configure_logging
+from streamguard.config.logs import configure_logging
 from streamguard.consumer.limit_changes import note_limits
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
@@ -32,7 +32,7 @@ def consume(settings: Settings) -> None:
 
     Applies the schema first, retrying until the database is available. Raises NewerSchema, OtherProtection.
     """
-    configure_logging()
+    configure_logging("consumer", settings)
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     protection = NO_PROTECTION

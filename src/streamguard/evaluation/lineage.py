@@ -129,7 +129,7 @@ def _alert(connection: Connection, settings: Settings, alert_id: str, seen: set[
         count = f"{v.tx_count} transaction{'s' if v.tx_count != 1 else ''}"
         yield Step(from_ms(v.evidence["detected_at"]), "raised", f"{v.rule} over {count}", facts=v.evidence, **of)
         if place is not None:
-            yield Step(None, "produced", "the alert was written to its topic", place=place, **of)
+            yield Step(None, "produced", "the alert's record, with the time of its transaction", place=place, **of)
         yield Step(v.stored_at, "alert stored", "read by the consumer and stored", place=place, **of)
         if not v.judged:
             yield Step(None, "waits", "not decided yet: its transaction is neither stored nor refused", **of)

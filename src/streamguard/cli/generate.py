@@ -28,6 +28,7 @@ from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
 from streamguard.config.logs import configure_logging, writes_json
 from streamguard.config.visible import protect_output
+from streamguard.metrics.traces import tracer_of
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -109,7 +110,9 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
             opt.fits_into(to_file, recipe)
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
-    return KafkaSink(get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
+    settings = get_settings()
+    how = {"stop": stop, "compression": compression, "wait_s": wait_s, "extra_topics": extra}
+    return KafkaSink(settings, say, **how, tracer=tracer_of("generator", settings))  # type: ignore[arg-type]
 
 
 @app.callback(invoke_without_command=True)

@@ -87,6 +87,7 @@ class Judged(NamedTuple):
     outcome: str
     event_time_s: float | None
     alert_id: str
+    tx_count: int
     transaction_id: str | None
     score: int
 
@@ -123,7 +124,7 @@ def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[J
         )
         decision = decide(alert, context, REGISTRY.values(), modes, rules.base)
         at_s = None if transaction is None else transaction.event_time.timestamp()
-        of = (alert.alert_id, versions[number].transaction_id, decision.score)
+        of = (alert.alert_id, alert.tx_count, versions[number].transaction_id, decision.score)
         judged.append(Judged(alert.rule, decision.outcome, at_s, *of))
         decisions.append(
             NewDecision(

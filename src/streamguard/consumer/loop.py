@@ -19,6 +19,7 @@ from streamguard.config import Settings
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, LostRecord, Span
 from streamguard.consumer.store import Fenced, Store, Stored
+from streamguard.consumer.traces import ConsumerTraces
 from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.kafka import clients
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
@@ -67,8 +68,10 @@ class Consumer:
         stop: threading.Event,
         protection: Protection = NO_PROTECTION,
         metrics: ConsumerMetrics | None = None,
+        traces: ConsumerTraces | None = None,
     ) -> None:
         self._settings = settings
+        self._traces = traces
         self._metrics = metrics or ConsumerMetrics(())
         self._store = store
         self._publisher = publisher
@@ -292,7 +295,7 @@ class Consumer:
     def _write(self, batch: Batch) -> None:
         """Store a batch and keep the offsets that the database has now."""
         started_s = time.monotonic()
-        stored = self._store.write(batch)
+        stored = self._store.write(batch) if self._traces is None else self._traces.write(self._store, batch)
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
         records = sum(span.records for span in batch.spans.values())

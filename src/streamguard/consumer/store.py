@@ -14,6 +14,7 @@ Dead letters and decisions are put into the outbox too; `consumer.publisher` sen
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ class Store:
         self._group = settings.consumer_group
         self._rules = RuleSets(limits or RuleLimits(), {"max_ahead_s": settings.max_ahead_s})
         self._protection = protection
+        self.judged_ns = (0, 0)
+        """When the rules were asked last, and when they had answered, nanoseconds of the epoch."""
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
         engine.dispose()
@@ -299,7 +302,9 @@ class Store:
         topic = self._settings.decisions_topic
         settled = settle_refusals(cursor, sorted(alerts), refused, topic)
         open_alerts = sorted(alerts | settled.alerts)
+        began_ns = time.time_ns()
         judged = judge(cursor, open_alerts, self._rules, topic) if open_alerts else []
+        self.judged_ns = (began_ns, time.time_ns())
         cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked

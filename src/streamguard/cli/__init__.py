@@ -68,6 +68,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
     "rules": ("streamguard.cli.rules", "app", "The rules: what they find and how often; active, shadow or off."),
+    "lineage": ("streamguard.cli.lineage", "app", "The whole way of a transaction or an alert, with times."),
+    "audit": ("streamguard.cli.audit", "app", "What people did; proof that the log of it is whole."),
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
     "backup": ("streamguard.cli.backup", "backup_app", "Write database, topics and SQL statements into one file."),
     "restore": ("streamguard.cli.backup", "restore_app", "Fill an empty place from a backup."),

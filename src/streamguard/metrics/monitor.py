@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from streamguard.config import Settings
+from streamguard.config.logs import configure_logging
 from streamguard.database import make_engine
 from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
@@ -57,7 +58,7 @@ class Cluster:
 
 def monitor(settings: Settings) -> None:
     """Show the figures until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging("monitor", settings)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

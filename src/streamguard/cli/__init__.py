@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "backtest": ("streamguard.cli.backtest", "app", "What a change of the rules would have done on what there is."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts, and name duplicates."),
+    "quality": ("streamguard.cli.quality", "app", "How complete, fresh and usual the transactions are."),
     "dead-letters": ("streamguard.cli.dead_letters", "app", "Records that could not be used: list, show, retry."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),

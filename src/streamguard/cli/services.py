@@ -33,8 +33,10 @@ def consume() -> None:
 def monitor() -> None:
     """Show what Kafka and the database hold at /metrics, for Prometheus, until stopped."""
     from streamguard.metrics.monitor import monitor as run
+    from streamguard.quality.collector import QualityMetrics
 
-    run(get_settings())
+    settings = get_settings()
+    run(settings, lambda engine: [QualityMetrics(engine, settings.transactions_topic)])
 
 
 @broker_app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

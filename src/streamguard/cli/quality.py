@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -13,7 +12,8 @@ import typer
 from streamguard.cli.shared import database, new_app, print_lines
 from streamguard.config import get_settings
 from streamguard.dead_letters.find import time_of
-from streamguard.quality.report import MINUTE, Check, Report, now_of, report
+from streamguard.quality.report import MINUTE, Report, now_of, report
+from streamguard.quality.words import limit, shown
 
 app = new_app("The quality of the transactions: completeness, freshness, duplicates, late ones, volume.")
 
@@ -76,24 +76,3 @@ def _lines(found: Report) -> Iterator[str]:
         yield ""
         yield "dead letters by reason:"
         yield from (f"{count:>12,}  {reason}" for reason, count in found.refused.items())
-
-
-def shown(check: Check, value: float | None) -> str:
-    """A value of a check with its unit."""
-    if value is None:
-        return "-"
-    if check.name.startswith("event to row"):
-        return f"{value:,.2f} s" if value < 60 else str(timedelta(seconds=round(value)))
-    if check.name.startswith("records"):
-        return f"{value:,.0f}"
-    return f"{value:.2%}"
-
-
-def limit(check: Check) -> str:
-    """What a value may be, in words."""
-    words = []
-    if check.least is not None:
-        words.append(f"{shown(check, check.least)} or more")
-    if check.most is not None:
-        words.append(f"at most {shown(check, check.most)}")
-    return ", ".join(words)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +18,7 @@ from streamguard.stack.health import findings
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
 from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -206,11 +209,35 @@ def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
 def test_the_command_says_what_the_checks_say(stack: StackRun) -> None:
     wait_for(stack, 0)
     code, said = status(stack)
-    assert code == 0 and "PROBLEM" not in said and "transactions" in said
+    assert code == 0 and "PROBLEM" not in said and "all is well" in said and "\x1b" not in said
     supervisor = Supervisor(stack.settings)
     with disturbed(stack, by=lambda: supervisor.stop("consumer"), undone_by=lambda: supervisor.start("consumer")):
         code, said = status(stack)
         assert code == 1 and "PROBLEM: consumer is stopped: " in said
+
+
+def test_the_document_and_the_watch_say_it_too(stack: StackRun) -> None:
+    stack.generate("batch", "--count", "300", "--seed", "5")
+    stack.wait_count("transactions", 300)
+    wait_for(stack, 0)
+    command = [str(BIN / "streamguard"), "status", "--watch", "0.5", "--json"]
+    environment = {**os.environ, **stack.environment}
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+    assert first["format"] == 1 and first["taken_at"] <= second["taken_at"]
+    assert second["state"] == "well" and not [one for one in second["findings"] if one["serious"]]
+    parts = {part["name"]: part for part in second["parts"]}
+    assert {"postgres", "broker", "ksqldb", "consumer"} <= set(parts)
+    assert all(part["state"] == "running" and part["memory_bytes"] > 1_000_000 for part in parts.values())
+    assert {"HIGH_AMOUNT", "HIGH_VELOCITY"} <= {query["name"] for query in second["queries"]}
+    assert {rule["mode"] for rule in second["rules"]} == {"active"}
+    topics = {topic["name"]: topic for topic in second["topics"]}
+    assert topics["transactions"]["records"] >= 300 and topics["transactions"]["consumer_lag"] == 0
+    assert second["stored"]["transactions"] >= 300 and second["rates"]["transactions_per_s"] >= 0
+    assert second["backlog"]["outbox"] == 0 and second["disk"]["free_bytes"] > 0
 
 
 @pytest.mark.soak

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
     "down": ("streamguard.cli.stack", "down_app", "Stop it; --wipe removes the data."),
     "status": ("streamguard.cli.status", "app", "What runs, what it does, and what stands still."),
+    "doctor": ("streamguard.cli.doctor", "app", "Check how it is set up, and say what mends it."),
     "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
     "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),

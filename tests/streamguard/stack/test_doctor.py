@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from streamguard.config import load_settings
 from streamguard.database import apply_schema, make_engine
 from streamguard.kafka.topics import ensure_topics
 from streamguard.stack.doctor import CHECKS, Report, examine, versions
+from streamguard.stack.doctor.settings import TITLE
+from tests.support import pages
 from tests.support.broker import BrokerProcess, free_port
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.project import PROJECT_ROOT
@@ -103,6 +106,12 @@ def test_where_all_is_well_nothing_is_found(ground: Ground) -> None:
     assert {one.is_down for one in report.unchecked} == {True}, "what needs a server is said to be unchecked"
     assert report.made + len(report.unchecked) == len(CHECKS) + 1
     assert not ground.state.exists(), "nothing was made"
+
+
+def test_the_page_has_each_check_and_no_other() -> None:
+    section = pages.read("docs/status.md").split("## How it is set up")[1].split("\n## ")[0]
+    titles = re.findall(r"^\| ([A-Z][^|]+?) \|", section, re.MULTILINE)
+    assert sorted(titles) == sorted([TITLE, *(one.title for one in CHECKS)])
 
 
 # --- without a server ---------------------------------------------------------------------------------------------------

@@ -7,13 +7,18 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+from streamguard.config.resources import DATA, SQL_FOLDER
+from streamguard.sqldeploy.state import Server
+from streamguard.stack.doctor import examine
 from streamguard.stack.health import findings
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
@@ -204,6 +209,41 @@ def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
     with disturbed(stack, by=limit(1), undone_by=limit(1_000_000)):
         stack.run(BIN / "ksql", "-e", "INSERT INTO odd (a, b) VALUES ('1', 'x');", url)
         wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
+
+
+def found_by_doctor(stack: StackRun) -> list[tuple[str, str]]:
+    report = examine(load=lambda: stack.settings)
+    assert report.unchecked == []
+    return [(one.what, one.cure) for one in report.findings]
+
+
+def test_the_doctor_on_a_stack_that_runs(stack: StackRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for(stack, 0)
+    assert found_by_doctor(stack) == []
+    name, url = "HIGH_AMOUNT", stack.settings.ksqldb_url
+    server = Server(stack.settings.ksqldb)
+    server.execute(f"PAUSE {name};")
+    try:
+        assert found_by_doctor(stack) == [
+            (f"the query {name} is paused: its rule sees no transaction", f"`RESUME {name};` continues it")
+        ]
+    finally:
+        server.execute(f"RESUME {name};")
+    stranger = [sys.executable, "-c", "import sys; sys.stdin.read()", str(stack.settings.state_path / "broker")]
+    with subprocess.Popen(stranger, stdin=subprocess.PIPE) as process:
+        [(what, cure)] = found_by_doctor(stack)
+        assert f"(process {process.pid}) works in {stack.settings.state_path} and is no part of the stack" in what
+        assert cure.startswith(f"end it (`kill {process.pid}`)")
+        process.communicate()
+    (tmp_path / "ksqldb").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = (DATA / SQL_FOLDER / "queries.sql").read_text(encoding="utf-8")
+    edited, count = re.subn(r"(DEFINE high_amount\w* = ')[\d.]+'", r"\g<1>4321'", text)
+    assert count == 1, url
+    (tmp_path / "ksqldb" / "queries.sql").write_text(edited, encoding="utf-8")
+    [(what, cure)] = found_by_doctor(stack)
+    assert what == f"{name} of ksqldb/queries.sql runs in another version than the file has"
+    assert cure == "`streamguard deploy --replace ksqldb/queries.sql`, or put into the file what runs"
 
 
 def test_the_command_says_what_the_checks_say(stack: StackRun) -> None:

@@ -49,7 +49,8 @@ _prefer_our_packages()
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
     "down": ("streamguard.cli.stack", "down_app", "Stop it; --wipe removes the data."),
-    "status": ("streamguard.cli.stack", "status_app", "What runs, and what stands still."),
+    "status": ("streamguard.cli.status", "app", "What runs, what it does, and what stands still."),
+    "doctor": ("streamguard.cli.doctor", "app", "Check how it is set up, and say what mends it."),
     "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
     "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),

@@ -25,7 +25,8 @@ INSERT INTO schema_version (version, name) VALUES
     (11, 'desk'),
     (12, 'api'),
     (13, 'duplicates'),
-    (14, 'webhooks'), (15, 'audit_and_lineage');
+    (14, 'webhooks'), (15, 'audit_and_lineage'),
+    (16, 'quality');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -364,6 +365,8 @@ COMMENT ON COLUMN dead_letters.retried_offset IS 'with retried_partition the rec
 CREATE INDEX dead_letters_transaction
     ON dead_letters (transaction_id, source_topic, source_offset, source_partition) WHERE transaction_id IS NOT NULL;
 CREATE INDEX dead_letters_retrying ON dead_letters (retry_id) WHERE retry_id IS NOT NULL AND retried_offset IS NULL;
+-- Dead letters of the last hours, by reason.
+CREATE INDEX dead_letters_failed ON dead_letters (failed_at);
 
 -- Records on their way to a topic: written with the rows that they tell of, removed once acknowledged.
 CREATE TABLE outbox (
@@ -392,9 +395,11 @@ CREATE TABLE consumer_offsets (
     next_offset   BIGINT NOT NULL CHECK (next_offset >= 0),
     records_read  BIGINT NOT NULL DEFAULT 0,
     updated_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    newest_event_ms BIGINT,
     PRIMARY KEY (group_id, topic, partition_no)
 );
 COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
+COMMENT ON COLUMN consumer_offsets.newest_event_ms IS 'the newest event time that the partition had, epoch milliseconds';
 COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the transactions cut';
 
 -- How personal data is stored: one row, kept by the first start, and the same for every later one.
@@ -656,6 +661,39 @@ CREATE TABLE webhook_offsets (
 );
 COMMENT ON TABLE webhook_offsets IS 'how far decisions were read for webhooks, written with their deliveries; empty while there is no webhook';
 COMMENT ON COLUMN webhook_offsets.left_out IS 'offsets that were removed or corrupt before they were read';
+
+-- The quality of what the sources send, by the minute in which it was stored.
+
+-- Two objects of counts, added key by key.
+CREATE FUNCTION add_counts(one JSONB, other JSONB) RETURNS JSONB LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(jsonb_object_agg(key, total), '{}') FROM (
+        SELECT key, sum(value::BIGINT) AS total FROM (
+            SELECT * FROM jsonb_each_text(one) UNION ALL SELECT * FROM jsonb_each_text(other)
+        ) AS both_of_them GROUP BY key
+    ) AS totals
+$$;
+
+CREATE TABLE quality_minutes (
+    minute       TIMESTAMPTZ NOT NULL,
+    topic        TEXT NOT NULL,
+    lane         INTEGER NOT NULL,
+    records      BIGINT NOT NULL,
+    dead_letters BIGINT NOT NULL,
+    duplicates   BIGINT NOT NULL,
+    late         BIGINT NOT NULL,
+    ages         JSONB NOT NULL,
+    age_sum_s    DOUBLE PRECISION NOT NULL,
+    age_max_s    DOUBLE PRECISION NOT NULL,
+    filled       JSONB NOT NULL,
+    PRIMARY KEY (minute, topic, lane)
+);
+COMMENT ON TABLE quality_minutes IS 'what the consumer read in a minute, written with its batches; cut by age';
+COMMENT ON COLUMN quality_minutes.lane IS 'the lowest partition of a batch: members of the group have rows of their own';
+COMMENT ON COLUMN quality_minutes.records IS 'records stored or made dead letters';
+COMMENT ON COLUMN quality_minutes.duplicates IS 'those of the dead letters whose id was stored before';
+COMMENT ON COLUMN quality_minutes.late IS 'stored records that were too late for the windows of the SQL rules';
+COMMENT ON COLUMN quality_minutes.ages IS 'stored records by the seconds from event to row, up to the key; "older" beyond';
+COMMENT ON COLUMN quality_minutes.filled IS 'stored records in which a field that may be absent is there';
 
 CREATE VIEW account_risk_profile AS
 SELECT t.account_id,

@@ -3,21 +3,36 @@
 The processes of the stack start through it too, and must not pay for each other's imports.
 """
 
+# ruff: noqa: E402 - what Ctrl-C does while modules are imported is set before
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
+# Until all is imported Ctrl-C ends the process as the system does it: a traceback out of an import tells nobody anything.
+_has_pythons_handler = (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    and threading.current_thread() is threading.main_thread()
+)
+if _has_pythons_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamguard.cli.usage import INTERRUPTED
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config.visible import protect_output
+
+if _has_pythons_handler:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _prefer_our_packages() -> None:
@@ -34,7 +49,8 @@ _prefer_our_packages()
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
     "down": ("streamguard.cli.stack", "down_app", "Stop it; --wipe removes the data."),
-    "status": ("streamguard.cli.stack", "status_app", "What runs, and what stands still."),
+    "status": ("streamguard.cli.status", "app", "What runs, what it does, and what stands still."),
+    "doctor": ("streamguard.cli.doctor", "app", "Check how it is set up, and say what mends it."),
     "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
     "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),
@@ -49,6 +65,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "backtest": ("streamguard.cli.backtest", "app", "What a change of the rules would have done on what there is."),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts, and name duplicates."),
+    "quality": ("streamguard.cli.quality", "app", "How complete, fresh and usual the transactions are."),
+    "alarms": (
+        "streamguard.cli.alarms",
+        "app",
+        "Alarms of the processes and the data: list, test where they are sent.",
+    ),
     "dead-letters": ("streamguard.cli.dead_letters", "app", "Records that could not be used: list, show, retry."),
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
@@ -68,7 +90,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "consume_app",
         "Store transactions and alerts in the database, until stopped.",
     ),
-    "monitor": ("streamguard.cli.services", "monitor_app", "The figures of Kafka and the database, until stopped."),
+    "monitor": (
+        "streamguard.cli.services",
+        "monitor_app",
+        "Figures of Kafka and the database, and alarms, until stopped.",
+    ),
     "sink": ("streamguard.cli.sink", "app", "Copy the topics to a sink, until stopped."),
     "desk": ("streamguard.cli.desk", "app", "Run the web desk, until stopped."),
     "users": ("streamguard.cli.users", "app", "Who may log in to the desk, and as what."),
@@ -131,8 +157,11 @@ def main() -> NoReturn:
     # Searching hundreds of modules for cycles, while they are imported and once more at the exit, takes two fifths of a
     # short command's time and finds nothing.
     gc.set_threshold(50_000, 20, 100)
-    protect_output()
-    code = run_command_line(app, name="streamguard")
+    try:
+        protect_output()
+        code = run_command_line(app, name="streamguard")
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     gc.freeze()
     raise SystemExit(code)
 

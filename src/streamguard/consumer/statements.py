@@ -73,13 +73,14 @@ RETURNING s.source_partition AS partition, s.source_offset AS offset_no,
 # One UPDATE for all partitions: a row with another offset than the expected one belongs to another member by now.
 ADVANCE_OFFSETS = """
 UPDATE consumer_offsets o
-SET next_offset = v.next_offset, records_read = o.records_read + v.records, updated_at = clock_timestamp()
-FROM (VALUES %s) AS v (group_id, topic, partition_no, expected, next_offset, records)
+SET next_offset = v.next_offset, records_read = o.records_read + v.records, updated_at = clock_timestamp(),
+    newest_event_ms = coalesce(v.newest::BIGINT, o.newest_event_ms)
+FROM (VALUES %s) AS v (group_id, topic, partition_no, expected, next_offset, records, newest)
 WHERE o.group_id = v.group_id AND o.topic = v.topic AND o.partition_no = v.partition_no AND o.next_offset = v.expected
 """
 
 OFFSETS = """
-SELECT topic, partition_no, next_offset FROM consumer_offsets WHERE group_id = %(group)s
+SELECT topic, partition_no, next_offset, newest_event_ms FROM consumer_offsets WHERE group_id = %(group)s
 """
 
 INSERT_OFFSETS = """

@@ -365,6 +365,25 @@ class ConsumerOffsetRow(Base):
     next_offset: Mapped[int]
     records_read: Mapped[int] = mapped_column(server_default=text("0"))
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    newest_event_ms: Mapped[int | None]
+
+
+class QualityMinuteRow(Base):
+    """What the consumer read of a topic in a minute: see `streamguard.quality.minutes`."""
+
+    __tablename__ = "quality_minutes"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    lane: Mapped[int] = mapped_column(Integer, primary_key=True)
+    records: Mapped[int]
+    dead_letters: Mapped[int]
+    duplicates: Mapped[int]
+    late: Mapped[int]
+    ages: Mapped[dict[str, Any]]
+    age_sum_s: Mapped[float]
+    age_max_s: Mapped[float]
+    filled: Mapped[dict[str, Any]]
 
 
 class UserRow(Base):

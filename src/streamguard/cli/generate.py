@@ -27,6 +27,8 @@ from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
 from streamguard.config.visible import protect_output
+from streamguard.metrics.latency import Latency
+from streamguard.metrics.producer import ProducerMetrics, send_seconds
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -90,7 +92,14 @@ def send(
         raise typer.Exit(INTERRUPTED)
 
 
-def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, recipe: Recipe | None = None) -> Sink:
+def open_sink(
+    to_file: Path | None,
+    stop: Stop,
+    compression: str,
+    wait_s: float,
+    recipe: Recipe | None = None,
+    latency: Latency | None = None,
+) -> Sink:
     """A file where one is named, else the broker of the settings; raises InputError before a file is overwritten."""
     check_compression(compression)
     opt.not_below_zero("--wait", wait_s)
@@ -99,7 +108,24 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
             opt.fits_into(to_file, recipe)
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
-    return KafkaSink(get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
+    return KafkaSink(
+        get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra, latency=latency
+    )
+
+
+@contextmanager
+def _metrics(sink: Sink, latency: Latency | None) -> Iterator[None]:
+    """The figures of a stream to a broker while the block runs."""
+    if latency is None or not isinstance(sink, KafkaSink):
+        yield
+        return
+    from streamguard.metrics.page import serve
+
+    page = serve(get_settings(), "generator", [ProducerMetrics(sink, latency)], sink.silence)
+    try:
+        yield
+    finally:
+        page.close()
 
 
 @app.callback(invoke_without_command=True)
@@ -169,12 +195,14 @@ def stream(
         opt.above_zero("--time-scale", time_scale, at_most=MOST_TIME_SCALE)
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         start_ms = opt.read_time("--start", start, now_ms())
-        sink = open_sink(to_file, stop, compression, wait, run.recipe)
+        latency = None if to_file is not None or get_settings().metrics_port == "off" else send_seconds()
+        sink = open_sink(to_file, stop, compression, wait, run.recipe, latency)
         records = run.stream(
             tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern
         )
         total = None if duration is None else round(tps * duration)
-        send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
+        with _metrics(sink, latency):
+            send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
 from streamguard.desk.render import STATIC, theme_of
 from streamguard.desk.site import ROUTES, Desk
+from streamguard.metrics.desk import Counted, matched
 
 __all__ = ["api", "create_app", "pages"]
 
@@ -25,6 +26,7 @@ _FILES = {file.name: file for file in STATIC.iterdir()}
 
 async def static_file(request: Request) -> Response:
     """A file of the desk. Its address has the version, so browsers keep it for good."""
+    matched(request.scope, "/static/{version}/{name}")
     file = _FILES.get(request.path_params["name"])
     if file is None:
         return PlainTextResponse("There is no such file.\n", status_code=404)
@@ -58,4 +60,4 @@ def create_app(desk: Desk) -> Any:
     routes = [*ROUTES, Route("/static/{version}/{name}", static_file)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _failed})
     app.state.desk = desk
-    return Doors(app, desk.addresses)
+    return Counted(Doors(app, desk.addresses), desk.metrics)

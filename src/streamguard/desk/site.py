@@ -26,6 +26,7 @@ from streamguard.desk.presence import Presence
 from streamguard.desk.pulse import Pulse
 from streamguard.desk.render import Renderer
 from streamguard.desk.reveal import Looks
+from streamguard.metrics.desk import DeskMetrics, matched
 from streamguard.users.roles import may
 from streamguard.users.sessions import Lifetimes, Session, find_session
 
@@ -52,6 +53,7 @@ class Desk:
     looks: Looks = field(default_factory=Looks)
 
     def __post_init__(self) -> None:
+        self.metrics = DeskMetrics(lambda: self.feed.subscribers, lambda: self.feed.sent)
         self.cache = Cache(self.engine)
 
     @property
@@ -157,6 +159,7 @@ def route(method: str, path: str, *, needs: str | None) -> Callable[[Handler], H
 
     def register(handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
+            matched(request.scope, path)
             return await _answer(request, handler, needs)
 
         ROUTES.append(Route(path, endpoint, methods=[method], name=f"{method} {path} {needs}"))

@@ -1,4 +1,4 @@
-"""`streamguard monitor`: the figures of what is not ours to change, Kafka and the database, until it is stopped."""
+"""`streamguard monitor`: the figures of what no process of ours counts (Kafka, database, disk, certificates), until stopped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from streamguard.config import Settings
 from streamguard.database import make_engine
 from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
+from streamguard.metrics.certificates import CertificateMetrics
 from streamguard.metrics.database import DatabaseMetrics
 from streamguard.metrics.host import HostMetrics
 from streamguard.metrics.kafka import KafkaMetrics
@@ -63,7 +64,10 @@ def monitor(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     cluster, engine = Cluster(settings), make_engine(settings, "streamguard-monitor")
-    collectors = [KafkaMetrics(cluster.overview), DatabaseMetrics(engine), HostMetrics(settings.state_path)]
+    collectors = [
+        *(KafkaMetrics(cluster.overview), DatabaseMetrics(engine)),
+        *(HostMetrics(settings.state_path), CertificateMetrics(settings)),
+    ]
     page = serve(settings, "monitor", collectors)
     stop.wait()
     page.close()

@@ -32,6 +32,7 @@ from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, Servers, as_partitions
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
+from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
@@ -89,6 +90,8 @@ class QueryRunner:
         self.skipped: Counter[str] = Counter()
         self.consumed = self.consumed_bytes = self.produced = self.errors = 0
         self.last_message_ms: int | None = None
+        self._event_lag_s: float | None = None
+        self._uncommitted_since_s: float | None = None
         self.failure: str | None = None
         self.failed_ms: int | None = None
         self.ready = threading.Event()
@@ -170,7 +173,21 @@ class QueryRunner:
             self.failed_ms,
             self._offsets(),
             dict(self.skipped),
+            *self._state_size(),
+            0.0 if (since_s := self._uncommitted_since_s) is None else time.monotonic() - since_s,
+            self._event_lag_s,
         )
+
+    def _state_size(self) -> tuple[int, int]:
+        """Entries and bytes of its stores; 0 while it is not running, and where a store changes as it is looked at."""
+        topology = self.topology
+        if topology is None:
+            return 0, 0
+        stores = topology.runtime.stores
+        try:
+            return sum(len(store) for store in list(stores.by_name.values())), stores_bytes(stores)
+        except RuntimeError:
+            return 0, 0
 
     def _offsets(self) -> dict[str, list[PartitionOffsets]]:
         """The query's offsets in each partition of its topics; empty while it is not reading."""
@@ -341,7 +358,7 @@ class QueryRunner:
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
-        dirty = False
+        dirty, self._uncommitted_since_s = False, None
         while not self._stop.is_set() and not self._replaced.is_set():
             if self.pulse.exceeded is not None:
                 raise self.pulse.exceeded
@@ -349,10 +366,12 @@ class QueryRunner:
                 self._stop.wait(POLL_S)
             else:
                 dirty |= self._step(reader)
+                if dirty and self._uncommitted_since_s is None:
+                    self._uncommitted_since_s = time.monotonic()
             sender.client.poll(0)
             if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
                 self._commit(reader)
-                last_commit, dirty = time.monotonic(), False
+                last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
         if dirty:
             self._commit(reader)
 
@@ -374,6 +393,7 @@ class QueryRunner:
                 self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
         self.pulse.end()
         self.last_message_ms = batches[-1][1][-1].time
+        self._event_lag_s = time.time() - self.last_message_ms / 1000
         return True
 
     def _commit(self, reader: Reader) -> None:

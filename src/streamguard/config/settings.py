@@ -44,6 +44,8 @@ class Settings(CheckedSettings):
     ksqldb_port: int = Field(8088, ge=1, le=65535)
     postgres_port: int = Field(5432, ge=1, le=65535)
     kafka_ui_port: int = Field(8080, ge=1, le=65535)
+    prometheus_port: int = Field(9090, ge=1, le=65535)
+    grafana_port: int = Field(3000, ge=1, le=65535)
     desk_port: int = Field(8501, ge=1, le=65535)
     metrics_port: int | Literal["off"] = Field(9108)
     """Where the ports of metrics begin (streamguard.metrics.targets.PORTS); 0: ports that the system gives; off: no metrics."""

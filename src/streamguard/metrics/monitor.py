@@ -43,7 +43,7 @@ class Cluster:
                         bootstrap_timeout_ms=_ANSWER_MS,
                         request_timeout_ms=_ANSWER_MS,
                     )
-                return overview(self._client)
+                return overview(self._client, with_configs=False)
             except (KafkaError, OSError) as error:
                 log.warning("Kafka at %s: %s", self._settings.kafka, error)
                 self.close()

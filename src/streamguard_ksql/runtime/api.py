@@ -146,6 +146,9 @@ class Runtime(Protocol):
     def stats(self, query_id: str) -> QueryStats:
         """What a persistent query has done, and its offsets."""
 
+    def all_stats(self) -> Mapping[str, QueryStats]:
+        """The same of all of them by id, with one question to Kafka; without offsets where it does not answer."""
+
     def config_value(self, name: str) -> Any:
         """A server setting."""
 

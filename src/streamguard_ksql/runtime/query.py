@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
@@ -30,7 +30,15 @@ from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, Servers, as_partitions
+from streamguard_ksql.runtime.clients import (
+    KafkaTopics,
+    KafkaUnavailable,
+    Offsets,
+    Positions,
+    Sender,
+    Servers,
+    as_partitions,
+)
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
 from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
@@ -160,7 +168,13 @@ class QueryRunner:
     def _set_state(self) -> None:
         self.state = "ERROR" if self.failure is not None else "PAUSED" if self._paused.is_set() else "RUNNING"
 
-    def stats(self) -> QueryStats:
+    def read_partitions(self) -> list[TopicPartition]:
+        """The partitions that it reads, with the next offset of each; empty while it is not reading."""
+        reader = self._reader
+        return [] if reader is None else as_partitions(reader.positions)
+
+    def stats(self, bounds: tuple[Offsets, Offsets] | None = None) -> QueryStats:
+        """What it has done. `bounds` are the first and the next offsets of its partitions, where they are known already."""
         return QueryStats(
             self.state,
             self.consumed,
@@ -171,7 +185,7 @@ class QueryRunner:
             self.group,
             self.failure,
             self.failed_ms,
-            self._offsets(),
+            self._offsets(bounds),
             dict(self.skipped),
             *self._state_size(),
             0.0 if (since_s := self._uncommitted_since_s) is None else time.monotonic() - since_s,
@@ -189,21 +203,21 @@ class QueryRunner:
         except RuntimeError:
             return 0, 0
 
-    def _offsets(self) -> dict[str, list[PartitionOffsets]]:
+    def _offsets(self, bounds: tuple[Offsets, Offsets] | None) -> dict[str, list[PartitionOffsets]]:
         """The query's offsets in each partition of its topics; empty while it is not reading."""
-        reader = self._reader
-        if reader is None:
+        wanted = self.read_partitions()
+        if not wanted:
             return {}
-        wanted = as_partitions(reader.positions)
         try:
-            starts, ends = self._topics.offsets(wanted)
+            starts, ends = bounds or self._topics.offsets(wanted)
         except KafkaUnavailable:
             return {}
         result: dict[str, list[PartitionOffsets]] = {}
         for tp in wanted:
             name = (tp.topic, tp.partition)
-            at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
-            result.setdefault(tp.topic, []).append(at)
+            if name in ends:
+                at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
+                result.setdefault(tp.topic, []).append(at)
         return result
 
     # --- the thread ---------------------------------------------------------------------------------------------------

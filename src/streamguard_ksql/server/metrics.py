@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.api import QueryStats, Runtime
 
 log = logging.getLogger("streamguard_ksql.server")
@@ -51,12 +50,7 @@ class QueryMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """As prometheus-client asks for it."""
-        with self._runtime.lock:
-            names = sorted(self._runtime.engine.queries)
-        found: dict[str, QueryStats] = {}
-        for name in names:
-            with suppress(KsqlError):  # it was dropped since
-                found[name] = self._runtime.stats(name)
+        found = self._runtime.all_stats()
         state = GaugeMetricFamily(
             "streamguard_query_state", "1 for the state that a query is in.", labels=("query", "state")
         )
@@ -78,7 +72,7 @@ class QueryMetrics:
         yield from _details(found)
 
 
-def _details(found: dict[str, QueryStats]) -> Iterator[Metric]:
+def _details(found: Mapping[str, QueryStats]) -> Iterator[Metric]:
     skipped = CounterMetricFamily(
         "streamguard_query_skipped", "Records that were left out, by reason.", labels=("query", "reason")
     )

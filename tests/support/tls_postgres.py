@@ -36,12 +36,12 @@ class TlsPostgres:
 
 
 @contextmanager
-def tls_postgres(folder: Path) -> Iterator[TlsPostgres]:
-    """A server that works in `folder`; the test is skipped where Debian's Postgres is not installed."""
+def tls_postgres(folder: Path, days: int = 2) -> Iterator[TlsPostgres]:
+    """A server that works in `folder`, whose certificate lasts `days`; the test is skipped without Debian's Postgres."""
     if not PROGRAMS or shutil.which("psql") is None:
         pytest.skip("Debian's postgresql is not installed")
     authority = Authority(folder / "tls")
-    certificate = authority.issue(hosts="DNS:localhost")
+    certificate = authority.issue(hosts="DNS:localhost", days=days)
     data = folder / "data"
     # Postgres does not run as root; another user has to reach the folder.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None

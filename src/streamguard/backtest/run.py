@@ -138,7 +138,7 @@ class Run:
         raised = [versions.take() for versions in self._versions]
         accounts = set[bytes | None]().union(*raised)
         for record, facts in transactions:
-            kept = Kept(record.offset, record.key, record.value, record.partition, self._read)
+            kept = Kept(facts.event_time, record.offset, record.key, record.value, record.partition, self._read)
             if record.key in accounts:
                 found = [
                     (part, alert)
@@ -148,7 +148,7 @@ class Run:
                 ]
                 if found and any(readable([kept])):
                     self._judge(found, kept, facts.event_time)
-            self._history.add(facts.event_time, kept)
+            self._history.add(kept)
         self._judge_others(raised)
         return sum(record.topic == TRANSACTIONS for record in batch)
 

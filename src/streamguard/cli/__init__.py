@@ -3,21 +3,36 @@
 The processes of the stack start through it too, and must not pay for each other's imports.
 """
 
+# ruff: noqa: E402 - what Ctrl-C does while modules are imported is set before
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
+# Until all is imported Ctrl-C ends the process as the system does it: a traceback out of an import tells nobody anything.
+_has_pythons_handler = (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    and threading.current_thread() is threading.main_thread()
+)
+if _has_pythons_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamguard.cli.usage import INTERRUPTED
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config.visible import protect_output
+
+if _has_pythons_handler:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _prefer_our_packages() -> None:
@@ -129,8 +144,11 @@ def main() -> NoReturn:
     # Searching hundreds of modules for cycles, while they are imported and once more at the exit, takes two fifths of a
     # short command's time and finds nothing.
     gc.set_threshold(50_000, 20, 100)
-    protect_output()
-    code = run_command_line(app, name="streamguard")
+    try:
+        protect_output()
+        code = run_command_line(app, name="streamguard")
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     gc.freeze()
     raise SystemExit(code)
 

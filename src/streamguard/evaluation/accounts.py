@@ -30,6 +30,8 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     A struct, since one is made of every transaction: made in C.
     """
 
+    at_ms: int
+    """The event time."""
     offset: int
     key: bytes | None
     value: bytes | None
@@ -75,28 +77,31 @@ class History:
     """The latest transactions of every account; an account is in one partition."""
 
     def __init__(self) -> None:
-        self._accounts: defaultdict[bytes | None, list[tuple[int, int, Kept]]] = defaultdict(list)
+        self._accounts: defaultdict[bytes | None, list[Kept]] = defaultdict(list)
 
     def before(self, key: bytes | None) -> tuple[StoredTransaction, ...]:
         """The transactions of an account that were added, newest first."""
-        return tuple(kept.seen() for kept in readable(kept for _, _, kept in reversed(self._accounts.get(key, ()))))
+        return tuple(kept.seen() for kept in readable(reversed(self._accounts.get(key, ()))))
 
     def find(self, key: bytes | None, transaction_id: str) -> Kept | None:
         """One of them by its id."""
-        known = readable(kept for _, _, kept in self._accounts.get(key, ()))
+        known = readable(self._accounts.get(key, ()))
         return next((kept for kept in known if kept.seen().transaction_id == transaction_id), None)
 
     def within(self, key: bytes | None, start_ms: int, end_ms: int) -> list[Kept]:
         """Those of them with an event time from `start_ms` to before `end_ms`, the oldest first."""
-        return [kept for at_ms, _, kept in self._accounts.get(key, ()) if start_ms <= at_ms < end_ms]
+        return [kept for kept in self._accounts.get(key, ()) if start_ms <= kept.at_ms < end_ms]
 
-    def add(self, event_time: int, kept: Kept) -> None:
+    def add(self, kept: Kept) -> None:
         """Take up a transaction; what is older than the HISTORY_LENGTH newest is never asked for again."""
         known = self._accounts[kept.key]
-        entry = (event_time, kept.offset, kept)
-        if not known or event_time > known[-1][0] or entry[:2] > known[-1][:2]:
-            known.append(entry)
+        if not known or kept.at_ms > known[-1].at_ms or _order(kept) > _order(known[-1]):
+            known.append(kept)
         else:
-            insort(known, entry, key=lambda one: one[:2])
+            insort(known, kept, key=_order)
         if len(known) > HISTORY_LENGTH:
             del known[0]
+
+
+def _order(kept: Kept) -> tuple[int, int]:
+    return kept.at_ms, kept.offset

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from heapq import nsmallest
 from typing import NamedTuple
 
 
@@ -24,12 +25,11 @@ def hits(raised: int, right: int, frauds: int) -> Hits:
     return Hits(precision, recall, f1, raised)
 
 
-def ranking(scored: Iterable[tuple[float, bool]]) -> tuple[float, float]:
-    """Average precision and the area under the ROC curve, from (score, is fraud) pairs.
+def ranking(counts: Counter[tuple[float, bool]]) -> tuple[float, float]:
+    """Average precision and the area under the ROC curve, from how often each (score, is fraud) pair occurs.
 
     Average precision is the sum over thresholds of precision times the gain in recall, as scikit-learn defines it.
     """
-    counts = Counter(scored)
     frauds = sum(count for (_, is_fraud), count in counts.items() if is_fraud)
     honest = counts.total() - frauds
     if not frauds or not honest:
@@ -45,25 +45,26 @@ def ranking(scored: Iterable[tuple[float, bool]]) -> tuple[float, float]:
     return average_precision, pairs_won / (frauds * honest)
 
 
-def card_precision(days: Sequence[Sequence[tuple[str, float, bool]]], top: int = 100) -> float:
+class Day(NamedTuple):
+    """A day's cards: all that paid, the highest score above 0 of those that have one, and those that are compromised."""
+
+    cards: frozenset[str]
+    scores: dict[str, float]
+    compromised: frozenset[str]
+
+
+def card_precision(days: Iterable[Day], top: int = 100) -> float:
     """Of the `top` cards with the highest score each day, the share that is compromised, averaged over the days.
 
-    A day is a list of (card, score, is fraud); a card found on an earlier day is not looked at again.
+    A card found on an earlier day is not looked at again.
     """
     found: set[str] = set()
     shares = []
     for day in days:
-        highest: dict[str, float] = {}
-        compromised = set()
-        for card, score, is_fraud in day:
-            if card in found:
-                continue
-            if score or card not in highest:
-                highest[card] = max(highest.get(card, 0.0), score)
-            if is_fraud:
-                compromised.add(card)
-        ranked = sorted(highest, key=lambda card: (-highest[card], card))[:top]
-        right = compromised & set(ranked)
+        ranked = sorted(day.scores.keys() - found, key=lambda card: (-day.scores[card], card))[:top]
+        if len(ranked) < top:
+            ranked += nsmallest(top - len(ranked), day.cards - day.scores.keys() - found)
+        right = day.compromised & set(ranked)
         found |= right
         shares.append(len(right) / top)
     return sum(shares) / len(shares) if shares else 0.0

@@ -80,7 +80,12 @@ class Places:
 
     def __init__(self, partitions: int = PARTITIONS) -> None:
         self._partition_of = lru_cache(KNOWN_KEYS)(lambda key: partition_for(key, partitions))
-        self._next: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._next: defaultdict[str, list[int]] = defaultdict(lambda: [0] * partitions)
+        """Offsets, by topic and partition."""
+
+    def ends(self, topic: str) -> Sequence[int]:
+        """The next offset of each partition of a topic."""
+        return self._next[topic]
 
     def place(self, record: Sent) -> InputRecord:
         """The record at the end of its partition."""
@@ -90,8 +95,9 @@ class Places:
     def put(self, topic: str, key: bytes | None, value: bytes | None, time: int, headers: Headers = ()) -> InputRecord:
         """The same for the parts of a record."""
         partition = 0 if key is None else self._partition_of(key)
-        offset = self._next[topic, partition]
-        self._next[topic, partition] = offset + 1
+        offsets = self._next[topic]
+        offset = offsets[partition]
+        offsets[partition] = offset + 1
         return _new(InputRecord, (topic, partition, offset, key, value, time, headers))
 
 
@@ -127,11 +133,11 @@ class Replay:
         for topic, partition, offset, key, value, time, _ in records if valid is None else valid:
             if topic != TRANSACTIONS:
                 continue
-            kept = Kept(offset, key, value)
+            kept = Kept(time, offset, key, value)
             if (of_account := raised.get(key)) and (alerts := of_account.pop(kept.seen().transaction_id, None)):
                 past = self._history.before(key)
                 judged += [Judged(alert, self._decide(alert, kept.seen(), past), partition, offset) for alert in alerts]
-            add(time, kept)
+            add(kept)
         for of_account in raised.values():
             for alerts in of_account.values():
                 self.unknown.update(alert.rule for alert in alerts)

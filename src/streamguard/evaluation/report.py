@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from streamguard.evaluation.data import DataError, LabelledPayment
-from streamguard.evaluation.metrics import Hits, card_precision, hits, ranking
+from streamguard.evaluation.metrics import Day, Hits, card_precision, hits, ranking
 from streamguard.evaluation.scores import NOTHING, Score
 from streamguard.evaluation.split import DELAY_DAYS, TEST_DAYS, TRAIN_DAYS, Scored, by_day, test_week, test_weeks
 
@@ -134,19 +134,41 @@ def _range(scored: Mapping[int, Sequence[Scored]], first: date, last: date) -> F
 
 
 def _figures(days: Sequence[Sequence[Scored]], start: int, end: int) -> Figures:
-    average_precision, auc = ranking((score.points, payment.is_fraud) for day in days for payment, score in day)
-    frauds = [(payment, score) for day in days for payment, score in day if payment.is_fraud]
+    # Few payments have a score or are fraud: the rest is counted, and not looked at one by one.
+    total = sum(map(len, days))
+    raised = [[pair for pair in day if pair[1] is not NOTHING] for day in days]
+    frauds = [[pair for pair in day if pair[0].label] for day in days]
+    counts: Counter[tuple[float, bool]] = Counter(
+        (score.points, payment.is_fraud) for day in raised for payment, score in day
+    )
+    missed = sum(score is NOTHING for day in frauds for _, score in day)
+    counts[0, True] += missed
+    counts[0, False] += total - sum(map(len, raised)) - missed
+    average_precision, auc = ranking(counts)
+    found = [pair for day in frauds for pair in day]
     return Figures(
         start=_EPOCH + timedelta(start),
         end=_EPOCH + timedelta(end),
-        payments=sum(map(len, days)),
-        frauds=len(frauds),
+        payments=total,
+        frauds=len(found),
         average_precision=average_precision,
         auc=auc,
-        card_precision_100=card_precision([[(p.account, s.points, p.is_fraud) for p, s in day] for day in days]),
-        money=round(sum(payment.amount for payment, _ in frauds), 2),
-        money_found=round(sum(payment.amount for payment, score in frauds if score.flagged), 2),
-        rules=_by_rule(((p, s) for day in days for p, s in day if s is not NOTHING), len(frauds)),
+        card_precision_100=card_precision(map(_cards, days, raised, frauds)),
+        money=round(sum(payment.amount for payment, _ in found), 2),
+        money_found=round(sum(payment.amount for payment, score in found if score.flagged), 2),
+        rules=_by_rule((pair for day in raised for pair in day), len(found)),
+    )
+
+
+def _cards(day: Sequence[Scored], raised: Sequence[Scored], frauds: Sequence[Scored]) -> Day:
+    scores: dict[str, float] = {}
+    for payment, score in raised:
+        if score.points > scores.get(payment.account, 0):
+            scores[payment.account] = score.points
+    return Day(
+        frozenset([payment.account for payment, _ in day]),
+        scores,
+        frozenset([payment.account for payment, _ in frauds]),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamguard.evaluation.replay import ALERTS, LABELS, Judged, Places, Replay, RuleSet
+from streamguard.evaluation.replay import ALERTS, LABELS, TRANSACTIONS, Judged, Places, Replay, RuleSet
 from streamguard.rules.decide import ACTIVE
 
 BATCH = 10_000
@@ -51,7 +51,8 @@ class Scorer:
 
         A label has its partition and its number as a header, which rows that are made of it keep.
         """
-        numbers: dict[tuple[int, int], int] = {}
+        first = list(self._places.ends(TRANSACTIONS))
+        numbers: list[list[int]] = [[] for _ in first]
         placed, put = [], self._places.put
         for number, topic, key, value, time in batch:
             record = put(topic, key, value, time)
@@ -59,9 +60,12 @@ class Scorer:
                 at = record.partition.to_bytes(4, "big") + number.to_bytes(8, "big")
                 record = record._replace(headers=((NUMBER, at),))
             else:
-                numbers[record[1], record[2]] = number
+                numbers[record[1]].append(number)
             placed.append(record)
-        return [_hit(judged, numbers[judged.partition, judged.offset]) for judged in self.replay.feed(placed)]
+        return [
+            _hit(judged, numbers[judged.partition][judged.offset - first[judged.partition]])
+            for judged in self.replay.feed(placed)
+        ]
 
     def ended(self) -> dict[str, str]:
         """The queries that have ended, with the reason."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 
 import orjson
 
@@ -94,10 +94,20 @@ def _nowhere(count: int) -> None:
 
 
 def _numbered(payments: Iterable[LabelledPayment], delay_ms: int) -> Iterator[Numbered]:
-    """The records of payments and labels, each kind with its own numbers."""
-    labels = count()
-    for number, sent in with_labels(payments, delay_ms):
-        yield next(labels) if number is None else number, *sent  # type: ignore[misc]
+    """The records of the payments, in their order, and among them the labels when their time has come.
+
+    Each kind has its own numbers.
+    """
+    pending: list[LabelledPayment] = []
+    known = 0
+    for number, payment in enumerate(payments):
+        at_ms = payment.at_ms
+        while known < len(pending) and pending[known].at_ms + delay_ms <= at_ms:
+            yield known, *_label(pending[known], delay_ms)
+            known += 1
+        yield number, TRANSACTIONS, payment.account.encode(), payment.value, at_ms
+        if payment.label:
+            pending.append(payment)
 
 
 def _scores(payments: int, hits: Iterable[Hit], summaries: Iterable[Summary]) -> Scores:
@@ -122,19 +132,12 @@ def _scores(payments: int, hits: Iterable[Hit], summaries: Iterable[Summary]) ->
 
 
 def with_labels(payments: Iterable[LabelledPayment], delay_ms: int) -> Iterator[tuple[int | None, Sent]]:
-    """The records of the payments with their numbers, and among them the labels (without a number) when their time has come."""
-    pending: list[LabelledPayment] = []
-    known = 0
-    for number, payment in enumerate(payments):
-        while known < len(pending) and pending[known].at_ms + delay_ms <= payment.at_ms:
-            yield None, _label(pending[known], delay_ms)
-            known += 1
-        yield number, Sent(TRANSACTIONS, payment.account.encode(), payment.value, payment.at_ms)
-        if payment.is_fraud:
-            pending.append(payment)
+    """The records of the payments with their numbers, and among them the labels, without a number."""
+    for number, topic, key, value, time in _numbered(payments, delay_ms):
+        yield None if topic == LABELS else number, Sent(topic, key, value, time)
 
 
-def _label(payment: LabelledPayment, delay_ms: int) -> Sent:
+def _label(payment: LabelledPayment, delay_ms: int) -> tuple[str, bytes, bytes, int]:
     fields = orjson.loads(payment.value)
     reported_at = payment.at_ms + delay_ms
     value = {
@@ -147,4 +150,4 @@ def _label(payment: LabelledPayment, delay_ms: int) -> Sent:
         "event_time": payment.at_ms,
         "reported_at": reported_at,
     }
-    return Sent(LABELS, payment.account.encode(), orjson.dumps(value), reported_at)
+    return LABELS, payment.account.encode(), orjson.dumps(value), reported_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 from streamguard.evaluation.data import DAY_MS, LabelledPayment
 from streamguard.evaluation.scores import Score
@@ -23,8 +24,8 @@ def test_weeks(days: Sequence[int]) -> list[int]:
 def by_day(scored: Iterable[Scored]) -> dict[int, list[Scored]]:
     """The payments of each day."""
     days: defaultdict[int, list[Scored]] = defaultdict(list)
-    for pair in scored:
-        days[pair[0].at_ms // DAY_MS].append(pair)
+    for day, pairs in groupby(scored, key=lambda pair: pair[0].at_ms // DAY_MS):
+        days[day] += pairs
     return days
 
 
@@ -36,7 +37,7 @@ def test_week(scored: Mapping[int, Sequence[Scored]], start: int) -> list[list[S
     train = start - TRAIN_DAYS - DELAY_DAYS
 
     def compromised(day: int) -> set[str]:
-        return {payment.account for payment, _ in scored.get(day, ()) if payment.is_fraud}
+        return {payment.account for payment, _ in scored.get(day, ()) if payment.label}
 
     known = set().union(*(compromised(day) for day in range(train, train + TRAIN_DAYS)))
     kept = []

@@ -30,7 +30,11 @@ def record_of(payment: Payment) -> Record:
 
 def value_of(payment: Payment) -> bytes:
     """The value of its record."""
-    return orjson.dumps(payment.fields, default=_as_number)
+    fields = payment.fields
+    amount = fields.get("amount")
+    if type(amount) is Decimal:
+        fields = {**fields, "amount": _as_number(amount)}
+    return orjson.dumps(fields, default=_as_number)
 
 
 def _as_number(value: Any) -> Any:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from kafka.net.sasl import get_sasl_mechanism
 
 from streamguard.config import Cluster, Security
+from streamguard.config.certificates import certificate_reason
 from streamguard.kafka.wire import (
     API_VERSIONS,
     SASL_AUTHENTICATE,
@@ -30,9 +31,9 @@ from streamguard.kafka.wire import (
 
 ANSWER_S = 3.0
 _UNSUPPORTED_MECHANISM, _NO_SASL_HERE = 33, 34
-_EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_IP = 10, 9, 62, 64
-"""OpenSSL's X509_V_ERR_ numbers."""
 _PROTOCOL = "STREAMGUARD_KAFKA_SECURITY_PROTOCOL"
+_NAME_IN = "KAFKA_BOOTSTRAP_SERVERS (STREAMGUARD_KAFKA_ADVERTISE of the embedded broker)"
+_AUTHORITY_IN = "STREAMGUARD_KAFKA_SSL_CAFILE"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _connection(host: str, port: int, security: Security, answer_s: float) -> It
         try:
             encrypted = _context(security).wrap_socket(plain, server_hostname=host)
         except ssl.SSLCertVerificationError as error:
-            raise _Refused(_certificate_reason(host, error)) from None
+            raise _Refused(certificate_reason(host, error, name_in=_NAME_IN, authority_in=_AUTHORITY_IN)) from None
         with encrypted:
             yield encrypted
 
@@ -151,22 +152,6 @@ def _context(security: Security) -> ssl.SSLContext:
     if security.certificate is not None:
         context.load_cert_chain(security.certificate, security.key)
     return context
-
-
-def _certificate_reason(host: str, error: ssl.SSLCertVerificationError) -> str:
-    if error.verify_code == _EXPIRED:
-        return "has a certificate that has expired: it has to be renewed there"
-    if error.verify_code == _NOT_YET_VALID:
-        return "has a certificate that is not valid yet: see the clocks of both machines"
-    if error.verify_code in (_OTHER_NAME, _OTHER_IP):
-        return (
-            f"has a certificate for another name than {host}: use the name that it was made for in KAFKA_BOOTSTRAP_SERVERS"
-            " (STREAMGUARD_KAFKA_ADVERTISE of the embedded broker)"
-        )
-    return (
-        f"has a certificate that is not trusted ({error.verify_message}): set STREAMGUARD_KAFKA_SSL_CAFILE to the"
-        " certificate of its authority"
-    )
 
 
 def _log_in(connection: socket.socket, security: Security) -> None:

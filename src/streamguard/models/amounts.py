@@ -17,7 +17,8 @@ def in_coins(amount: Decimal, currency: str | None) -> Decimal:
     Where the currency is not known it has two to four places, as many as it needs.
     """
     if currency is not None:
-        return _rounded(amount, places(currency))
+        step = _STEPS[places(currency)]
+        return amount if amount.same_quantum(step) else amount.quantize(step, rounding=ROUND_HALF_EVEN)
     fine = _rounded(amount, _FINEST)
     return next(short for count in range(_USUAL, _FINEST + 1) if (short := _rounded(fine, count)) == fine)
 

@@ -37,7 +37,9 @@ def _number(value: Any) -> Decimal:
     kind = type(value)
     if kind is float:
         number = Decimal(repr(value))
-    elif kind is int or kind is Decimal:
+    elif kind is Decimal:
+        number = value
+    elif kind is int:
         number = Decimal(value)
     else:
         raise ValueError(f"a JSON number is expected, not {_json_name(value)}")
@@ -66,7 +68,9 @@ def exact_amount(value: Any) -> Decimal:
     number = _number(value)
     if number <= 0:
         raise ValueError("an amount above 0 is expected")
-    cents = _below(MAX_AMOUNT, number).quantize(_CENT, rounding=ROUND_HALF_EVEN)
+    if _below(MAX_AMOUNT, number).same_quantum(_CENT):
+        return number
+    cents = number.quantize(_CENT, rounding=ROUND_HALF_EVEN)
     return cents if cents == number else number
 
 

@@ -17,6 +17,7 @@ from streamguard.config import Settings
 from streamguard.config.http import http_session
 from streamguard.consumer.main import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
+from streamguard.database.trust import certificate_problem
 from streamguard.kafka.diagnosis import ANSWER_S, Problem, diagnosis
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.errors import StackError
@@ -46,6 +47,8 @@ def postgres_probe(settings: Settings) -> Problem | None:
         reason = error_message(error)
         if "password authentication failed" in reason and "postgres" not in settings.external:
             return Problem(_OTHER_PASSWORD.format(user=address.user), permanent=True)
+        if "certificate" in reason and (problem := certificate_problem(address)) is not None:
+            return Problem(problem, permanent=True)
         refused = "FATAL:" in reason or "SSL" in reason or "certificate" in reason
         return Problem(reason, permanent=refused and not any(passing in reason for passing in _PASSING))
     return None

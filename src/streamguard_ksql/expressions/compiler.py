@@ -37,9 +37,18 @@ COMPILED_LIMIT = 300_000
 class Compiler(Predicates):
     """Compiles the expressions of one row type. All code made by one compiler shares one environment."""
 
-    def __init__(self, scope: Scope, environment: Environment | None = None, *, owns_values: bool = False) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        environment: Environment | None = None,
+        *,
+        owns_values: bool = False,
+        merges: bool = True,
+    ) -> None:
+        """`owns_values`, `merges`: what functions are told of where they are called (see `CallSite`)."""
         self.scope = scope
         self._owns_values = owns_values
+        self._merges = merges
         self.env = environment or Environment()
         self._lambdas: list[Mapping[str, Code]] = []
         self._bodies: dict[Any, tuple[list[str], Code]] = {}
@@ -303,7 +312,7 @@ class Compiler(Predicates):
         )
         config = self.scope.config
         clock = config.get(CLOCK, wall_clock_ms)
-        return CallSite(types, resolved.returns, literals, config, clock, self._owns_values)
+        return CallSite(types, resolved.returns, literals, config, clock, self._owns_values, self._merges)
 
     @staticmethod
     def _parameter_types(resolved: Resolved, codes: Sequence[Code | None]) -> list[tuple[SqlType | None, Code | None]]:

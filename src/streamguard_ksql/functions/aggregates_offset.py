@@ -1,19 +1,21 @@
 """LATEST_BY_OFFSET and EARLIEST_BY_OFFSET, of one value or of N.
 
-Each kept value has the number of its arrival, so that of two sessions that merge the first value is known: the
-later session in time may well have the earlier offset. The numbers begin with the clock, so that they go on growing
-after a restart, when states come back that were numbered before.
+Where states may be merged each kept value has the number of its arrival, so that of two sessions the first value is known:
+the later session in time may well have the earlier offset. The numbers begin with the clock, so that they go on growing
+after a restart, when states come back that were numbered before. Elsewhere the latest values have none, unless they are in
+the changelog of an earlier version.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.functions.registry import CallSite, aggregate
-from streamguard_ksql.types import BOOLEAN
+from streamguard_ksql.types import BOOLEAN, Array
 
 _SINGLE = "(val1 T) -> T"
 _SINGLE_NULLS = "(val1 T, ignoreNulls BOOLEAN) -> T"
@@ -37,13 +39,13 @@ class _ByOffset:
 @aggregate("LATEST_BY_OFFSET", _SINGLE, description="The latest value, or the latest N, by offset.")
 @aggregate("LATEST_BY_OFFSET", _SINGLE_NULLS, constants=1)
 class Latest(_ByOffset):
-    """State: [number, value], None before the first."""
+    """State: [number, value], None before the first; without merging the value itself, where it is no array."""
 
     initial = Expression("None")
 
     def __init__(self, site: CallSite) -> None:
         super().__init__(site)
-        text = "[{number}(), {value}]"
+        text = "{value}" if not site.merges and not isinstance(site.types[0], Array) else "[{number}(), {value}]"
         if self.ignore_nulls:
             text = f"{{state}} if {{value}} is None else {text}"
         self.add = Expression(text, "state", "value", number=self.number)
@@ -53,7 +55,7 @@ class Latest(_ByOffset):
             return right if left is None else left
         return left if left[0] > right[0] else right
 
-    result = Expression("None if {state} is None else {state}[1]", "state")
+    result = Expression("{state}[1] if {state}.__class__ is {list} else {state}", "state", list=list)
 
 
 class _Many(_ByOffset):
@@ -80,19 +82,50 @@ def _flat(state: list[Any]) -> list[Any]:
 @aggregate("LATEST_BY_OFFSET", _MANY.format(n="latestN"), constants=1)
 @aggregate("LATEST_BY_OFFSET", _MANY_NULLS.format(n="latestN"), constants=2)
 class LatestN(_Many):
-    """The last N."""
+    """The last N. State without merging: None, which is no number, then the values."""
 
-    def add(self, state: list[Any], value: Any) -> list[Any]:
-        if state and type(state[0]) is list:
-            state = _flat(state)
+    add: Callable[[list[Any], Any], list[Any]]
+
+    def __init__(self, site: CallSite) -> None:
+        super().__init__(site)
+        if site.merges:
+            self.add = self._numbered
+        else:
+            self.initial = Expression("[None]")
+            self.result = Expression(
+                "({state}[1:] if {state} and {state}[0] is None else {values}({state}))", "state", values=_values
+            )
+            self.add = self._bare()
+
+    def _numbered(self, state: list[Any], value: Any) -> list[Any]:
+        state = _flat(state)
         if value is not None or not self.ignore_nulls:
             state += (self.number(), value)
             if len(state) > 2 * self.limit:
                 del state[:2]
         return state
 
+    def _bare(self) -> Callable[[list[Any], Any], list[Any]]:
+        limit, ignore_nulls = self.limit + 1, self.ignore_nulls
+
+        def add(state: list[Any], value: Any) -> list[Any]:
+            if not state or state[0] is not None:
+                state = [None, *_values(state)]
+            if value is not None or not ignore_nulls:
+                state.append(value)
+                if len(state) > limit:
+                    del state[1]
+            return state
+
+        return add
+
     def merge(self, left: list[Any], right: list[Any]) -> list[Any]:
         return self.joined(left, right)[-2 * self.limit :]
+
+
+def _values(state: list[Any]) -> list[Any]:
+    """The values of a numbered state."""
+    return _flat(state)[1::2]
 
 
 @aggregate("EARLIEST_BY_OFFSET", _SINGLE, description="The earliest value, or the earliest N, by offset.")

@@ -137,15 +137,20 @@ def bind_sort(site: CallSite) -> Callable[..., List | None]:
 
     def sort(array: List, direction: str = "ASC") -> List | None:
         word = direction.upper()
-        if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
+        if word not in _DIRECTIONS:
             return None
-        present = sorted((item for item in array if item is not None), key=key, reverse=word[0] == "D")
+        absent = array.count(None)
+        present = [item for item in array if item is not None] if absent else array
+        found = sorted(present, key=key, reverse=word[0] == "D") + [None] * absent
         if not site.owns_values:
-            return present + [None] * (len(array) - len(present))
-        array[:] = present + [None] * (len(array) - len(present))
+            return found
+        array[:] = found
         return array
 
     return sort
+
+
+_DIRECTIONS = frozenset(("ASC", "ASCENDING", "DESC", "DESCENDING"))
 
 
 @scalar(

@@ -61,6 +61,8 @@ class CallSite:
     now_ms: Callable[[], int] = wall_clock_ms
     owns_values: bool = False
     """Whether the arguments are this query's own: a function may change them as ksqlDB's does."""
+    merges: bool = True
+    """Whether states of the aggregate may be merged, as those of sessions are."""
 
 
 @dataclass(frozen=True)

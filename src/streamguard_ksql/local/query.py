@@ -108,6 +108,7 @@ class LocalQuery:
             partitions=1 if self.order is Order.AS_ONE else max(partitions.values()),
             skipped=self.skipped,
             rows=self._rows.extend,
+            logged=False,
         )
         self._topology = Topology(query.plan, self._runtime)
         if stores is not None:

@@ -53,7 +53,6 @@ class Aggregation(Operator, ABC):
         self.grouping = Grouping(task.node, task.runtime)
         self.partition_of = task.partition_of
         self.with_old = task.with_old
-        self._passing: dict[Any, set[Any]] = {}
 
     def _those_that_pass(self, entries: Mapping[Any, list[Any]], start: int = 0, end: int = 0) -> set[Any]:
         """The groups among entries, those of a state that was restored for example, that HAVING lets pass."""
@@ -94,7 +93,9 @@ class GroupAggregation(Aggregation):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.store = task.runtime.stores.add(Store("Aggregate"))
-        loops = Loops(self.aggregator, self.grouping, with_old=self.with_old)
+        self._passing: dict[int, set[Any]] = {}
+        """By partition."""
+        loops = Loops(self.aggregator, self.grouping, with_old=self.with_old, notes=task.runtime.logged)
         self._notes_passing = loops.notes_passing
         self._loop = loops.of_groups()
 
@@ -187,8 +188,12 @@ class WindowAggregation(Aggregation):
         self.stream_time = StreamTime(runtime, "Aggregate.time")
         self.emitted = StreamTime(runtime, "Aggregate.emitted") if node.final else None
 
-        loops = Loops(self.aggregator, self.grouping, with_old=self.with_old, emits=not self.final)
+        loops = Loops(
+            self.aggregator, self.grouping, with_old=self.with_old, emits=not self.final, notes=runtime.logged
+        )
         self._notes_passing = loops.notes_passing
+        self._passing: dict[int, dict[int, set[Any]]] = {}
+        """By partition and start of the window."""
         self._partition = 0
         """That of the batch which is being accumulated."""
         closing = self._closing if self.final else None
@@ -199,23 +204,29 @@ class WindowAggregation(Aggregation):
         before = self.stream_time.get(partition)
         self._partition = partition
 
+        passing = self._passing.setdefault(partition, {})
+
         def enter(start: int) -> tuple[dict[Any, list[Any]], Callable[[Any], None], set[Any]]:
-            entries = table.setdefault(start, {})
-            return entries, changed[start].add, self._passing_of(partition, start, entries)
+            entries = table.get(start)
+            if entries is None:
+                entries = table[start] = {}
+            those = passing.get(start)
+            if those is None:
+                those = passing[start] = self._passing_of(start, entries)
+            return entries, changed[start].add, those
 
         now = self._loop(batch, enter, before, results.append)
         if now > before:
             self.stream_time.set(partition, now)
             self.store.drop_before(partition, now - self.retention)
-            for gone in [place for place in self._passing if place[0] == partition and place[1] not in table]:
-                del self._passing[gone]
+            for gone in passing.keys() - table.keys():
+                del passing[gone]
 
-    def _passing_of(self, partition: int, start: int, entries: dict[Any, list[Any]]) -> set[Any]:
+    def _passing_of(self, start: int, entries: dict[Any, list[Any]]) -> set[Any]:
         """The groups of a window that HAVING lets pass, as of their last change, where the loop asks for that."""
-        if (partition, start) not in self._passing:
-            passing = self._those_that_pass(entries, start, start + self.size) if self._notes_passing else set()
-            self._passing[partition, start] = passing
-        return self._passing[partition, start]
+        if not entries or not self._notes_passing:
+            return set()
+        return self._those_that_pass(entries, start, start + self.size)
 
     def _closing(self, before: int, now: int) -> list[Record]:
         """The results of the windows that close as stream time goes from `before` to `now`.

@@ -29,7 +29,8 @@ class Aggregator:
 
     def __init__(self, node: AggregateNode, runtime: Runtime, having: ast.Expression | None = None) -> None:
         self.runtime = runtime
-        self.compiler = Compiler(Scope(node.source.schema.value, runtime.config))
+        merges = node.window_spec is not None and node.window_spec.kind == "SESSION"
+        self.compiler = Compiler(Scope(node.source.schema.value, runtime.config), merges=merges)
         self.env = self.compiler.env
         compiled = [self._compile(aggregate.call) for aggregate in node.aggregates]
         self.bodies: list[Any] = [body for body, _ in compiled]

@@ -60,6 +60,8 @@ class Runtime:
     config: Mapping[str, Any] = field(default_factory=dict)
     stores: Stores = field(default_factory=Stores)
     partitions: int = 1
+    logged: bool = True
+    """Whether stores note what changes, for a changelog or for who asks for it."""
     steps: int = 0
     """Counts the parts of a batch that has many: who watches the query sees that it makes progress."""
     skipped: Counter[str] = field(default_factory=Counter)

@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 from streamguard_ksql import ast
+from streamguard_ksql.codegen import Environment
 from streamguard_ksql.errors import ROW_ERRORS
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
@@ -49,6 +50,7 @@ class Condition:
         """For each part what it has in common with the same part of other queries; None if it cannot be shared."""
         self.whole: Test = self._test(self._parts)
         self.rest: Test | None = self.whole
+        self._rest = self._parts
         self._met: Test = self.whole
         self._shared: object = None
         self._is_shared = [False] * len(self._parts)
@@ -59,9 +61,16 @@ class Condition:
             _changes += 1
 
     def _test(self, parts: Sequence[ast.Expression]) -> Test:
-        compiler = Compiler(self._scope)
+        env = Environment()
+        return env.function("where", RECORD_PARTS, self._text(parts, env))
+
+    def _text(self, parts: Sequence[ast.Expression], env: Environment) -> str:
         predicate = reduce(lambda left, right: ast.Logical("AND", left, right), parts)
-        return compiler.env.function("where", RECORD_PARTS, f"{compiler.compile(predicate).text} is True")
+        return f"{Compiler(self._scope, env).compile(predicate).text} is True"
+
+    def rest_text(self, env: Environment) -> str:
+        """`rest` as code over RECORD_PARTS, for a loop that needs no call for each record."""
+        return self._text(self._rest, env) if self._rest else "True"
 
     def shared(self, batch: Batch, read: Callable[[Batch], Sequence[tuple[Any, Any, Any]]]) -> Sequence[bool] | None:
         """For each record whether it meets what is shared; None where nothing is. `read` reads a batch of the kind of source."""
@@ -93,6 +102,7 @@ class Condition:
         if shared:
             self._met = self._test(shared)
             self.rest = self._test(rest) if rest else None
+            self._rest = rest
             names = [name for name, is_one in zip(self.names, is_shared, strict=True) if is_one]
             self._shared = _shared_kind(self._kind, *names)
 

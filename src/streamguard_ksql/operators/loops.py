@@ -24,15 +24,21 @@ time before, and what takes results; gives the stream time after."""
 
 
 class Loops:
-    """Makes the loop of an aggregation. `with_old`: changes have the row before; `emits`: there are changes of each row."""
+    """Makes the loop of an aggregation.
 
-    def __init__(self, aggregator: Aggregator, grouping: Grouping, *, with_old: bool, emits: bool = True) -> None:
+    `with_old`: changes have the row before; `emits`: there are changes of each row; `notes`: changed entries are noted.
+    """
+
+    def __init__(
+        self, aggregator: Aggregator, grouping: Grouping, *, with_old: bool, emits: bool = True, notes: bool = True
+    ) -> None:
         self._aggregator = aggregator
         self._grouping = grouping
         self._env = aggregator.env
         self._errors = aggregator.env.bind(ROW_ERRORS, "errors")
         self._with_old = with_old
         self._emits = emits
+        self._notes = notes
 
     @property
     def notes_passing(self) -> bool:
@@ -119,7 +125,7 @@ class Loops:
             f"if e is None: e = table[n] = [at, {named}, {', '.join(initial)}]",
             *aggregator.accumulating(),
             "if at > e[0]: e[0] = at",
-            "note(n)",
+            *(["note(n)"] if self._notes else []),
             *(self._change(window, bounds) if self._emits else []),
         ]
 

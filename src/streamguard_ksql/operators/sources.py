@@ -66,6 +66,9 @@ class Reader:
         self._node = node
         self._probe: Callable[[Environment], Sequence[str]] | None = None
         self._make_rows = self._rows_function(node)
+        self._make_met_rows: Callable[..., None] | None = None
+        self._met_test: Test | None = None
+        """What `_make_met_rows` was made for."""
         self.shares_rows = False
         """Whether who gets the rows leaves them as they are, so that several queries may be given the same."""
         self._rows_kind = _reading_kind(self.kind, source.timestamp, *column_texts(node))
@@ -74,15 +77,28 @@ class Reader:
 
     def rows(self, messages: Sequence[InputRecord]) -> list[Record]:
         """The rows of a batch; a record that has to be left out is written to the processing log."""
-        if isinstance(messages, Batch):
-            if self.shares_rows and (shared := self._shared_rows(messages)) is not None:
-                return shared
-            readings = messages.reading(self.kind, self.read)
-        else:
-            readings = self.read(messages)
         found: list[Record] = []
-        self._make_rows(messages, readings, self._tests(messages, readings), found.append)
+        if not isinstance(messages, Batch):
+            readings: Sequence[Any] = self.read(messages)
+            self._make_rows(messages, readings, self._tests(messages, None), found.append)
+            return found
+        if self.shares_rows and (shared := self._shared_rows(messages)) is not None:
+            return shared
+        readings = messages.reading(self.kind, self.read)
+        met = None if self.condition is None else self.condition.shared(messages, self.read)
+        if met is not None and all(met):
+            self._of_met(messages, readings, found.append)
+        else:
+            self._make_rows(messages, readings, self._tests(messages, met), found.append)
         return found
+
+    def _of_met(self, messages: Batch, readings: Sequence[Any], add: Callable[[Record], None]) -> None:
+        """Give `add` the rows of messages that all meet what the condition shares with others."""
+        assert self.condition is not None
+        if self._make_met_rows is None or self._met_test is not self.condition.rest:
+            self._met_test = self.condition.rest
+            self._make_met_rows = self._rows_function(self._node, of_met=True)
+        self._make_met_rows(messages, readings, add)
 
     def _shared_rows(self, batch: Batch) -> list[Record] | None:
         """The rows of a batch whose records all meet the condition, made once for all queries that have the same.
@@ -125,9 +141,10 @@ class Reader:
             ],
         )
 
-    def _rows_function(self, node: SourceNode) -> Callable[..., None]:
+    def _rows_function(self, node: SourceNode, *, of_met: bool = False) -> Callable[..., None]:
         """Generated code: gives `add` the row of each message that passes its test, and reports those left out.
 
+        `of_met`: for messages that meet what is shared (see `Condition`), so that all can be read, and the rest is the test.
         Names of its own are those of RECORD_PARTS.
         """
         env = Environment()
@@ -138,10 +155,13 @@ class Reader:
         no_value = f"{record}(k, None, m[5], w, m[6])"
         wanted = self.source.timestamp
         has_no_time = wanted is not None and all(c.name != wanted.name for c in self.source.schema.key)
-        return env.define(
-            "make_rows",
-            "messages, readings, tests, add",
-            [
+        if of_met and self.condition is not None:
+            parameters = "messages, readings, add"
+            head = ["for m, (k, v, w) in zip(messages, readings, strict=True):"]
+            passes = self.condition.rest_text(env)
+        else:
+            parameters = "messages, readings, tests, add"
+            head = [
                 "for m, (k, v, w), accepts in zip(messages, readings, tests, strict=True):",
                 "    if v is None:",
                 f"        if {has_no_time}: {env.call(self._no_time, 'm', repr('a tombstone has no timestamp column'))}",
@@ -150,12 +170,19 @@ class Reader:
                 f"    if v.__class__ is {env.bind(Unreadable, 'Unreadable')}:",
                 f"        {env.call(self._unreadable, 'm', 'v.error')}",
                 "        continue",
+            ]
+            passes = "accepts is None or accepts(v, k, t, p, o, w, h)"
+        return env.define(
+            "make_rows",
+            parameters,
+            [
+                *head,
                 "    p, o = m[1], m[2]",
                 f"    h = {list_of(headers) if headers else '()'}",
                 "    try:",
                 f"        t = {time_text(self.source, env) or 'm[5]'}",
                 *(self._without_time(env) if self.time is not None else ()),
-                "        if accepts is not None and not accepts(v, k, t, p, o, w, h): continue",
+                f"        if not ({passes}): continue",
                 *([] if self._probe is None else self._probe(env)),
                 f"    except {env.bind(ROW_ERRORS, 'errors')} as error:",
                 f"        {env.call(self._unusable, 'm', 'error', 'v')}",
@@ -171,12 +198,11 @@ class Reader:
     def _is_filtered(self) -> bool:
         return self.condition is not None
 
-    def _tests(self, messages: Sequence[InputRecord], readings: Sequence[Any]) -> Iterable[Test | None]:
-        """For each record what decides whether it is let through; None lets it through."""
+    def _tests(self, messages: Sequence[InputRecord], met: Sequence[bool] | None) -> Iterable[Test | None]:
+        """For each record what decides whether it is let through; None lets it through. `met`: see `Condition.shared`."""
         condition = self.condition
         if condition is None:
             return repeat(None, len(messages))
-        met = condition.shared(messages, self.read) if isinstance(messages, Batch) else None
         if met is None:
             return repeat(condition.whole, len(messages))
         whole, rest = condition.whole, condition.rest
@@ -250,6 +276,7 @@ class Reader:
 
         self._probe = probe
         self._make_rows = self._rows_function(self._node)
+        self._make_met_rows = None
 
     def _unreadable(self, message: InputRecord, error: BaseException) -> None:
         self.runtime.skipped[Skip.DESERIALIZATION] += 1

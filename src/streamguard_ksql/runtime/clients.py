@@ -186,7 +186,7 @@ def producer(
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 2,
-        # Results and changelogs are JSON and names of fields, again and again: a third remains of them.
+        # Results are JSON with the names of fields again and again: a third remains of them.
         "compression.type": "lz4",
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,

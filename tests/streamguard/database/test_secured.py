@@ -99,7 +99,7 @@ def test_schema_copy_and_psql_over_tls(server: TlsPostgres) -> None:
     ("change", "said"),
     [
         ({"password": "wrong"}, "password authentication failed"),
-        ({"host": "127.0.0.1"}, "does not match host name"),
+        ({"host": "127.0.0.1"}, "has a certificate for another name than 127.0.0.1"),
         ({"sslmode": "disable"}, "no pg_hba.conf entry"),
     ],
 )
@@ -114,4 +114,16 @@ def test_a_certificate_of_another_authority_is_not_taken(server: TlsPostgres, tm
     problem = postgres_probe(
         load_settings(database_url=server.url().replace(str(server.authority.file), str(other.file)))
     )
-    assert problem is not None and problem.permanent and "certificate verify failed" in str(problem)
+    assert problem is not None and problem.permanent
+    assert "has a certificate that is not trusted (unable to get local issuer certificate)" in str(problem)
+    assert "set the parameter sslrootcert of DATABASE_URL" in str(problem)
+
+
+@pytest.mark.soak
+def test_a_certificate_that_has_expired_is_one_sentence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with tls_postgres(tmp_path_factory.mktemp("postgres"), days=-1) as server:
+        problem = postgres_probe(load_settings(database_url=server.url()))
+    assert problem is not None and problem.permanent
+    assert str(problem) == (
+        f"Postgres at localhost:{server.port} has a certificate that has expired: it has to be renewed there"
+    )

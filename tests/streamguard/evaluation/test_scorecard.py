@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, timezone
@@ -20,7 +21,7 @@ from streamguard.cli.evaluate import app
 from streamguard.config import UserError
 from streamguard.evaluation.data import DAY_MS, DataError, LabelledPayment
 from streamguard.evaluation.files import read
-from streamguard.evaluation.metrics import card_precision, hits, ranking
+from streamguard.evaluation.metrics import Day, card_precision, hits, ranking
 from streamguard.evaluation.replay import RuleSet
 from streamguard.evaluation.report import Report, check_days, report
 from streamguard.evaluation.scores import NOTHING, score
@@ -40,16 +41,23 @@ def test_hits_by_hand() -> None:
 
 def test_ranking_by_hand() -> None:
     # Precision 1 at the first fraud, 2/3 at the second: (1 + 2/3) / 2; of 4 pairs 3 are in order.
-    assert ranking([(0.9, True), (0.8, False), (0.7, True), (0.1, False)]) == pytest.approx((5 / 6, 0.75))
+    assert ranking(Counter([(0.9, True), (0.8, False), (0.7, True), (0.1, False)])) == pytest.approx((5 / 6, 0.75))
     # All tied: the share of fraud, and a coin.
-    assert ranking([(0.5, True), (0.5, False), (0.5, False), (0.5, False)]) == (0.25, 0.5)
-    assert ranking([(0.5, True)]) == (0, 0)
+    assert ranking(Counter([(0.5, True), (0.5, False), (0.5, False), (0.5, False)])) == (0.25, 0.5)
+    assert ranking(Counter([(0.5, True)])) == (0, 0)
 
 
 def test_card_precision_counts_a_compromised_card_once() -> None:
-    first = [("a", 0.9, True), ("a", 0.1, False), ("b", 0.8, False), ("c", 0.1, True)]
-    second = [("a", 0.9, True), ("b", 0.8, False), ("c", 0.7, True)]
+    cards = frozenset("abc")
+    first = Day(cards, {"a": 0.9, "b": 0.8, "c": 0.1}, frozenset("ac"))
+    second = Day(cards, {"a": 0.9, "b": 0.8, "c": 0.7}, frozenset("ac"))
     assert card_precision([first, second], top=2) == (1 / 2 + 1 / 2) / 2
+
+
+def test_cards_without_a_score_come_last_in_the_order_of_their_ids() -> None:
+    day = Day(frozenset("abcd"), {"d": 0.1}, frozenset("a"))
+    assert card_precision([day], top=2) == 1 / 2
+    assert card_precision([day._replace(compromised=frozenset("b"))], top=2) == 0
 
 
 def pay(day: float, amount: float = 50, card: str = "c", terminal: str = "t", fraud: bool = False) -> LabelledPayment:

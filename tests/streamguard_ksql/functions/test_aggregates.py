@@ -19,13 +19,15 @@ from streamguard_ksql.types import BIGINT, BOOLEAN, DATE, DOUBLE, INTEGER, STRIN
 from streamguard_ksql.types import Decimal as DecimalType
 
 
-def aggregate(name: str, types: Sequence[SqlType], *constants: Any, config: dict[str, Any] | None = None) -> Any:
+def aggregate(
+    name: str, types: Sequence[SqlType], *constants: Any, config: dict[str, Any] | None = None, merges: bool = True
+) -> Any:
     """An instance for columns of these types, with constants behind them."""
     of_constants = [BOOLEAN if isinstance(constant, bool) else INTEGER for constant in constants]
     literals = {len(types) + index: constant for index, constant in enumerate(constants)}
     resolved = resolve(name, [*types, *of_constants], literals)
     assert resolved.columns == len(types)
-    return resolved.variant.body(CallSite(resolved.parameters, resolved.returns, literals, config or {}))
+    return resolved.variant.body(CallSite(resolved.parameters, resolved.returns, literals, config or {}, merges=merges))
 
 
 def results(instance: Any, rows: Sequence[Any]) -> list[Any]:
@@ -165,6 +167,38 @@ def test_values_by_offset_go_on_from_the_pairs_of_an_earlier_version(name: str, 
     assert instance.result(instance.add([[1, 1], [2, 2]], 3)) == expected
     assert instance.result(instance.add([[1, 1], [2, 2]], None)) == [1, 2]
     assert instance.result(instance.merge([[1, 1], [4, 3]], [2, 2])) == expected
+
+
+@pytest.mark.parametrize("state", [[[1, 1], [2, 2]], [1, 1, 2, 2], [None, 1, 2]])
+def test_latest_values_without_merging_go_on_from_those_of_earlier_versions(state: list[Any]) -> None:
+    instance = aggregate("LATEST_BY_OFFSET", [INTEGER], 2, merges=False)
+    assert instance.result(state) == [1, 2]
+    assert instance.result(instance.add(list(state), 3)) == [2, 3]
+    assert instance.result(instance.add(list(state), None)) == [1, 2]
+    assert instance.result([]) == [] == instance.result(instance.add([], None))
+
+
+@pytest.mark.parametrize("state", [[1, 7], 7])
+def test_the_latest_value_without_merging_goes_on_from_that_of_an_earlier_version(state: Any) -> None:
+    instance = aggregate("LATEST_BY_OFFSET", [INTEGER], merges=False)
+    assert instance.result(state) == 7
+    assert instance.result(instance.add(state, None)) == 7
+    assert instance.result(instance.add(state, 8)) == 8
+
+
+@pytest.mark.parametrize("constants", [(), (False,), (2,), (2, False)])
+@given(rows=INTEGERS)
+def test_the_latest_values_are_the_same_with_merging_and_without(
+    constants: tuple[Any, ...], rows: list[int | None]
+) -> None:
+    with_numbers, without = (aggregate("LATEST_BY_OFFSET", [INTEGER], *constants, merges=m) for m in (True, False))
+    assert results(without, rows) == results(with_numbers, rows)
+
+
+@given(rows=st.lists(st.none() | st.lists(st.integers(0, 3), max_size=3), max_size=6))
+def test_the_latest_array_is_the_same_with_merging_and_without(rows: list[list[int] | None]) -> None:
+    with_numbers, without = (aggregate("LATEST_BY_OFFSET", [Array(INTEGER)], merges=m) for m in (True, False))
+    assert results(without, rows) == results(with_numbers, rows)
 
 
 @pytest.mark.parametrize("name", ["LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET"])

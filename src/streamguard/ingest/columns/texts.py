@@ -120,7 +120,7 @@ def _id(name: str) -> Read:
             text = text_of(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        if text is None or text[0] not in _BEGINS_A_NUMBER:
+        if text is None or text.isdigit() or text[0] not in _BEGINS_A_NUMBER:
             return text
         if formula := _FORMULA.fullmatch(text):
             return formula[1]

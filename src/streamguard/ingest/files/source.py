@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from streamguard.ingest.files.errors import DAMAGE, InputError, damaged
@@ -97,8 +98,7 @@ class Source:
         """
         name = self._named(column)
         if self.kind == "csv":
-            position = self.columns.index(name)
-            return lambda values: values[position]
+            return itemgetter(self.columns.index(name))
         if "." not in name:
             return lambda values: values.get(name)
         return lambda values: member_of(values, name)

@@ -250,7 +250,7 @@ def _check_clock(moment: datetime, zone: tzinfo) -> None:
 
 
 class _DateReader:
-    """Dates of one order. The days of a file are few: the milliseconds of each are kept, as is those of its hours."""
+    """Dates of one order. The days of a file are few, and so are the times of a day: those that came are kept."""
 
     def __init__(self, order: str, zone: tzinfo) -> None:
         self._order = order
@@ -258,6 +258,8 @@ class _DateReader:
         self._zone = zone
         self._is_utc = zone in (timezone.utc, ZoneInfo("UTC"))
         self._days: dict[str, int] = {}
+        self._clocks: dict[str, int] = {}
+        """Seconds of the day, by what follows the date."""
 
     def __call__(self, value: Any) -> int:
         if isinstance(value, str) and self._order == "iso" and self._is_utc and len(value) in (19, 20):
@@ -279,6 +281,15 @@ class _DateReader:
             except ValueError:
                 return None
             self._days[text[:10]] = day
+        seconds = self._clocks.get(text[10:])
+        if seconds is None:
+            if (seconds := self._seconds(text)) is None:
+                return None
+            self._clocks[text[10:]] = seconds
+        return (day + seconds) * 1000
+
+    def _seconds(self, text: str) -> int | None:
+        """The seconds of the day; raises ValueError for a time that no clock shows."""
         clock = text[11:19]
         if text[10] not in "T " or clock[2] != ":" or clock[5] != ":" or text[19:] not in ("", "Z"):
             return None
@@ -287,7 +298,7 @@ class _DateReader:
             return None
         if hour > "23" or minute > "59" or second > "59":
             raise ValueError(self._refusal(text))
-        return (day + int(hour) * 3600 + int(minute) * 60 + int(second)) * 1000
+        return int(hour) * 3600 + int(minute) * 60 + int(second)
 
     def _slow(self, value: str) -> int:
         text = value.strip()

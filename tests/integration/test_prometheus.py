@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -93,8 +94,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     ports = {"STREAMGUARD_METRICS_PORT": str(_free_block()), "STREAMGUARD_GENERATOR_TPS": str(TPS)}
     stack = StackRun(folder / ".streamguard", ports)
     prometheus = Prometheus(folder)
-    disk = folder / "disk"
-    disk.mkdir()
+    # Not in pytest's own folder, which it may move away.
+    disk = Path(tempfile.mkdtemp(prefix="streamguard-disk-"))
     is_small = (
         os.geteuid() == 0
         and not subprocess.run(
@@ -119,7 +120,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         eventually(file.exists, bool, 60, monitor.said)
         shutil.copy(file, targets_folder(stack.settings) / "monitor-of-the-small-disk.json")
         small = json.loads(file.read_text())[0]["targets"][0]
-        prometheus.remember(history(_figures(addresses(stack.settings)["consumer"])))
+        prometheus.remember(history(addresses(stack.settings)["consumer"]))
         prometheus.start()
         with _visitor(stack, said):
             yield Watched(stack, prometheus, disk, certificate, small)
@@ -129,7 +130,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             program.close()
         stack.run("./stop.sh", "--keep", check=False)
         if is_small:
-            subprocess.run(["umount", str(disk)], check=True)
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        shutil.rmtree(disk, ignore_errors=True)
 
 
 def _free_block() -> int:
@@ -172,23 +174,19 @@ def _listen(live: requests.Response) -> None:
             pass
 
 
-def _figures(address: str) -> dict[tuple[str, ...], float]:
-    text = requests.get(f"http://{address}/metrics", timeout=30).text
-    families = text_string_to_metric_families(text)
-    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
-
-
-def history(consumer: dict[tuple[str, ...], float]) -> str:
-    """Four weeks, scaled, in which the share of flagged transactions and the alerts of each rule were what they are now."""
+def history(address: str) -> str:
+    """Four weeks, scaled, in which the share of flagged transactions and the alerts of each rule were what they are now, by the
+    figures of the consumer at the address."""
     decided: defaultdict[str, float] = defaultdict(float)
-    flagged = 0.0
-    for (name, *labels), count in consumer.items():
-        if name == "streamguard_consumer_decisions_total":
-            decided[labels[0]] += count
-            flagged += count if labels[1] in ("review", "block") else 0
-    stored = consumer["streamguard_consumer_records_stored_total", "transaction"]
-    now_s, share, seconds = time.time(), flagged / stored, stored / TPS
-    hour_s = 3_600 // FACTOR
+    flagged = stored = 0.0
+    text = requests.get(f"http://{address}/metrics", timeout=30).text
+    for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
+        if sample.name == "streamguard_consumer_decisions_total":
+            decided[sample.labels["rule"]] += sample.value
+            flagged += sample.value if sample.labels["outcome"] in ("review", "block") else 0
+        elif sample.name == "streamguard_consumer_records_stored_total" and sample.labels["kind"] == "transaction":
+            stored = sample.value
+    now_s, share, seconds, hour_s = time.time(), flagged / stored, stored / TPS, 3_600 // FACTOR
     lines = ["# TYPE streamguard:flagged_share:1h gauge"]
     lines += [
         f"streamguard:flagged_share:1h {share} {at_s}"

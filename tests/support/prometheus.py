@@ -20,7 +20,7 @@ from tests.support.project import PROJECT_ROOT
 OPS = PROJECT_ROOT / "ops" / "prometheus"
 FACTOR = 12
 """Every duration of the alarms (windows, offsets, `for`) is divided by this: a minute is five seconds."""
-SCRAPE_MS, EVALUATE_MS = 1_500, 1_000
+SCRAPE_MS, EVALUATE_MS = 2_000, 1_000
 """Instead of the five seconds of prometheus.yml: a window of a scaled minute needs two scrapes."""
 _MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\[|offset |for: )(\d+)([smhdw])")

@@ -9,13 +9,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
 from streamguard.desk.render import STATIC, theme_of
-from streamguard.desk.site import ROUTES, Desk
-from streamguard.metrics.desk import Counted, matched
+from streamguard.desk.site import ROUTES, Desk, PatternRoute
+from streamguard.metrics.desk import Counted
 
 __all__ = ["api", "create_app", "pages"]
 
@@ -26,7 +25,6 @@ _FILES = {file.name: file for file in STATIC.iterdir()}
 
 async def static_file(request: Request) -> Response:
     """A file of the desk. Its address has the version, so browsers keep it for good."""
-    matched(request.scope, "/static/{version}/{name}")
     file = _FILES.get(request.path_params["name"])
     if file is None:
         return PlainTextResponse("There is no such file.\n", status_code=404)
@@ -57,7 +55,7 @@ def _page(request: Request, status: int, sentence: str) -> Response:
 
 def create_app(desk: Desk) -> Any:
     """The ASGI application of a desk."""
-    routes = [*ROUTES, Route("/static/{version}/{name}", static_file)]
+    routes = [*ROUTES, PatternRoute("/static/{version}/{name}", static_file)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _failed})
     app.state.desk = desk
     return Counted(Doors(app, desk.addresses), desk.metrics)

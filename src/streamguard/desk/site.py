@@ -150,6 +150,15 @@ class Visit:
         return RedirectResponse(self.desk.renderer.url(path), status_code=303)
 
 
+class PatternRoute(Route):
+    """A route that tells the metrics its pattern."""
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request that has matched."""
+        matched(scope, self.path)
+        await super().handle(scope, receive, send)
+
+
 Handler = Callable[[Visit], Response]
 ROUTES: list[Route] = []
 
@@ -159,10 +168,9 @@ def route(method: str, path: str, *, needs: str | None) -> Callable[[Handler], H
 
     def register(handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
-            matched(request.scope, path)
             return await _answer(request, handler, needs)
 
-        ROUTES.append(Route(path, endpoint, methods=[method], name=f"{method} {path} {needs}"))
+        ROUTES.append(PatternRoute(path, endpoint, methods=[method], name=f"{method} {path} {needs}"))
         return handler
 
     return register

@@ -7,7 +7,7 @@ import asyncio
 from streamguard.desk.feed import event
 from streamguard.desk.site import Desk as Site
 from streamguard.metrics.desk import OTHER
-from tests.streamguard.desk.conftest import PASSWORD, Client
+from tests.streamguard.desk.conftest import PASSWORD, Client, Programs
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -20,15 +20,17 @@ def samples(site: Site) -> Samples:
     }
 
 
-def test_requests_are_counted_by_pattern(client: Client, site: Site) -> None:
+def test_requests_are_counted_by_pattern(client: Client, program: Programs, site: Site) -> None:
     analyst = client("analyst")
     assert analyst.get("/queue").status_code == 200
     for account in ("BR-0000001", "BR-0000002"):
         analyst.get(f"/accounts/{account}")
     assert analyst.get("/no/such/page/4111111111111111").status_code == 404
     assert analyst.get("/queue", headers={"host": "evil.example"}).status_code == 403
+    program("viewer").get("/alerts/HIGH_AMOUNT:none")
     found = samples(site)
     name = "streamguard_desk_requests_total"
+    assert [labels for metric, labels in found if metric == name and labels[0].startswith("/api/v1/alerts/{")]
     assert found[name, ("/queue", "200")] == 1
     assert found[name, (OTHER, "404")] == found[name, (OTHER, "403")] == 1
     [account_page] = [labels for metric, labels in found if metric == name and "account" in labels[0]]

@@ -239,7 +239,20 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel(
                 "Volume of the hour",
                 "short",
-                {"transactions": "sum(increase(streamguard_consumer_records_stored_total{kind='transaction'}[1h]))"},
+                {
+                    "transactions": "streamguard_quality_hour_records",
+                    "usual": "streamguard_quality_usual_hour_records",
+                },
+            ),
+            Panel(
+                "Share of transactions that have a field",
+                "percentunit",
+                {"{{field}}": "streamguard_quality_filled_ratio"},
+            ),
+            Panel(
+                "Late, and repeated",
+                "percentunit",
+                {"late": "streamguard_quality_late_ratio", "repeated": "streamguard_quality_repeated_ratio"},
             ),
             Panel(
                 "Alerts without their transaction",

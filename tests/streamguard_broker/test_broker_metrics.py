@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import urllib.error
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
+from streamguard_broker.broker import Broker
+from streamguard_broker.exposition import not_ready
+from streamguard_broker.options import BrokerOptions
 from tests.support import metricpages
 from tests.support.broker import BrokerProcess, free_port
 
@@ -31,6 +35,9 @@ def test_what_went_in_and_out_is_counted(tmp_path: Path) -> None:
         consumer.commit()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
+        for path in ("healthz", "readyz?verbose"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+                assert (answer.status, answer.read()) == (200, b"ok\n")
         with pytest.raises(urllib.error.HTTPError) as missing, urllib.request.urlopen(f"http://127.0.0.1:{port}/x"):
             pass
         missing.value.close()
@@ -69,3 +76,21 @@ def test_a_file_that_cannot_be_written_stops_no_broker(tmp_path: Path) -> None:
     arguments = ("--metrics", "127.0.0.1:0", "--metrics-file", str(file))
     with BrokerProcess(tmp_path / "broker", arguments=arguments) as broker:
         assert f"{file} cannot be written" in broker.log()
+
+
+def test_a_broker_that_cannot_store_is_not_ready(tmp_path: Path) -> None:
+    async def scenario() -> tuple[str | None, str | None]:
+        broker = Broker(BrokerOptions(tmp_path))
+        log = broker.catalog.create("t", 2).partitions[1]
+        before = not_ready(broker)
+        work = log.begin_flush(checkpoint=True)
+        assert work is not None
+        work.error = OSError(5, "Input/output error")
+        log.end_flush(work)
+        after = not_ready(broker)
+        await broker.close()
+        return before, after
+
+    before, after = asyncio.run(scenario())
+    assert before is None
+    assert str(after).startswith("1 partitions are read-only, the first is t-1: ")

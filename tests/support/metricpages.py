@@ -13,7 +13,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support import pages
 
 ALLOWED_LABELS = {
-    *("api", "certificate", "consumergroup", "group", "kind", "le", "limit", "outcome", "part", "partition", "query"),
+    *(
+        "api",
+        "certificate",
+        "consumergroup",
+        "field",
+        "group",
+        "kind",
+        "le",
+        "limit",
+        "outcome",
+        "part",
+        "partition",
+        "query",
+    ),
     *("reason", "route", "rule", "sink", "state", "status", "table", "topic"),
 }
 """The labels that there are: none of them has an account, a card or the text of a record."""

@@ -26,9 +26,11 @@ from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
+from streamguard.config.logs import configure_logging, writes_json
 from streamguard.config.visible import protect_output
 from streamguard.metrics.latency import Latency
 from streamguard.metrics.producer import ProducerMetrics, send_seconds
+from streamguard.metrics.traces import tracer_of
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -87,9 +89,18 @@ def send(
         sink.close()
         if tally.interrupted:
             say("stopped")
-        print("\n".join(summary(tally, sink, rate)), flush=True)
+        _show(summary(tally, sink, rate))
     if tally.interrupted and not endless:
         raise typer.Exit(INTERRUPTED)
+
+
+def _show(lines: list[str]) -> None:
+    """The summary; where the process writes its log as JSON, as lines of that."""
+    if writes_json():
+        for line in lines:
+            say(line)
+    else:
+        print("\n".join(lines), flush=True)
 
 
 def open_sink(
@@ -108,9 +119,9 @@ def open_sink(
             opt.fits_into(to_file, recipe)
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
-    return KafkaSink(
-        get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra, latency=latency
-    )
+    settings = get_settings()
+    how = {"stop": stop, "compression": compression, "wait_s": wait_s, "extra_topics": extra, "latency": latency}
+    return KafkaSink(settings, say, **how, tracer=tracer_of("generator", settings))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -195,7 +206,9 @@ def stream(
         opt.above_zero("--time-scale", time_scale, at_most=MOST_TIME_SCALE)
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         start_ms = opt.read_time("--start", start, now_ms())
-        latency = None if to_file is not None or get_settings().metrics_port == "off" else send_seconds()
+        if (settings := get_settings()).log_format == "json" and not sys.stderr.isatty():
+            configure_logging("generator", settings)
+        latency = None if to_file is not None or settings.metrics_port == "off" else send_seconds()
         sink = open_sink(to_file, stop, compression, wait, run.recipe, latency)
         records = run.stream(
             tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
+from streamguard.desk.probes import Probes
 from streamguard.desk.render import STATIC, theme_of
 from streamguard.desk.site import ROUTES, Desk, PatternRoute
 from streamguard.metrics.desk import Counted
@@ -58,4 +59,4 @@ def create_app(desk: Desk) -> Any:
     routes = [*ROUTES, PatternRoute("/static/{version}/{name}", static_file)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _failed})
     app.state.desk = desk
-    return Counted(Doors(app, desk.addresses), desk.metrics)
+    return Probes(Counted(Doors(app, desk.addresses), desk.metrics), desk)

@@ -68,6 +68,7 @@ def _broker(settings: Settings) -> Part:
         command += ["--tls-certificate", str(settings.kafka_certificate.absolute())]
         command += ["--tls-key", str((settings.kafka_key or settings.kafka_certificate).absolute())]
     command += _metrics(settings, "broker")
+    command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (settings.kafka_host, settings.kafka_port, variable_of("kafka_port"))
     return Part("broker", tuple(command), 20, *place, settings.kafka_bootstrap_servers)
 
@@ -81,6 +82,7 @@ def _ksqldb(settings: Settings) -> Part:
     if settings.kafka.security.protocol != "PLAINTEXT":
         command += ["--config-file", str(config_file(settings))]
     command += [*_secured_engine(settings), *_metrics(settings, "ksqldb")]
+    command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (url.hostname, port, variable_of("ksqldb_port"))
     return Part("ksqldb", tuple(command), 30, *place, settings.ksqldb_url)
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from streamguard_ksql.runtime.api import QueryStats, Runtime
+from streamguard_ksql.server.probes import Readiness, start
 
 log = logging.getLogger("streamguard_ksql.server")
 
@@ -96,9 +97,9 @@ def _details(found: Mapping[str, QueryStats]) -> Iterator[Metric]:
 
 
 class Served:
-    """`/metrics` on a thread, and the file that tells Prometheus where; it goes on without either where they cannot be had."""
+    """Metrics and probes on a thread, and the file that tells Prometheus where; it goes on without what cannot be had."""
 
-    def __init__(self, runtime: Runtime, host: str, port: int, file: Path | None = None) -> None:
+    def __init__(self, runtime: Runtime, host: str, port: int, ready: Readiness, file: Path | None = None) -> None:
         self._file = file
         self.port = 0
         """Where it listens; 0 where it does not."""
@@ -108,7 +109,7 @@ class Served:
         registry.register(QueryMetrics(runtime))
         for number in dict.fromkeys((port, 0)):
             try:
-                server, _ = start_http_server(number, host, registry)
+                server = start(number, host, registry, ready)
             except OSError as error:
                 log.warning("metrics cannot be served on port %d of %s: %s", number, host, error.strerror or error)
                 continue

@@ -25,6 +25,7 @@ from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.metrics import Served
+from streamguard_ksql.server.probes import Readiness
 from streamguard_ksql.server.security import Security, SecurityError, security_of
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.registry import load as load_statements
@@ -72,11 +73,11 @@ def run(
     data_dir.mkdir(parents=True, exist_ok=True)
     freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
-    served = None
+    ready, served = Readiness(runtime), None
     try:
         if metrics is not None:
-            served = _show(runtime, metrics, metrics_file)
-        server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
+            served = _show(runtime, metrics, ready, metrics_file)
+        ready.server = server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
         asyncio.run(_serve(server, listener, security))
     finally:
         if served is not None:
@@ -84,14 +85,14 @@ def run(
         runtime.close()
 
 
-def _show(runtime: KafkaRuntime, address: str, file: Path | None) -> Served:
+def _show(runtime: KafkaRuntime, address: str, ready: Readiness, file: Path | None) -> Served:
     """Serve the figures of the queries. StartError for an address that others reach; a port that is taken gives way."""
     _, host, port = parse_address(address)
     if not is_loopback(host):
         raise StartError(
             f"Metrics are shown to everybody who asks, so they are served on loopback only, not on {host}."
         )
-    return Served(runtime, host, port, file)
+    return Served(runtime, host, port, ready, file)
 
 
 def _leave(*_: object) -> None:

@@ -41,7 +41,7 @@ def test_supervisord_reads_every_part_as_it_is_meant(tmp_path: Path, monkeypatch
     assert command[-1] == str(folder / "postgres")
     assert programs["postgres"].stdout_logfile == str(folder / "logs" / "postgres.log")
     kept = [(one.stdout_logfile_maxbytes, one.stdout_logfile_backups, one.redirect_stderr) for one in programs.values()]
-    assert kept == [(10 * 1024**2, 3, True)] * 6, "every log is turned over"
+    assert kept == [(10 * 1024**2, 3, True)] * len(programs), "every log is turned over"
     given = json.loads(Path(command[command.index("INT") + 1]).read_text())
     assert given["directory"] == str(tmp_path / ODD)
     assert load_settings(database_url=given["environment"]["DATABASE_URL"]).database.password == ODD

@@ -118,8 +118,21 @@ def _members(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [({"group": name}, len(group.members)) for name, group in broker.groups.groups.items()]
 
 
+def not_ready(broker: Broker) -> str | None:
+    """Why the broker cannot do its work; None where it can. It listens only after recovery: its disk alone can be in the way."""
+    failed = [(labels, partition.failure) for labels, partition in _partitions(broker) if partition.failure]
+    if not failed:
+        return None
+    labels, reason = failed[0]
+    first = f"{labels['topic']}-{labels['partition']}"
+    return f"{len(failed)} partitions are read-only, the first is {first}: {reason}"
+
+
 class MetricsServer:
-    """GET /metrics; everything else is 404. One request for each connection."""
+    """GET /metrics, /healthz (it answers) and /readyz (it stores records); everything else is 404.
+
+    One request for each connection.
+    """
 
     def __init__(self, broker: Broker, admission: Admission[Connection]) -> None:
         self._broker = broker
@@ -139,9 +152,7 @@ class MetricsServer:
         self._requests += 1
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_SECONDS)
-            found = head.startswith((b"GET /metrics ", b"GET /metrics?"))
-            body = render(self._broker, self._admission).encode() if found else b"Not found; metrics are at /metrics\n"
-            status = "200 OK" if found else "404 Not Found"
+            status, body = self._answer(head)
             kind = "text/plain; version=0.0.4; charset=utf-8"
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
@@ -154,6 +165,18 @@ class MetricsServer:
         finally:
             self._requests -= 1
             writer.close()
+
+    def _answer(self, head: bytes) -> tuple[str, bytes]:
+        """Status and body for the head of a request."""
+        path = head.partition(b"\r\n")[0].removeprefix(b"GET ").partition(b" ")[0].partition(b"?")[0]
+        if path == b"/metrics":
+            return "200 OK", render(self._broker, self._admission).encode()
+        if path == b"/healthz":
+            return "200 OK", b"ok\n"
+        if path == b"/readyz":
+            reason = not_ready(self._broker)
+            return ("503 Service Unavailable", f"{reason}\n".encode()) if reason else ("200 OK", b"ok\n")
+        return "404 Not Found", b"there are /metrics, /healthz and /readyz\n"
 
     def close(self) -> None:
         if self._server is not None:

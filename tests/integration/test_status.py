@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+from streamguard.config.resources import DATA, SQL_FOLDER
+from streamguard.sqldeploy.state import Server
+from streamguard.stack.doctor import examine
 from streamguard.stack.health import findings
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
 from tests.support.processes import eventually
+from tests.support.project import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -203,14 +211,73 @@ def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
         wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
 
 
+def found_by_doctor(stack: StackRun) -> list[tuple[str, str]]:
+    report = examine(load=lambda: stack.settings)
+    assert report.unchecked == []
+    return [(one.what, one.cure) for one in report.findings]
+
+
+def test_the_doctor_on_a_stack_that_runs(stack: StackRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for(stack, 0)
+    assert found_by_doctor(stack) == []
+    name, url = "HIGH_AMOUNT", stack.settings.ksqldb_url
+    server = Server(stack.settings.ksqldb)
+    server.execute(f"PAUSE {name};")
+    try:
+        assert found_by_doctor(stack) == [
+            (f"the query {name} is paused: its rule sees no transaction", f"`RESUME {name};` continues it")
+        ]
+    finally:
+        server.execute(f"RESUME {name};")
+    stranger = [sys.executable, "-c", "import sys; sys.stdin.read()", str(stack.settings.state_path / "broker")]
+    with subprocess.Popen(stranger, stdin=subprocess.PIPE) as process:
+        [(what, cure)] = found_by_doctor(stack)
+        assert f"(process {process.pid}) works in {stack.settings.state_path} and is no part of the stack" in what
+        assert cure.startswith(f"end it (`kill {process.pid}`)")
+        process.communicate()
+    (tmp_path / "ksqldb").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = (DATA / SQL_FOLDER / "queries.sql").read_text(encoding="utf-8")
+    edited, count = re.subn(r"(DEFINE high_amount\w* = ')[\d.]+'", r"\g<1>4321'", text)
+    assert count == 1, url
+    (tmp_path / "ksqldb" / "queries.sql").write_text(edited, encoding="utf-8")
+    [(what, cure)] = found_by_doctor(stack)
+    assert what == f"{name} of ksqldb/queries.sql runs in another version than the file has"
+    assert cure == "`streamguard deploy --replace ksqldb/queries.sql`, or put into the file what runs"
+
+
 def test_the_command_says_what_the_checks_say(stack: StackRun) -> None:
     wait_for(stack, 0)
     code, said = status(stack)
-    assert code == 0 and "PROBLEM" not in said and "transactions" in said
+    assert code == 0 and "PROBLEM" not in said and "all is well" in said and "\x1b" not in said
     supervisor = Supervisor(stack.settings)
     with disturbed(stack, by=lambda: supervisor.stop("consumer"), undone_by=lambda: supervisor.start("consumer")):
         code, said = status(stack)
         assert code == 1 and "PROBLEM: consumer is stopped: " in said
+
+
+def test_the_document_and_the_watch_say_it_too(stack: StackRun) -> None:
+    stack.generate("batch", "--count", "300", "--seed", "5")
+    stack.wait_count("transactions", 300)
+    wait_for(stack, 0)
+    command = [str(BIN / "streamguard"), "status", "--watch", "0.5", "--json"]
+    environment = {**os.environ, **stack.environment}
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+    assert first["format"] == 1 and first["taken_at"] <= second["taken_at"]
+    assert second["state"] == "well" and not [one for one in second["findings"] if one["serious"]]
+    parts = {part["name"]: part for part in second["parts"]}
+    assert {"postgres", "broker", "ksqldb", "consumer"} <= set(parts)
+    assert all(part["state"] == "running" and part["memory_bytes"] > 1_000_000 for part in parts.values())
+    assert {"HIGH_AMOUNT", "HIGH_VELOCITY"} <= {query["name"] for query in second["queries"]}
+    assert {rule["mode"] for rule in second["rules"]} == {"active"}
+    topics = {topic["name"]: topic for topic in second["topics"]}
+    assert topics["transactions"]["records"] >= 300 and topics["transactions"]["consumer_lag"] == 0
+    assert second["stored"]["transactions"] >= 300 and second["rates"]["transactions_per_s"] >= 0
+    assert second["backlog"]["outbox"] == 0 and second["disk"]["free_bytes"] > 0
 
 
 @pytest.mark.soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
+from streamguard_broker.broker import Broker
+from streamguard_broker.exposition import not_ready
+from streamguard_broker.options import BrokerOptions
 from tests.support.broker import BrokerProcess, free_port
 
 
@@ -28,6 +32,9 @@ def test_what_went_in_and_out_is_counted(tmp_path: Path) -> None:
         consumer.commit()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
+        for path in ("healthz", "readyz?verbose"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+                assert (answer.status, answer.read()) == (200, b"ok\n")
         with pytest.raises(urllib.error.HTTPError) as missing, urllib.request.urlopen(f"http://127.0.0.1:{port}/x"):
             pass
         missing.value.close()
@@ -38,3 +45,21 @@ def test_what_went_in_and_out_is_counted(tmp_path: Path) -> None:
     assert 'streamguard_broker_group_members{group="g"} 1' in lines
     assert any(line.startswith('streamguard_broker_request_seconds_total{api="Produce"} ') for line in lines)
     assert any(line.startswith("streamguard_broker_sync_seconds_total ") for line in lines)
+
+
+def test_a_broker_that_cannot_store_is_not_ready(tmp_path: Path) -> None:
+    async def scenario() -> tuple[str | None, str | None]:
+        broker = Broker(BrokerOptions(tmp_path))
+        log = broker.catalog.create("t", 2).partitions[1]
+        before = not_ready(broker)
+        work = log.begin_flush(checkpoint=True)
+        assert work is not None
+        work.error = OSError(5, "Input/output error")
+        log.end_flush(work)
+        after = not_ready(broker)
+        await broker.close()
+        return before, after
+
+    before, after = asyncio.run(scenario())
+    assert before is None
+    assert str(after).startswith("1 partitions are read-only, the first is t-1: ")

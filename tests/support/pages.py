@@ -19,7 +19,9 @@ def read(page: str) -> str:
 
 def blocks(page: str, language: str = "") -> list[str]:
     """The fenced blocks of that language in a document."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+    # All of them at once: the end of one is not taken for the begin of another.
+    found = re.findall(r"^```(.*?)\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+    return [block for named, block in found if named == language]
 
 
 def spans(page: str) -> list[str]:

@@ -49,7 +49,8 @@ _prefer_our_packages()
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
     "down": ("streamguard.cli.stack", "down_app", "Stop it; --wipe removes the data."),
-    "status": ("streamguard.cli.stack", "status_app", "What runs, and what stands still."),
+    "status": ("streamguard.cli.status", "app", "What runs, what it does, and what stands still."),
+    "doctor": ("streamguard.cli.doctor", "app", "Check how it is set up, and say what mends it."),
     "logs": ("streamguard.cli.stack", "logs_app", "The logs of the processes."),
     "init": ("streamguard.cli.init", "app", "Write copies of the SQL rules into ./ksqldb, to edit them."),
     "deploy": ("streamguard.cli.deploy", "app", "Send SQL files to the ksqlDB server."),
@@ -74,6 +75,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "blacklist": ("streamguard.cli.lists", "blacklist_app", "Accounts, merchants, devices that are blocked."),
     "allowlist": ("streamguard.cli.lists", "allowlist_app", "Trusted accounts, merchants, devices."),
     "rules": ("streamguard.cli.rules", "app", "The rules: what they find and how often; active, shadow or off."),
+    "lineage": ("streamguard.cli.lineage", "app", "The whole way of a transaction or an alert, with times."),
+    "audit": ("streamguard.cli.audit", "app", "What people did; proof that the log of it is whole."),
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
     "backup": ("streamguard.cli.backup", "backup_app", "Write database, topics and SQL statements into one file."),
     "restore": ("streamguard.cli.backup", "restore_app", "Fill an empty place from a backup."),

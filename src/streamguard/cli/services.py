@@ -56,11 +56,13 @@ def ksqldb(
     config_file: Annotated[
         Path | None, typer.Option("--config-file", help="Settings as ksql-server.properties has them.")
     ] = None,
+    log_format: Annotated[str, typer.Option("--log-format", help="Of its log: text or json.")] = "text",
 ) -> None:
     """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
     from streamguard_ksql.server.__main__ import main
 
     more = [] if config_file is None else ["--config-file", str(config_file)]
+    more += ["--log-format", log_format]
     sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers, *more]))
 
 

@@ -1,4 +1,4 @@
-"""`streamguard up | down | status | logs`: the stack on this machine. start.sh and stop.sh call the first two."""
+"""`streamguard up | down | logs`: the stack on this machine. start.sh and stop.sh call the first two."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 import typer
-from sqlalchemy import text
 
-from streamguard.cli.shared import DatabaseUnavailable, RuleSet, database, new_app, print_line
+from streamguard.cli.shared import RuleSet, new_app, print_line
 from streamguard.config import Settings, get_settings
-from streamguard.database.rows import select_as
+from streamguard.config.logs import readable
 from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
-from streamguard.stack.health import findings
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 from streamguard.stack.up import StartOptions, first_alerts, start
@@ -28,38 +25,12 @@ from streamguard.users.accounts import FIRST_ADMIN
 
 up_app = new_app("Start StreamGuard and wait until it is ready.")
 down_app = new_app("Stop StreamGuard.")
-status_app = new_app("What runs, what it has stored, and what stands still.")
 logs_app = new_app("The logs of the processes.")
 
 FIRST_ALERTS_WITHIN_S = 8.5
 """The first alerts are shown if they come within this time of the start, or two seconds after readiness."""
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What is stored, and how many records were read for it. An alert is decided, refused or waiting, as its newest settled
-    version is."""
-
-    transactions: int
-    decided: int
-    refused: int
-    waiting: int
-    dead_letters: int
-    records_read: int
-
-
-_COUNTS = """
-SELECT (SELECT count(*) FROM transactions) AS transactions, a.*,
-    (SELECT count(*) FROM dead_letters) AS dead_letters,
-    (SELECT coalesce(sum(records_read), 0) FROM consumer_offsets) AS records_read
-FROM (
-    SELECT count(*) FILTER (WHERE outcome <> 'refused') AS decided, count(*) FILTER (WHERE outcome = 'refused') AS refused,
-        count(*) FILTER (WHERE outcome IS NULL) AS waiting
-    FROM fraud_alerts
-) a
-"""
 
 
 ByScript = Annotated[bool, typer.Option("--by-script", hidden=True)]
@@ -191,7 +162,7 @@ def _tail(arguments: list[str]) -> int:
     with subprocess.Popen(["tail", *arguments], stdout=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         for line in tail.stdout:
-            print_line(line.decode("utf-8", "replace").removesuffix("\n"))
+            print_lines(readable(line.decode("utf-8", "replace").removesuffix("\n")).split("\n"))
     return tail.returncode
 
 
@@ -214,55 +185,6 @@ def down(
         wipe(settings, _report)
     else:
         _report(f"the data is kept in {settings.state_path}")
-
-
-@status_app.command()
-def status(
-    secrets: Annotated[
-        bool, typer.Option("--secrets", help="Print the password of the database, and no more.")
-    ] = False,
-) -> None:
-    """Processes, addresses, counts, and what stands still. Exits 1 if anything does, or does not run."""
-    settings = get_settings()
-    if secrets:
-        print(
-            f"database {settings.database.name}: user {settings.database.user}, password {settings.database.password}"
-        )
-        return
-    _show_processes(settings)
-    print(
-        f"\nKafka {settings.kafka_bootstrap_servers}   ksqlDB {settings.ksqldb_url}"
-        f"   database port {settings.database.port}"
-    )
-    with suppress(DatabaseUnavailable):
-        _show_counts()
-    serious = False
-    for finding in findings(settings):
-        serious = serious or finding.serious
-        print_line(f"{'PROBLEM' if finding.serious else 'note'}: {finding.sentence}")
-    if serious:
-        raise typer.Exit(1)
-
-
-def _show_counts() -> None:
-    with database() as connection:
-        [counts] = select_as(connection, Counts, text(_COUNTS))
-    print(
-        f"{counts.transactions:,} transactions, {counts.decided + counts.refused + counts.waiting:,} alerts"
-        f" ({counts.decided:,} decided, {counts.refused:,} refused, {counts.waiting:,} waiting),"
-        f" {counts.dead_letters:,} dead letters;"
-        f" {counts.records_read:,} records read"
-    )
-
-
-def _show_processes(settings: Settings) -> None:
-    supervisor = Supervisor(settings)
-    for process in supervisor.processes().values() if supervisor.alive() else ():
-        up_for = (
-            f"for {process.up_s // 3600}:{process.up_s // 60 % 60:02}:{process.up_s % 60:02}" if process.pid else ""
-        )
-        line = f"{process.name:<10} {process.state.lower():<9} {process.pid or '':<8} {up_for} {process.error}"
-        print_line(line.rstrip())
 
 
 @logs_app.command()

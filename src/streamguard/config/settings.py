@@ -117,6 +117,14 @@ class Settings(CheckedSettings):
     status_limit_s: float = Field(30.0, gt=0, allow_inf_nan=False)
     """How long a thing may stand still before `streamguard status` says so, seconds."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the processes write their logs (streamguard.config.logs)."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """From which level on; with DEBUG the consumer writes a line for each decision and each dead letter."""
+
+    trace_sample: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    """The share of transactions that a trace is begun with, by OpenTelemetry (streamguard.metrics.traces)."""
+
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     # None: as the database has it, which begins with keep.
     pii_account: PiiMode | None = None

@@ -15,6 +15,7 @@ Dead letters and decisions are put into the outbox too; `consumer.publisher` sen
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, wall
 from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
+from streamguard.consumer.rule_sets import RuleSets
 from streamguard.database import outbox
 from streamguard.database.copy import copy_text
 from streamguard.database.fraud import MARK_FRAUD
@@ -43,7 +45,6 @@ from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models import DeadLetter, FraudAlert, Transaction
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard.rules import RuleLimits
-from streamguard.rules.catalogue import base_points
 
 
 class Fenced(RuntimeError):
@@ -119,9 +120,10 @@ class Store:
         self._engine = engine
         self._settings = settings
         self._group = settings.consumer_group
-        self._limits = limits or RuleLimits()
-        self._base = base_points()
+        self._rules = RuleSets(limits or RuleLimits(), {"max_ahead_s": settings.max_ahead_s})
         self._protection = protection
+        self.judged_ns = (0, 0)
+        """When the rules were asked last, and when they had answered, nanoseconds of the epoch."""
         self._clock_ms = clock_ms
         self._newest: dict[tuple[str, int], int] = {}
         event.listen(engine, "connect", _make_stage)
@@ -308,7 +310,9 @@ class Store:
         topic = self._settings.decisions_topic
         settled = settle_refusals(cursor, sorted(alerts), refused, topic)
         open_alerts = sorted(alerts | settled.alerts)
-        judged = judge(cursor, open_alerts, self._limits, self._base, topic) if open_alerts else []
+        began_ns = time.time_ns()
+        judged = judge(cursor, open_alerts, self._rules, topic) if open_alerts else []
+        self.judged_ns = (began_ns, time.time_ns())
         cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked
@@ -373,15 +377,18 @@ def _letter(stored: _StoredDeadLetter, reason: str, key: bytes | None, value: by
 def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAlert]]) -> list[_Link]:
     """Grow the alerts, keep each version for judgement, link the transactions that are stored. Returns new links."""
     newest: dict[str, tuple[ConsumedRecord, FraudAlert]] = {}
-    versions: dict[tuple[str, int], FraudAlert] = {}
+    versions: dict[tuple[str, int], tuple[ConsumedRecord, FraudAlert]] = {}
     for record, alert in alerts:
         known = newest.get(alert.alert_id)
         if known is None or _version(record, alert) > _version(*known):
             newest[alert.alert_id] = (record, alert)
-        versions.setdefault((alert.alert_id, alert.tx_count or 0), alert)
+        versions.setdefault((alert.alert_id, alert.tx_count or 0), (record, alert))
     growing = [_alert_row(record, alert) for record, alert in newest.values()]
     execute_values(cursor, sql.UPSERT_ALERTS, growing, page_size=len(growing))
-    rows = [(a.alert_id, count, a.transaction_id, _evidence(a)) for (_, count), a in versions.items()]
+    rows = [
+        (a.alert_id, count, a.transaction_id, _evidence(a), record.partition, record.offset)
+        for (_, count), (record, a) in versions.items()
+    ]
     execute_values(cursor, sql.INSERT_VERSIONS, rows, page_size=len(rows))
     cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
     return fetch(cursor, _Link)

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
+from streamguard.desk.probes import Probes
 from streamguard.desk.render import STATIC, theme_of
 from streamguard.desk.site import ROUTES, Desk
 
@@ -58,4 +59,4 @@ def create_app(desk: Desk) -> Any:
     routes = [*ROUTES, Route("/static/{version}/{name}", static_file)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _failed})
     app.state.desk = desk
-    return Doors(app, desk.addresses)
+    return Probes(Doors(app, desk.addresses), desk)

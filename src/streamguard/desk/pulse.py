@@ -29,6 +29,8 @@ _EVERY_S = 1.0
 _PROBE_EVERY = 5
 """Seconds between two looks at the parts, and at the figures that cost more than a counter."""
 LATENCY_OVER_MINUTES = 5
+_STALE_S = 30.0
+"""A thread that waits for a database which does not answer takes no figures."""
 
 UP, SLOW, DOWN = "up", "slow", "down"
 
@@ -95,6 +97,8 @@ class Pulse:
         }
         """Of some figures the values of the last hour, each with its epoch second."""
         self._states: dict[str, PartHealth] = {}
+        self._taken_s = 0.0
+        """When the database was asked last, on the monotonic clock."""
         self._read: tuple[float, int] | None = None
         self._admin: KafkaAdminClient | None = None
         self._closing = threading.Event()
@@ -109,6 +113,15 @@ class Pulse:
         self._closing.set()
         self._thread.join(timeout=15)
         self._drop_admin()
+
+    def not_ready(self) -> str | None:
+        """Why the desk cannot show its pages, without details; None where it can."""
+        database = self._states.get("postgres")
+        if database is None:
+            return "it is starting"
+        if time.monotonic() - self._taken_s > _STALE_S:
+            return "it has not reached Postgres for a while"
+        return None if database.state == UP else "Postgres is unavailable"
 
     def _run(self) -> None:
         beat = 0
@@ -137,6 +150,10 @@ class Pulse:
         self._feed.publish(event("pulse", asdict(self.figures)))
 
     def _from_database(self, every: bool) -> None:
+        self._asked_database(every)
+        self._taken_s = time.monotonic()
+
+    def _asked_database(self, every: bool) -> None:
         try:
             with self._engine.begin() as connection:
                 self._rate(connection)

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from streamguard.config import Settings
+from streamguard.config.logs import configure_logging
 from streamguard.database import make_engine
 from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
@@ -67,7 +68,7 @@ def monitor(
     settings: Settings, more: Callable[[Engine], Iterable[Any]] = lambda _: (), beside: Sequence[Beside] = ()
 ) -> None:
     """Show the figures until SIGTERM or SIGINT, with those that `more` makes of the database, and run what is `beside`."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging("monitor", settings)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

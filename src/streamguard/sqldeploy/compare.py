@@ -7,6 +7,7 @@ for. Both texts are parsed and both trees normalised; of the properties those th
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import Any
 
 from streamguard_ksql.ast import (
@@ -26,9 +27,15 @@ from streamguard_ksql.parser import parse_statement
 def same(wanted: Statement, running_text: str) -> bool:
     """Whether the server's text means the wanted statement; a text we cannot read is taken for different."""
     try:
-        return means(wanted, parse_statement(running_text))
+        return means(wanted, _parsed(running_text))
     except KsqlError:
         return False
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(text: str) -> Statement:
+    """`streamguard status --watch` and the desk compare the same texts again and again."""
+    return parse_statement(text)
 
 
 def means(wanted: Statement, running: Statement) -> bool:

@@ -177,8 +177,13 @@ def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = Ma
 
     Raises DeployError.
     """
+    return missing_items(server, [item for file in files for item in read(file, given)])
+
+
+def missing_items(server: Server, items: Sequence[Item]) -> list[Item]:
+    """The same of statements that were read already."""
     filled = server.filled()
-    return [item for file in files for item in read(file, given) if _status(server, item, filled) in (NEW, ENDED)]
+    return [item for item in items if _status(server, item, filled) in (NEW, ENDED)]
 
 
 def running_text(server: Server, item: Item) -> str | None:

@@ -160,6 +160,26 @@ class Server:
         return f"what answers at {self._url} (KSQLDB_URL) is no ksqlDB server"
 
 
+class Snapshot(Server):
+    """A server at one moment: what is asked again is answered as before. For those who look at much and change nothing."""
+
+    def __init__(self, server: Ksqldb | str, timeout_s: float = 60.0) -> None:
+        super().__init__(server, timeout_s)
+        self._answers: dict[str, list[dict[str, Any]] | Rejected] = {}
+
+    def execute(self, sql: str, variables: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """Ask once. Raises Rejected each time where the server has rejected it."""
+        if sql not in self._answers:
+            try:
+                self._answers[sql] = super().execute(sql, variables)
+            except Rejected as error:
+                self._answers[sql] = error
+        answer = self._answers[sql]
+        if isinstance(answer, Rejected):
+            raise Rejected(str(answer))
+        return answer
+
+
 def unreachable(server: Ksqldb, error: Exception) -> Problem:
     """Why a server cannot be asked, as a sentence."""
     trust = "name the file with the authority's certificate in STREAMGUARD_KSQLDB_SSL_CAFILE"

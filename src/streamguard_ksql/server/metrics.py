@@ -6,16 +6,16 @@ Names: https://prometheus.io/docs/practices/naming/. Labels are query ids, topic
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
+from http.server import ThreadingHTTPServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from streamguard_ksql.runtime.api import QueryStats, Runtime
+from streamguard_ksql.server.probes import Readiness, start
 
 _QUERY = ("query",)
 STATES = ("RUNNING", "PAUSED", "ERROR")
@@ -80,10 +80,10 @@ def _details(found: dict[str, QueryStats]) -> Iterator[Metric]:
     yield from (skipped, lag, last)
 
 
-def serve(runtime: Runtime, host: str, port: int) -> tuple[Any, threading.Thread]:
-    """Serve `/metrics` on a thread until the process ends. Raises OSError."""
+def serve(runtime: Runtime, host: str, port: int, ready: Readiness) -> ThreadingHTTPServer:
+    """Serve `/metrics`, `/healthz` and `/readyz` on a thread until the process ends. Raises OSError."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     registry.register(QueryMetrics(runtime))
-    return start_http_server(port, host, registry)
+    return start(port, host, registry, ready)

@@ -25,6 +25,7 @@ from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.metrics import serve as serve_metrics
+from streamguard_ksql.server.probes import Readiness
 from streamguard_ksql.server.security import Security, SecurityError, security_of
 from streamguard_ksql.server.state import Server
 from streamguard_ksql.statements.registry import load as load_statements
@@ -70,16 +71,17 @@ def run(
     data_dir.mkdir(parents=True, exist_ok=True)
     freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
+    ready = Readiness(runtime)
     try:
         if metrics is not None:
-            _show(runtime, metrics)
-        server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
+            _show(runtime, metrics, ready)
+        ready.server = server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
         asyncio.run(_serve(server, listener, security))
     finally:
         runtime.close()
 
 
-def _show(runtime: KafkaRuntime, address: str) -> None:
+def _show(runtime: KafkaRuntime, address: str, ready: Readiness) -> None:
     """Serve the figures of the queries. StartError for an address that others reach, or that is taken."""
     _, host, port = parse_address(address)
     if not is_loopback(host):
@@ -87,7 +89,7 @@ def _show(runtime: KafkaRuntime, address: str) -> None:
             f"Metrics are shown to everybody who asks, so they are served on loopback only, not on {host}."
         )
     try:
-        serve_metrics(runtime, host, port)
+        serve_metrics(runtime, host, port, ready)
     except OSError as error:
         raise StartError(f"Metrics cannot be served on {address}: {error.strerror or error}.") from None
 

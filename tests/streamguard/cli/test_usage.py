@@ -22,7 +22,7 @@ from tests.support.project import PROJECT_ROOT
     [
         (
             "nosuch",
-            "streamguard: no such command 'nosuch': choose up, down, status, logs, init, deploy, import, generate",
+            "streamguard: no such command 'nosuch': choose up, down, status, doctor, logs, init, deploy, import, generate",
         ),
         ("alerts", "streamguard alerts: missing command: choose list, show, confirm"),
         ("alerts list --limit abc", "streamguard alerts list: --limit is 'abc': a whole number is needed"),

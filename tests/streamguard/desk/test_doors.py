@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from streamguard.config import load_settings
+from streamguard.database import make_engine
 from streamguard.desk.site import ROUTES
 from streamguard.desk.site import Desk as Site
 from streamguard.users.roles import PERMISSIONS, ROLES, may
@@ -149,3 +151,23 @@ def test_no_page_has_a_script_or_a_style_in_it(client: Client, alert: str) -> No
         page = lead.get(path).text
         assert not re.search(r"<script(?![^>]*src=)", page), path
         assert not re.search(r"\sstyle=|\son\w+=|<style", page), path
+
+
+def test_probes_are_answered_to_everybody_under_any_name(client: Client, site: Site, desk: Desk) -> None:
+    visitor = client("nobody")
+
+    def asked(path: str) -> tuple[int, str]:
+        answer = visitor.get(path, headers={"host": "10.0.0.7:8501"})
+        return answer.status_code, answer.text
+
+    assert asked("/healthz") == (200, "ok\n")
+    assert asked("/readyz") == (503, "it is starting\n")
+    site.pulse._from_database(False)
+    assert asked("/readyz") == (200, "ok\n")
+    site.engine.dispose()
+    site.pulse._engine = make_engine(load_settings(database_url="postgresql://x:secret@127.0.0.1:1/x"), "test")
+    site.pulse._from_database(False)
+    assert asked("/readyz") == (503, "Postgres is unavailable\n")
+    assert asked("/healthz") == (200, "ok\n")
+    assert visitor.post("/readyz").status_code == 404
+    assert asked("/login")[0] == 403, "the rest of the desk still asks for its name"

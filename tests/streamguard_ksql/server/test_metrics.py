@@ -25,6 +25,11 @@ def scraped(port: int) -> Samples:
     }
 
 
+def probed(port: int, path: str) -> tuple[int, str]:
+    answer = requests.get(f"http://127.0.0.1:{port}/{path}", timeout=60)
+    return answer.status_code, answer.text
+
+
 def test_records_in_out_and_left_out_of_a_query(tmp_path: Path) -> None:
     port = free_port()
     with BrokerProcess(tmp_path / "log") as broker:
@@ -49,6 +54,16 @@ def test_records_in_out_and_left_out_of_a_query(tmp_path: Path) -> None:
             assert found["streamguard_query_last_event_timestamp_seconds", (name,)] > 1_600_000_000
             behind = "streamguard_query_lag_records", ("0", name, "s")
             assert eventually(lambda: scraped(port)[behind], lambda lag: lag == 0) == 0
+            assert probed(port, "healthz") == probed(port, "readyz") == (200, "ok\n")
+            broker.kill()
+            assert (
+                eventually(lambda: probed(port, "readyz"), lambda said: said[0] == 503)[1] == "Kafka does not answer\n"
+            )
+            assert probed(port, "healthz") == (200, "ok\n")
+            broker.start()
+            eventually(lambda: probed(port, "readyz"), lambda said: said == (200, "ok\n"))
+            requests.post(f"{server.url}/ksql/terminate", json={}, timeout=30)
+            assert probed(port, "readyz") == (503, "it was terminated (/ksql/terminate): start it again\n")
         finally:
             server.stop()
 

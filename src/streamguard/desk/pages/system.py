@@ -19,6 +19,7 @@ from starlette.responses import Response
 from streamguard.alarms import store as alarms
 from streamguard.alarms.states import Active
 from streamguard.config import Settings, UserError, variable_of
+from streamguard.config.logs import readable
 from streamguard.database.rows import columns_of, select_as
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules.limits import RuleLimits
@@ -115,7 +116,8 @@ def tail(file: Path, most: int = LINES_SHOWN) -> list[str]:
             lines = opened.read().decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise UserError(f"the log {file.name} cannot be read: {error.strerror}") from None
-    return (lines[1:] if size > _TAIL_BYTES else lines)[-most:]
+    kept = (lines[1:] if size > _TAIL_BYTES else lines)[-most:]
+    return [part for line in kept for part in readable(line).split("\n")][-most:]
 
 
 def settings_shown(settings: Settings) -> Iterator[Setting]:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from streamguard.config import Settings, UserError
 from streamguard.database import error_message, make_engine
 from streamguard.kafka import clients
-from streamguard.sqldeploy.state import Rejected, Server
+from streamguard.sqldeploy.state import Rejected, Server, Snapshot
 from streamguard.stack.readiness import kafka_probe
 from streamguard.stack.supervisor import Process, Supervisor
 
@@ -73,6 +73,9 @@ class Check:
     run: Run
 
 
+FAILURES = (KafkaError, DBAPIError, UserError, Rejected)
+"""How a part that answers no more ends a check."""
+
 CHECKS: list[Check] = []
 """All checks, in the order of their modules."""
 
@@ -89,17 +92,28 @@ def check(title: str) -> Callable[[Run], Run]:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Run every check, one after the other. A check that an error ends is a finding itself."""
-    with _context(settings) as context:
-        for one in CHECKS:
-            try:
-                yield from one.run(context)
-            except (KafkaError, DBAPIError, UserError, Rejected) as error:
-                reason = error_message(error) or type(error).__name__
-                yield Finding(f'"{one.title}" could not be checked ({reason}): repeat `streamguard status`')
+    with connected(settings) as context:
+        for _, finding in findings_of(context):
+            yield finding
+
+
+def findings_of(context: Context) -> Iterator[tuple[str, Finding]]:
+    """The same on connections that are open, each with the title of its check."""
+    for one in CHECKS:
+        try:
+            for finding in one.run(context):
+                yield one.title, finding
+        except FAILURES as error:
+            reason = error_message(error) or type(error).__name__
+            yield (
+                one.title,
+                Finding(f'"{one.title}" could not be checked ({reason}): repeat `streamguard status`'),
+            )
 
 
 @contextmanager
-def _context(settings: Settings) -> Iterator[Context]:
+def connected(settings: Settings) -> Iterator[Context]:
+    """The parts as they are now, with a connection to each that answers."""
     context = Context(settings)
     supervisor = Supervisor(settings)
     if supervisor.alive():
@@ -112,7 +126,7 @@ def _context(settings: Settings) -> Iterator[Context]:
 
 
 def _connect_engine(context: Context) -> None:
-    server = Server(context.settings.ksqldb, timeout_s=_ANSWER_S)
+    server = Snapshot(context.settings.ksqldb, timeout_s=_ANSWER_S)
     if problem := server.problem(_ANSWER_S):
         context.engine_error = str(problem)
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
@@ -12,8 +14,8 @@ from streamguard.rules.catalogue import CORE, sql_files
 from streamguard.rules.modes import modes_of
 from streamguard.sqldeploy import DeployError, off_queries
 from streamguard.sqldeploy.modes import PAUSED, differing
-from streamguard.sqldeploy.run import missing, variables_of
-from streamguard.sqldeploy.script import read
+from streamguard.sqldeploy.run import missing, missing_items, variables_of
+from streamguard.sqldeploy.script import Item, read
 from streamguard.stack.health.base import Context, Finding, check
 
 
@@ -91,11 +93,11 @@ def rule_missing(context: Context) -> Iterator[Finding]:
         return
     off, given = off_queries(_modes(context)), variables_of(context.settings)
     core, there = sql_files(CORE), {*_states(context), *context.engine.topics()}
-    items = {file: read(file, given) for file in sql_files()}
+    items = {file: statements(file, given) for file in sql_files()}
     shared = Counter(item.name for file in items.values() for item in file)
     for file in sql_files():
         deployed = [item for item in items[file] if item.name in there and shared[item.name] == 1]
-        gone = missing(context.engine, [file], given) if deployed or file in core else []
+        gone = missing_items(context.engine, items[file]) if deployed or file in core else []
         names = [item.name for item in gone if item.kind != "query" or item.name not in off]
         if ended := [name for name in names if name in there]:
             yield Finding(
@@ -124,6 +126,25 @@ def source_missing(context: Context) -> Iterator[Finding]:
             yield Finding(
                 f"the server does not have {', '.join(names)}: `streamguard deploy {file}` connects the topic"
             )
+
+
+def statements(file: Path, given: Mapping[str, str]) -> tuple[Item, ...]:
+    """The statements of a SQL file. Raises DeployError."""
+    return _statements(file, _changed_ns(file), tuple(given.items()))
+
+
+def _changed_ns(file: Path) -> int:
+    """0 for one that is not there, which reading it reports."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=256)
+def _statements(file: Path, _changed_ns: int, given: tuple[tuple[str, str], ...]) -> tuple[Item, ...]:
+    """A file that has not changed is parsed once: `status --watch` and the desk ask again and again."""
+    return tuple(read(file, dict(given)))
 
 
 def _states(context: Context) -> dict[str, str]:

@@ -19,6 +19,8 @@ from streamguard.stack.health.base import Context, Finding, check
 from streamguard.stack.health.database import has_tables
 from streamguard.stack.health.samples import Positions, Samples
 
+CONSUMER = "the consumer"
+"""Its name among the readers of a sample."""
 _OBSERVED_S = 3.0
 """The consumer stores a record within a fraction of a second where nothing holds it up."""
 _READ_WITHIN_S = 5.0
@@ -95,7 +97,7 @@ def falls_behind(context: Context) -> Iterator[Finding]:
         return
     readers = {name: _positions(found) for name, found in _queries(context, context.kafka).items()}
     if has_tables(context):
-        readers["the consumer"] = _positions(_consumer_lags(context.kafka, _places(context)))
+        readers[CONSUMER] = _positions(_consumer_lags(context.kafka, _places(context)))
     samples = Samples(context.settings)
     for name, now in readers.items():
         if (earlier := samples.of(name, context.limit_s)) and _falls_behind([*earlier, now]):

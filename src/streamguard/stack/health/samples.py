@@ -43,6 +43,11 @@ class Samples:
         old = [number for number, sample in enumerate(known) if sample.age_s() >= at_least_s]
         return [dict(sample.readers[reader]) for sample in known[old[-1] :]] if old else []
 
+    def nearest(self, reader: str, age_s: float, *, least_s: float, most_s: float) -> Sample | None:
+        """The sample of a reader that is nearest to that age, among those between the two others; None without one."""
+        known = [one for one in self._samples if reader in one.readers and least_s <= one.age_s() <= most_s]
+        return min(known, key=lambda one: abs(one.age_s() - age_s), default=None)
+
     def add(self, readers: Mapping[str, Positions]) -> None:
         """Keep what is seen now. A folder that cannot be written to keeps nothing."""
         kept = [*self._samples, Sample(time.time(), readers)][-_KEPT:]

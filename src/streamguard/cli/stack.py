@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streamguard.cli.shared import RuleSet, new_app, print_line
+from streamguard.cli.shared import RuleSet, new_app, print_line, print_lines
 from streamguard.config import Settings, get_settings
 from streamguard.config.logs import readable
 from streamguard.models import show_amount

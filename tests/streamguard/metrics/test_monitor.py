@@ -56,6 +56,10 @@ def test_lag_and_sizes_by_the_names_that_dashboards_know(desk: Desk, broker: Bro
         assert found["streamguard_table_size_bytes", ("transactions",)] > 0
         assert found["streamguard_database_size_bytes", ()] > 1_000_000
         assert found["streamguard_outbox_records", ()] == 0
+        # It evaluates the alarms too: nothing fires.
+        state = tmp_path / "alarms" / "state.json"
+        eventually(state.exists, bool, say=monitor.said)
+        assert [alarm for alarm in json.loads(state.read_text())["alarms"] if alarm["firing_s"]] == []
         broker.kill()
         assert eventually(lambda: scraped(address)["streamguard_kafka_up", ()], lambda up: up == 0) == 0
         broker.start()

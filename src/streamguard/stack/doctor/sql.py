@@ -10,7 +10,7 @@ from streamguard.config.resources import source_files
 from streamguard.rules.catalogue import sql_files
 from streamguard.sqldeploy import DeployError, plan, variables_of
 from streamguard.sqldeploy.run import DIFFERENT
-from streamguard.sqldeploy.script import Item, read
+from streamguard.sqldeploy.script import Item
 from streamguard.sqldeploy.trial import check_planned
 from streamguard.stack.doctor.base import ENGINE, Finding, Surroundings, check, from_health, halves
 from streamguard.stack.health import engine as health
@@ -27,7 +27,7 @@ def files(around: Surroundings) -> Iterator[Finding]:
         return
     for file in names:
         try:
-            read(file, variables_of(around.settings))
+            health.statements(file, variables_of(around.settings))
         except DeployError as error:
             yield Finding(str(error), f"mend {file}, or remove it to have the packaged one")
 
@@ -59,7 +59,7 @@ def deployed(around: Surroundings) -> Iterator[Finding]:
 def different(around: Surroundings) -> Iterator[Finding]:
     """Statements that run in another version than their file has, and changes that could not be planned."""
     try:
-        items = [item for file in sql_files() for item in read(file, variables_of(around.settings))]
+        items = [item for file in sql_files() for item in health.statements(file, variables_of(around.settings))]
         shared = Counter(item.name for item in items)
         there = {*around.engine.topics(), *around.engine.queries()}
         made = plan(around.engine, [item for item in items if item.name in there])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def rule_missing(context: Context) -> Iterator[Finding]:
         return
     off, given = off_queries(_modes(context)), variables_of(context.settings)
     core, there = sql_files(CORE), {*_states(context), *context.engine.topics()}
-    items = {file: _statements(file, _changed_ns(file), tuple(given.items())) for file in sql_files()}
+    items = {file: statements(file, given) for file in sql_files()}
     shared = Counter(item.name for file in items.values() for item in file)
     for file in sql_files():
         deployed = [item for item in items[file] if item.name in there and shared[item.name] == 1]
@@ -126,6 +126,11 @@ def source_missing(context: Context) -> Iterator[Finding]:
             yield Finding(
                 f"the server does not have {', '.join(names)}: `streamguard deploy {file}` connects the topic"
             )
+
+
+def statements(file: Path, given: Mapping[str, str]) -> tuple[Item, ...]:
+    """The statements of a SQL file. Raises DeployError."""
+    return _statements(file, _changed_ns(file), tuple(given.items()))
 
 
 def _changed_ns(file: Path) -> int:

@@ -25,7 +25,8 @@ INSERT INTO schema_version (version, name) VALUES
     (11, 'desk'),
     (12, 'api'),
     (13, 'duplicates'),
-    (14, 'webhooks');
+    (14, 'webhooks'), (15, 'audit_and_lineage'),
+    (16, 'quality');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -154,6 +155,9 @@ CREATE TABLE alert_versions (
     refused_topic     TEXT,
     refused_partition INTEGER,
     refused_offset    BIGINT,
+    source_partition  INTEGER,
+    source_offset     BIGINT,
+    stored_at         TIMESTAMPTZ DEFAULT clock_timestamp(),
     PRIMARY KEY (alert_id, tx_count),
     CONSTRAINT alert_versions_refused
         CHECK (num_nulls(refused_topic, refused_partition, refused_offset) IN (0, 3))
@@ -163,6 +167,7 @@ COMMENT ON COLUMN alert_versions.transaction_id IS 'the transaction that raised 
 COMMENT ON COLUMN alert_versions.evidence IS 'what the SQL rule reported: amount, window, time';
 COMMENT ON COLUMN alert_versions.judged IS 'false while the transaction that raised this version is neither stored nor a dead letter';
 COMMENT ON COLUMN alert_versions.refused_topic IS 'with partition and offset the dead letter that the transaction became; null where it is stored or waited for';
+COMMENT ON COLUMN alert_versions.source_offset IS 'with source_partition the record of the alert; null for a version that was stored before this was kept';
 
 -- A version that is refused is judged after all when its transaction is stored later.
 CREATE INDEX alert_versions_waiting ON alert_versions (transaction_id) WHERE NOT judged OR refused_topic IS NOT NULL;
@@ -181,6 +186,8 @@ CREATE TABLE decisions (
     verdicts       JSONB NOT NULL DEFAULT '[]',
     decided_at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     status_before  TEXT CHECK (status_before IN ('open', 'confirmed', 'dismissed', 'duplicate')),
+    rule_set_no    INTEGER,
+    list_change_no BIGINT,
     PRIMARY KEY (alert_id, tx_count, decided_by, action_no),
     CONSTRAINT decisions_version FOREIGN KEY (alert_id, tx_count) REFERENCES alert_versions ON DELETE CASCADE
 );
@@ -191,6 +198,32 @@ COMMENT ON COLUMN decisions.tx_count IS 'the version of the alert that was judge
 COMMENT ON COLUMN decisions.outcome IS 'dismiss, review or block by the rules; refused by the consumer; confirmed, dismissed, duplicate or reopened by an analyst';
 COMMENT ON COLUMN decisions.verdicts IS 'one object per Python rule: rule, version, mode, points, outcome, reason, facts';
 COMMENT ON COLUMN decisions.status_before IS 'the status of the alert that an analyst changed';
+COMMENT ON COLUMN decisions.rule_set_no IS 'what the rules decided with; without a constraint, for nothing removes a rule set. Null: decided by a person, or before this was kept';
+COMMENT ON COLUMN decisions.list_change_no IS 'the newest change of the lists that was seen';
+
+-- What decisions rested on. A rule set is stored once and each decision names it, so that it costs a decision four bytes.
+CREATE TABLE rule_sets (
+    rule_set_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash        BYTEA NOT NULL UNIQUE,
+    content     JSONB NOT NULL,
+    first_used  TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE rule_sets IS 'each distinct state of program, Python rules, modes, limits, points and deployed SQL that decisions were made with';
+COMMENT ON COLUMN rule_sets.hash IS 'SHA-256 of the content, the same wherever the same rules decide';
+
+-- What the SQL rules consisted of. The consumer looks at the highest number only.
+CREATE TABLE deployed_rules (
+    deployment_no INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule          TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    sql_hash      TEXT NOT NULL,
+    sql_text      TEXT NOT NULL,
+    deployed_by   TEXT NOT NULL,
+    deployed_at   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE deployed_rules IS 'the statements of a SQL rule, whenever a deployment found others than before';
+COMMENT ON COLUMN deployed_rules.sql_hash IS 'SHA-256 of sql_text, in hexadecimal';
+CREATE INDEX deployed_rules_rule ON deployed_rules (rule, deployment_no);
 
 CREATE TABLE lists (
     list       TEXT NOT NULL CHECK (list IN ('blacklist', 'allowlist')),
@@ -332,6 +365,8 @@ COMMENT ON COLUMN dead_letters.retried_offset IS 'with retried_partition the rec
 CREATE INDEX dead_letters_transaction
     ON dead_letters (transaction_id, source_topic, source_offset, source_partition) WHERE transaction_id IS NOT NULL;
 CREATE INDEX dead_letters_retrying ON dead_letters (retry_id) WHERE retry_id IS NOT NULL AND retried_offset IS NULL;
+-- Dead letters of the last hours, by reason.
+CREATE INDEX dead_letters_failed ON dead_letters (failed_at);
 
 -- Records on their way to a topic: written with the rows that they tell of, removed once acknowledged.
 CREATE TABLE outbox (
@@ -360,9 +395,11 @@ CREATE TABLE consumer_offsets (
     next_offset   BIGINT NOT NULL CHECK (next_offset >= 0),
     records_read  BIGINT NOT NULL DEFAULT 0,
     updated_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    newest_event_ms BIGINT,
     PRIMARY KEY (group_id, topic, partition_no)
 );
 COMMENT ON COLUMN consumer_offsets.next_offset IS 'the first offset whose effect is not yet in this database';
+COMMENT ON COLUMN consumer_offsets.newest_event_ms IS 'the newest event time that the partition had, epoch milliseconds';
 COMMENT ON COLUMN consumer_offsets.records_read IS 'always equal to the rows stored plus the dead letters plus the transactions cut';
 
 -- How personal data is stored: one row, kept by the first start, and the same for every later one.
@@ -418,18 +455,66 @@ COMMENT ON TABLE desk_sessions IS 'who is logged in; the cookie has the token, t
 CREATE INDEX desk_sessions_user ON desk_sessions (user_name);
 
 CREATE TABLE audit_log (
-    entry_no     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    done_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-    done_by      TEXT NOT NULL,
-    action       TEXT NOT NULL,
-    subject      TEXT NOT NULL,
-    reason       TEXT,
-    value_before JSONB,
-    value_after  JSONB
+    entry_no      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    done_at       TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    done_by       TEXT NOT NULL,
+    action        TEXT NOT NULL,
+    subject       TEXT NOT NULL,
+    reason        TEXT,
+    value_before  JSONB,
+    value_after   JSONB,
+    chain_no      BIGINT UNIQUE,
+    previous_hash BYTEA,
+    row_hash      BYTEA
 );
 COMMENT ON TABLE audit_log IS 'what people did at the desk, written in the database transaction that did it';
 CREATE INDEX audit_log_subject ON audit_log (subject, entry_no);
 CREATE INDEX audit_log_by ON audit_log (done_by, entry_no);
+
+-- The audit log is a chain: each row has the SHA-256 of its content, of its number and of the row before. `streamguard audit
+-- verify` computes them anew. The rows are chained at the commit, by a deferred trigger: so the head's row is the last lock
+-- that a transaction takes, and is held no longer than the commit takes.
+COMMENT ON COLUMN audit_log.chain_no IS 'the place in the chain, from 1 on without a gap, in the order of the commits; null until the commit';
+
+CREATE TABLE audit_head (
+    only_row BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_row),
+    chain_no BIGINT NOT NULL,
+    row_hash BYTEA NOT NULL
+);
+COMMENT ON TABLE audit_head IS 'the last row of the audit log, in a single row: without it a removed end would not show';
+INSERT INTO audit_head (chain_no, row_hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- SHA-256 of the fields, each behind its length in characters and a colon, null as -, with commas between.
+CREATE FUNCTION audit_hash(place BIGINT, previous BYTEA, entry audit_log) RETURNS BYTEA LANGUAGE SQL STABLE AS $$
+    SELECT sha256(convert_to(string_agg(coalesce(length(f.field) || ':' || f.field, '-'), ',' ORDER BY f.position), 'UTF8'))
+    FROM unnest(ARRAY[
+        CAST(place AS TEXT), encode(previous, 'hex'), CAST(entry.entry_no AS TEXT),
+        CAST(trunc(extract(epoch FROM entry.done_at) * 1000000) AS TEXT), entry.done_by, entry.action, entry.subject,
+        entry.reason, CAST(entry.value_before AS TEXT), CAST(entry.value_after AS TEXT)
+    ]) WITH ORDINALITY AS f (field, position)
+$$;
+
+CREATE FUNCTION chain_audit() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+DECLARE
+    head  audit_head;
+    entry audit_log;
+BEGIN
+    SELECT * INTO head FROM audit_head FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the table audit_head has lost its row, nothing can be added to the audit log: see docs/runbook.md, "The audit log was changed"';
+    END IF;
+    SELECT * INTO entry FROM audit_log WHERE entry_no = NEW.entry_no;
+    IF FOUND THEN
+        UPDATE audit_log
+        SET chain_no = head.chain_no + 1, previous_hash = head.row_hash, row_hash = audit_hash(head.chain_no + 1, head.row_hash, entry)
+        WHERE entry_no = NEW.entry_no RETURNING * INTO entry;
+        UPDATE audit_head SET chain_no = entry.chain_no, row_hash = entry.row_hash;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER audit_log_chain AFTER INSERT ON audit_log
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION chain_audit();
 
 CREATE TABLE alert_handling (
     alert_id      TEXT PRIMARY KEY REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
@@ -576,6 +661,39 @@ CREATE TABLE webhook_offsets (
 );
 COMMENT ON TABLE webhook_offsets IS 'how far decisions were read for webhooks, written with their deliveries; empty while there is no webhook';
 COMMENT ON COLUMN webhook_offsets.left_out IS 'offsets that were removed or corrupt before they were read';
+
+-- The quality of what the sources send, by the minute in which it was stored.
+
+-- Two objects of counts, added key by key.
+CREATE FUNCTION add_counts(one JSONB, other JSONB) RETURNS JSONB LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(jsonb_object_agg(key, total), '{}') FROM (
+        SELECT key, sum(value::BIGINT) AS total FROM (
+            SELECT * FROM jsonb_each_text(one) UNION ALL SELECT * FROM jsonb_each_text(other)
+        ) AS both_of_them GROUP BY key
+    ) AS totals
+$$;
+
+CREATE TABLE quality_minutes (
+    minute       TIMESTAMPTZ NOT NULL,
+    topic        TEXT NOT NULL,
+    lane         INTEGER NOT NULL,
+    records      BIGINT NOT NULL,
+    dead_letters BIGINT NOT NULL,
+    duplicates   BIGINT NOT NULL,
+    late         BIGINT NOT NULL,
+    ages         JSONB NOT NULL,
+    age_sum_s    DOUBLE PRECISION NOT NULL,
+    age_max_s    DOUBLE PRECISION NOT NULL,
+    filled       JSONB NOT NULL,
+    PRIMARY KEY (minute, topic, lane)
+);
+COMMENT ON TABLE quality_minutes IS 'what the consumer read in a minute, written with its batches; cut by age';
+COMMENT ON COLUMN quality_minutes.lane IS 'the lowest partition of a batch: members of the group have rows of their own';
+COMMENT ON COLUMN quality_minutes.records IS 'records stored or made dead letters';
+COMMENT ON COLUMN quality_minutes.duplicates IS 'those of the dead letters whose id was stored before';
+COMMENT ON COLUMN quality_minutes.late IS 'stored records that were too late for the windows of the SQL rules';
+COMMENT ON COLUMN quality_minutes.ages IS 'stored records by the seconds from event to row, up to the key; "older" beyond';
+COMMENT ON COLUMN quality_minutes.filled IS 'stored records in which a field that may be absent is there';
 
 CREATE VIEW account_risk_profile AS
 SELECT t.account_id,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from streamguard_broker.configs import check_topic_config
 from streamguard_broker.errors import BrokerError, KafkaError
+from streamguard_broker.logs import FORMATS
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.server import parse_listen, run
 
@@ -54,6 +55,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
     parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then uses TLS")
     parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
+    parser.add_argument("--log-format", choices=FORMATS, default="text", help="of its log: text (default) or json")
     for name, text in _LIMITS.items():
         default = getattr(BrokerOptions, name)
         option = "--" + name.replace("_", "-")
@@ -74,7 +76,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
             **{name: getattr(given, name) for name in _LIMITS},
         )
         os.umask(0o077)  # its files are for its owner alone
-        run(given.data_dir, given.listen, options)
+        run(given.data_dir, given.listen, options, log_format=given.log_format)
     except BrokerError as error:
         print(f"streamguard broker: {error}", file=sys.stderr)
         return 1

@@ -13,7 +13,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from streamguard_broker.connection import Connection
 from streamguard_broker.errors import BrokerError
 from streamguard_broker.exposition import MetricsServer
 from streamguard_broker.listener import Listener
+from streamguard_broker.logs import configure_logging
 from streamguard_broker.options import BrokerOptions
 from streamguard_broker.security.listener import check_listener, is_loopback, tls_context
 
@@ -152,16 +152,16 @@ async def serve(options: BrokerOptions) -> None:
     log.info("shut down")
 
 
-def run(data_dir: Path, listen: str, options: BrokerOptions | None = None) -> None:
+def run(data_dir: Path, listen: str, options: BrokerOptions | None = None, *, log_format: str = "text") -> None:
     """Run a broker on `data_dir` at `listen` (HOST:PORT) until SIGTERM or SIGINT.
 
-    `options` gives everything else; its folder and address are replaced. Raises BrokerError with one sentence: port in
-    use, folder locked, no disk space, bad address.
+    `options` gives everything else; its folder and address are replaced. `log_format` is text or json. Raises BrokerError
+    with one sentence: port in use, folder locked, no disk space, bad address.
     """
     host, port = parse_listen(listen)
     raise_file_limit()
     base = options or BrokerOptions(data_dir)
-    configure_logging()
+    configure_logging(log_format)
     asyncio.run(serve(replace(base, data_dir=Path(data_dir), host=host, port=port)))
 
 
@@ -171,14 +171,3 @@ def raise_file_limit() -> None:
     if hard != resource.RLIM_INFINITY and soft < hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def configure_logging() -> None:
-    """One line per event on stderr, unless the process has configured logging already."""
-    root = logging.getLogger("streamguard_broker")
-    if root.handlers or logging.getLogger().handlers:
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)

@@ -57,7 +57,8 @@ Snapshot = dict[str, list[tuple[Any, ...]]]
 IN_IS_OUT = (
     "SELECT (SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions'),"
     " (SELECT count(*) FROM transactions)"
-    " + (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions')"
+    " + (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions'),"
+    " (SELECT sum(records) FROM quality_minutes WHERE topic = 'transactions')"
 )
 
 
@@ -105,8 +106,8 @@ def play(
     assert time.monotonic() - began >= takes_s, "sent faster than it was to be"
     stack.wait_count("transactions", count, timeout_s=180)
     stack.wait_settled(quiet_s=5, timeout_s=120)
-    [(read, kept)] = stack.query(IN_IS_OUT)
-    assert read == kept
+    [(read, kept, counted)] = stack.query(IN_IS_OUT)
+    assert read == kept == counted
     return stack.snapshot()
 
 

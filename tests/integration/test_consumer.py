@@ -71,13 +71,14 @@ class Bench:
         return "\n".join(program.said()[-2_000:] for program in self.programs)
 
     def in_is_out(self) -> None:
-        """Records in = rows + dead letters, for the transactions topic."""
-        [(read, rows, dead)] = self.postgres.query(
+        """Records in = rows + dead letters = records of all minutes, for the transactions topic."""
+        [(read, rows, dead, counted)] = self.postgres.query(
             "SELECT (SELECT sum(records_read) FROM consumer_offsets WHERE topic = 'transactions'),"
             " (SELECT count(*) FROM transactions),"
-            " (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions')"
+            " (SELECT count(*) FROM dead_letters WHERE source_topic = 'transactions'),"
+            " (SELECT sum(records) FROM quality_minutes WHERE topic = 'transactions')"
         )
-        assert read == rows + dead
+        assert read == rows + dead == counted
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import logging
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
-from streamguard.config.visible import configure_logging
+from streamguard.config.logs import configure_logging
 
 app = new_app("Run the web desk, until stopped.")
 
@@ -16,7 +16,8 @@ def desk() -> None:
     """Serve the desk at STREAMGUARD_DESK_HOST and STREAMGUARD_DESK_PORT, until SIGTERM or Ctrl-C."""
     from streamguard.desk.serve import run
 
-    configure_logging()
+    settings = get_settings()
+    configure_logging("desk", settings)
     # Its clients come and go with the pages: what matters of them is on the pages.
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    run(get_settings())
+    run(settings)

@@ -26,7 +26,9 @@ from streamguard.cli.menu import run_menu
 from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
+from streamguard.config.logs import configure_logging, writes_json
 from streamguard.config.visible import protect_output
+from streamguard.metrics.traces import tracer_of
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
 from streamguard.producer.kafka_sink import KafkaSink, check_compression
@@ -85,9 +87,18 @@ def send(
         sink.close()
         if tally.interrupted:
             say("stopped")
-        print("\n".join(summary(tally, sink, rate)), flush=True)
+        _show(summary(tally, sink, rate))
     if tally.interrupted and not endless:
         raise typer.Exit(INTERRUPTED)
+
+
+def _show(lines: list[str]) -> None:
+    """The summary; where the process writes its log as JSON, as lines of that."""
+    if writes_json():
+        for line in lines:
+            say(line)
+    else:
+        print("\n".join(lines), flush=True)
 
 
 def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, recipe: Recipe | None = None) -> Sink:
@@ -99,7 +110,9 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
             opt.fits_into(to_file, recipe)
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
-    return KafkaSink(get_settings(), say, stop=stop, compression=compression, wait_s=wait_s, extra_topics=extra)
+    settings = get_settings()
+    how = {"stop": stop, "compression": compression, "wait_s": wait_s, "extra_topics": extra}
+    return KafkaSink(settings, say, **how, tracer=tracer_of("generator", settings))  # type: ignore[arg-type]
 
 
 @app.callback(invoke_without_command=True)
@@ -169,6 +182,8 @@ def stream(
         opt.above_zero("--time-scale", time_scale, at_most=MOST_TIME_SCALE)
         run = Run(_recipe(profile, seed, customers, mix, fraud_share, begin_with, bad, chargebacks))
         start_ms = opt.read_time("--start", start, now_ms())
+        if (settings := get_settings()).log_format == "json" and not sys.stderr.isatty():
+            configure_logging("generator", settings)
         sink = open_sink(to_file, stop, compression, wait, run.recipe)
         records = run.stream(
             tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern

@@ -11,7 +11,7 @@ import typer
 from streamguard.cli.shared import database, new_app
 from streamguard.config import get_settings
 from streamguard.database import apply_schema, make_engine
-from streamguard.database.retention import run, survey, targets
+from streamguard.database.retention import MINUTES, MINUTES_DAYS, run, survey, targets
 
 app = new_app("Remove old raw records, and old transactions where asked for.")
 
@@ -20,18 +20,24 @@ app = new_app("Remove old raw records, and old transactions where asked for.")
 def retention(
     keep_days: Annotated[float, typer.Option("--keep-days", min=1, help="Keep what is younger, in days.")],
     rows: Annotated[bool, typer.Option("--rows", help="Remove transactions too, those of no alert.")] = False,
+    minutes_days: Annotated[
+        float, typer.Option("--minutes-days", min=29, help="Keep the minutes of `streamguard quality` so many days.")
+    ] = MINUTES_DAYS,
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without, only say what would be cut.")] = False,
     by: Annotated[str | None, typer.Option("--by", help="Who cuts; the login name if not given.")] = None,
 ) -> None:
     """Empty raw records and the bytes of dead letters that are older; with --rows remove old transactions of no alert.
 
-    Transactions are as old as their event, dead letters as old as their failure. Nothing is changed without --apply.
+    Transactions are as old as their event, dead letters as old as their failure. The minutes of `streamguard quality` are
+    kept for 90 days unless --minutes-days says otherwise. Nothing is changed without --apply.
     """
-    before = datetime.now(timezone.utc) - timedelta(days=keep_days)
-    cuts = targets(rows=rows)
+    now = datetime.now(timezone.utc)
+    cuts = [(cut, now - timedelta(days=keep_days)) for cut in targets(rows=rows)]
+    cuts.append((MINUTES, now - timedelta(days=minutes_days)))
     if not apply:
         with database() as connection:
-            for old in survey(connection, before, cuts):
+            for cut, before in cuts:
+                [old] = survey(connection, before, [cut])
                 span = f", {old.oldest:%Y-%m-%d} to {old.newest:%Y-%m-%d}" if old.oldest and old.newest else ""
                 print(f"would cut {old.rows:,} {old.what} older than {before:%Y-%m-%d %H:%M} UTC{span}")
         print("nothing was changed; --apply cuts")
@@ -39,7 +45,7 @@ def retention(
     engine = make_engine(get_settings())
     try:
         apply_schema(engine)
-        for cut in cuts:
+        for cut, before in cuts:
             count = run(engine, before, cut, who=by or getpass.getuser())
             print(f"cut {count:,} {cut.what} older than {before:%Y-%m-%d %H:%M} UTC")
     finally:

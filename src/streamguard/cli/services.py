@@ -12,7 +12,7 @@ from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 
 consume_app = new_app("Read transactions and fraud_alerts, judge, and store in the database, until stopped.")
-monitor_app = new_app("The figures of Kafka and the database for Prometheus, until stopped.")
+monitor_app = new_app("The figures of Kafka and the database, and alarms, until stopped.")
 broker_app = new_app("The broker alone: one durable node that speaks Kafka's protocol.")
 ksqldb_app = new_app("The SQL engine alone, on any Kafka.")
 postgres_app = new_app("The embedded Postgres alone.")
@@ -31,10 +31,13 @@ def consume() -> None:
 
 @monitor_app.command()
 def monitor() -> None:
-    """Show what Kafka and the database hold at /metrics, for Prometheus, until stopped."""
+    """Show what Kafka and the database hold at /metrics, for Prometheus, and evaluate alarms, until stopped."""
+    from streamguard.alarms.loop import run as alarms
     from streamguard.metrics.monitor import monitor as run
+    from streamguard.quality.collector import QualityMetrics
 
-    run(get_settings())
+    settings = get_settings()
+    run(settings, lambda engine: [QualityMetrics(engine, settings.transactions_topic)], [alarms])
 
 
 @broker_app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -53,11 +56,13 @@ def ksqldb(
     config_file: Annotated[
         Path | None, typer.Option("--config-file", help="Settings as ksql-server.properties has them.")
     ] = None,
+    log_format: Annotated[str, typer.Option("--log-format", help="Of its log: text or json.")] = "text",
 ) -> None:
     """Run ksqlDB SQL on any Kafka; speaks ksqlDB's REST API."""
     from streamguard_ksql.server.__main__ import main
 
     more = [] if config_file is None else ["--config-file", str(config_file)]
+    more += ["--log-format", log_format]
     sys.exit(main(["--data-dir", str(data_dir), "--listen", listen, "--bootstrap-servers", bootstrap_servers, *more]))
 
 

@@ -11,7 +11,7 @@ import typer
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
-from streamguard.config.visible import configure_logging
+from streamguard.config.logs import configure_logging
 from streamguard.kafka.clients import kafka_errors
 from streamguard.sinks import SINKS, SinkError
 from streamguard.sinks.runner import run, topics_of
@@ -28,12 +28,12 @@ def sink(
     """Copy transactions, alerts and decisions to a sink, until stopped. Each record arrives once, also after a kill -9."""
     if name not in SINKS:
         raise SinkError(f"there is no sink {name!r}; choose {', '.join(sorted(SINKS))}")
-    configure_logging()
+    settings = get_settings()
+    configure_logging("sink", settings)
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = get_settings()
     opened = SINKS[name](destination)
     try:
         with kafka_errors():

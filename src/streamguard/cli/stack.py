@@ -11,8 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streamguard.cli.shared import RuleSet, new_app, print_line
+from streamguard.cli.shared import RuleSet, new_app, print_line, print_lines
 from streamguard.config import Settings, get_settings
+from streamguard.config.logs import readable
 from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
@@ -161,7 +162,7 @@ def _tail(arguments: list[str]) -> int:
     with subprocess.Popen(["tail", *arguments], stdout=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         for line in tail.stdout:
-            print_line(line.decode("utf-8", "replace").removesuffix("\n"))
+            print_lines(readable(line.decode("utf-8", "replace").removesuffix("\n")).split("\n"))
     return tail.returncode
 
 

@@ -117,6 +117,14 @@ class Settings(CheckedSettings):
     status_limit_s: float = Field(30.0, gt=0, allow_inf_nan=False)
     """How long a thing may stand still before `streamguard status` says so, seconds."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the processes write their logs (streamguard.config.logs)."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """From which level on; with DEBUG the consumer writes a line for each decision and each dead letter."""
+
+    trace_sample: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    """The share of transactions that a trace is begun with, by OpenTelemetry (streamguard.metrics.traces)."""
+
     # Personal data, before it reaches the database or a log line (streamguard.privacy.protection).
     # None: as the database has it, which begins with keep.
     pii_account: PiiMode | None = None
@@ -141,6 +149,26 @@ class Settings(CheckedSettings):
     """A login ends after so long without a request, and after so long in any case."""
     desk_sla_minutes: int = Field(30, ge=1)
     """How long an alert may be open before its age is shown in red."""
+
+    # Where alarms are sent (streamguard.alarms); none is set by default.
+    alarms_webhook_url: SecretStr = SecretStr("")
+    """Gets JSON of the form of Alertmanager's webhook; secret, for its path often is."""
+    alarms_email_to: str = ""
+    """Addresses, with commas between."""
+    alarms_email_from: str = ""
+    alarms_smtp_host: str = ""
+    alarms_smtp_port: int | None = Field(None, ge=1, le=65535)
+    """Without it 587, 465 or 25, by the security."""
+    alarms_smtp_security: Literal["starttls", "tls", "plain"] = "starttls"
+    alarms_smtp_username: str = ""
+    alarms_smtp_password_file: Path | None = None
+    """A file with the password, whose last line break does not count."""
+    alarms_smtp_cafile: Path | None = None
+    """PEM: the authorities that sign the mail server's certificate; none means the usual ones."""
+    alarms_command: list[str] = Field(default_factory=list)
+    """A program with its arguments, as a JSON list; it gets the text on its standard input."""
+    alarms_repeat_hours: float = Field(4.0, gt=0, allow_inf_nan=False)
+    """How often an alarm that goes on firing is announced again."""
 
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
@@ -217,10 +245,40 @@ class Settings(CheckedSettings):
             check_pair(variables, self.kafka_certificate, self.kafka_key)
         return self
 
+    @model_validator(mode="after")
+    def _check_alarms(self) -> Settings:
+        """What belongs together is set together, and no password goes in the clear."""
+        url = self.alarms_webhook_url.get_secret_value()
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError(
+                "STREAMGUARD_ALARMS_WEBHOOK_URL: an address is expected, such as https://hooks.example.org/x"
+            )
+        if self.alarms_email_to and not (self.alarms_email_from and self.alarms_smtp_host):
+            raise ValueError(
+                "STREAMGUARD_ALARMS_EMAIL_TO needs STREAMGUARD_ALARMS_EMAIL_FROM and STREAMGUARD_ALARMS_SMTP_HOST"
+            )
+        if bool(self.alarms_smtp_username) != (self.alarms_smtp_password_file is not None):
+            raise ValueError(
+                "STREAMGUARD_ALARMS_SMTP_USERNAME and STREAMGUARD_ALARMS_SMTP_PASSWORD_FILE belong together: set both, or none"
+            )
+        if (
+            self.alarms_smtp_username
+            and self.alarms_smtp_security == "plain"
+            and not is_loopback(self.alarms_smtp_host)
+        ):
+            raise ValueError(
+                "STREAMGUARD_ALARMS_SMTP_SECURITY=plain would send the password in the clear: starttls or tls is needed"
+            )
+        for field in ("alarms_smtp_password_file", "alarms_smtp_cafile"):
+            if (file := getattr(self, field)) is not None and not os.access(file, os.R_OK):
+                raise ValueError(f"{variable_of(field)}: the file {file} cannot be read")
+        return self
+
     @field_validator(
         *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
         *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
         *("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"),
+        *("alarms_smtp_port", "alarms_smtp_password_file", "alarms_smtp_cafile"),
         mode="before",
     )
     @classmethod

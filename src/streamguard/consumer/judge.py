@@ -17,9 +17,10 @@ import orjson
 from psycopg2.extras import execute_values
 
 from streamguard.consumer import statements as sql
+from streamguard.consumer.rule_sets import RuleSets
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch, fetch_values
-from streamguard.rules import REGISTRY, Alert, Context, Listed, RuleLimits, StoredTransaction, decide
+from streamguard.rules import REGISTRY, Alert, Context, Listed, StoredTransaction, decide
 from streamguard.rules.listed import ListEntry, Lists, list_keys
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -41,21 +42,7 @@ class _Version:
     @property
     def alert(self) -> Alert:
         """The version as the rules see it."""
-
-        def instant(name: str) -> datetime | None:
-            return None if self.evidence[name] is None else from_ms(self.evidence[name])
-
-        amount = self.evidence["amount"]
-        return Alert(
-            alert_id=self.alert_id,
-            tx_count=self.tx_count,
-            rule=self.rule,
-            account_id=self.account_id,
-            amount=None if amount is None else Decimal(amount),
-            window_start=instant("window_start"),
-            window_end=instant("window_end"),
-            detected_at=from_ms(self.evidence["detected_at"]),
-        )
+        return alert_of(self.alert_id, self.tx_count, self.rule, self.account_id, self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +61,23 @@ class _Resolved:
 
 @dataclass(frozen=True, slots=True)
 class _Mode:
-    rule: str
-    mode: str
+    """The mode of a rule, None for no rule at all; and the last deployment of a SQL rule."""
+
+    deployment_no: int
+    rule: str | None
+    mode: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ListEntry:
+    """An entry, None in all its fields for none at all; and the last change of the lists."""
+
+    list_change_no: int
+    list: str | None
+    kind: str | None
+    value: str | None
+    reason: str | None
+    expires_at: datetime | None
 
 
 class Judged(NamedTuple):
@@ -84,13 +86,16 @@ class Judged(NamedTuple):
     rule: str
     outcome: str
     event_time_s: float | None
+    alert_id: str
+    tx_count: int
+    transaction_id: str | None
+    score: int
 
 
-def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str, int], topic: str) -> list[Judged]:
+def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[Judged]:
     """Decide on every waiting version of `alerts` whose transaction is stored; returns what was decided.
 
-    `base` has what the hits of SQL rules are worth by themselves, as `decide` takes it. Each decision
-    is put into the outbox for `topic`.
+    Each decision names the rule set that it rests on, and is put into the outbox for `topic`.
     """
     cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)
@@ -98,10 +103,12 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
         return []
     candidates = [(version.alert, found) for version, found in zip(versions, _found(cursor, versions), strict=True)]
     histories = _histories(cursor, versions)
-    lists = _lists(cursor, candidates)
+    lists, list_change_no = _lists(cursor, candidates)
     resolved = _resolved(cursor, candidates)
     cursor.execute(sql.RULE_MODES)
-    modes = {row.rule: row.mode for row in fetch(cursor, _Mode)}
+    found_modes = fetch(cursor, _Mode)
+    modes = {row.rule: row.mode for row in found_modes if row.rule is not None and row.mode is not None}
+    rule_set_no = rules.number(cursor, modes, found_modes[0].deployment_no)
     decisions, judged = [], []
     for number, (alert, transaction) in enumerate(candidates):
         listed, allowed = lists[number]
@@ -113,11 +120,12 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
             allowed,
             confirmed_before=before.confirmed if before else 0,
             dismissed_before=before.dismissed if before else 0,
-            limits=limits,
+            limits=rules.limits,
         )
-        decision = decide(alert, context, REGISTRY.values(), modes, base)
+        decision = decide(alert, context, REGISTRY.values(), modes, rules.base)
         at_s = None if transaction is None else transaction.event_time.timestamp()
-        judged.append(Judged(alert.rule, decision.outcome, at_s))
+        of = (alert.alert_id, alert.tx_count, versions[number].transaction_id, decision.score)
+        judged.append(Judged(alert.rule, decision.outcome, at_s, *of))
         decisions.append(
             NewDecision(
                 alert_id=alert.alert_id,
@@ -129,12 +137,33 @@ def judge(cursor: Any, alerts: list[str], limits: RuleLimits, base: Mapping[str,
                 score=decision.score,
                 reason=decision.reason,
                 verdicts=orjson.dumps(decision.verdicts).decode(),
+                rule_set_no=rule_set_no,
+                list_change_no=list_change_no,
             )
         )
     save_decisions(cursor, decisions, topic)
     marked = [(version.alert_id, version.tx_count) for version in versions]
     execute_values(cursor, sql.MARK_JUDGED, marked, page_size=len(marked))
     return judged
+
+
+def alert_of(alert_id: str, tx_count: int, rule: str, account_id: str, evidence: Mapping[str, Any]) -> Alert:
+    """A version of an alert as the rules see it; `evidence` is that of `alert_versions`."""
+
+    def instant(name: str) -> datetime | None:
+        return None if evidence[name] is None else from_ms(evidence[name])
+
+    amount = evidence["amount"]
+    return Alert(
+        alert_id=alert_id,
+        tx_count=tx_count,
+        rule=rule,
+        account_id=account_id,
+        amount=None if amount is None else Decimal(amount),
+        window_start=instant("window_start"),
+        window_end=instant("window_end"),
+        detected_at=from_ms(evidence["detected_at"]),
+    )
 
 
 def from_ms(milliseconds: int) -> datetime:
@@ -166,13 +195,22 @@ def _histories(cursor: Any, versions: Sequence[_Version]) -> defaultdict[int, li
 Candidate = tuple[Alert, "StoredTransaction | None"]
 
 
-def _lists(cursor: Any, candidates: Sequence[Candidate]) -> list[tuple[tuple[Listed, ...], tuple[Listed, ...]]]:
-    """For each candidate the entries of blacklist and allowlist that match it and are valid at its time."""
+def _lists(
+    cursor: Any, candidates: Sequence[Candidate]
+) -> tuple[list[tuple[tuple[Listed, ...], tuple[Listed, ...]]], int]:
+    """For each candidate the entries of blacklist and allowlist that match it and are valid at its time; and the last change
+    of the lists."""
     keys = [list_keys(alert, transaction) for alert, transaction in candidates]
     values = sorted({value for pairs in keys for _, value in pairs})
     cursor.execute(sql.LISTED, {"values": values})
-    lists = Lists(fetch(cursor, ListEntry))
-    return [lists.matching(alert, pairs) for (alert, _), pairs in zip(candidates, keys, strict=True)]
+    found = fetch(cursor, _ListEntry)
+    lists = Lists(
+        ListEntry(row.list, row.kind, row.value, row.reason or "", row.expires_at)
+        for row in found
+        if row.list is not None and row.kind is not None and row.value is not None
+    )
+    matching = [lists.matching(alert, pairs) for (alert, _), pairs in zip(candidates, keys, strict=True)]
+    return matching, found[0].list_change_no
 
 
 def _resolved(cursor: Any, candidates: Sequence[Candidate]) -> dict[str, _Resolved]:

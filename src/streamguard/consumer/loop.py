@@ -19,6 +19,7 @@ from streamguard.config import Settings
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, Decoder, LostRecord, Span
 from streamguard.consumer.store import Fenced, Store, Stored
+from streamguard.consumer.traces import ConsumerTraces
 from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.kafka import clients
 from streamguard.kafka.corrupt import CorruptBatch, corrupt_batches
@@ -67,8 +68,10 @@ class Consumer:
         stop: threading.Event,
         protection: Protection = NO_PROTECTION,
         metrics: ConsumerMetrics | None = None,
+        traces: ConsumerTraces | None = None,
     ) -> None:
         self._settings = settings
+        self._traces = traces
         self._metrics = metrics or ConsumerMetrics(())
         self._store = store
         self._publisher = publisher
@@ -203,6 +206,7 @@ class Consumer:
                     *partition,
                     begin,
                     stored,
+                    extra={"topic": partition.topic, "partition": partition.partition, "offset": stored},
                 )
 
     def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]]) -> None:
@@ -226,7 +230,7 @@ class Consumer:
             positions = {TopicPartition(*partition): offset for partition, offset in self._positions.items()}
             batches = corrupt_batches(self._settings.kafka, positions)
             for lost in batches:
-                log.error("%s", lost)
+                log.error("%s", lost, extra={"topic": lost.topic, "partition": lost.partition, "offset": lost.first})
                 for first in range(lost.first, lost.next_offset, self._settings.batch_max_records):
                     self._write(self._lost(lost, first))
             # The next reader polls once before it seeks: from where the group is.
@@ -277,6 +281,7 @@ class Consumer:
                     "%s/%d ends before the stored offset %d: the topic was made anew; re-reading from the start",
                     *partition,
                     stored,
+                    extra={"topic": topic, "partition": number, "offset": stored},
                 )
                 self._store.forget_replacements()
         return True
@@ -290,7 +295,7 @@ class Consumer:
     def _write(self, batch: Batch) -> None:
         """Store a batch and keep the offsets that the database has now."""
         started_s = time.monotonic()
-        stored = self._store.write(batch)
+        stored = self._store.write(batch) if self._traces is None else self._traces.write(self._store, batch)
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
         records = sum(span.records for span in batch.spans.values())
@@ -344,6 +349,8 @@ class Consumer:
             metrics.decided(judged.rule, judged.outcome, judged.event_time_s, now_s)
         if stored.refused:
             metrics.refused(stored.refused)
+        if log.isEnabledFor(logging.DEBUG):
+            _tell(stored)
 
     def _commit(self, reader: KafkaConsumer) -> None:
         """Commit to the broker too, for tools that show lag; the offsets that count are those of the database."""
@@ -394,6 +401,16 @@ class Meter:
                 *(transactions, alerts, dead, elapsed, (transactions + alerts + dead) / elapsed),
             )
         self._since, self._counts = now, [0, 0, 0]
+
+
+def _tell(stored: Stored) -> None:
+    """A line for each decision and each dead letter."""
+    for judged in stored.judged:
+        about = {"alert_id": judged.alert_id, "transaction_id": judged.transaction_id}
+        log.debug("decided %s: %s (%d)", judged.alert_id, judged.outcome, judged.score, extra=about)
+    for dead in stored.dead:
+        place = {"topic": dead.record.topic, "partition": dead.record.partition, "offset": dead.record.offset}
+        log.debug("dead letter %s/%d/%d: %s", *place.values(), dead.reason, extra=place)
 
 
 def _is_rejection(error: Exception) -> bool:

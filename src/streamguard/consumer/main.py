@@ -7,14 +7,16 @@ import signal
 import threading
 
 from streamguard.config import Settings
-from streamguard.config.visible import configure_logging
+from streamguard.config.logs import configure_logging
 from streamguard.consumer.limit_changes import note_limits
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
 from streamguard.consumer.store import Store
+from streamguard.consumer.traces import ConsumerTraces
 from streamguard.database import apply_schema, error_message, is_outage, make_engine
 from streamguard.metrics.consumer import ConsumerMetrics
 from streamguard.metrics.page import serve
+from streamguard.metrics.traces import tracer_of
 from streamguard.privacy.lists import protect_lists
 from streamguard.privacy.mode import settle
 from streamguard.privacy.protection import NO_PROTECTION
@@ -32,7 +34,7 @@ def consume(settings: Settings) -> None:
 
     Applies the schema first, retrying until the database is available. Raises NewerSchema, OtherProtection.
     """
-    configure_logging()
+    configure_logging("consumer", settings)
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     protection = NO_PROTECTION
@@ -53,16 +55,20 @@ def consume(settings: Settings) -> None:
                 raise
             log.warning("the database is unavailable (%s); retrying in 1 s", error_message(error))
             stop.wait(1.0)
-    publisher = Publisher(engine, settings.kafka, settings.consumer_group)
+    tracer = tracer_of("consumer", settings)
+    traces = None if tracer is None else ConsumerTraces(tracer)
+    publisher = Publisher(engine, settings.kafka, settings.consumer_group, traces)
     publisher.start()
     store = Store(engine, settings, protection=protection)
     if settled := store.settle_waiting():
         log.info("settled %d alerts whose transaction was refused before", settled)
     metrics = ConsumerMetrics([rule.name for rule in sql_rules()])
-    consumer = Consumer(settings, store, publisher, stop, protection, metrics)
+    consumer = Consumer(settings, store, publisher, stop, protection, metrics, traces)
     page = serve(settings, "consumer", [metrics], consumer.ready)
     consumer.run()
     page.close()
     publisher.close()
+    if traces is not None:
+        traces.close()
     engine.dispose()
     log.info("stopped; the next start continues from the stored offsets")

@@ -25,6 +25,7 @@ from kafka.errors import KafkaError
 from psycopg2.extras import execute_values
 from sqlalchemy import Engine
 
+from streamguard.consumer.traces import ConsumerTraces
 from streamguard.database import error_message, is_outage
 from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, fetch
@@ -33,6 +34,7 @@ from streamguard.kafka.clients import Servers
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topic_reader import TopicNotRead, TopicReader
 from streamguard.kafka.topics import MAX_DEAD_LETTER_BYTES
+from streamguard.metrics.traces import HEADER
 
 log = logging.getLogger("streamguard.consumer")
 
@@ -82,7 +84,8 @@ ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offs
 class Publisher:
     """Sends the records of the outbox while it leads. `run` blocks until `close`; `publish` sends what is there now."""
 
-    def __init__(self, engine: Engine, servers: Servers, group: str) -> None:
+    def __init__(self, engine: Engine, servers: Servers, group: str, traces: ConsumerTraces | None = None) -> None:
+        self._traces = traces
         self._engine = engine
         self._servers = servers
         self._transactional_id = f"{group}-outbox"
@@ -202,22 +205,34 @@ class Publisher:
     def _send(self, producer: KafkaProducer, records: Iterable[_Waiting]) -> dict[tuple[str, int], int]:
         """Send in one transaction; returns the offset behind the last record of each partition."""
         producer.begin_transaction()
+        spans: list[Any] = []
         futures = [
             producer.send(
                 record.topic,
                 key=None if record.key is None else bytes(record.key),
                 value=bytes(record.value),
-                headers=[("id", str(record.id).encode())],
+                headers=[("id", str(record.id).encode()), *self._trace(record, spans)],
             )
             for record in records
         ]
         acknowledged = [future.get(timeout=ACKNOWLEDGED_WITHIN_S) for future in futures]
         producer.commit_transaction()
+        if self._traces is not None:
+            self._traces.end(spans)
         positions: dict[tuple[str, int], int] = {}
         for metadata in acknowledged:
             partition = (metadata.topic, metadata.partition)
             positions[partition] = max(positions.get(partition, 0), metadata.offset + 1)
         return positions
+
+    def _trace(self, record: _Waiting, spans: list[Any]) -> list[tuple[str, bytes]]:
+        """The header of a decision with a trace, whose span is added to `spans`."""
+        span = None if self._traces is None else self._traces.begin(bytes(record.value))
+        if self._traces is None or span is None:
+            return []
+        spans.append(span)
+        header = self._traces.header(span)
+        return [] if header is None else [(HEADER, header)]
 
     def _already_sent(
         self, cursor: Any, waiting: Iterable[_Waiting], positions: dict[tuple[str, int], int]

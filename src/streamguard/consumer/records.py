@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streamguard.config import Settings
 from streamguard.models import BadRecord, FraudAlert, Transaction
@@ -58,11 +58,22 @@ class Span:
     records: int = 0
 
 
+class Run(NamedTuple):
+    """The transactions of one partition that stand beside each other in a batch: its list from `first` to before `end`."""
+
+    partition: tuple[str, int]
+    first: int
+    end: int
+    starts_over: bool
+    """Whether they are from before the stored offset: the topic was made anew."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Records read together and stored together. Lists keep the order of the topic within each partition."""
 
     spans: dict[tuple[str, int], Span] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
     transactions: list[tuple[ConsumedRecord, Transaction]] = field(default_factory=list)
     alerts: list[tuple[ConsumedRecord, FraudAlert]] = field(default_factory=list)
     dead: list[DeadRecord] = field(default_factory=list)
@@ -97,13 +108,16 @@ class Decoder:
 
     def add(self, batch: Batch, expected: int, records: Iterable[ConsumedRecord]) -> None:
         """Decode the records of one partition, whose stored offset is `expected`, into `batch`."""
-        span = None
+        span, first, starts_over = None, len(batch.transactions), False
         for record in records:
             if span is None:
-                span = batch.spans.setdefault((record.topic, record.partition), Span(expected, expected))
+                partition, starts_over = (record.topic, record.partition), record.offset < expected
+                span = batch.spans.setdefault(partition, Span(expected, expected))
             self._decode(batch, record)
             span.next_offset = record.offset + 1
             span.records += 1
+        if len(batch.transactions) > first:
+            batch.runs.append(Run(partition, first, len(batch.transactions), starts_over))
 
     def _decode(self, batch: Batch, record: ConsumedRecord) -> None:
         value = record.value

@@ -73,13 +73,14 @@ RETURNING s.source_partition AS partition, s.source_offset AS offset_no,
 # One UPDATE for all partitions: a row with another offset than the expected one belongs to another member by now.
 ADVANCE_OFFSETS = """
 UPDATE consumer_offsets o
-SET next_offset = v.next_offset, records_read = o.records_read + v.records, updated_at = clock_timestamp()
-FROM (VALUES %s) AS v (group_id, topic, partition_no, expected, next_offset, records)
+SET next_offset = v.next_offset, records_read = o.records_read + v.records, updated_at = clock_timestamp(),
+    newest_event_ms = coalesce(v.newest::BIGINT, o.newest_event_ms)
+FROM (VALUES %s) AS v (group_id, topic, partition_no, expected, next_offset, records, newest)
 WHERE o.group_id = v.group_id AND o.topic = v.topic AND o.partition_no = v.partition_no AND o.next_offset = v.expected
 """
 
 OFFSETS = """
-SELECT topic, partition_no, next_offset FROM consumer_offsets WHERE group_id = %(group)s
+SELECT topic, partition_no, next_offset, newest_event_ms FROM consumer_offsets WHERE group_id = %(group)s
 """
 
 INSERT_OFFSETS = """
@@ -147,7 +148,7 @@ WHERE (excluded.tx_count, excluded.source_offset) > (old.tx_count, old.source_of
 """
 
 INSERT_VERSIONS = """
-INSERT INTO alert_versions (alert_id, tx_count, transaction_id, evidence)
+INSERT INTO alert_versions (alert_id, tx_count, transaction_id, evidence, source_partition, source_offset)
 VALUES %s ON CONFLICT DO NOTHING
 """
 
@@ -199,9 +200,19 @@ CROSS JOIN LATERAL (
 ORDER BY c.candidate, h.event_time DESC, h.source_offset DESC
 """
 
-LISTED = "SELECT list, kind, value, reason, expires_at FROM lists WHERE value = ANY(%(values)s)"
+# With the state of the lists that this is: one row at least, without an entry.
+LISTED = """
+SELECT s.list_change_no, list, kind, value, reason, expires_at
+FROM (SELECT coalesce(max(change_no), 0) AS list_change_no FROM list_history) s
+LEFT JOIN lists ON value = ANY(%(values)s)
+"""
 
-RULE_MODES = "SELECT rule, mode FROM rule_modes"
+# With the last change of the SQL that is deployed: one row at least, without a rule.
+RULE_MODES = """
+SELECT s.deployment_no, rule, mode
+FROM (SELECT coalesce(max(deployment_no), 0) AS deployment_no FROM deployed_rules) s
+LEFT JOIN rule_modes ON TRUE
+"""
 
 # What analysts made of the accounts' alerts.
 RESOLVED = """

@@ -8,14 +8,16 @@
 4. Links are made from both sides, for either may be stored first.
 5. `settle_refusals` decides on the versions whose transaction is a dead letter, `judge` on those whose is stored.
 6. `is_fraud` follows.
+7. `quality` adds what the batch says about its sources to the minute.
 
 Dead letters and decisions are put into the outbox too; `consumer.publisher` sends them afterwards.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -28,10 +30,12 @@ from streamguard.config import Settings
 from streamguard.consumer import statements as sql
 from streamguard.consumer.copy_text import escaped, fields_line, instant_field, json_field, months_of
 from streamguard.consumer.judge import Judged, judge
-from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord
+from streamguard.consumer.quality import BatchQuality, Outcome
+from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, wall_clock_ms
 from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
+from streamguard.consumer.rule_sets import RuleSets
 from streamguard.database import outbox
 from streamguard.database.copy import copy_text
 from streamguard.database.fraud import MARK_FRAUD
@@ -41,7 +45,6 @@ from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models import DeadLetter, FraudAlert, Transaction
 from streamguard.privacy.protection import NO_PROTECTION, Protection
 from streamguard.rules import RuleLimits
-from streamguard.rules.catalogue import base_points
 
 
 class Fenced(RuntimeError):
@@ -53,6 +56,7 @@ class _Offset:
     topic: str
     partition_no: int
     next_offset: int
+    newest_event_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +115,17 @@ class Store:
         limits: RuleLimits | None = None,
         *,
         protection: Protection = NO_PROTECTION,
+        clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._group = settings.consumer_group
-        self._limits = limits or RuleLimits()
-        self._base = base_points()
+        self._rules = RuleSets(limits or RuleLimits(), {"max_ahead_s": settings.max_ahead_s})
         self._protection = protection
+        self.judged_ns = (0, 0)
+        """When the rules were asked last, and when they had answered, nanoseconds of the epoch."""
+        self._clock_ms = clock_ms
+        self._newest: dict[tuple[str, int], int] = {}
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
         engine.dispose()
@@ -133,32 +141,37 @@ class Store:
                 cursor, sql.INSERT_OFFSETS, [(self._group, topic, partition, 0) for topic, partition in wanted]
             )
             cursor.execute(sql.OFFSETS, {"group": self._group})
-            stored = {(row.topic, row.partition_no): row.next_offset for row in fetch(cursor, _Offset)}
-        return {partition: stored[partition] for partition in wanted}
+            stored = {(row.topic, row.partition_no): row for row in fetch(cursor, _Offset)}
+        self._newest = {partition: row.newest_event_ms or 0 for partition, row in stored.items()}
+        return {partition: stored[partition].next_offset for partition in wanted}
 
     def write(self, batch: Batch) -> Stored:
         """Store a batch whole.
 
         Raises Fenced if the partitions have another owner, SQLAlchemy's and psycopg2's errors as they come.
         """
+        rows = [_FIELDS(transaction.__dict__) for _, transaction in batch.transactions]
+        quality = BatchQuality(batch, rows, self._newest)
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
             lock = "pg_advisory_xact_lock" if batch.alerts or batch.dead else "pg_advisory_xact_lock_shared"
             cursor.execute(f"SELECT {lock}(%s)", (int(Lock.STORE),))
-            self._advance_offsets(cursor, batch)
-            duplicates, again = self._insert_transactions(cursor, batch) if batch.transactions else ([], [])
-            dead = [*batch.dead, *duplicates]
+            self._advance_offsets(cursor, batch, quality.newest)
+            duplicates = self._insert_transactions(cursor, batch, rows) if batch.transactions else {}
+            repeated, again = _repeated(batch, duplicates)
+            dead = [*batch.dead, *repeated]
             dead_again, refused = self._insert_dead(cursor, dead)
-            again += dead_again
-            if again:
-                self._decrement(cursor, again)
+            if again or dead_again:
+                self._decrement(cursor, [*again, *dead_again])
             links: set[_Link] = set()
             if batch.transactions:
                 cursor.execute(sql.LINK_NEW_TRANSACTIONS)
                 links.update(fetch(cursor, _Link))
             admitted = admit(cursor, self._settings, batch.alerts) if batch.alerts else []
             decided = self._store_alerts(cursor, admitted, links, refused)
-        transactions = len(batch.transactions) - len(duplicates)
+            quality.add(cursor, Outcome(repeated, dead, again, dead_again), self._clock_ms())
+        self._newest.update(quality.newest)
+        transactions = len(batch.transactions) - len(repeated)
         return Stored(transactions, len(admitted), len(dead), bool(dead or any(decided)), dead, *decided)
 
     def store_held(self) -> Stored:
@@ -198,10 +211,10 @@ class Store:
             judged, refused = self._settle(cursor, alerts, set(), set())
             return len(judged) + refused
 
-    def _advance_offsets(self, cursor: Any, batch: Batch) -> None:
+    def _advance_offsets(self, cursor: Any, batch: Batch, newest: Mapping[tuple[str, int], int]) -> None:
         rows = [
-            (self._group, topic, partition, span.expected, span.next_offset, span.records)
-            for (topic, partition), span in sorted(batch.spans.items())
+            (self._group, *place, span.expected, span.next_offset, span.records, newest.get(place))
+            for place, span in sorted(batch.spans.items())
         ]
         execute_values(cursor, sql.ADVANCE_OFFSETS, rows, page_size=len(rows))
         if cursor.rowcount != len(rows):
@@ -213,10 +226,16 @@ class Store:
         rows = [(self._group, topic, partition, count) for (topic, partition), count in counts.items()]
         execute_values(cursor, sql.DECREMENT_RECORDS_READ, rows)
 
-    def _insert_transactions(self, cursor: Any, batch: Batch) -> tuple[list[DeadRecord], list[ConsumedRecord]]:
-        """Store the transactions; return the records whose id was stored from another offset, as dead letters, and those
-        that were stored from this one."""
-        lines = "".join([f"{_copy_line(record, transaction)}\n" for record, transaction in batch.transactions])
+    def _insert_transactions(
+        self, cursor: Any, batch: Batch, rows: Sequence[tuple[Any, ...]]
+    ) -> dict[tuple[int, int], _Duplicate]:
+        """Store the transactions; return the records whose id was stored before, by partition and offset."""
+        lines = "".join(
+            [
+                f"{fields_line(row)}\t{record.partition}\t{record.offset}\n"
+                for row, (record, _) in zip(rows, batch.transactions, strict=True)
+            ]
+        )
         copy_text(cursor, sql.COPY_STAGE, lines)
         cursor.execute(sql.INSERT_TRANSACTIONS)
         duplicates: dict[tuple[int, int], _Duplicate] = {}
@@ -228,16 +247,7 @@ class Store:
             if duplicates:
                 stored = [pair for pair in stored if (pair[0].partition, pair[0].offset) not in duplicates]
             self._copy_records(cursor, stored)
-        dead, again = [], []
-        for record, transaction in batch.transactions if duplicates else ():
-            duplicate = duplicates.get((record.partition, record.offset))
-            if duplicate is None:
-                continue
-            if (duplicate.first_partition, duplicate.first_offset) == (record.partition, record.offset):
-                again.append(record)
-            else:
-                dead.append(DeadRecord(record, _duplicate_reason(transaction, duplicate)))
-        return dead, again
+        return duplicates
 
     def _copy_records(self, cursor: Any, stored: Sequence[tuple[ConsumedRecord, Transaction]]) -> None:
         """Keep the records of the transactions just stored, protected, each in the month of its event."""
@@ -300,7 +310,9 @@ class Store:
         topic = self._settings.decisions_topic
         settled = settle_refusals(cursor, sorted(alerts), refused, topic)
         open_alerts = sorted(alerts | settled.alerts)
-        judged = judge(cursor, open_alerts, self._limits, self._base, topic) if open_alerts else []
+        began_ns = time.time_ns()
+        judged = judge(cursor, open_alerts, self._rules, topic) if open_alerts else []
+        self.judged_ns = (began_ns, time.time_ns())
         cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked
@@ -330,9 +342,20 @@ def _duplicate_reason(transaction: Transaction, duplicate: _Duplicate) -> str:
 _FIELDS = itemgetter(*sql.FIELDS)
 
 
-def _copy_line(record: ConsumedRecord, transaction: Transaction) -> str:
-    """One line for the staging table."""
-    return f"{fields_line(_FIELDS(transaction.__dict__))}\t{record.partition}\t{record.offset}"
+def _repeated(
+    batch: Batch, duplicates: Mapping[tuple[int, int], _Duplicate]
+) -> tuple[list[DeadRecord], list[ConsumedRecord]]:
+    """The records whose id was stored from another offset, as dead letters, and those that were stored from this one."""
+    dead, again = [], []
+    for record, transaction in batch.transactions if duplicates else ():
+        duplicate = duplicates.get((record.partition, record.offset))
+        if duplicate is None:
+            continue
+        if (duplicate.first_partition, duplicate.first_offset) == (record.partition, record.offset):
+            again.append(record)
+        else:
+            dead.append(DeadRecord(record, _duplicate_reason(transaction, duplicate)))
+    return dead, again
 
 
 def _letter(stored: _StoredDeadLetter, reason: str, key: bytes | None, value: bytes | None) -> DeadLetter:
@@ -354,15 +377,18 @@ def _letter(stored: _StoredDeadLetter, reason: str, key: bytes | None, value: by
 def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAlert]]) -> list[_Link]:
     """Grow the alerts, keep each version for judgement, link the transactions that are stored. Returns new links."""
     newest: dict[str, tuple[ConsumedRecord, FraudAlert]] = {}
-    versions: dict[tuple[str, int], FraudAlert] = {}
+    versions: dict[tuple[str, int], tuple[ConsumedRecord, FraudAlert]] = {}
     for record, alert in alerts:
         known = newest.get(alert.alert_id)
         if known is None or _version(record, alert) > _version(*known):
             newest[alert.alert_id] = (record, alert)
-        versions.setdefault((alert.alert_id, alert.tx_count or 0), alert)
+        versions.setdefault((alert.alert_id, alert.tx_count or 0), (record, alert))
     growing = [_alert_row(record, alert) for record, alert in newest.values()]
     execute_values(cursor, sql.UPSERT_ALERTS, growing, page_size=len(growing))
-    rows = [(a.alert_id, count, a.transaction_id, _evidence(a)) for (_, count), a in versions.items()]
+    rows = [
+        (a.alert_id, count, a.transaction_id, _evidence(a), record.partition, record.offset)
+        for (_, count), (record, a) in versions.items()
+    ]
     execute_values(cursor, sql.INSERT_VERSIONS, rows, page_size=len(rows))
     cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
     return fetch(cursor, _Link)

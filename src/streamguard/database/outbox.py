@@ -30,6 +30,10 @@ class NewDecision:
     reason: str | None
     verdicts: str
     status_before: str | None = None
+    rule_set_no: int | None = None
+    """What the rules decided with, of `rule_sets`; None for the decisions of others."""
+    list_change_no: int | None = None
+    """The newest change of the lists that was seen."""
 
 
 _COLUMNS = tuple(NewDecision.__dataclass_fields__)

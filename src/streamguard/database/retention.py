@@ -74,6 +74,10 @@ TRANSACTIONS = PurgeTarget(
     " WHERE r.event_time = g.event_time AND r.transaction_id = g.transaction_id AND r.event_time < :before",
 )
 
+MINUTES = PurgeTarget("minutes of quality", "quality_minutes", "minute", "TRUE", "DELETE FROM {table} t")
+MINUTES_DAYS = 90
+"""How long they are kept, whatever else is: what is usual of an hour is told by weeks."""
+
 
 def targets(*, rows: bool) -> list[PurgeTarget]:
     """What one run cuts, in this order."""

@@ -138,6 +138,9 @@ class AlertVersionRow(Base):
     refused_topic: Mapped[str | None]
     refused_partition: Mapped[int | None] = mapped_column(Integer)
     refused_offset: Mapped[int | None]
+    source_partition: Mapped[int | None] = mapped_column(Integer)
+    source_offset: Mapped[int | None]
+    stored_at: Mapped[datetime | None] = mapped_column(server_default=_NOW)
 
 
 class DecisionRow(Base):
@@ -161,6 +164,33 @@ class DecisionRow(Base):
     verdicts: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     decided_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     status_before: Mapped[str | None]
+    rule_set_no: Mapped[int | None] = mapped_column(Integer)
+    list_change_no: Mapped[int | None]
+
+
+class RuleSetRow(Base):
+    """A distinct state of program, rules, modes, limits and deployed SQL that decisions were made with."""
+
+    __tablename__ = "rule_sets"
+
+    rule_set_no: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    hash: Mapped[bytes]
+    content: Mapped[dict[str, Any]]
+    first_used: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class DeployedRuleRow(Base):
+    """The statements of a SQL rule, where a deployment found others than before."""
+
+    __tablename__ = "deployed_rules"
+
+    deployment_no: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    rule: Mapped[str]
+    version: Mapped[int] = mapped_column(Integer)
+    sql_hash: Mapped[str]
+    sql_text: Mapped[str]
+    deployed_by: Mapped[str]
+    deployed_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class ListRow(Base):
@@ -335,6 +365,25 @@ class ConsumerOffsetRow(Base):
     next_offset: Mapped[int]
     records_read: Mapped[int] = mapped_column(server_default=text("0"))
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    newest_event_ms: Mapped[int | None]
+
+
+class QualityMinuteRow(Base):
+    """What the consumer read of a topic in a minute: see `streamguard.quality.minutes`."""
+
+    __tablename__ = "quality_minutes"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    lane: Mapped[int] = mapped_column(Integer, primary_key=True)
+    records: Mapped[int]
+    dead_letters: Mapped[int]
+    duplicates: Mapped[int]
+    late: Mapped[int]
+    ages: Mapped[dict[str, Any]]
+    age_sum_s: Mapped[float]
+    age_max_s: Mapped[float]
+    filled: Mapped[dict[str, Any]]
 
 
 class UserRow(Base):
@@ -377,6 +426,19 @@ class AuditRow(Base):
     reason: Mapped[str | None]
     value_before: Mapped[dict[str, Any] | None]
     value_after: Mapped[dict[str, Any] | None]
+    chain_no: Mapped[int | None]
+    previous_hash: Mapped[bytes | None]
+    row_hash: Mapped[bytes | None]
+
+
+class AuditHeadRow(Base):
+    """The last row of the audit log's chain; a single row."""
+
+    __tablename__ = "audit_head"
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    chain_no: Mapped[int]
+    row_hash: Mapped[bytes]
 
 
 class AlertHandlingRow(Base):

@@ -135,11 +135,13 @@ def columns(
     label: str,
     form: str,
     top: float = 0,
+    counted: str = "alerts",
 ) -> Markup:
     """Volume as an area above, alerts as columns stacked by the family of their rule below; each column is a link.
 
     A bucket is its begin, the alerts by family, and the address that it opens; `line` has the volume of each, `form` is one of
-    FORMS. The last bucket is not over yet: its volume is told and not drawn, where it would look like a fall.
+    FORMS, `counted` says what is stacked. The last bucket is not over yet: its volume is told and not drawn, where it would look
+    like a fall.
     """
     width, upper, lower = 860.0, 245.0, 105.0
     step = width / max(len(buckets), 1)
@@ -166,7 +168,7 @@ def columns(
             rects += f'<rect class="hue-{hue}" x="{n * step + 1:.1f}" y="{at:.1f}" width="{max(step - 2, 1):.1f}" height="{size:.1f}" rx="1"/>'  # noqa: E501
         total = sum(found.values())
         volume = line[n] if n < len(line) else 0
-        attributes, said = _said(begin, form, f"{volume:,.0f} transactions · {total:,} alerts")
+        attributes, said = _said(begin, form, f"{volume:,.0f} transactions · {total:,} {counted}")
         body += (
             f'<a href="{escape(target)}" aria-label="{said}" {attributes}><title>{said}</title>'
             f'<rect class="hit" x="{n * step:.1f}" y="0" width="{step:.1f}" height="{bottom:g}"/>{rects}</a>'

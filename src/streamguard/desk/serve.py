@@ -113,6 +113,8 @@ def _config(settings: Settings, listener: socket.socket) -> Config:
     config.keep_alive_timeout = 75.0
     config.include_server_header = False
     config.loglevel = "WARNING"
+    # A logger, so that its lines are like all others.
+    config.errorlog = logging.getLogger("streamguard.desk.http")
     if settings.desk_certificate is not None and settings.desk_key is not None:
         config.certfile, config.keyfile = str(settings.desk_certificate), str(settings.desk_key)
     return config

@@ -73,7 +73,7 @@ def skip_corrupt(servers: Servers, consumer: Any, error: CorruptRecordError) -> 
     if not batches:
         raise error
     for batch in batches:
-        log.error("%s", batch)
+        log.error("%s", batch, extra={"topic": batch.topic, "partition": batch.partition, "offset": batch.first})
         consumer.seek(TopicPartition(batch.topic, batch.partition), batch.next_offset)
     return batches
 

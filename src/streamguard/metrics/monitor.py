@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+from sqlalchemy import Engine
 
 from streamguard.config import Settings
+from streamguard.config.logs import configure_logging
 from streamguard.database import make_engine
 from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
@@ -21,6 +25,7 @@ from streamguard.metrics.page import serve
 log = logging.getLogger("streamguard.metrics")
 
 _ANSWER_MS = 5_000
+_ENDS_WITHIN_S = 5.0
 
 
 class Cluster:
@@ -55,17 +60,28 @@ class Cluster:
             client.close()
 
 
-def monitor(settings: Settings) -> None:
-    """Show the figures until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+Beside = Callable[[Settings, threading.Event], None]
+"""Something that runs in a thread of its own until the event is set."""
+
+
+def monitor(
+    settings: Settings, more: Callable[[Engine], Iterable[Any]] = lambda _: (), beside: Sequence[Beside] = ()
+) -> None:
+    """Show the figures until SIGTERM or SIGINT, with those that `more` makes of the database, and run what is `beside`."""
+    configure_logging("monitor", settings)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     cluster, engine = Cluster(settings), make_engine(settings, "streamguard-monitor")
     collectors = [KafkaMetrics(cluster.overview), DatabaseMetrics(engine), HostMetrics(settings.state_path)]
-    page = serve(settings, "monitor", collectors)
+    page = serve(settings, "monitor", [*collectors, *more(engine)])
+    threads = [threading.Thread(target=run, args=(settings, stop), name="beside", daemon=True) for run in beside]
+    for thread in threads:
+        thread.start()
     stop.wait()
+    for thread in threads:
+        thread.join(_ENDS_WITHIN_S)
     page.close()
     cluster.close()
     engine.dispose()

@@ -25,6 +25,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
+from streamguard.metrics.traces import HEADER, Tracer
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
 from streamguard.producer.record import Record
 from streamguard.producer.signals import Stop, Stopped
@@ -68,7 +69,9 @@ class KafkaSink:
         patience_s: float = 3.0,
         on_send: Callable[[int], None] | None = None,
         on_stored: Callable[[int, int], None] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         check_compression(compression)
         # The client's own log would tell each failed attempt to connect; what a person needs to know we say.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -163,13 +166,25 @@ class KafkaSink:
             partition = None if record.topic else self._partition(record.key)
             if self._on_send is not None and partition is not None:
                 self._on_send(partition)
-            future = self._producer.send(
-                record.topic or self._topic, record.value, record.key, record.headers(), partition
-            )
+            headers, span = record.headers(), None
+            if self._tracer is not None and not record.topic:
+                span = self._begin(self._tracer, headers)
+            future = self._producer.send(record.topic or self._topic, record.value, record.key, headers, partition)
         except KafkaError as error:
             raise self._failure(f"a record could not be sent ({error})") from None
         self.sent += 1
+        if span is not None:
+            future.add_callback(lambda _: span.end())
         future.add_callback(self._on_ack).add_errback(self._on_error)
+
+    def _begin(self, tracer: Tracer, headers: list[tuple[str, bytes]]) -> Any:
+        """A trace that begins with a record, if it is sampled: its header is added to `headers`, its span returned."""
+        span = tracer.begin("produce", time.time_ns())
+        header = tracer.header(span)
+        if header is None:
+            return None
+        headers.append((HEADER, header))
+        return span
 
     def _make_topic(self, name: str) -> None:
         """Create a topic that was not announced (a replayed chargeback), as long as that takes."""
@@ -201,6 +216,8 @@ class KafkaSink:
         """Close the connection; what is not acknowledged by now is given up."""
         self._retries.close()
         close_producer(self._producer, abandon=self.unacknowledged > 0)
+        if self._tracer is not None:
+            self._tracer.close()
 
     def _partition(self, key: bytes) -> int:
         """The partition that the Java client would choose; those who pay often are hashed once."""

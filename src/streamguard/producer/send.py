@@ -7,6 +7,7 @@ for the acknowledgements, say what was sent, close.
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from streamguard.config.logs import writes_json
 from streamguard.config.visible import drawn_on, one_line
 from streamguard.producer.record import Record, utc
 from streamguard.producer.signals import Stop, Stopped
@@ -143,7 +145,10 @@ def progress_lines(total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def say(message: str, speaker: str = "generate") -> None:
-    """One line for a person, on stderr."""
+    """One line for a person, on stderr; where the process writes its log as JSON, a line of that."""
+    if writes_json():
+        logging.getLogger(f"streamguard.{speaker}").info("%s", message)
+        return
     print(f"{speaker}: {one_line(message)}", file=sys.stderr, flush=True)
 
 

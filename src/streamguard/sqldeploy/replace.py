@@ -25,6 +25,7 @@ from streamguard.kafka.lags import ends_of
 from streamguard.rules import replacements
 from streamguard.rules.catalogue import CATALOGUE_FILE, sql_rules
 from streamguard.rules.replacements import BEGINNING, Change
+from streamguard.sqldeploy.deployed import note_deployed
 from streamguard.sqldeploy.flow import Behind, upstream, wait_read
 from streamguard.sqldeploy.run import LIVE, Outcome, Plan, Tell, lineage, running_text, topic_of
 from streamguard.sqldeploy.script import DeployError, Item
@@ -102,6 +103,7 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     outcomes = plan.send(how.tell)
     with how.transaction() as connection:
         replacements.finish(connection, names)
+        note_deployed(connection, plan.server, outcomes, who=how.who)
     return outcomes
 
 

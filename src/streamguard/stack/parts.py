@@ -66,6 +66,7 @@ def _broker(settings: Settings) -> Part:
     if settings.kafka.security.tls and settings.kafka_certificate is not None:
         command += ["--tls-certificate", str(settings.kafka_certificate.absolute())]
         command += ["--tls-key", str((settings.kafka_key or settings.kafka_certificate).absolute())]
+    command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (settings.kafka_host, settings.kafka_port, variable_of("kafka_port"))
     return Part("broker", tuple(command), 20, *place, settings.kafka_bootstrap_servers)
 
@@ -79,6 +80,7 @@ def _ksqldb(settings: Settings) -> Part:
     if settings.kafka.security.protocol != "PLAINTEXT":
         command += ["--config-file", str(config_file(settings))]
     command += _secured_engine(settings)
+    command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (url.hostname, port, variable_of("ksqldb_port"))
     return Part("ksqldb", tuple(command), 30, *place, settings.ksqldb_url)
 

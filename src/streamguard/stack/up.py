@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,17 @@ from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
 from streamguard.rules.catalogue import ALL, sql_files
 from streamguard.rules.modes import modes_of
-from streamguard.sqldeploy import DeployError, deploy, follow, insert_first_values, off_queries, topics_of, variables_of
+from streamguard.sqldeploy import (
+    DeployError,
+    Outcome,
+    deploy,
+    follow,
+    insert_first_values,
+    off_queries,
+    topics_of,
+    variables_of,
+)
+from streamguard.sqldeploy.deployed import note_deployed
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
 from streamguard.stack import compose, conf, leftovers, locks, logins, passwords, ports, state
@@ -268,6 +278,7 @@ def _apply(settings: Settings, options: StartOptions, rules: list[Path], report:
         ensure_topics(settings, extra=topics_of(rules))
     server = Server(settings.ksqldb)
     outcomes = deploy(server, rules, given=variables_of(settings), off=off_queries(modes))
+    _note_deployed(settings, server, outcomes, options.command)
     counts = Counter(outcome.status for outcome in outcomes)
     report("SQL: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     for file in insert_first_values(server, settings, rules):
@@ -279,6 +290,16 @@ def _apply(settings: Settings, options: StartOptions, rules: list[Path], report:
         report(f"SQL: {statement} as the mode of its rule says")
     apply_sources(settings, report)
     return password
+
+
+def _note_deployed(settings: Settings, server: Server, outcomes: Sequence[Outcome], who: str) -> None:
+    """Keep what the rules consist of: decisions name it."""
+    engine = make_engine(settings)
+    try:
+        with engine.begin() as connection:
+            note_deployed(connection, server, outcomes, who=who)
+    finally:
+        engine.dispose()
 
 
 def apply_sources(settings: Settings, report: Report) -> None:

@@ -52,7 +52,7 @@ def fetch(client: Consumer, servers: Servers, timeout_s: float) -> Fetched:
             ends.append((message.topic(), message.partition(), message.offset()))
         elif corrupt.is_corrupt(message):
             found = corrupt.find(servers, message)
-            log.error("%s", found)
+            log.error("%s", found, extra={"topic": found.topic, "partition": found.partition, "offset": found.start})
             lost[found.topic, found.partition] = found
             ends.append((found.topic, found.partition, found.end))
         elif error.code() not in PASSING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.runtime.clients import KafkaUnavailable
 from streamguard_ksql.server.config_file import read_config
 from streamguard_ksql.server.kafka import cluster_of, without_connection
+from streamguard_ksql.server.logs import FORMATS, configure_logging
 from streamguard_ksql.server.run import StartError, run
-from streamguard_ksql.visible import one_line, visible
+from streamguard_ksql.visible import visible
 
 BOOTSTRAP = "bootstrap.servers"
 
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--config-file", type=Path, help="settings as ksql-server.properties has them; passwords belong there"
     )
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
+    parser.add_argument("--log-format", choices=FORMATS, default="text", help="of its log: text (default) or json")
     parser.add_argument(
         "--set",
         action="append",
@@ -39,9 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="a server setting, e.g. ksql.streams.commit.interval.ms=200",
     )
     given = parser.parse_args(arguments)
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    configure_logging(given.log_format)
     try:
         os.umask(0o077)  # its files are for its owner alone
         config = {**(read_config(given.config_file) if given.config_file else {}), **dict(map(_setting, given.set))}
@@ -55,17 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)
         return 1
     return 0
-
-
-class _OneLine(logging.Formatter):
-    """A message is one line, whatever the statement or record that it quotes has in it."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = one_line(record.message)
-        return super().formatMessage(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
 
 
 def _setting(pair: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from streamguard.config import load_settings
 from streamguard.config.resources import schema_file
@@ -22,6 +22,7 @@ from streamguard.consumer.store import Store
 from streamguard.database import NewerSchema, SchemaChange, apply_schema, make_engine
 from streamguard.database.migrations import all_migrations
 from streamguard.stack.postgres import client_program
+from streamguard.users import audit, audit_chain
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.records import Record, transaction
 
@@ -255,3 +256,23 @@ def test_an_alert_on_a_refused_transaction_of_before_is_settled(postgres: Embedd
     ]
     assert Store(engine, load_settings(database_url=postgres.url())).settle_waiting() == 1
     assert postgres.query("SELECT outcome FROM fraud_alerts WHERE alert_id = 'HIGH_AMOUNT:never'") == [("refused",)]
+
+
+def test_the_rows_of_the_audit_log_of_before_are_chained(postgres: EmbeddedPostgres, engine: Engine) -> None:
+    restore(postgres)
+    with engine.begin() as connection:
+        cursor = connection.connection.cursor()
+        for migration in all_migrations()[:14]:
+            cursor.execute(migration.file.read_text(encoding="utf-8"))
+        for number in range(3):
+            audit.note(connection, "ana", "alerts.note", f"alert {number}", after={"n": number})
+        cursor.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+        cursor.execute("INSERT INTO schema_version VALUES (14, 'webhooks')")
+    apply_schema(engine)
+    with engine.begin() as connection:
+        assert (chain := audit_chain.verify(connection)).entries == 3 and not chain.faults
+        audit.note(connection, "ana", "alerts.note", "alert 3")
+    with engine.begin() as connection:
+        assert (chain := audit_chain.verify(connection)).entries == 4 and not chain.faults
+        connection.execute(text("UPDATE audit_log SET done_by = 'eve' WHERE entry_no = 1"))
+        assert len(audit_chain.verify(connection).faults) == 1

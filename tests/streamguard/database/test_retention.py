@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import text
 
-from streamguard.database.retention import RAW_RECORDS, MonthInUse, run, survey, targets
+from streamguard.database.retention import MINUTES, RAW_RECORDS, MonthInUse, run, survey, targets
 from tests.support.desk import Desk
 from tests.support.records import T0_MS, Record, high_amount, transaction
 
@@ -58,6 +58,12 @@ def test_raw_records_go_and_rows_stay(ten_days: Desk) -> None:
     ]
     assert ten_days.rows(ACCOUNTED) == [(True,)]
     assert cut(ten_days, rows=False) == {"raw records": 0, "bytes of dead letters": 0}
+
+
+def test_minutes_of_quality_go_by_their_own_age(ten_days: Desk) -> None:
+    ten_days.rows("UPDATE quality_minutes SET minute = to_timestamp(%s) WHERE topic = 'transactions'", T0_MS / 1000)
+    assert run(ten_days.engine, BORDER, MINUTES, who="ana") == 1
+    assert ten_days.rows("SELECT topic FROM quality_minutes") == [("fraud_alerts",)]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1_000])

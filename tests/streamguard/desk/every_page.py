@@ -44,6 +44,7 @@ PAGES = (
     *(
         "/system",
         "/system/logs/example",
+        "/system/quality?range=hour",
         "/system/audit",
         "/system/users",
         "/system/webhooks",

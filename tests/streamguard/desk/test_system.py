@@ -74,6 +74,17 @@ def test_the_audit_log_is_filtered_and_paged(client: Client, folder: Path, site:
     assert client("analyst").get("/system/audit").status_code == 403
 
 
+def test_the_chain_of_the_audit_log_is_checked_on_request(client: Client, folder: Path, site: Site, desk: Desk) -> None:
+    with site.engine.begin() as connection:
+        audit.note(connection, "ana", "alerts.decide", f"alert {EVIL}")
+    lead = client("lead")
+    assert "No entry is missing or altered" not in lead.get("/system/audit").text
+    assert "No entry is missing or altered" in lead.get("/system/audit", params={"check": "1"}).text
+    desk.rows("UPDATE audit_log SET done_by = 'eve' WHERE action = 'alerts.decide'")
+    page = lead.get("/system/audit", params={"check": "1"}).text
+    assert "The audit log was changed" in page and "was altered" in page and EVIL not in page
+
+
 def test_a_user_from_the_first_password_to_disabled(client: Client, folder: Path, site: Site, desk: Desk) -> None:
     admin = client("admin")
     page = admin.post("/system/users/add", data={"user_name": "Eva", "role": "analyst"}).text

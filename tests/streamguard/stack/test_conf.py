@@ -40,6 +40,8 @@ def test_supervisord_reads_every_part_as_it_is_meant(tmp_path: Path, monkeypatch
     command = shlex.split(programs["postgres"].command)
     assert command[-1] == str(folder / "postgres")
     assert programs["postgres"].stdout_logfile == str(folder / "logs" / "postgres.log")
+    kept = [(one.stdout_logfile_maxbytes, one.stdout_logfile_backups, one.redirect_stderr) for one in programs.values()]
+    assert kept == [(10 * 1024**2, 3, True)] * 6, "every log is turned over"
     given = json.loads(Path(command[command.index("INT") + 1]).read_text())
     assert given["directory"] == str(tmp_path / ODD)
     assert load_settings(database_url=given["environment"]["DATABASE_URL"]).database.password == ODD
@@ -75,3 +77,9 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -
 def test_a_host_that_is_not_here_is_a_sentence() -> None:
     [said] = ports.conflicts([Part("broker", (), 1, "192.0.2.1", 9092, "KAFKA_BOOTSTRAP_SERVERS")])
     assert said.startswith("broker cannot listen on 192.0.2.1:9092 (KAFKA_BOOTSTRAP_SERVERS)")
+
+
+def test_every_part_is_told_the_format_of_its_log(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, log_format="json")
+    told = {part.name: "--log-format json" in " ".join(part.command) for part in embedded_parts(settings)}
+    assert told == {"postgres": False, "broker": True, "ksqldb": True}

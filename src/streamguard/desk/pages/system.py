@@ -16,7 +16,10 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
+from streamguard.alarms import store as alarms
+from streamguard.alarms.states import Active
 from streamguard.config import Settings, UserError, variable_of
+from streamguard.config.logs import readable
 from streamguard.database.rows import columns_of, select_as
 from streamguard.desk.site import NotFound, Visit, route
 from streamguard.rules.limits import RuleLimits
@@ -27,6 +30,7 @@ from streamguard.stack.supervisor import Process, Supervisor
 
 CHECKED_EVERY_S = 15
 LINES_SHOWN = 500
+ALARMS_OLD_S = 120.0
 _TAIL_BYTES = 256 * 1024
 _HIDDEN = "hidden"
 
@@ -85,6 +89,7 @@ def system(visit: Visit) -> Response:
         history={name: [value for _, value in list(kept)] for name, kept in desk.pulse.history.items()},
         sizes=sizes,
         versions=desk.cache.get("versions", lambda c: _versions(desk.settings, c), for_s=60),
+        alarms=_alarms(desk.settings),
         settings=list(settings_shown(desk.settings)),
         logs=sorted(_logs(desk.settings)),
     )
@@ -111,7 +116,8 @@ def tail(file: Path, most: int = LINES_SHOWN) -> list[str]:
             lines = opened.read().decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise UserError(f"the log {file.name} cannot be read: {error.strerror}") from None
-    return (lines[1:] if size > _TAIL_BYTES else lines)[-most:]
+    kept = (lines[1:] if size > _TAIL_BYTES else lines)[-most:]
+    return [part for line in kept for part in readable(line).split("\n")][-most:]
 
 
 def settings_shown(settings: Settings) -> Iterator[Setting]:
@@ -132,6 +138,12 @@ def _shown(field: str, value: object, secret: str) -> str:
         return _HIDDEN if value else "not set"
     shown = str(value)
     return shown.replace(f":{secret}@", f":{_HIDDEN}@") if secret and field == "database_url" else shown
+
+
+def _alarms(settings: Settings) -> list[Active] | None:
+    """The alarms that fire or are about to; None where nobody has evaluated lately."""
+    kept = alarms.read(settings)
+    return list(kept.states.all) if time.time() - kept.at_s < ALARMS_OLD_S else None
 
 
 def _running(settings: Settings) -> list[Running] | None:

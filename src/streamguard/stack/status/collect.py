@@ -115,7 +115,7 @@ def _known(ask: Callable[[], T | None]) -> T | None:
     """What a part says; None where it stops to answer meanwhile, which the checks report."""
     try:
         return ask()
-    except FAILURES:
+    except (*FAILURES, OSError):
         return None
 
 

@@ -102,6 +102,7 @@ def test_what_is_refused_and_what_is_not_there(desk: Desk, broker: BrokerProcess
     assert "there is neither an alert nor a transaction nothing" in str(found.exception)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("story")
 def test_without_kafka_the_rest_is_shown(desk: Desk) -> None:
     environment = {"DATABASE_URL": desk.postgres.url(), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}

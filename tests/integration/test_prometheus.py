@@ -283,6 +283,7 @@ def used(watched: Watched) -> None:
     """A few records that are none, and some behind their window, and a mistyped password: so that what counts those moves."""
     watched.stack.generate("stream", "--tps", "50", "--duration", "5", "--bad", "malformed=0.3", "--bad", "late=0.3")
     login = f"http://127.0.0.1:{watched.stack.settings.desk_port}/login"
+    requests.get(login, timeout=30)
     requests.post(login, {"user_name": "admin", "password": "mistyped"}, timeout=30)
 
 

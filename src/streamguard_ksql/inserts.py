@@ -11,7 +11,7 @@ from typing import Any
 from streamguard_ksql import ast
 from streamguard_ksql.casts import coerce_literal
 from streamguard_ksql.catalog import Catalog, DataSource
-from streamguard_ksql.errors import ROW_ERRORS, KsqlError
+from streamguard_ksql.errors import ROW_ERRORS, BadRequest, KsqlError
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
@@ -42,7 +42,7 @@ def writable_source(catalog: Catalog, name: str) -> DataSource:
     """The source that values may be inserted into; KsqlError for one that is unknown, read-only or windowed."""
     source = catalog.find(name)
     if source is None:
-        raise KsqlError(f"Cannot insert values into an unknown stream/table: `{name}`{catalog.hint(name)}")
+        raise BadRequest(f"Cannot insert values into an unknown stream/table: `{name}`{catalog.hint(name)}")
     if source.read_only:
         raise KsqlError(f"Cannot insert values into read-only {source.kind.lower()}: {source.name}")
     if source.window is not None:

@@ -218,7 +218,7 @@ class Topology:
 def moves_groups(node: AggregateNode) -> bool:
     """Whether GROUP BY gives rows another key, and with it another partition."""
     keys = [c.name for c in node.source.schema.key]
-    return node.source.is_table or keys != [getattr(k, "name", None) for k in node.keys]
+    return node.source.is_table or not node.keys or keys != [getattr(k, "name", None) for k in node.keys]
 
 
 def exchanges(node: Node) -> bool:

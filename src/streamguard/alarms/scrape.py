@@ -15,7 +15,7 @@ from streamguard.config.http import http_session
 
 JOB = "streamguard"
 """The name of the scrape job in ops/prometheus/prometheus.yml."""
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 _LARGEST_BYTES = 16 * 1024 * 1024
 
 

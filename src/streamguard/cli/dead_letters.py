@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -46,10 +47,11 @@ def list_command(
     reason: ReasonText = None,
     topic: Topic = None,
     since: Since = None,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only those that were not sent again.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
 ) -> None:
     """Counts by reason, then the newest dead letters first."""
-    wanted = _filter(reason, topic, since)
+    wanted = replace(_filter(reason, topic, since), retried=False if waiting else None)
     with database() as connection:
         reasons = counts(connection, wanted)
         letters = newest(connection, wanted, limit)

@@ -118,7 +118,8 @@ def fields(found: Sums, usual: Sums) -> list[Check]:
     checks = []
     for name in FIELDS:
         before = usual.filled_share(name)
-        least = None if before is None else before * limits.FILLED_OF_USUAL
+        # One that never was there cannot go missing.
+        least = before * limits.FILLED_OF_USUAL if before else None
         checks.append(Check("filled", found.filled_share(name), least, field=name, usual=before))
     return checks
 

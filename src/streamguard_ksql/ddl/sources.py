@@ -68,7 +68,7 @@ def source_from_query(
         made = TABLE if is_table else STREAM
         raise KsqlError(
             f"{PLANNING}Invalid result type. Your SELECT query produces a {made}. "
-            f"Please use CREATE {made} AS SELECT statement instead.",
+            f"Please use CREATE {made} AS SELECT statement instead.\nStatement: {normal}",
             statement=normal,
         )
     schema = planned.node.schema

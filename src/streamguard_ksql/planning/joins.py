@@ -20,7 +20,6 @@ from streamguard_ksql.plan import (
 from streamguard_ksql.planning.context import Context
 from streamguard_ksql.planning.names import Binding
 from streamguard_ksql.planning.projection import KeyInfo, type_or_refuse
-from streamguard_ksql.refusals import PlainError
 from streamguard_ksql.schema import Column, Schema, refuse_map_key
 from streamguard_ksql.transform import column_refs
 from streamguard_ksql.types import SqlType
@@ -200,7 +199,7 @@ class _Joins:
         counts = (a.source.partitions, b.source.partitions)
         if self.context.replaying or None in counts or counts[0] == counts[1]:
             return
-        raise PlainError(
+        raise KsqlError(
             f"Can't join `{a.alias}` with `{b.alias}` since the number of partitions don't match. `{a.alias}` partitions = "
             f"{counts[0]}; `{b.alias}` partitions = {counts[1]}. Please repartition either one so that the number of "
             "partitions match."

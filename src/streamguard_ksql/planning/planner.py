@@ -70,7 +70,8 @@ def plan_query(
         context = Context(query, catalog, config, names, persistent, sink, _needed(query, names), stars, replaying)
         return _plan(context)
     except KsqlError as error:
-        refusals.planning(error)
+        if persistent:
+            refusals.planning(error)
         raise
 
 

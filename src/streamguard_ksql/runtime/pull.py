@@ -29,6 +29,7 @@ from streamguard_ksql.operators.sinks import Materializer, Sink
 from streamguard_ksql.operators.sources import row_builder
 from streamguard_ksql.operators.stateless import Project
 from streamguard_ksql.plan import sources
+from streamguard_ksql.planning.names import WINDOW_BOUNDS
 from streamguard_ksql.planning.planner import PlannedQuery, plan_query
 from streamguard_ksql.topology import Topology
 
@@ -62,7 +63,8 @@ def plan_pull(query: ast.Query, catalog: Catalog, config: Mapping[str, Any]) -> 
 def not_queryable(source: DataSource) -> KsqlError:
     return KsqlError(
         f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE "
-        f"QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info."
+        f"QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info.\n"
+        "Add EMIT CHANGES if you intended to issue a push query."
     )
 
 
@@ -166,7 +168,9 @@ def _entries(table: Mapping[Any, Any], keys: set[Any] | None, aggregation: Any) 
             yield name, table[name]
 
 
-def result_keys(planned: PlannedQuery) -> list[str]:
-    """Which columns of the result are the table's key, by name."""
+def result_keys(planned: PlannedQuery, *, with_bounds: bool = False) -> list[str]:
+    """Which columns of the result are the table's key, by name; in pull queries the bounds of its windows are, too."""
     keys = {c.name for c in sources(planned.node)[0].source.schema.key}
+    if with_bounds and planned.window is not None:
+        keys |= set(WINDOW_BOUNDS)
     return [c.name for c in planned.columns if c.name in keys]

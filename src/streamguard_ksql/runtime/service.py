@@ -294,7 +294,7 @@ class KafkaRuntime:
                 raise KsqlError(f"The query that fills {source.name} is being restarted: try again in a moment.")
             with self.bounded(query_id):
                 rows = pull.answer(planned, query, runner.topology, self._report)
-        return PullResult(query_id, planned.columns, pull.result_keys(planned), rows)
+        return PullResult(query_id, planned.columns, pull.result_keys(planned, with_bounds=True), rows)
 
     def _materialising(self, source: DataSource) -> QueryRunner:
         runner = self._runners.get(source.query_id or "")

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from streamguard_ksql import ast
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import BadRequest
 from streamguard_ksql.operators.record import InputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics, Servers
@@ -29,8 +29,9 @@ def print_topic(
     if found is None:
         near = [t for t in known if t.upper() == statement.topic.upper()]
         hint = f"\nDid you mean: {', '.join(near)}?" if near else ""
-        raise KsqlError(
-            f"Could not find topic '{statement.topic}', or the KSQL user does not have permissions to list the topic.{hint}"
+        raise BadRequest(
+            f"Could not find topic '{statement.topic}', or the KSQL user does not have permissions to list the topic."
+            f" Topic names are case-sensitive.{hint}"
         )
     return _lines(statement, servers, topics, len(known[found].partitions), from_beginning)
 

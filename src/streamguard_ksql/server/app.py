@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from streamguard_ksql import ast
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import BadRequest, KsqlError
 from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.server import entities, requests, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
@@ -131,10 +131,13 @@ class _Endpoints:
         return Response(b"", status_code=404, headers={"content-type": JSON})
 
     async def is_valid_property(self, request: Request) -> Response:
+        """Whether a session may set a property; true for one that does not exist, as in ksqlDB, whose clients know the names."""
         try:
             check_name(request.path_params["name"])
-        except KsqlError as error:
+        except BadRequest as error:
             raise RestError(error.message) from None
+        except KsqlError:
+            pass
         return _json(True)
 
     async def queries(self, request: Request) -> Response:

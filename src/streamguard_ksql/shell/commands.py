@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.server.properties import check_name
 from streamguard_ksql.shell.client import Client, ServerError, ShellError
 from streamguard_ksql.shell.session import JSON, TABULAR, Leave, Session
 
@@ -70,6 +72,10 @@ def _unquoted(text: str) -> str:
 @command("SET 'property'='value';", rf"SET\s+{_TEXT}\s*=\s*{_TEXT}", "Set a property for this session.")
 def _set(session: Session, match: re.Match[str]) -> None:
     name, value = _unquoted(match[1]), _unquoted(match[2])
+    try:
+        check_name(name)
+    except KsqlError as error:
+        raise ShellError(error.message) from None
     session.client.check_property(name)
     before = session.properties.get(name)
     session.properties[name] = value

@@ -31,7 +31,7 @@ def _(statement: ast.AlterSource) -> str:
 
 @command_ids(ast.AlterSource)
 def _command_id(statement: ast.AlterSource, outcome: Outcome | None) -> str:
-    return f"{statement.kind.lower()}/`{statement.name}`/alter"
+    return f"{statement.kind.lower()}/{statement.name}/alter"
 
 
 @applies(ast.AlterSource)
@@ -52,4 +52,4 @@ def _add_columns(engine: Engine, statement: ast.AlterSource, config: Mapping[str
             raise KsqlError(f"Cannot add column `{column.name}` to schema. A column with the same name already exists.")
     schema = Schema(source.schema.key, source.schema.value + added)
     engine.catalog.add(replace(source, schema=schema))
-    return Outcome(f"{kind.capitalize()} {source.name} altered successfully.", statement.text)
+    return Outcome(f"{kind.capitalize()} {source.name} altered.", statement.text)

@@ -13,7 +13,7 @@ from streamguard_ksql.ddl.replacement import already_there, check_evolution, che
 from streamguard_ksql.ddl.sources import source_from_create
 from streamguard_ksql.ddl.topics import check_topic, check_topic_name
 from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
-from streamguard_ksql.errors import BadRequest, SqlSyntaxError
+from streamguard_ksql.errors import BadRequest, KsqlError, SqlSyntaxError
 from streamguard_ksql.formatter import format_columns, format_properties, format_statement, quote, words_if
 from streamguard_ksql.parsing import checks
 from streamguard_ksql.parsing.lexer import Token
@@ -74,7 +74,11 @@ def _create_source(engine: Engine, statement: ast.CreateSource, config: Mapping[
     sql = format_statement(normal_create(statement))
     if existing is not None and not statement.or_replace:
         raise already_there(statement.kind, statement.name, existing, sql)
-    source = source_from_create(statement, engine.catalog, config)
+    try:
+        source = source_from_create(statement, engine.catalog, config)
+    except KsqlError as error:
+        error.statement = error.statement or _shown(statement)
+        raise
     source = replace(source, sql=sql)
     _need_topic(engine, source, statement)
     if existing is not None:
@@ -103,6 +107,13 @@ def _materialise(engine: Engine, source: DataSource, config: Mapping[str, Any]) 
 def _with_columns(engine: Engine, statement: ast.CreateSource) -> ast.CreateSource:
     columns = tuple(replace(c, type=engine.catalog.resolve(c.type)) for c in statement.columns)
     return replace(statement, columns=columns)
+
+
+def _shown(statement: ast.CreateSource) -> str:
+    """As refusals show it: with the defaults of its WITH clause, but for the policy of a topic that is not there."""
+    normal = normal_create(statement)
+    shown = {n: v for n, v in normal.properties.items() if n != "CLEANUP_POLICY" or n in statement.properties}
+    return format_statement(replace(normal, properties=shown))
 
 
 def _need_topic(engine: Engine, source: DataSource, statement: ast.CreateSource) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamguard_ksql import ast
-from streamguard_ksql.errors import KsqlError
+from streamguard_ksql.errors import BadRequest
 from streamguard_ksql.formatter import quote
 from streamguard_ksql.functions.registry import FUNCTIONS
 from streamguard_ksql.parsing.lexer import Token
@@ -40,17 +40,17 @@ class DescribeFunction(ast.Reading):
 
 @builds("describe_function")
 def _describe_function(name: Token) -> DescribeFunction:
-    return DescribeFunction(name.value)
+    return DescribeFunction(name.text)
 
 
 @prints(DescribeFunction)
 def _(statement: DescribeFunction) -> str:
-    return f"DESCRIBE FUNCTION {quote(statement.name)}"
+    return f"DESCRIBE FUNCTION {quote(statement.name.upper())}"
 
 
 @executes(DescribeFunction)
 def _describe(statement: DescribeFunction, context: Context) -> list[Entity]:
     function = FUNCTIONS.get(statement.name.upper())
     if function is None:
-        raise KsqlError(f"Can't find any functions with the name '{statement.name}'")
+        raise BadRequest(f"Can't find any functions with the name '{statement.name}'")
     return [entities.function_description(statement.text, function)]

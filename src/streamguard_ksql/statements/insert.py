@@ -42,8 +42,7 @@ def _(statement: ast.InsertInto) -> str:
 
 @command_ids(ast.InsertInto)
 def _command_id(statement: ast.InsertInto, outcome: Outcome | None) -> str:
-    query_id = outcome.query.query_id if outcome and outcome.query else ""
-    return f"stream/`{query_id}`/create"
+    return f"stream/`{statement.target}`/create"
 
 
 @applies(ast.InsertInto)
@@ -69,7 +68,7 @@ def _insert_into(engine: Engine, statement: ast.InsertInto, config: Mapping[str,
             "result is KTABLE."
         )
     planned = fitted_to(planned, target)
-    sql = format_statement(qualified(statement, planned))
+    sql = statement.text or format_statement(qualified(statement, planned))
     query = engine.register(query_id, sql, planned, target, config, creates=False)
     return Outcome(f"Created query with ID {query_id}", sql, query=query)
 
@@ -103,7 +102,18 @@ def _insert(statement: ast.InsertValues, context: Context) -> list[Entity]:
     runtime = context.runtime
     with runtime.lock:
         config, catalog = {**runtime.engine.config, **context.properties}, runtime.engine.catalog.copy()
-    with runtime.bounded("INSERT VALUES"):
-        record = insert_values_record(statement, catalog, config, context.server.clock_ms)
+    try:
+        with runtime.bounded("INSERT VALUES"):
+            record = insert_values_record(statement, catalog, config, context.server.clock_ms)
+    except KsqlError as error:
+        error.statement = _masked(statement)
+        raise
     runtime.insert(record)
     return []
+
+
+def _masked(statement: ast.InsertValues) -> str:
+    """The statement as refusals show it: without its values."""
+    columns = f" ({', '.join(f'`{name}`' for name in statement.columns)})" if statement.columns else ""
+    values = ", ".join(["'[value]'"] * len(statement.values))
+    return f"INSERT INTO `{statement.target}`{columns} VALUES ({values});"

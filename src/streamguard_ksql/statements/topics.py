@@ -100,7 +100,7 @@ def _await_topic(statement: AssertTopic, context: Context) -> list[Entity]:
         if difference is None:
             return [entities.asserted_topic(statement.text, statement.topic, exists=statement.exists)]
         if time.monotonic() >= deadline:
-            raise RestError(difference, code=ASSERTION_FAILED, statement=statement.text)
+            raise RestError(difference, code=ASSERTION_FAILED)
         time.sleep(ASSERT_POLL_S)
 
 

@@ -11,6 +11,7 @@ from streamguard_ksql.engine import Engine, Outcome
 from streamguard_ksql.errors import KsqlError, SqlSyntaxError
 from streamguard_ksql.formatter import format_type, quote, words_if
 from streamguard_ksql.parsing.lexer import Token
+from streamguard_ksql.schema import quoted_type
 from streamguard_ksql.server import entities
 from streamguard_ksql.server.entities import Entity
 from streamguard_ksql.server.execution import Context, submit
@@ -45,13 +46,14 @@ def _creation_id(statement: ast.CreateType, outcome: Outcome | None) -> str:
 def _add_type(engine: Engine, statement: ast.CreateType, config: Mapping[str, Any]) -> Outcome:
     if statement.name in engine.catalog.types:
         known = engine.catalog.types[statement.name]
-        message = f"Cannot register custom type '{statement.name}' since it is already registered with type: {known}"
+        message = f"Cannot register custom type '{statement.name}' since it is already registered with type: "
+        message += quoted_type(known)
         if statement.if_not_exists:
             return Outcome(message, statement.text, skipped=True)
         raise KsqlError(message)
     resolved = engine.catalog.resolve(statement.type)
     engine.catalog.types[statement.name] = resolved
-    message = f"Registered custom type with name '{statement.name}' and SQL type {resolved}"
+    message = f"Registered custom type with name '{statement.name}' and SQL type {quoted_type(resolved)}"
     return Outcome(message, statement.text)
 
 

@@ -85,6 +85,8 @@ def test_the_list_counts_by_reason_and_shows_the_newest_first(said: Commands, de
     assert said("list", "--topic", "fraud_alerts").startswith("1 dead letter:")
     assert said("list", "--since", "36h").startswith("3 dead letters:")
     assert said("list", "--reason", "100%_") == "no dead letters\n"
+    desk.rows("UPDATE dead_letters SET retried_partition = 0, retried_offset = 9 WHERE source_offset = 0")
+    assert said("list", "--waiting").startswith("5 dead letters:")
     assert "--since is 'soon': a time such as" in said("list", "--since", "soon", code=2)
 
 

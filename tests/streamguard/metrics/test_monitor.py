@@ -65,6 +65,10 @@ def test_lag_and_sizes_by_the_names_that_dashboards_know(desk: Desk, broker: Bro
         # Of data quality there is something once there are transactions (tests/streamguard/quality).
         assert shown <= metricpages.documented("The monitor")
         assert all(name.startswith("streamguard_quality_") for name in missing), missing
+        # It evaluates the alarms too: nothing fires.
+        state = tmp_path / "alarms" / "state.json"
+        eventually(state.exists, bool, say=monitor.said)
+        assert [alarm for alarm in json.loads(state.read_text())["alarms"] if alarm["firing_s"]] == []
         broker.kill()
         assert eventually(lambda: scraped(address)["streamguard_kafka_up", ()], lambda up: up == 0) == 0
         broker.start()

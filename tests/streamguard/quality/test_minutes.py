@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.config.resources import packaged_sql
@@ -116,6 +116,11 @@ def test_what_the_database_rejects_is_counted_once(desk: Desk) -> None:
     assert desk.rows(TOTALS) == [("transactions", 8, 1, 0, 0)]
 
 
+anywhere = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+"""On a machine that is busy as well."""
+
+
+@anywhere
 @given(st.lists(st.integers(0, 200_000_000)), st.integers(0, 200_000_000))
 def test_ages_are_those_of_each_record(times: list[int], now_ms: int) -> None:
     counts = Counts()
@@ -129,6 +134,7 @@ def test_ages_are_those_of_each_record(times: list[int], now_ms: int) -> None:
     assert counts.age_sum_s == pytest.approx(sum(ages)) and counts.age_max_s == max(ages, default=0)
 
 
+@anywhere
 @given(st.lists(st.integers(0, 100_000), min_size=1), st.integers(0, 100_000))
 def test_late_ones_are_those_of_one_after_the_other(times: Sequence[int], newest: int) -> None:
     late, latest = [], newest
@@ -139,6 +145,7 @@ def test_late_ones_are_those_of_one_after_the_other(times: Sequence[int], newest
     assert late_ones(times, newest) == (late, latest)
 
 
+@anywhere
 @given(st.lists(st.tuples(*[st.none() | st.just("") | st.just("x") | st.just(0.0)] * len(FIELDS))))
 def test_gaps_are_counted_by_field(rows: list[tuple[object, ...]]) -> None:
     counts = Counts()

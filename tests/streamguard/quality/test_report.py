@@ -49,7 +49,8 @@ def test_shares_and_ages_are_held_against_their_limits(desk: Desk) -> None:
     now = now_of(desk)
     minute(desk, now - MINUTE, records=1_000, dead_letters=20, duplicates=5, late=98, ages={"0.5": 900, "30": 80})
     minute(desk, now - 25 * HOUR, records=5_000, dead_letters=5_000)
-    found = {check.name: check for check in report(desk.engine.connect(), "transactions", now - HOUR, now).others}
+    with desk.engine.connect() as connection:
+        found = {check.name: check for check in report(connection, "transactions", now - HOUR, now).others}
     assert (found["dead letters"].value, found["dead letters"].breached) == (0.02, True)
     assert (found["repeated"].value, found["repeated"].breached) == (0.005, False)
     assert (found["late"].value, found["late"].breached) == (0.1, True)
@@ -61,34 +62,36 @@ def test_a_field_is_held_against_what_is_usual_of_it(desk: Desk) -> None:
     now = now_of(desk)
     minute(desk, now - 3 * HOUR, records=1_000, filled={"channel": 1_000, "city": 400})
     minute(desk, now - MINUTE, records=200, filled={"channel": 159, "city": 70})
-    found = {check.field: check for check in report(desk.engine.connect(), "transactions", now - HOUR, now).fields}
+    with desk.engine.connect() as connection:
+        found = {check.field: check for check in report(connection, "transactions", now - HOUR, now).fields}
     assert (found["channel"].value, found["channel"].usual, found["channel"].breached) == (0.795, 1.0, True)
     assert (found["city"].value, found["city"].breached) == (0.35, False)
-    assert (found["country"].value, found["country"].breached) == (0.0, False)
+    assert (found["country"].value, found["country"].breached) == (0.0, None), "it never was there"
 
 
-@pytest.mark.parametrize(
-    ("weeks", "records", "breached"),
-    [
-        ([300, 400, 500, 9_000], 900, False),
-        ([300, 400, 500, 9_000], 901, True),
-        ([300, 400, 500], 200, False),
-        ([300, 400, 500], 199, True),
-        ([300], 5_000, None),
-        ([10, 10], 5_000, None),
-    ],
-)
-def test_the_hour_is_held_against_the_same_hour_of_the_weeks_before(
-    desk: Desk, weeks: list[int], records: int, breached: bool | None
-) -> None:
-    now = now_of(desk)
-    minute(desk, now - MINUTE, records=records)
-    for week, count in enumerate(weeks, 1):
-        minute(desk, now - timedelta(weeks=week) - timedelta(minutes=60), records=count)
-        minute(desk, now - timedelta(weeks=week) - timedelta(minutes=61), records=70_000)
-    checks = report(desk.engine.connect(), "transactions", now - HOUR, now).checks
-    [found] = [check for check in checks if check.name == "records of the last hour"]
-    assert found.breached is breached
+HOURS = [
+    ([300, 400, 500, 9_000], 900, False),
+    ([300, 400, 500, 9_000], 901, True),
+    ([300, 400, 500], 200, False),
+    ([300, 400, 500], 199, True),
+    ([300], 5_000, None),
+    ([10, 10], 5_000, None),
+]
+"""The same hour of the weeks before, the last hour, and whether that is outside its limits."""
+
+
+def test_the_hour_is_held_against_the_same_hour_of_the_weeks_before(desk: Desk) -> None:
+    for weeks, records, breached in HOURS:
+        desk.rows("TRUNCATE quality_minutes")
+        now = now_of(desk)
+        minute(desk, now - MINUTE, records=records)
+        for week, count in enumerate(weeks, 1):
+            minute(desk, now - timedelta(weeks=week) - timedelta(minutes=60), records=count)
+            minute(desk, now - timedelta(weeks=week) - timedelta(minutes=61), records=70_000)
+        with desk.engine.connect() as connection:
+            checks = report(connection, "transactions", now - HOUR, now).checks
+        [found] = [check for check in checks if check.name == "records of the last hour"]
+        assert found.breached is breached, (weeks, records)
 
 
 def test_too_few_records_have_no_verdict() -> None:
@@ -107,7 +110,8 @@ def test_stretches_cover_the_time_also_where_nothing_came(desk: Desk) -> None:
     now = now_of(desk)
     minute(desk, now - MINUTE, records=10, late=1)
     minute(desk, now - 2 * MINUTE, records=5, dead_letters=5)
-    found = stretches(desk.engine.connect(), "transactions", now - 6 * MINUTE, now, 2 * MINUTE)
+    with desk.engine.connect() as connection:
+        found = stretches(connection, "transactions", now - 6 * MINUTE, now, 2 * MINUTE)
     assert [(s.records, s.late, s.dead_letters, s.age_mean_s) for s in found] == [
         (0, 0, 0, None),
         (0, 0, 0, None),

@@ -10,12 +10,13 @@ found. Its title is the heading of the runbook section that says what it means a
 * `topics`: Kafka and the topics
 * `readers`: the consumer and the queries as readers of topics
 * `webhooks`: receivers that fail, and decisions that wait for them
+* `alarms`: those that fire, and receivers that do not take them
 
 A check says what is true at this moment from what the parts keep themselves (offsets and their times, states, logs).
 Where that needs an earlier moment, the calls before are asked (`samples`).
 """
 
-from streamguard.stack.health import database, engine, processes, readers, rules, topics, webhooks
+from streamguard.stack.health import alarms, database, engine, processes, readers, rules, topics, webhooks
 from streamguard.stack.health.base import CHECKS, Check, Context, Finding, findings
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Check",
     "Context",
     "Finding",
+    "alarms",
     "database",
     "engine",
     "findings",

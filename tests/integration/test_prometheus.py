@@ -59,6 +59,8 @@ STILL = {
     *("streamguard_alerts_undecided", "streamguard_alerts_undecided_oldest_seconds", "streamguard_table_rows"),
     *("streamguard_outbox_records", "streamguard_outbox_oldest_seconds"),
     *("streamguard_quality_filled_ratio", "streamguard_quality_late_ratio", "streamguard_quality_repeated_ratio"),
+    # Of whole hours of the clock.
+    "streamguard_quality_hour_records",
 }
 RARE = {
     "streamguard_broker_connections_rejected_total",

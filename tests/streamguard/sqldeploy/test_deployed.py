@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.support.desk import Desk
 KEPT = "SELECT rule, version, sql_hash, sql_text, deployed_by FROM deployed_rules ORDER BY deployment_no"
 
 
-def test_a_deployment_keeps_what_has_changed(line: Line, desk: Desk, tmp_path: Path) -> None:
+def test_a_deployment_keeps_what_has_changed(line: Line, desk: Desk) -> None:
     core = str(sql_file("queries.sql"))
     line("deploy", core, "--by", "bob")
     first = desk.rows(KEPT)
@@ -25,6 +24,13 @@ def test_a_deployment_keeps_what_has_changed(line: Line, desk: Desk, tmp_path: P
     assert "CREATE TABLE ACCOUNT_VELOCITY" in velocity and "INSERT INTO FRAUD_ALERTS" in velocity
     line("deploy", core, "--by", "eva")
     assert desk.rows(KEPT) == first, "nothing has changed"
+
+
+@pytest.mark.soak
+def test_what_runs_is_kept_whatever_the_file_has(line: Line, desk: Desk) -> None:
+    core = str(sql_file("queries.sql"))
+    line("deploy", core, "--by", "bob")
+    first = desk.rows(KEPT)
     line("deploy", core, "--define", "high_amount=77", "--replace", "--by", "eva", "--reason", "more")
     *before, (rule, _, digest, text, who) = desk.rows(KEPT)
     assert before == first and (rule, who) == ("HIGH_AMOUNT", "eva") and "77" in str(text)

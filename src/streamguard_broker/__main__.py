@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
     parser.add_argument("--tls-certificate", type=Path, help="PEM; the listener then uses TLS")
     parser.add_argument("--tls-key", type=Path, help="PEM; default: in the certificate's file")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
+    parser.add_argument("--metrics-file", type=Path, help="write their address there, as Prometheus' file_sd reads it")
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of its log: text (default) or json")
     for name, text in _LIMITS.items():
         default = getattr(BrokerOptions, name)
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m streamgua
             tls_certificate=given.tls_certificate,
             tls_key=given.tls_key,
             metrics_listen=parse_listen(given.metrics) if given.metrics else None,
+            metrics_file=given.metrics_file,
             **{name: getattr(given, name) for name in _LIMITS},
         )
         os.umask(0o077)  # its files are for its owner alone

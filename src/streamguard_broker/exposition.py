@@ -8,10 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
 from streamguard_broker.admission import Admission
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
 from streamguard_broker.storage.log import PartitionLog
+
+_PROCESS = CollectorRegistry()
+ProcessCollector(registry=_PROCESS)
+"""CPU, memory, open files and the start of this process, under the names that all programs have."""
 
 _REQUEST_SECONDS = 5.0
 _MAX_REQUESTS = 16
@@ -71,10 +78,11 @@ def render(broker: Broker, admission: Admission[Connection]) -> str:
             _removed(broker),
         ),
         ("group_lag_records", "gauge", "Records a group has not committed, by partition.", _lags(broker)),
+        ("group_committed_offset", "gauge", "What a group has committed, by partition.", _committed(broker)),
         ("group_members", "gauge", "Members of each group.", _members(broker)),
     ):
         lines += _family(f"{prefix}_{name}", kind, text, samples)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + generate_latest(_PROCESS).decode()
 
 
 def _log_sizes(broker: Broker) -> list[tuple[dict[str, str], float]]:
@@ -114,6 +122,14 @@ def _lags(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return samples
 
 
+def _committed(broker: Broker) -> list[tuple[dict[str, str], float]]:
+    return [
+        ({"group": group, "topic": topic, "partition": str(index)}, committed.offset)
+        for group, offsets in broker.offsets.groups.items()
+        for (topic, index), committed in offsets.committed.items()
+    ]
+
+
 def _members(broker: Broker) -> list[tuple[dict[str, str], float]]:
     return [({"group": name}, len(group.members)) for name, group in broker.groups.groups.items()]
 
@@ -139,10 +155,13 @@ class MetricsServer:
         self._admission = admission
         self._server: asyncio.Server | None = None
         self._requests = 0
+        self.port = 0
+        """Where it listens; 0 before that."""
 
     async def start(self, host: str, port: int) -> None:
-        """Raises OSError."""
+        """Listen; port 0 is one that the system gives. Raises OSError."""
         self._server = await asyncio.start_server(self._serve, host, port, limit=8192, backlog=_MAX_REQUESTS)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer, or close at once while too many are in progress: their files are the broker's."""

@@ -28,6 +28,8 @@ class BrokerOptions:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     metrics_listen: tuple[str, int] | None = None
+    metrics_file: Path | None = None
+    """Written with the address of the metrics, as Prometheus' file_sd reads it."""
     max_frame_bytes: int = 100 * 1024 * 1024
     queued_max_request_bytes: int = 128 * 1024 * 1024
     queued_max_response_bytes: int = 48 * 1024 * 1024

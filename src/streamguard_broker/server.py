@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from streamguard_broker import targets
 from streamguard_broker.admission import Admission
 from streamguard_broker.broker import Broker
 from streamguard_broker.connection import Connection
@@ -58,6 +59,9 @@ class Server:
         options = self._broker.options
         check_listener(options, users=bool(self._broker.users.credentials))
         self._listener = Listener(self._broker, self._admission, tls_context(options))
+        # First: whoever reaches the broker finds them.
+        if options.metrics_listen is not None:
+            await self._start_metrics(*options.metrics_listen)
         try:
             port = self._listener.open(options.host, options.port)
         except socket.gaierror as error:
@@ -70,8 +74,6 @@ class Server:
             raise BrokerError(
                 f"Cannot listen on {options.host}:{options.port}: {os.strerror(error.errno or 0)}."
             ) from error
-        if options.metrics_listen is not None:
-            await self._start_metrics(*options.metrics_listen)
         self._broker.advertised = options.advertise or (options.host, port)
         self._tasks = [
             asyncio.create_task(self._every(_TICK_SECONDS, self._broker.groups.tick)),
@@ -90,10 +92,24 @@ class Server:
     async def _start_metrics(self, host: str, port: int) -> None:
         if not is_loopback(host):
             raise BrokerError(f"Metrics are served on loopback only, not on {host}.")
+        taken = await self._listen_for_metrics(host, port)
+        if taken is not None and port:
+            log.warning("the metrics port %d on %s cannot be used (%s): another one is taken", port, host, taken)
+            taken = await self._listen_for_metrics(host, 0)
+        if taken is not None:
+            log.warning("metrics cannot be served on %s (%s): the broker does without", host, taken)
+            return
+        log.info("metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, self._metrics.port)
+        if self._broker.options.metrics_file is not None:
+            targets.write(self._broker.options.metrics_file, host, self._metrics.port)
+
+    async def _listen_for_metrics(self, host: str, port: int) -> str | None:
+        """Why that cannot be; None where it listens."""
         try:
             await self._metrics.start(host, port)
         except OSError as error:
-            raise BrokerError(f"The metrics port {port} on {host} cannot be used: {error.strerror}.") from error
+            return os.strerror(error.errno or 0)
+        return None
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> None:
         while True:
@@ -112,6 +128,8 @@ class Server:
 
     async def stop(self) -> None:
         """Stop accepting requests, close the connections, sync and close the partitions."""
+        if self._broker.options.metrics_file is not None and self._metrics.port:
+            targets.remove(self._broker.options.metrics_file, self._metrics.port)
         self._metrics.close()
         if self._listener is not None:
             self._listener.close()

@@ -57,7 +57,7 @@ def alerts_of(stack: StackRun) -> dict[str, tuple[int, float]]:
 def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack: StackRun) -> None:
     stack.stop("--wipe")
     said = stack.start()
-    for name in ("postgres", "broker", "ksqldb", "consumer", "desk", "generator"):
+    for name in ("postgres", "broker", "ksqldb", "consumer", "desk", "generator", "monitor"):
         assert re.search(rf"^  {name} +(running|starting) ", said, re.MULTILINE), said
     assert stack.settings.ksqldb_url in said
     password = re.search(r"user admin, password ([a-z2-9-]{24})$", said, re.MULTILINE)
@@ -70,7 +70,7 @@ def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack:
     stack.wait_count("fraud_alerts", 1)
     again = stack.start()
     assert "runs already" in again and "password" not in again
-    assert stack.streamguard("status").stdout.count("running") == 6
+    assert stack.streamguard("status").stdout.count("running") == 7
     secret = stack.settings.database.password
     assert len(secret) == 32 and secret not in said + again + stack.streamguard("status").stdout
     assert stack.streamguard("status", "--secrets").stdout.strip().endswith(f"password {secret}")

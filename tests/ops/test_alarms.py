@@ -33,8 +33,9 @@ def run(*arguments: str | Path) -> None:
 
 
 @promtool
-def test_prometheus_takes_rules_and_configuration() -> None:
-    run("check", "config", RULES.with_name("prometheus.yml"))
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-compose.yml"])
+def test_prometheus_takes_rules_and_configuration(name: str) -> None:
+    run("check", "config", RULES.with_name(name))
 
 
 @promtool

@@ -28,7 +28,7 @@ def test_both_have_the_same_options() -> None:
     ]
     options = [set(re.findall(r"--[a-z-]+", text)) for text in outputs]
     assert options[0] == options[1]
-    assert len(options[0]) == 20
+    assert len(options[0]) == 22
     assert outputs[0].startswith("usage: streamguard broker ")
 
 

@@ -17,7 +17,7 @@ from streamguard.alarms.samples import Samples
 from streamguard.config import UserError
 from streamguard.config.resources import DATA
 
-RULES_FILE = DATA / "prometheus" / "alerts.yml"
+RULES_FILE = DATA / "ops" / "prometheus" / "alerts.yml"
 _MARGIN_S = 60.0
 
 

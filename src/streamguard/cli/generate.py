@@ -28,6 +28,8 @@ from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
 from streamguard.config.logs import configure_logging, writes_json
 from streamguard.config.visible import protect_output
+from streamguard.metrics.latency import Latency
+from streamguard.metrics.producer import ProducerMetrics, send_seconds
 from streamguard.metrics.traces import tracer_of
 from streamguard.producer import chargebacks as chargeback_records
 from streamguard.producer.errors import InputError
@@ -101,7 +103,14 @@ def _show(lines: list[str]) -> None:
         print("\n".join(lines), flush=True)
 
 
-def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float, recipe: Recipe | None = None) -> Sink:
+def open_sink(
+    to_file: Path | None,
+    stop: Stop,
+    compression: str,
+    wait_s: float,
+    recipe: Recipe | None = None,
+    latency: Latency | None = None,
+) -> Sink:
     """A file where one is named, else the broker of the settings; raises InputError before a file is overwritten."""
     check_compression(compression)
     opt.not_below_zero("--wait", wait_s)
@@ -111,8 +120,23 @@ def open_sink(to_file: Path | None, stop: Stop, compression: str, wait_s: float,
         return FileSink(to_file)
     extra = (chargeback_records.TOPIC,) if recipe is not None and recipe.chargebacks else ()
     settings = get_settings()
-    how = {"stop": stop, "compression": compression, "wait_s": wait_s, "extra_topics": extra}
+    how = {"stop": stop, "compression": compression, "wait_s": wait_s, "extra_topics": extra, "latency": latency}
     return KafkaSink(settings, say, **how, tracer=tracer_of("generator", settings))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _metrics(sink: Sink, latency: Latency | None) -> Iterator[None]:
+    """The figures of a stream to a broker while the block runs."""
+    if latency is None or not isinstance(sink, KafkaSink):
+        yield
+        return
+    from streamguard.metrics.page import serve
+
+    page = serve(get_settings(), "generator", [ProducerMetrics(sink, latency)], sink.silence)
+    try:
+        yield
+    finally:
+        page.close()
 
 
 @app.callback(invoke_without_command=True)
@@ -184,12 +208,14 @@ def stream(
         start_ms = opt.read_time("--start", start, now_ms())
         if (settings := get_settings()).log_format == "json" and not sys.stderr.isatty():
             configure_logging("generator", settings)
-        sink = open_sink(to_file, stop, compression, wait, run.recipe)
+        latency = None if to_file is not None or settings.metrics_port == "off" else send_seconds()
+        sink = open_sink(to_file, stop, compression, wait, run.recipe, latency)
         records = run.stream(
             tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern
         )
         total = None if duration is None else round(tps * duration)
-        send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
+        with _metrics(sink, latency):
+            send(records, sink, stop, "stream", total, None if pattern else tps, endless=True)
 
 
 @app.command()

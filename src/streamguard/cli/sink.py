@@ -13,6 +13,8 @@ from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
 from streamguard.config.logs import configure_logging
 from streamguard.kafka.clients import kafka_errors
+from streamguard.metrics.page import serve
+from streamguard.metrics.sink import SinkMetrics
 from streamguard.sinks import SINKS, SinkError
 from streamguard.sinks.runner import run, topics_of
 
@@ -34,10 +36,13 @@ def sink(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    opened = SINKS[name](destination)
+    opened, metrics = SINKS[name](destination), SinkMetrics(name)
+    page = None if to_end else serve(settings, f"sink-{name}", [metrics])
     try:
         with kafka_errors():
-            written = run(settings, opened, topics_of(settings), stop, to_end=to_end)
+            written = run(settings, opened, topics_of(settings), stop, to_end=to_end, metrics=metrics)
     finally:
+        if page is not None:
+            page.close()
         opened.close()
     print(f"{written:,} records written to {destination}")

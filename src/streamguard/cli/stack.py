@@ -190,7 +190,7 @@ def down(
 @logs_app.command()
 def logs(
     part: Annotated[
-        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator; all if none.")
+        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator, monitor; all if none.")
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,

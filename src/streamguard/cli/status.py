@@ -15,7 +15,7 @@ from streamguard.stack.status.watch import watch as watch_again
 app = new_app("What runs, what it does, what waits, and what is wrong. Exits 1 if anything is.")
 
 _EVERY_S = 5.0
-_LEAST_S = 0.5
+_LEAST_S, _MOST_S = 0.5, 86_400.0
 
 
 @app.command()
@@ -36,8 +36,8 @@ def status(
             f"database {settings.database.name}: user {settings.database.user}, password {settings.database.password}"
         )
         return
-    if seconds is not None and (not watch or not seconds >= _LEAST_S):
-        raise typer.BadParameter(f"SECONDS is for --watch, and at least {_LEAST_S:g}")
+    if seconds is not None and not (watch and _LEAST_S <= seconds <= _MOST_S):
+        raise typer.BadParameter(f"SECONDS goes with --watch, from {_LEAST_S:g} to {_MOST_S:,.0f}")
     if watch:
         watch_again(settings, seconds or _EVERY_S, as_document=as_json)
         return

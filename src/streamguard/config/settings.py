@@ -28,6 +28,9 @@ from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
 
+MOST_METRICS_PORT = 65_530
+"""The highest begin of the metrics' ports: each process has one of its own from there on."""
+
 
 class Settings(CheckedSettings):
     """Addresses, credentials and limits of the application. It does not depend on which stack is at the addresses."""
@@ -41,9 +44,13 @@ class Settings(CheckedSettings):
     ksqldb_port: int = Field(8088, ge=1, le=65535)
     postgres_port: int = Field(5432, ge=1, le=65535)
     kafka_ui_port: int = Field(8080, ge=1, le=65535)
+    prometheus_port: int = Field(9090, ge=1, le=65535)
+    grafana_port: int = Field(3000, ge=1, le=65535)
     desk_port: int = Field(8501, ge=1, le=65535)
-    metrics_port: int = Field(9108, ge=0, le=65530)
-    """Where the metrics of the processes begin (streamguard.metrics.page.PORTS); 0: at ports that the system gives."""
+    metrics_port: int | Literal["off"] = Field(9108)
+    """Where the ports of metrics begin (streamguard.metrics.targets.PORTS); 0: ports that the system gives; off: no metrics."""
+    metrics_host: str = "127.0.0.1"
+    """Where the application shows them, to everybody who asks there; those of broker and SQL engine stay on loopback."""
 
     postgres_user: str = "streamguard"
     postgres_password: str = DEFAULT_PASSWORD
@@ -285,6 +292,16 @@ class Settings(CheckedSettings):
     def _unset(cls, value: Any) -> Any:
         """An empty value, as a line of `.env` may have it, is none."""
         return None if value == "" else value
+
+    @field_validator("metrics_port", mode="before")
+    @classmethod
+    def _port_or_off(cls, value: Any) -> Any:
+        text = str(value).strip()
+        if text == "off":
+            return text
+        if not (text.isascii() and text.isdigit() and int(text) <= MOST_METRICS_PORT):
+            raise ValueError(f"a port up to {MOST_METRICS_PORT}, 0 (any that is free) or off is expected, not {text!r}")
+        return int(text)
 
     @field_validator("pii_key")
     @classmethod

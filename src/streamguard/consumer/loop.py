@@ -72,7 +72,7 @@ class Consumer:
     ) -> None:
         self._settings = settings
         self._traces = traces
-        self._metrics = metrics or ConsumerMetrics(())
+        self._metrics = metrics
         self._store = store
         self._publisher = publisher
         self._stop = stop
@@ -299,7 +299,8 @@ class Consumer:
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
         records = sum(span.records for span in batch.spans.values())
-        self._metrics.batch(records, time.monotonic() - started_s)
+        if self._metrics is not None:
+            self._metrics.batch(records, time.monotonic() - started_s)
         self._count(stored, [transaction.event_time for _, transaction in batch.transactions])
         if stored.outbox:
             self._publisher.wake()
@@ -341,7 +342,9 @@ class Consumer:
 
     def _count(self, stored: Stored, event_times_ms: Sequence[int] = ()) -> None:
         self._meter.count(stored)
-        now_s, metrics = time.time(), self._metrics
+        if (metrics := self._metrics) is None:
+            return
+        now_s = time.time()
         metrics.stored(stored.transactions, stored.alerts, event_times_ms, now_s)
         for dead in stored.dead:
             metrics.dead(dead.record.topic, dead.reason)
@@ -372,7 +375,8 @@ class Consumer:
         return self._unready
 
     def _pause(self, sentence: str) -> None:
-        self._metrics.outage()
+        if self._metrics is not None:
+            self._metrics.outage()
         self._unready = sentence
         log.warning("%s; retrying in %.1f s", sentence, self._wait_s)
         self._stop.wait(self._wait_s)

@@ -63,7 +63,8 @@ def consume(settings: Settings) -> None:
     if settled := store.settle_waiting():
         log.info("settled %d alerts whose transaction was refused before", settled)
     metrics = ConsumerMetrics([rule.name for rule in sql_rules()])
-    consumer = Consumer(settings, store, publisher, stop, protection, metrics, traces)
+    counted = None if settings.metrics_port == "off" else metrics
+    consumer = Consumer(settings, store, publisher, stop, protection, counted, traces)
     page = serve(settings, "consumer", [metrics], consumer.ready)
     consumer.run()
     page.close()

@@ -30,6 +30,8 @@ def make_engine(settings: Settings, name: str = "streamguard", pages: int = 0) -
         pool_size=3 + pages,
         max_overflow=2,
         pool_pre_ping=True,
+        # An error that is logged would quote them: accounts, addresses, reasons.
+        hide_parameters=True,
         json_deserializer=orjson.loads,
         connect_args={
             "connect_timeout": int(given.get("connect_timeout", 5)),

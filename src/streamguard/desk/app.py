@@ -9,13 +9,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from streamguard.desk import api, pages
 from streamguard.desk.doors import Doors
 from streamguard.desk.probes import Probes
 from streamguard.desk.render import STATIC, theme_of
-from streamguard.desk.site import ROUTES, Desk
+from streamguard.desk.site import ROUTES, Desk, PatternRoute
+from streamguard.metrics.desk import Counted
 
 __all__ = ["api", "create_app", "pages"]
 
@@ -56,7 +56,7 @@ def _page(request: Request, status: int, sentence: str) -> Response:
 
 def create_app(desk: Desk) -> Any:
     """The ASGI application of a desk."""
-    routes = [*ROUTES, Route("/static/{version}/{name}", static_file)]
+    routes = [*ROUTES, PatternRoute("/static/{version}/{name}", static_file)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found, Exception: _failed})
     app.state.desk = desk
-    return Probes(Doors(app, desk.addresses), desk)
+    return Probes(Counted(Doors(app, desk.addresses), desk.metrics), desk)

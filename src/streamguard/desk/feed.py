@@ -74,6 +74,8 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._after = datetime.now(timezone.utc)
         self._sent: set[tuple[str, datetime]] = set()
+        self.sent = 0
+        """Events handed to streams, each as often as there were streams."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to listen; events are handed over on `loop`."""
@@ -104,15 +106,16 @@ class Feed:
     def publish(self, *events: bytes) -> None:
         """Hand events to all subscribers, from any thread."""
         if events and self._loop is not None and not self._closing.is_set():
-            self._loop.call_soon_threadsafe(self._deliver, b"".join(events))
+            self._loop.call_soon_threadsafe(self._deliver, b"".join(events), len(events))
 
-    def _deliver(self, data: bytes) -> None:
+    def _deliver(self, data: bytes, count: int) -> None:
         for subscriber in list(self._subscribers):
             if subscriber.qsize() >= MOST_WAITING:
                 self._subscribers.discard(subscriber)
                 subscriber.put_nowait(None)
             else:
                 subscriber.put_nowait(data)
+                self.sent += count
 
     def missed(self, after: str) -> bytes:
         """What changed since the event with the id `after`; a request to load the page again where that is too much."""

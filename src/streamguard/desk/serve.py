@@ -23,6 +23,7 @@ from streamguard.desk.pulse import Pulse
 from streamguard.desk.render import Renderer
 from streamguard.desk.site import Desk
 from streamguard.desk.sqlrun import close_all
+from streamguard.metrics.page import serve as serve_metrics
 from streamguard.stack.door import DeskCannotStart, check_door
 from streamguard.stack.parts import desk_url
 from streamguard.users.sessions import Lifetimes
@@ -89,6 +90,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
     history.start()
     webhooks = Webhooks(desk.settings, desk.engine)
     webhooks.start()
+    page = serve_metrics(desk.settings, "desk", [desk.metrics])
     log.info("desk on %s", desk_url(desk.settings))
 
     async def until_stopped() -> None:
@@ -100,6 +102,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
         await serve_app(create_app(desk), _config(desk.settings, listener), shutdown_trigger=until_stopped)
     finally:
         desk.feed.close()
+        await asyncio.to_thread(page.close)
         await asyncio.to_thread(webhooks.close)
         await asyncio.to_thread(history.close)
         await asyncio.to_thread(desk.pulse.close)

@@ -26,6 +26,7 @@ from streamguard.desk.presence import Presence
 from streamguard.desk.pulse import Pulse
 from streamguard.desk.render import Renderer
 from streamguard.desk.reveal import Looks
+from streamguard.metrics.desk import DeskMetrics, matched
 from streamguard.users.roles import may
 from streamguard.users.sessions import Lifetimes, Session, find_session
 
@@ -52,6 +53,7 @@ class Desk:
     looks: Looks = field(default_factory=Looks)
 
     def __post_init__(self) -> None:
+        self.metrics = DeskMetrics(lambda: self.feed.subscribers, lambda: self.feed.sent)
         self.cache = Cache(self.engine)
 
     @property
@@ -148,6 +150,15 @@ class Visit:
         return RedirectResponse(self.desk.renderer.url(path), status_code=303)
 
 
+class PatternRoute(Route):
+    """A route that tells the metrics its pattern."""
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request that has matched."""
+        matched(scope, self.path)
+        await super().handle(scope, receive, send)
+
+
 Handler = Callable[[Visit], Response]
 ROUTES: list[Route] = []
 
@@ -159,7 +170,7 @@ def route(method: str, path: str, *, needs: str | None) -> Callable[[Handler], H
         async def endpoint(request: Request) -> Response:
             return await _answer(request, handler, needs)
 
-        ROUTES.append(Route(path, endpoint, methods=[method], name=f"{method} {path} {needs}"))
+        ROUTES.append(PatternRoute(path, endpoint, methods=[method], name=f"{method} {path} {needs}"))
         return handler
 
     return register

@@ -98,8 +98,8 @@ class Overview:
     groups: list[GroupFacts]
 
 
-def overview(client: KafkaAdminClient) -> Overview:
-    """Everything. Raises KafkaError."""
+def overview(client: KafkaAdminClient, *, with_configs: bool = True) -> Overview:
+    """Everything, on request without the settings of the topics, which are most of what is sent. Raises KafkaError."""
     described = [topic for topic in client.describe_topics() if not topic["error_code"]]
     partitions = [
         TopicPartition(topic["name"], found["partition_index"]) for topic in described for found in topic["partitions"]
@@ -111,7 +111,8 @@ def overview(client: KafkaAdminClient) -> Overview:
         for lag in group.lags:
             found = behind.setdefault(lag.partition.topic, {})
             found[group.name] = found.get(group.name, 0) + (lag.records or 0)
-    sizes, configs = _sizes(client), _configs(client, [topic["name"] for topic in described])
+    names = [topic["name"] for topic in described] if with_configs else []
+    sizes, configs = _sizes(client), _configs(client, names)
     return Overview(
         [
             TopicFacts(

@@ -31,11 +31,16 @@ class Latency:
             total += value
         self._sum += total
 
-    def family(self) -> HistogramMetricFamily:
-        """The histogram as it is now."""
-        buckets: list[tuple[str, float]] = []
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """Upper end and count so far of each bucket, and the sum of the values."""
+        found: list[tuple[str, float]] = []
         seen = 0
         for bound, count in zip((*map(repr, self._bounds), "+Inf"), self._counts, strict=True):
             seen += count
-            buckets.append((bound, float(seen)))
-        return HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
+            found.append((bound, float(seen)))
+        return found, self._sum
+
+    def family(self) -> HistogramMetricFamily:
+        """The histogram as it is now."""
+        buckets, total = self.buckets()
+        return HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=total)

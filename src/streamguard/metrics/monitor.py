@@ -1,4 +1,4 @@
-"""`streamguard monitor`: the figures of what is not ours to change, Kafka and the database, until it is stopped."""
+"""`streamguard monitor`: the figures of what no process of ours counts (Kafka, database, disk, certificates), until stopped."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from streamguard.config.logs import configure_logging
 from streamguard.database import make_engine
 from streamguard.kafka.clients import admin
 from streamguard.kafka.overview import Overview, overview
+from streamguard.metrics.certificates import CertificateMetrics
 from streamguard.metrics.database import DatabaseMetrics
 from streamguard.metrics.host import HostMetrics
 from streamguard.metrics.kafka import KafkaMetrics
@@ -47,7 +48,7 @@ class Cluster:
                         bootstrap_timeout_ms=_ANSWER_MS,
                         request_timeout_ms=_ANSWER_MS,
                     )
-                return overview(self._client)
+                return overview(self._client, with_configs=False)
             except (KafkaError, OSError) as error:
                 log.warning("Kafka at %s: %s", self._settings.kafka, error)
                 self.close()
@@ -74,7 +75,10 @@ def monitor(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     cluster, engine = Cluster(settings), make_engine(settings, "streamguard-monitor")
-    collectors = [KafkaMetrics(cluster.overview), DatabaseMetrics(engine), HostMetrics(settings.state_path)]
+    collectors = [
+        *(KafkaMetrics(cluster.overview), DatabaseMetrics(engine)),
+        *(HostMetrics(settings.state_path), CertificateMetrics(settings)),
+    ]
     page = serve(settings, "monitor", [*collectors, *more(engine)])
     threads = [threading.Thread(target=run, args=(settings, stop), name="beside", daemon=True) for run in beside]
     for thread in threads:

@@ -25,6 +25,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.diagnosis import diagnosis
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
+from streamguard.metrics.latency import Latency
 from streamguard.metrics.traces import HEADER, Tracer
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
 from streamguard.producer.record import Record
@@ -52,7 +53,8 @@ class KafkaSink:
     Construction makes sure of the topics and waits up to `wait_s` seconds for a broker; raises BrokerUnreachable.
     A silence of `patience_s` while records are on the way is reported through `say`. `on_send(partition)` is called for
     each record of the transactions topic before it is sent, `on_stored(partition, offset)` once the broker has it, in the
-    same order within a partition; the latter from the client's thread.
+    same order within a partition; the latter from the client's thread. `latency` gets the seconds from each send to its
+    acknowledgement.
     """
 
     done = "acknowledged"
@@ -69,6 +71,7 @@ class KafkaSink:
         patience_s: float = 3.0,
         on_send: Callable[[int], None] | None = None,
         on_stored: Callable[[int, int], None] | None = None,
+        latency: Latency | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._tracer = tracer
@@ -85,6 +88,7 @@ class KafkaSink:
         self._patience_s = patience_s
         self._on_send = on_send
         self._on_stored = on_stored
+        self._latency = latency
         self._moved_s = time.monotonic()
         self._silent_since_s: float | None = None
         self._said_s = 0.0
@@ -148,6 +152,20 @@ class KafkaSink:
         """Records on the way: sent, neither confirmed nor refused."""
         return self.sent - self._acked - self._failed
 
+    @property
+    def refused(self) -> int:
+        """Records that the broker has refused for good."""
+        return self._failed
+
+    @property
+    def retries(self) -> int:
+        """Batches that the broker could not store at an attempt."""
+        return self._retries.count
+
+    def silence(self) -> str | None:
+        """What is said while the broker stores nothing; None where it does."""
+        return f"the broker at {self._address} stores nothing" if self._silent_since_s is not None else None
+
     def send(self, record: Record) -> None:
         """Hand one record to the client; waits while too many are on the way.
 
@@ -175,7 +193,11 @@ class KafkaSink:
         self.sent += 1
         if span is not None:
             future.add_callback(lambda _: span.end())
-        future.add_callback(self._on_ack).add_errback(self._on_error)
+        if self._latency is None:
+            future.add_callback(self._on_ack)
+        else:
+            future.add_callback(self._on_timed_ack, time.monotonic())
+        future.add_errback(self._on_error)
 
     def _begin(self, tracer: Tracer, headers: list[tuple[str, bytes]]) -> Any:
         """A trace that begins with a record, if it is sampled: its header is added to `headers`, its span returned."""
@@ -238,6 +260,11 @@ class KafkaSink:
         if not self._progress.is_set():
             self._progress.set()
 
+    def _on_timed_ack(self, sent_s: float, stored: Any) -> None:
+        self._on_ack(stored)
+        assert self._latency is not None
+        self._latency.add((self._moved_s - sent_s,))
+
     def _on_error(self, error: BaseException) -> None:
         self._failed += 1
         self._error = self._error or error
@@ -288,6 +315,7 @@ class _Retries(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.reason = ""
+        self.count = 0
         self._client_log = logging.getLogger("kafka.producer.sender")
         self._client_log.setLevel(logging.WARNING)
         self._client_log.propagate = False
@@ -296,6 +324,7 @@ class _Retries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if found := re.search(r"retrying \(.*? attempts left\): (\w+)", record.getMessage()):
             self.reason = _REASONS.get(found[1], "")
+            self.count += 1
 
     def close(self) -> None:
         self._client_log.removeHandler(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,6 +14,7 @@ from streamguard.config import Settings
 from streamguard.kafka import clients
 from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.kafka.topics import ensure_topics
+from streamguard.metrics.sink import SinkMetrics
 from streamguard.sinks.base import Sink, SinkRecord
 
 log = logging.getLogger("streamguard.sinks")
@@ -26,22 +28,33 @@ def topics_of(settings: Settings) -> list[str]:
     return [settings.transactions_topic, settings.alerts_topic, settings.decisions_topic]
 
 
-def run(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, *, to_end: bool = False) -> int:
+def run(
+    settings: Settings,
+    sink: Sink,
+    topics: Sequence[str],
+    stop: threading.Event,
+    *,
+    to_end: bool = False,
+    metrics: SinkMetrics | None = None,
+) -> int:
     """Write records until `stop` is set, or with `to_end` up to where the topics end now; returns how many.
 
-    Retries while Kafka is unavailable. Raises SinkError.
+    Counts them in `metrics`. Retries while Kafka is unavailable. Raises SinkError.
     """
-    written = 0
+    written, counted = 0, metrics or SinkMetrics("")
     while not stop.is_set():
         try:
-            return written + _read(settings, sink, topics, stop, to_end)
+            return written + _read(settings, sink, topics, stop, to_end, counted)
         except KafkaError as error:
             log.warning("Kafka at %s: %s; retrying in %.0f s", settings.kafka_bootstrap_servers, error, RETRY_S)
+            counted.outage()
             stop.wait(RETRY_S)
     return written
 
 
-def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, to_end: bool) -> int:
+def _read(
+    settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, to_end: bool, metrics: SinkMetrics
+) -> int:
     ensure_topics(settings)
     consumer = clients.consumer(
         settings.kafka,
@@ -79,6 +92,7 @@ def _read(settings: Settings, sink: Sink, topics: Sequence[str], stop: threading
             if records:
                 sink.write(records)
                 written += len(records)
+                metrics.written([(r.topic, len(r.key or b"") + len(r.value or b"")) for r in records], time.time())
         return written
     finally:
         consumer.close(autocommit=False)

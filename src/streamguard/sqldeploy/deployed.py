@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, text
 
+from streamguard.database.locks import Lock
 from streamguard.rules.catalogue import sql_rules
 from streamguard.sqldeploy.compare import same
 from streamguard.sqldeploy.run import DIFFERENT, LIVE, OFF, WAITS, Outcome, lineage, running_text
@@ -34,6 +35,7 @@ def note_deployed(connection: Connection, server: Server, outcomes: Sequence[Out
     last. A rule of which something does not run (off, or waiting) stays as it was kept. Raises DeployError."""
     items = [outcome.item for outcome in outcomes]
     status = {id(outcome.item): outcome.status for outcome in outcomes}
+    rows = []
     for name, version, queries in _rules(items):
         parts = [item for item in lineage(items, queries) if item.name not in LIVE]
         if any(status[id(item)] in (OFF, WAITS) for item in parts):
@@ -41,8 +43,12 @@ def note_deployed(connection: Connection, server: Server, outcomes: Sequence[Out
         kept = _kept(connection, name) if any(status[id(item)] == DIFFERENT for item in parts) else []
         texts = [_text(server, item, kept, is_other=status[id(item)] == DIFFERENT) for item in parts]
         sql_text = "\n".join(texts)
-        row = {"rule": name, "version": version, "sql_text": sql_text, "who": who}
-        connection.execute(text(_NOTE), {**row, "sql_hash": sha256(sql_text.encode()).hexdigest()})
+        digest = sha256(sql_text.encode()).hexdigest()
+        rows.append({"rule": name, "version": version, "sql_text": sql_text, "sql_hash": digest, "who": who})
+    if rows:
+        # The consumer tells deployments by their highest number: none may be committed below one that it has seen.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": Lock.STORE})
+        connection.execute(text(_NOTE), rows)
 
 
 def _rules(items: Sequence[Item]) -> Iterator[tuple[str, int, list[str]]]:

@@ -103,6 +103,7 @@ def carry_out(plan: Plan, how: Replacing) -> list[Outcome]:
     outcomes = plan.send(how.tell)
     with how.transaction() as connection:
         replacements.finish(connection, names)
+    with how.transaction() as connection:
         note_deployed(connection, plan.server, outcomes, who=how.who)
     return outcomes
 

@@ -12,6 +12,9 @@ from streamguard.config.names import ENV_FILE
 from streamguard.config.resources import DATA, compose_file
 from streamguard.stack.errors import StackError
 
+_METRICS = ("--profile", "metrics")
+"""Prometheus and Grafana too, where they were started beside the cluster: a stop without them leaves its network in use."""
+
 
 def up(start_command: str, password: str) -> None:
     """Start the containers and wait until they are healthy; a new database gets the password.
@@ -28,20 +31,20 @@ def up(start_command: str, password: str) -> None:
 
 def stop() -> None:
     """Stop the containers, keep their volumes."""
-    _run("stop")
+    _run(*_METRICS, "stop")
 
 
 def wipe() -> None:
     """Remove the containers and their volumes, if a Docker daemon answers."""
     if _daemon_answers():
-        _run("down", "--volumes", capture_output=True)
+        _run(*_METRICS, "down", "--volumes", capture_output=True)
 
 
 def is_running() -> bool:
     """Whether a container of the cluster runs."""
     if not _daemon_answers():
         return False
-    listed = _run("ps", "--quiet", capture_output=True)
+    listed = _run(*_METRICS, "ps", "--quiet", capture_output=True)
     return listed.returncode == 0 and bool(listed.stdout.strip())
 
 

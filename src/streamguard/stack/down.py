@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamguard.config import Settings
+from streamguard.metrics.targets import forget_dead
 from streamguard.privacy.key import key_file
 from streamguard.stack import compose, leftovers, locks
 from streamguard.stack.errors import StackError
@@ -31,6 +32,7 @@ def stop(settings: Settings, report: Callable[[str], None]) -> bool:
         report("docker compose stop")
         compose.stop()
         ran = True
+    forget_dead(settings)
     return ran
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
+from streamguard.metrics.targets import port_of, targets_folder
 from streamguard.stack.ksqldb_config import config_file
 
 _PYTHON = (sys.executable, "-I", "-u")
@@ -66,6 +67,7 @@ def _broker(settings: Settings) -> Part:
     if settings.kafka.security.tls and settings.kafka_certificate is not None:
         command += ["--tls-certificate", str(settings.kafka_certificate.absolute())]
         command += ["--tls-key", str((settings.kafka_key or settings.kafka_certificate).absolute())]
+    command += _metrics(settings, "broker")
     command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (settings.kafka_host, settings.kafka_port, variable_of("kafka_port"))
     return Part("broker", tuple(command), 20, *place, settings.kafka_bootstrap_servers)
@@ -79,10 +81,18 @@ def _ksqldb(settings: Settings) -> Part:
     command += ["--bootstrap-servers", settings.kafka_bootstrap_servers]
     if settings.kafka.security.protocol != "PLAINTEXT":
         command += ["--config-file", str(config_file(settings))]
-    command += _secured_engine(settings)
+    command += [*_secured_engine(settings), *_metrics(settings, "ksqldb")]
     command += ["--log-format", settings.log_format] if settings.log_format != "text" else []
     place = (url.hostname, port, variable_of("ksqldb_port"))
     return Part("ksqldb", tuple(command), 30, *place, settings.ksqldb_url)
+
+
+def _metrics(settings: Settings, name: str) -> list[str]:
+    """Where the broker or the SQL engine shows its figures, and the file that it tells so."""
+    if settings.metrics_port == "off":
+        return []
+    file = targets_folder(settings) / f"{name}.json"
+    return ["--metrics", f"127.0.0.1:{port_of(settings, name)}", "--metrics-file", str(file)]
 
 
 def engine_folder(settings: Settings) -> Path:
@@ -121,6 +131,8 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool) -> lis
         begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")
         command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}", *begin)
         parts.append(Part("generator", command, 50, reached_by="streamguard logs generator", stop_signal="INT"))
+    if settings.metrics_port != "off":
+        parts.append(Part("monitor", _cli("monitor"), 60, reached_by="streamguard logs monitor"))
     return parts
 
 

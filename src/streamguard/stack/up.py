@@ -18,6 +18,7 @@ from streamguard.database import apply_schema, error_message, make_engine
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.diagnosis import Problem
 from streamguard.kafka.topics import ensure_topics
+from streamguard.metrics.targets import forget_dead
 from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
 from streamguard.rules.catalogue import ALL, sql_files
@@ -138,6 +139,7 @@ def _launch_and_start(
     write_config(settings)
     try:
         if is_new:
+            forget_dead(settings)
             # Between its start and its first answer it cannot be told to end.
             with interrupts_held_back():
                 supervisor.launch()
@@ -253,6 +255,9 @@ def _start_application(
         wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
     if options.desk:
         wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
+    if "monitor" in parts:
+        # Last, and not waited for: nothing needs its figures to run.
+        supervisor.start("monitor")
     report(f"{', '.join(names[:-1])} and {names[-1]} run" if names[1:] else f"{names[0]} runs")
 
 

@@ -65,6 +65,13 @@ class QueryStats:
     offsets: Mapping[str, Sequence[PartitionOffsets]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Records that were left out, by reason: see `streamguard_ksql.operators.base.Skip`."""
+    state_entries: int = 0
+    state_bytes: int = 0
+    """An estimate, see `streamguard_ksql.runtime.memory`."""
+    uncommitted_s: float = 0.0
+    """How long ago the first of the records was read that the last commit does not have; 0 where it has all."""
+    event_lag_s: float | None = None
+    """From the time of the record last read to its reading; None before the first."""
 
 
 class RowStream(Protocol):
@@ -138,6 +145,9 @@ class Runtime(Protocol):
 
     def stats(self, query_id: str) -> QueryStats:
         """What a persistent query has done, and its offsets."""
+
+    def all_stats(self) -> Mapping[str, QueryStats]:
+        """The same of all of them by id, with one question to Kafka; without offsets where it does not answer."""
 
     def config_value(self, name: str) -> Any:
         """A server setting."""

@@ -191,7 +191,7 @@ def producer(
         "delivery.report.only.error": not reports,
         "batch.num.messages": 100_000,
         "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 128 * 1024,
+        "queue.buffering.max.kbytes": LARGEST_RECORD_BYTES // 1024,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         **QUIET,
         **_dotted(settings),

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
@@ -30,8 +30,17 @@ from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Positions, Sender, Servers, as_partitions
+from streamguard_ksql.runtime.clients import (
+    KafkaTopics,
+    KafkaUnavailable,
+    Offsets,
+    Positions,
+    Sender,
+    Servers,
+    as_partitions,
+)
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
+from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
@@ -89,6 +98,8 @@ class QueryRunner:
         self.skipped: Counter[str] = Counter()
         self.consumed = self.consumed_bytes = self.produced = self.errors = 0
         self.last_message_ms: int | None = None
+        self._event_lag_s: float | None = None
+        self._uncommitted_since_s: float | None = None
         self.failure: str | None = None
         self.failed_ms: int | None = None
         self.ready = threading.Event()
@@ -157,7 +168,13 @@ class QueryRunner:
     def _set_state(self) -> None:
         self.state = "ERROR" if self.failure is not None else "PAUSED" if self._paused.is_set() else "RUNNING"
 
-    def stats(self) -> QueryStats:
+    def read_partitions(self) -> list[TopicPartition]:
+        """The partitions that it reads, with the next offset of each; empty while it is not reading."""
+        reader = self._reader
+        return [] if reader is None else as_partitions(reader.positions)
+
+    def stats(self, bounds: tuple[Offsets, Offsets] | None = None) -> QueryStats:
+        """What it has done. `bounds` are the first and the next offsets of its partitions, where they are known already."""
         return QueryStats(
             self.state,
             self.consumed,
@@ -168,25 +185,39 @@ class QueryRunner:
             self.group,
             self.failure,
             self.failed_ms,
-            self._offsets(),
+            self._offsets(bounds),
             dict(self.skipped),
+            *self._state_size(),
+            0.0 if (since_s := self._uncommitted_since_s) is None else time.monotonic() - since_s,
+            self._event_lag_s,
         )
 
-    def _offsets(self) -> dict[str, list[PartitionOffsets]]:
-        """The query's offsets in each partition of its topics; empty while it is not reading."""
-        reader = self._reader
-        if reader is None:
-            return {}
-        wanted = as_partitions(reader.positions)
+    def _state_size(self) -> tuple[int, int]:
+        """Entries and bytes of its stores; 0 while it is not running, and where a store changes as it is looked at."""
+        topology = self.topology
+        if topology is None:
+            return 0, 0
+        stores = topology.runtime.stores
         try:
-            starts, ends = self._topics.offsets(wanted)
+            return sum(len(store) for store in list(stores.by_name.values())), stores_bytes(stores)
+        except RuntimeError:
+            return 0, 0
+
+    def _offsets(self, bounds: tuple[Offsets, Offsets] | None) -> dict[str, list[PartitionOffsets]]:
+        """The query's offsets in each partition of its topics; empty while it is not reading."""
+        wanted = self.read_partitions()
+        if not wanted:
+            return {}
+        try:
+            starts, ends = bounds or self._topics.offsets(wanted)
         except KafkaUnavailable:
             return {}
         result: dict[str, list[PartitionOffsets]] = {}
         for tp in wanted:
             name = (tp.topic, tp.partition)
-            at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
-            result.setdefault(tp.topic, []).append(at)
+            if name in ends:
+                at = PartitionOffsets(tp.partition, starts[name], ends[name], tp.offset)
+                result.setdefault(tp.topic, []).append(at)
         return result
 
     # --- the thread ---------------------------------------------------------------------------------------------------
@@ -344,7 +375,7 @@ class QueryRunner:
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
-        dirty = False
+        dirty, self._uncommitted_since_s = False, None
         while not self._stop.is_set() and not self._replaced.is_set():
             if self.pulse.exceeded is not None:
                 raise self.pulse.exceeded
@@ -352,10 +383,12 @@ class QueryRunner:
                 self._stop.wait(POLL_S)
             else:
                 dirty |= self._step(reader)
+                if dirty and self._uncommitted_since_s is None:
+                    self._uncommitted_since_s = time.monotonic()
             sender.client.poll(0)
             if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
                 self._commit(reader)
-                last_commit, dirty = time.monotonic(), False
+                last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
         if dirty:
             self._commit(reader)
 
@@ -377,6 +410,7 @@ class QueryRunner:
                 self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
         self.pulse.end()
         self.last_message_ms = batches[-1][1][-1].time
+        self._event_lag_s = time.time() - self.last_message_ms / 1000
         return True
 
     def _commit(self, reader: Reader) -> None:

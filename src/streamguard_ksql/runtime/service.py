@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
@@ -334,6 +334,16 @@ class KafkaRuntime:
         if runner is None:
             raise KsqlError(f"Unknown queryId: {query_id}")
         return runner.stats()
+
+    def all_stats(self) -> dict[str, QueryStats]:
+        runners = dict(self._runners)
+        # Asked for once: dozens of queries read the same topics.
+        read = {(tp.topic, tp.partition) for runner in runners.values() for tp in runner.read_partitions()}
+        try:
+            bounds = self._topics.offsets([TopicPartition(*one) for one in sorted(read)]) if read else ({}, {})
+        except KafkaUnavailable:
+            bounds = {}, {}
+        return {name: runner.stats(bounds) for name, runner in sorted(runners.items())}
 
     def config_value(self, name: str) -> Any:
         return self.engine.config.get(name)

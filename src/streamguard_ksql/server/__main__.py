@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--config-file", type=Path, help="settings as ksql-server.properties has them; passwords belong there"
     )
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
+    parser.add_argument("--metrics-file", type=Path, help="write their address there, as Prometheus' file_sd reads it")
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of its log: text (default) or json")
     parser.add_argument(
         "--set",
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise StartError("--bootstrap-servers HOST:PORT is missing: it says which Kafka to run on.")
         service_id = given.service_id or config.get("ksql.service.id") or "default_"
         cluster, rest = cluster_of(servers, config), without_connection(config)
-        run(given.listen, cluster, given.data_dir, service_id, rest, metrics=given.metrics)
+        shown = {"metrics": given.metrics, "metrics_file": given.metrics_file}
+        run(given.listen, cluster, given.data_dir, service_id, rest, **shown)
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
         print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)
         return 1

@@ -6,8 +6,11 @@ Names: https://prometheus.io/docs/practices/naming/. Labels are query ids, topic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from http.server import ThreadingHTTPServer
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,6 +20,8 @@ from prometheus_client.process_collector import ProcessCollector
 from streamguard_ksql.runtime.api import QueryStats, Runtime
 from streamguard_ksql.server.probes import Readiness, start
 
+log = logging.getLogger("streamguard_ksql.server")
+
 _QUERY = ("query",)
 STATES = ("RUNNING", "PAUSED", "ERROR")
 _COUNTERS = (
@@ -24,6 +29,13 @@ _COUNTERS = (
     ("bytes_in", "consumed_bytes", "Bytes read."),
     ("records_out", "produced", "Records written."),
     ("errors", "errors", "Failures, after which a query starts again or ends."),
+)
+
+_GAUGES = (
+    ("state_entries", "state_entries", "Entries of its state."),
+    ("state_bytes", "state_bytes", "Memory that its state takes, estimated."),
+    ("commit_age_seconds", "uncommitted_s", "How long the oldest record that it has read waits to be committed."),
+    ("event_lag_seconds", "event_lag_s", "From the time of the record that it last read to its reading."),
 )
 
 
@@ -39,9 +51,7 @@ class QueryMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """As prometheus-client asks for it."""
-        with self._runtime.lock:
-            names = sorted(self._runtime.engine.queries)
-        found = {name: self._runtime.stats(name) for name in names}
+        found = self._runtime.all_stats()
         state = GaugeMetricFamily(
             "streamguard_query_state", "1 for the state that a query is in.", labels=("query", "state")
         )
@@ -54,10 +64,16 @@ class QueryMetrics:
             for name, stats in found.items():
                 family.add_metric((name,), getattr(stats, field))
             yield family
+        for gauge, field, text in _GAUGES:
+            measured = GaugeMetricFamily(f"streamguard_query_{gauge}", text, labels=_QUERY)
+            for name, stats in found.items():
+                if (value := getattr(stats, field)) is not None:
+                    measured.add_metric((name,), value)
+            yield measured
         yield from _details(found)
 
 
-def _details(found: dict[str, QueryStats]) -> Iterator[Metric]:
+def _details(found: Mapping[str, QueryStats]) -> Iterator[Metric]:
     skipped = CounterMetricFamily(
         "streamguard_query_skipped", "Records that were left out, by reason.", labels=("query", "reason")
     )
@@ -80,10 +96,47 @@ def _details(found: dict[str, QueryStats]) -> Iterator[Metric]:
     yield from (skipped, lag, last)
 
 
-def serve(runtime: Runtime, host: str, port: int, ready: Readiness) -> ThreadingHTTPServer:
-    """Serve `/metrics`, `/healthz` and `/readyz` on a thread until the process ends. Raises OSError."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    registry.register(QueryMetrics(runtime))
-    return start(port, host, registry, ready)
+class Served:
+    """Metrics and probes on a thread, and the file that tells Prometheus where; it goes on without what cannot be had."""
+
+    def __init__(self, runtime: Runtime, host: str, port: int, ready: Readiness, file: Path | None = None) -> None:
+        self._file = file
+        self.port = 0
+        """Where it listens; 0 where it does not."""
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        registry.register(QueryMetrics(runtime))
+        for number in dict.fromkeys((port, 0)):
+            try:
+                server = start(number, host, registry, ready)
+            except OSError as error:
+                log.warning("metrics cannot be served on port %d of %s: %s", number, host, error.strerror or error)
+                continue
+            self.port = server.server_port
+            log.info("metrics on http://%s:%d/metrics", _bracketed(host), self.port)
+            self._tell(host)
+            return
+
+    def _tell(self, host: str) -> None:
+        """https://prometheus.io/docs/prometheus/latest/configuration/configuration/#file_sd_config"""
+        if self._file is None:
+            return
+        targets = [{"targets": [f"{_bracketed(host)}:{self.port}"], "labels": {"part": "ksqldb"}}]
+        being_written = self._file.with_suffix(".tmp")
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            being_written.write_text(json.dumps(targets) + "\n", encoding="utf-8")
+            being_written.replace(self._file)
+        except OSError as error:
+            log.warning("%s cannot be written (%s): Prometheus does not find the metrics", self._file, error.strerror)
+
+    def close(self) -> None:
+        """Take the file away, unless another process has written it since."""
+        with suppress(OSError):
+            if self._file is not None and f':{self.port}"' in self._file.read_text(encoding="utf-8"):
+                self._file.unlink()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -24,7 +24,7 @@ from streamguard_ksql.server import freeze
 from streamguard_ksql.server.app import create_app
 from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
-from streamguard_ksql.server.metrics import serve as serve_metrics
+from streamguard_ksql.server.metrics import Served
 from streamguard_ksql.server.probes import Readiness
 from streamguard_ksql.server.security import Security, SecurityError, security_of
 from streamguard_ksql.server.state import Server
@@ -48,8 +48,10 @@ def run(
     config: Mapping[str, Any] | None = None,
     *,
     metrics: str | None = None,
+    metrics_file: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `metrics` is the HOST:PORT of a page with figures. StartError for a port that is taken, an
+    """Serve until SIGTERM or SIGINT; `metrics` is the HOST:PORT of a page with figures, whose address is written to
+    `metrics_file`. StartError for a port that is taken, an
     address that is none, or logins and TLS that cannot be; KsqlError for a limit that is no number. The setting `listeners`
     goes before `listen`."""
     given = dict(config or {})
@@ -71,27 +73,26 @@ def run(
     data_dir.mkdir(parents=True, exist_ok=True)
     freeze.watch(data_dir)
     runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
-    ready = Readiness(runtime)
+    ready, served = Readiness(runtime), None
     try:
         if metrics is not None:
-            _show(runtime, metrics, ready)
+            served = _show(runtime, metrics, ready, metrics_file)
         ready.server = server = Server(runtime, f"{host}:{listener.getsockname()[1]}")
         asyncio.run(_serve(server, listener, security))
     finally:
+        if served is not None:
+            served.close()
         runtime.close()
 
 
-def _show(runtime: KafkaRuntime, address: str, ready: Readiness) -> None:
-    """Serve the figures of the queries. StartError for an address that others reach, or that is taken."""
+def _show(runtime: KafkaRuntime, address: str, ready: Readiness, file: Path | None) -> Served:
+    """Serve the figures of the queries. StartError for an address that others reach; a port that is taken gives way."""
     _, host, port = parse_address(address)
     if not is_loopback(host):
         raise StartError(
             f"Metrics are shown to everybody who asks, so they are served on loopback only, not on {host}."
         )
-    try:
-        serve_metrics(runtime, host, port, ready)
-    except OSError as error:
-        raise StartError(f"Metrics cannot be served on {address}: {error.strerror or error}.") from None
+    return Served(runtime, host, port, ready, file)
 
 
 def _leave(*_: object) -> None:

@@ -36,6 +36,8 @@ from tests.support.project import PROJECT_ROOT
             "rules set night purple",
             "streamguard rules set: MODE is 'purple': 'purple' is not one of 'active', 'shadow', 'off'",
         ),
+        ("status 5", "streamguard status: invalid value: SECONDS goes with --watch, from 0.5 to 86,400"),
+        ("status --watch nan", "streamguard status: invalid value: SECONDS goes with --watch, from 0.5 to 86,400"),
         ("retention --keep-days", "streamguard: option '--keep-days' requires an argument"),
     ],
 )

@@ -32,3 +32,14 @@ def test_a_session_idle_in_its_transaction_loses_its_locks(
         connection.invalidate()
     frozen.dispose()
     other.dispose()
+
+
+def test_an_error_quotes_no_values(postgres: EmbeddedPostgres) -> None:
+    """It may be logged with its traceback."""
+    made = make_engine(load_settings(database_url=postgres.url()))
+    with made.connect() as connection, pytest.raises(DBAPIError) as raised:
+        connection.execute(
+            text("SELECT 1 / length(:empty) FROM (SELECT CAST(:account AS TEXT)) a"), {"empty": "", "account": "ACC-1"}
+        )
+    made.dispose()
+    assert "ACC-1" not in str(raised.value)

@@ -9,10 +9,12 @@ import requests
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import metricpages
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
 from tests.support.engine import create_topic
 from tests.support.processes import Program, eventually
+from tests.support.tls import Authority
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 """By name, and the values of the labels in the order of their names."""
@@ -39,6 +41,7 @@ def test_lag_and_sizes_by_the_names_that_dashboards_know(desk: Desk, broker: Bro
     environment = {
         "STREAMGUARD_STATE_DIR": str(tmp_path),
         "STREAMGUARD_METRICS_PORT": "0",
+        "STREAMGUARD_DESK_CERTIFICATE": str(Authority(tmp_path / "authority").issue().file),
         "KAFKA_BOOTSTRAP_SERVERS": broker.address,
         "DATABASE_URL": desk.settings.database_url,
     }
@@ -56,6 +59,12 @@ def test_lag_and_sizes_by_the_names_that_dashboards_know(desk: Desk, broker: Bro
         assert found["streamguard_table_size_bytes", ("transactions",)] > 0
         assert found["streamguard_database_size_bytes", ()] > 1_000_000
         assert found["streamguard_outbox_records", ()] == 0
+        assert 86_400 < found["streamguard_certificate_expiry_seconds", ("desk_certificate",)] <= 2 * 86_400
+        shown = metricpages.check(requests.get(f"http://{address}/metrics", timeout=30).text)
+        missing = metricpages.documented("The monitor") - shown
+        # Of data quality there is something once there are transactions (tests/streamguard/quality).
+        assert shown <= metricpages.documented("The monitor")
+        assert all(name.startswith("streamguard_quality_") for name in missing), missing
         # It evaluates the alarms too: nothing fires.
         state = tmp_path / "alarms" / "state.json"
         eventually(state.exists, bool, say=monitor.said)

@@ -17,6 +17,7 @@ from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
 from streamguard.kafka.topics import MAX_RECORD_BYTES, ensure_topics, topic_configs
+from streamguard.metrics.producer import ProducerMetrics, send_seconds
 from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
 from streamguard.producer.kafka_sink import KafkaSink
 from streamguard.producer.record import Record
@@ -55,6 +56,20 @@ def test_what_is_sent_is_stored_by_key_with_its_label_and_in_order(broker: Broke
         accounts[item.key].append(item.value)
     for key, values in accounts.items():
         assert values == [record.value for record in records if record.key == key]
+
+
+def test_each_acknowledgement_is_timed(broker: BrokerProcess) -> None:
+    latency = send_seconds()
+    with closing(KafkaSink(settings_for(broker.address), print, latency=latency)) as sink:
+        for record in batch(200):
+            sink.send(record)
+        sink.finish()
+        figures = {s.name: s.value for family in ProducerMetrics(sink, latency).collect() for s in family.samples}
+    assert figures["streamguard_producer_records_sent_total"] == 200
+    assert figures["streamguard_producer_records_acknowledged_total"] == 200
+    assert figures["streamguard_producer_send_seconds_count"] == 200
+    assert figures["streamguard_producer_send_seconds_sum"] > 0
+    assert figures["streamguard_producer_errors_total"] == figures["streamguard_producer_unacknowledged_records"] == 0
 
 
 @pytest.mark.parametrize("compression", ["lz4", "gzip"])

@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 
 from streamguard.config import load_settings
 from streamguard.kafka.topics import ensure_topics
+from streamguard.metrics.sink import SinkMetrics
 from streamguard.sinks import SINKS, SinkError, SinkRecord
 from streamguard.sinks.runner import run, topics_of
 from tests.support.broker import BrokerProcess
@@ -67,6 +68,23 @@ def test_a_foreign_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="cannot be made"):
         SINKS["jsonl"](str(tmp_path / "file" / "below"))
+
+
+def test_records_and_bytes_are_counted_by_topic(broker: BrokerProcess, tmp_path: Path) -> None:
+    configured = load_settings(KAFKA_BOOTSTRAP_SERVERS=broker.address)
+    ensure_topics(configured)
+    producer = KafkaProducer(bootstrap_servers=broker.address)
+    for value in (b"{}", b"[1]"):
+        producer.send("transactions", value, b"A").get(30)
+    producer.close()
+    sink, metrics = SINKS["jsonl"](str(tmp_path)), SinkMetrics("jsonl")
+    run(configured, sink, topics_of(configured), threading.Event(), to_end=True, metrics=metrics)
+    sink.close()
+    found = {(s.name, *s.labels.values()): s.value for family in metrics.collect() for s in family.samples}
+    assert found["streamguard_sink_records_written_total", "jsonl", "transactions"] == 2
+    assert found["streamguard_sink_written_bytes_total", "jsonl", "transactions"] == 7
+    assert found["streamguard_sink_last_written_timestamp_seconds", "jsonl"] > 1_600_000_000
+    assert found["streamguard_sink_outages_total", "jsonl"] == 0
 
 
 def test_a_second_process_is_rejected(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from streamguard.config import Settings
 from streamguard.config.resources import DATA
+from streamguard.metrics.targets import port_of
 from streamguard.stack import compose
 from tests.support.project import PROJECT_ROOT
 
@@ -38,14 +39,20 @@ def strings(node: Any) -> list[str]:
 
 
 def test_the_file_is_valid_by_the_compose_specification() -> None:
-    with_defaults = REFERENCE.sub(lambda found: found.group(2), TEXT)
+    # Docker's word for the host's address, which the validator takes for an address that is wrong.
+    with_defaults = REFERENCE.sub(lambda found: found.group(2), TEXT).replace("host-gateway", "172.17.0.1")
     compose_spec.PyCompose.from_yaml(with_defaults).validate()
     with pytest.raises(ValueError, match="service_healthy"):
         compose_spec.PyCompose.from_yaml(with_defaults.replace("condition: service_healthy", "condition: nonsense"))
 
 
-def test_the_file_has_the_five_services_and_named_volumes() -> None:
-    assert set(SERVICES) == {"kafka", "ksqldb-server", "ksqldb-cli", "postgres", "kafka-ui"}
+def test_the_file_has_its_services_and_named_volumes() -> None:
+    usual = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert usual == {"kafka", "ksqldb-server", "ksqldb-cli", "postgres", "kafka-ui"}
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["metrics"]} == {
+        "prometheus",
+        "grafana",
+    }
     named = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert {name for name in named if not name.startswith((".", "/"))} == set(COMPOSE["volumes"])
 
@@ -69,6 +76,8 @@ def test_every_variable_is_a_setting_with_the_same_default() -> None:
         "STREAMGUARD_KSQLDB_PORT",
         "STREAMGUARD_POSTGRES_PORT",
         "STREAMGUARD_KAFKA_UI_PORT",
+        "STREAMGUARD_PROMETHEUS_PORT",
+        "STREAMGUARD_GRAFANA_PORT",
         "STREAMGUARD_POSTGRES_USER",
         "STREAMGUARD_POSTGRES_PASSWORD",
         "STREAMGUARD_POSTGRES_DB",
@@ -83,6 +92,31 @@ def test_the_addresses_of_the_settings_are_the_published_ports() -> None:
     assert f":-{settings.kafka_bootstrap_servers.split(':')[1]}}}:9092" in published["kafka"]
     assert f":-{settings.ksqldb_url.rsplit(':', 1)[1]}}}:8088" in published["ksqldb-server"]
     assert f":-{settings.database.port}}}:5432" in published["postgres"]
+
+
+@pytest.mark.parametrize("root", [PROJECT_ROOT, DATA], ids=["clone", "package"])
+def test_what_prometheus_and_grafana_read_is_there(root: Path) -> None:
+    mounts = [mount.split(":") for name in ("prometheus", "grafana") for mount in SERVICES[name]["volumes"]]
+    mounted = {target: root / source for source, target, *_ in mounts if source.startswith("./")}
+    found = [line.partition("=")[2] for line in SERVICES["prometheus"]["command"] if line.startswith("--config.file=")]
+    [config] = found
+    folder, _, name = config.rpartition("/")
+    rules = yaml.safe_load((mounted[folder] / name).read_text())["rule_files"]
+    assert all((mounted[folder] / rule).is_file() for rule in rules)
+    assert (mounted["/etc/grafana/provisioning"] / "datasources" / "prometheus.yml").is_file()
+    assert len(list(mounted[SERVICES["grafana"]["environment"]["STREAMGUARD_DASHBOARDS"]].glob("*.json"))) == 5
+
+
+def test_prometheus_asks_the_application_where_it_listens() -> None:
+    config = yaml.safe_load((PROJECT_ROOT / "ops" / "prometheus" / "prometheus-compose.yml").read_text())
+    [job] = config["scrape_configs"]
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    parts = ("consumer", "desk", "generator", "monitor")
+    assert [(one["labels"]["part"], one["targets"]) for one in job["static_configs"]] == [
+        (part, [f"host.docker.internal:{port_of(settings, part)}"]) for part in parts
+    ]
+    embedded = yaml.safe_load((PROJECT_ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
+    assert job["job_name"] == embedded["scrape_configs"][0]["job_name"]
 
 
 def test_the_schema_file_is_what_postgres_runs_first() -> None:

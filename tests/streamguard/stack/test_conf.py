@@ -36,15 +36,26 @@ def test_supervisord_reads_every_part_as_it_is_meant(tmp_path: Path, monkeypatch
     assert options.logfile == str(folder / "logs" / "supervisord.log")
     assert options.pidfile == str(pid_file(settings)) == str(folder / "supervisord.pid")
     programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
-    assert [*programs] == ["postgres", "broker", "ksqldb", "consumer", "desk", "generator"]
+    assert [*programs] == ["postgres", "broker", "ksqldb", "consumer", "desk", "generator", "monitor"]
     command = shlex.split(programs["postgres"].command)
     assert command[-1] == str(folder / "postgres")
     assert programs["postgres"].stdout_logfile == str(folder / "logs" / "postgres.log")
     kept = [(one.stdout_logfile_maxbytes, one.stdout_logfile_backups, one.redirect_stderr) for one in programs.values()]
-    assert kept == [(10 * 1024**2, 3, True)] * 6, "every log is turned over"
+    assert kept == [(10 * 1024**2, 3, True)] * len(programs), "every log is turned over"
     given = json.loads(Path(command[command.index("INT") + 1]).read_text())
     assert given["directory"] == str(tmp_path / ODD)
     assert load_settings(database_url=given["environment"]["DATABASE_URL"]).database.password == ODD
+
+
+def test_each_part_has_its_port_for_metrics_and_none_where_they_are_off(tmp_path: Path) -> None:
+    commands = {part.name: part.command for part in embedded_parts(_settings(tmp_path, metrics_port=9108))}
+    for name, port in (("broker", 9108), ("ksqldb", 9109)):
+        file = str(tmp_path / "metrics" / f"{name}.json")
+        assert commands[name][-4:] == ("--metrics", f"127.0.0.1:{port}", "--metrics-file", file)
+    off = _settings(tmp_path, metrics_port="off")
+    parts = [*embedded_parts(off), *application_parts(off, desk=True, generator=True)]
+    assert "monitor" not in [part.name for part in parts]
+    assert not [part for part in parts if "--metrics" in part.command]
 
 
 def test_the_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:

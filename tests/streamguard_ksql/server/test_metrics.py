@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import metricpages
 from tests.support.broker import BrokerProcess, free_port
 from tests.support.ksqldb import EARLIEST, KsqlServerProcess
 from tests.support.processes import eventually
@@ -54,6 +57,12 @@ def test_records_in_out_and_left_out_of_a_query(tmp_path: Path) -> None:
             assert found["streamguard_query_last_event_timestamp_seconds", (name,)] > 1_600_000_000
             behind = "streamguard_query_lag_records", ("0", name, "s")
             assert eventually(lambda: scraped(port)[behind], lambda lag: lag == 0) == 0
+            assert found["streamguard_query_state_entries", (name,)] == 0
+            assert found["streamguard_query_event_lag_seconds", (name,)] > 0
+            age = "streamguard_query_commit_age_seconds", (name,)
+            assert eventually(lambda: scraped(port)[age], lambda seconds: seconds == 0) == 0
+            shown = metricpages.check(requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text)
+            assert shown == metricpages.documented("The SQL engine")
             assert probed(port, "healthz") == probed(port, "readyz") == (200, "ok\n")
             broker.kill()
             assert (
@@ -66,6 +75,33 @@ def test_records_in_out_and_left_out_of_a_query(tmp_path: Path) -> None:
             assert probed(port, "readyz") == (503, "it was terminated (/ksql/terminate): start it again\n")
         finally:
             server.stop()
+
+
+def test_state_is_measured_and_a_taken_port_gives_way(tmp_path: Path) -> None:
+    file = tmp_path / "metrics" / "ksqldb.json"
+    with socket.create_server(("127.0.0.1", 0)) as taken, BrokerProcess(tmp_path / "log") as broker:
+        port = taken.getsockname()[1]
+        arguments = ("--metrics", f"127.0.0.1:{port}", "--metrics-file", str(file))
+        server = KsqlServerProcess(tmp_path, broker.address, arguments)
+        server.start()
+        try:
+            [target] = json.loads(file.read_text())
+            other = int(target["targets"][0].rpartition(":")[2])
+            assert target["labels"] == {"part": "ksqldb"} and other != port
+            create = "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+            query = "CREATE TABLE counts AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+            server.ksql(f"{create} {query}", streamsProperties=EARLIEST)
+            for key in ("a", "b", "a"):
+                server.ksql(f"INSERT INTO s (k, v) VALUES ('{key}', 1);")
+
+            def entries() -> list[float]:
+                return [n for (name, _), n in scraped(other).items() if name == "streamguard_query_state_entries"]
+
+            assert eventually(entries, lambda found: found == [2]) == [2]
+            assert max(n for (name, _), n in scraped(other).items() if name == "streamguard_query_state_bytes") > 100
+        finally:
+            server.stop()
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from streamguard.config import UserError
 from streamguard.database import error_message, is_outage
-from streamguard.desk.site import ROUTES, Desk, NotFound
+from streamguard.desk.site import ROUTES, Desk, NotFound, PatternRoute
 from streamguard.users.roles import may
 from streamguard.users.tokens import WRITE, Bearer, bearer_of
 
@@ -128,7 +127,7 @@ def endpoint(
         async def answer(request: Request) -> Response:
             return await _answer(request, described, handler)
 
-        ROUTES.append(Route(ROOT + path, answer, methods=[method], name=f"{method} {ROOT}{path} {needs}"))
+        ROUTES.append(PatternRoute(ROOT + path, answer, methods=[method], name=f"{method} {ROOT}{path} {needs}"))
         return handler
 
     return register

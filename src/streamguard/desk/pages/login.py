@@ -26,6 +26,7 @@ def login(visit: Visit) -> Response:
     keys = (f"user {name}", f"address {visit.request.client.host if visit.request.client else ''}")
     target = _local(visit.text("next") or "/")
     if (wait := throttle.wait_s(*keys)) > 0:
+        visit.desk.metrics.login_failed()
         problem = f"Too many failed logins: try again in {wait:.0f} s."
         return visit.page("login.html", 429, next=target, problem=problem, name=name)
     password = visit.form.get("password", "")
@@ -39,6 +40,7 @@ def login(visit: Visit) -> Response:
             audit.note(connection, name, "users.login", f"user {name}")
             token = open_session(connection, name, visit.desk.lifetimes)
     if user is None:
+        visit.desk.metrics.login_failed()
         return visit.page("login.html", 401, next=target, problem="User or password is not right.", name=name)
     response = visit.to("/password" if user.must_change else target)
     _set_cookie(visit, response, token)

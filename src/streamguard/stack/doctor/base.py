@@ -108,8 +108,27 @@ class Check:
     needs: tuple[str, ...]
 
 
+_ORDER = (
+    "settings",
+    "ports",
+    "machine",
+    "folder",
+    "network",
+    "certificates",
+    "versions",
+    "clocks",
+    "database",
+    "topics",
+    "sql",
+)
+
 CHECKS: list[Check] = []
-"""All checks but those of the settings, in the order of their modules."""
+"""All checks but that of the sources of the settings."""
+
+
+def in_order() -> list[Check]:
+    """All of them, what others rest on first."""
+    return sorted(CHECKS, key=lambda one: _ORDER.index(one.run.__module__.rpartition(".")[2]))
 
 
 def check(title: str, *needs: str) -> Callable[[Run], Run]:

@@ -10,7 +10,7 @@ from streamguard.config import Settings, load_settings
 from streamguard.config.errors import SettingsError
 from streamguard.database import error_message
 from streamguard.stack.doctor import settings as of_settings
-from streamguard.stack.doctor.base import CHECKS, DATABASE, ENGINE, Check, Finding, Report, Surroundings, Unchecked
+from streamguard.stack.doctor.base import DATABASE, ENGINE, Check, Finding, Report, Surroundings, Unchecked, in_order
 from streamguard.stack.health.base import FAILURES, connected
 
 _PARTS = {DATABASE: "postgres", ENGINE: "ksqldb"}
@@ -33,11 +33,11 @@ def examine(
     report.findings += of_settings.without_settings(environment)
     report.made += 1
     if settings is None:
-        report.unchecked = [Unchecked(one.title, "the settings cannot be used", False) for one in CHECKS]
+        report.unchecked = [Unchecked(one.title, "the settings cannot be used", False) for one in in_order()]
         return report
     with connected(settings) as parts:
         around = Surroundings(settings, parts, environment, clock)
-        for one in CHECKS:
+        for one in in_order():
             _make(one, around, report)
     return report
 

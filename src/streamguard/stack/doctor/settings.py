@@ -22,14 +22,8 @@ from streamguard.stack.door import check_door
 
 TITLE = "Settings"
 _SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|KSQLDB_URL)$")
-_FILES = (
-    "kafka_sasl_password_file",
-    "ksqldb_password_file",
-    "kafka_ssl_keyfile",
-    "kafka_key",
-    "ksqldb_key",
-    "desk_key",
-)
+_FILES = ("password_file", "keyfile", "_key")
+"""How the settings end that name a file with a secret."""
 _PORTS = {"broker": "kafka_port", "ksqldb": "ksqldb_port", "postgres": "postgres_port"}
 
 
@@ -85,9 +79,10 @@ def _env_file(file: Path) -> Iterator[Finding]:
 @check("Files with secrets")
 def secrets(around: Surroundings) -> Iterator[Finding]:
     """Files with passwords and keys that others than their owner may read."""
-    for field in _FILES:
-        if (file := getattr(around.settings, field)) is not None:
-            yield from _closed(Path(file), f"is the secret of {variable_of(field)}")
+    for field in type(around.settings).model_fields:
+        file = getattr(around.settings, field)
+        if field.endswith(_FILES) and isinstance(file, Path):
+            yield from _closed(file, f"is the secret of {variable_of(field)}")
     yield from _closed(around.settings.state_path / PASSWORD_FILE, "has the password of the database")
 
 

@@ -76,6 +76,9 @@ class Check:
 FAILURES = (KafkaError, DBAPIError, UserError, Rejected)
 """How a part that answers no more ends a check."""
 
+_CAUSES = ("processes", "topics", "database", "engine")
+"""The modules whose findings come first: a broker that is down has many effects."""
+
 CHECKS: list[Check] = []
 """All checks, in the order of their modules."""
 
@@ -99,7 +102,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 def findings_of(context: Context) -> Iterator[tuple[str, Finding]]:
     """The same on connections that are open, each with the title of its check."""
-    for one in CHECKS:
+    for one in sorted(CHECKS, key=_place):
         try:
             for finding in one.run(context):
                 yield one.title, finding
@@ -109,6 +112,12 @@ def findings_of(context: Context) -> Iterator[tuple[str, Finding]]:
                 one.title,
                 Finding(f'"{one.title}" could not be checked ({reason}): repeat `streamguard status`'),
             )
+
+
+def _place(one: Check) -> int:
+    """Causes before their effects."""
+    module = one.run.__module__.rpartition(".")[2]
+    return _CAUSES.index(module) if module in _CAUSES else len(_CAUSES)
 
 
 @contextmanager

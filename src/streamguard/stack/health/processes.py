@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from streamguard.metrics.targets import PORTS, addresses, port_of
 from streamguard.stack import leftovers
 from streamguard.stack.health.base import Context, Finding, check
 from streamguard.stack.logs import last_log_line
@@ -66,6 +67,24 @@ def _exits(context: Context, since: datetime) -> Counter[str]:
         return Counter()
     times = [(datetime.fromisoformat(at), name) for at, name in _EXIT.findall(text)]
     return Counter(name for at, name in times if since <= at <= datetime.now())
+
+
+@check("Metrics are elsewhere, or missing")
+def metrics(context: Context) -> Iterator[Finding]:
+    """A process found its port for metrics taken, or shows none. It works all the same."""
+    if context.settings.metrics_port == "off":
+        return
+    found = addresses(context.settings)
+    for process in (context.processes or {}).values():
+        port, address = port_of(context.settings, process.name), found.get(process.name, "")
+        if process.state != "RUNNING" or process.up_s < context.limit_s or process.name not in PORTS:
+            continue
+        if not address:
+            yield Finding(f"{process.name} shows no metrics: `streamguard logs {process.name}` says why", serious=False)
+        elif port and not address.endswith(f":{port}"):
+            yield Finding(
+                f"the metrics of {process.name} are at {address}: port {port} was taken when it started", serious=False
+            )
 
 
 @check("The disk is nearly full")

@@ -58,6 +58,8 @@ FROM (
 Offsets = dict[str, int]
 """`topic/partition` to the next offset to read."""
 _MINUTE_S = 60.0
+_LEAST_S = 0.5
+"""A shorter time says nothing: the consumer stores by batches."""
 
 
 def look(settings: Settings) -> model.Status:
@@ -113,7 +115,7 @@ def _known(ask: Callable[[], T | None]) -> T | None:
     """What a part says; None where it stops to answer meanwhile, which the checks report."""
     try:
         return ask()
-    except FAILURES:
+    except (*FAILURES, OSError):
         return None
 
 
@@ -128,7 +130,7 @@ def _rates(context: Context, begun: _Sample | None, now: _Sample | None) -> mode
     if context.database is None or begun is None or now is None:
         return None
     lately = context.database.execute(text(_LATELY)).mappings().one()
-    if (passed := now.at_s - begun.at_s) <= 0:
+    if (passed := now.at_s - begun.at_s) < _LEAST_S:
         return model.Rates(**lately)
     prefix = f"{context.settings.transactions_topic}/"
     read = sum(at - begun.offsets.get(place, 0) for place, at in now.offsets.items() if place.startswith(prefix))

@@ -1,0 +1,61 @@
+"""What a sink counts: the records that it has, and when it got the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+_PREFIX = "streamguard_sink"
+
+
+class SinkMetrics:
+    """Counters of one sink; `name` is its kind, such as jsonl."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._records: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+        self._written_at_s = 0.0
+        self._outages = 0
+
+    def written(self, sizes: Iterable[tuple[str, int]], now_s: float) -> None:
+        """Count records that the sink has: topic and bytes of each."""
+        for topic, size in sizes:
+            self._records[topic] += 1
+            self._bytes[topic] += size
+        self._written_at_s = now_s
+
+    def outage(self) -> None:
+        """Count a time that Kafka was not there; it is tried again."""
+        self._outages += 1
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the names are those of `collect`."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """As prometheus-client asks for it."""
+        for name, text, counts in (
+            ("records_written", "Records that the sink has stored.", self._records),
+            ("written_bytes", "Bytes of their keys and values.", self._bytes),
+        ):
+            family = CounterMetricFamily(f"{_PREFIX}_{name}", text, labels=["sink", "topic"])
+            for topic, count in sorted(counts.items()):
+                family.add_metric([self._name, topic], count)
+            yield family
+        yield self._one(CounterMetricFamily, "outages", "Times that Kafka was not there.", self._outages)
+        yield self._one(
+            GaugeMetricFamily,
+            "last_written_timestamp_seconds",
+            "When a record was last stored; 0 before the first.",
+            self._written_at_s,
+        )
+
+    def _one(
+        self, kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str, value: float
+    ) -> Metric:
+        family = kind(f"{_PREFIX}_{name}", text, labels=["sink"])
+        family.add_metric([self._name], value)
+        return family

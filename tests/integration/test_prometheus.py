@@ -59,6 +59,8 @@ STILL = {
     *("streamguard_alerts_undecided", "streamguard_alerts_undecided_oldest_seconds", "streamguard_table_rows"),
     *("streamguard_outbox_records", "streamguard_outbox_oldest_seconds"),
     *("streamguard_quality_filled_ratio", "streamguard_quality_late_ratio", "streamguard_quality_repeated_ratio"),
+    # Of whole hours of the clock.
+    "streamguard_quality_hour_records",
 }
 RARE = {
     "streamguard_broker_connections_rejected_total",
@@ -283,6 +285,7 @@ def used(watched: Watched) -> None:
     """A few records that are none, and some behind their window, and a mistyped password: so that what counts those moves."""
     watched.stack.generate("stream", "--tps", "50", "--duration", "5", "--bad", "malformed=0.3", "--bad", "late=0.3")
     login = f"http://127.0.0.1:{watched.stack.settings.desk_port}/login"
+    requests.get(login, timeout=30)
     requests.post(login, {"user_name": "admin", "password": "mistyped"}, timeout=30)
 
 

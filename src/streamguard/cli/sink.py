@@ -37,7 +37,7 @@ def sink(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     opened, metrics = SINKS[name](destination), SinkMetrics(name)
-    page = None if to_end else serve(settings, f"sink-{name}", [metrics])
+    page = None if to_end else serve(settings, f"sink-{name}", [metrics], metrics.ready)
     try:
         with kafka_errors():
             written = run(settings, opened, topics_of(settings), stop, to_end=to_end, metrics=metrics)

@@ -90,7 +90,7 @@ async def _serve(desk: Desk, listener: socket.socket) -> None:
     history.start()
     webhooks = Webhooks(desk.settings, desk.engine)
     webhooks.start()
-    page = serve_metrics(desk.settings, "desk", [desk.metrics])
+    page = serve_metrics(desk.settings, "desk", [desk.metrics], desk.pulse.not_ready)
     log.info("desk on %s", desk_url(desk.settings))
 
     async def until_stopped() -> None:

@@ -19,6 +19,15 @@ class SinkMetrics:
         self._bytes: Counter[str] = Counter()
         self._written_at_s = 0.0
         self._outages = 0
+        self._unready: str | None = "it is starting"
+
+    def ready(self) -> str | None:
+        """Why no record is stored now; None where those that come are."""
+        return self._unready
+
+    def connected(self) -> None:
+        """Note that Kafka is there, and the sink reads on from where it was."""
+        self._unready = None
 
     def written(self, sizes: Iterable[tuple[str, int]], now_s: float) -> None:
         """Count records that the sink has: topic and bytes of each."""
@@ -30,6 +39,7 @@ class SinkMetrics:
     def outage(self) -> None:
         """Count a time that Kafka was not there; it is tried again."""
         self._outages += 1
+        self._unready = "Kafka is unavailable"
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are those of `collect`."""

@@ -76,6 +76,7 @@ def _read(
         consumer.assign(partitions)
         _seek(consumer, sink, partitions)
         ends = consumer.end_offsets(partitions)
+        metrics.connected()
         while not stop.is_set():
             if to_end and all(consumer.position(partition) >= end for partition, end in ends.items()):
                 break

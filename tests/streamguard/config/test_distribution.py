@@ -39,7 +39,7 @@ def test_both_wheels_hold_what_the_tree_holds(tmp_path: Path) -> None:
     assert {
         "streamguard/data/ksqldb/queries.sql",
         "streamguard/data/docker/init-db.sql",
-        "streamguard/data/prometheus/alerts.yml",
+        "streamguard/data/ops/prometheus/alerts.yml",
         "streamguard/data/docker-compose.yaml",
         "streamguard/data/profiles/br.yaml",
     } <= set(expected)

@@ -78,6 +78,7 @@ def test_records_and_bytes_are_counted_by_topic(broker: BrokerProcess, tmp_path:
         producer.send("transactions", value, b"A").get(30)
     producer.close()
     sink, metrics = SINKS["jsonl"](str(tmp_path)), SinkMetrics("jsonl")
+    assert metrics.ready() == "it is starting"
     run(configured, sink, topics_of(configured), threading.Event(), to_end=True, metrics=metrics)
     sink.close()
     found = {(s.name, *s.labels.values()): s.value for family in metrics.collect() for s in family.samples}
@@ -85,6 +86,9 @@ def test_records_and_bytes_are_counted_by_topic(broker: BrokerProcess, tmp_path:
     assert found["streamguard_sink_written_bytes_total", "jsonl", "transactions"] == 7
     assert found["streamguard_sink_last_written_timestamp_seconds", "jsonl"] > 1_600_000_000
     assert found["streamguard_sink_outages_total", "jsonl"] == 0
+    assert metrics.ready() is None
+    metrics.outage()
+    assert metrics.ready() == "Kafka is unavailable"
 
 
 def test_a_second_process_is_rejected(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ SHOWN = {
     "producer/kafka_sink.py": "sentences",
     "sinks/runner.py": "a line of the log",
     "stack/parts.py": "the table of services, and the engine's command line",
+    "stack/status/parts.py": "the table of services",
 }
 """Who uses the bare addresses outside of an f-string, and what for."""
 

@@ -77,7 +77,7 @@ def test_from_now_leaves_earlier_alerts_out_and_from_the_beginning_adds_them(
     assert "replaced from now, 1 earlier alerts left out ana: small ones" in history
     assert "replaced from the beginning" in history
     texts = desk.rows("SELECT sql_before, sql_after FROM rule_replacements ORDER BY replacement_no")
-    assert [("> 3000)" in str(before), "> 1000)" in str(after)) for before, after in texts] == [
+    assert [("> 3000" in str(before), "> 1000" in str(after)) for before, after in texts] == [
         (True, True),
         (False, False),
     ]

@@ -216,6 +216,8 @@ def filled_in(synopsis: str, stack: StackRun, folder: Path, port: int) -> list[s
         "NAME": "ana",
         "ID": "alone_",
         "NAME=VALUE": "ksql.streams.num.stream.threads=1",
+        "FILE": f"{folder}.json",
+        "text|json": "json",
     }
     words = command_line(re.sub(r"\[options\]|\.\.\.|[\[\]]", "", synopsis))
     after = {

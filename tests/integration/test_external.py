@@ -38,7 +38,7 @@ def test_all_three_are_used_and_left(tmp_path: Path, elsewhere: dict[str, str], 
         for name in ("Postgres of DATABASE_URL", "Kafka of KAFKA_BOOTSTRAP_SERVERS", "ksqlDB of KSQLDB_URL"):
             assert f"{name} is used, none is started" in said
         assert "schema" in said and "made" in said
-        assert set(Supervisor(stack.settings).processes()) == {"consumer"}
+        assert set(Supervisor(stack.settings).processes()) == {"consumer", "monitor"}
         stack.generate("batch", "--count", "300", "--seed", "7", "--fraud-share", "0.1")
         stack.wait_count("transactions", 300)
         stack.wait_settled(quiet_s=1)

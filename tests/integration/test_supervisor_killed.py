@@ -26,7 +26,7 @@ from tests.support.processes import eventually
 
 pytestmark = pytest.mark.integration
 
-PARTS = ["broker", "consumer", "ksqldb", "postgres"]
+PARTS = ["broker", "consumer", "ksqldb", "monitor", "postgres"]
 
 
 @pytest.fixture(scope="module")

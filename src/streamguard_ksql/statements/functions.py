@@ -40,12 +40,13 @@ class DescribeFunction(ast.Reading):
 
 @builds("describe_function")
 def _describe_function(name: Token) -> DescribeFunction:
-    return DescribeFunction(name.text)
+    # As it was typed: a refusal shows it so.
+    return DescribeFunction(name.text if name.text.upper() == name.value else name.value)
 
 
 @prints(DescribeFunction)
 def _(statement: DescribeFunction) -> str:
-    return f"DESCRIBE FUNCTION {quote(statement.name.upper())}"
+    return f"DESCRIBE FUNCTION {statement.name if statement.name.isidentifier() else quote(statement.name)}"
 
 
 @executes(DescribeFunction)

@@ -13,6 +13,7 @@ from streamguard_ksql.runtime.names import processing_log_topic
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from tests.support.broker import BrokerProcess
 from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topic, produce, rows_of
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.integration
 LOG = processing_log_topic(SERVICE_ID)
@@ -106,8 +107,12 @@ def test_nothing_but_bad_records_is_bounded(tmp_path: Any) -> None:
         assert log.left_out == 500
         now[0] += 1
         log(error)
-        log.flush()
-        values = [orjson.loads(v or b"") for _, v in consume(broker.address, "log")]
+
+        def logged() -> list[Any]:
+            log.flush()  # waits a little only
+            return [orjson.loads(v or b"") for _, v in consume(broker.address, "log")]
+
+        values = eventually(logged, lambda found: len(found) >= processing_log.BURST + 2)
         assert len(values) == processing_log.BURST + 2
         assert values[-2]["message"]["recordProcessingError"]["errorMessage"].startswith("500 further errors")
 

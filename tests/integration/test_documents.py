@@ -4,7 +4,7 @@
     runbook, security                what only looks, wherever it stands (tests/docs/test_commands.py has all commands)
     broker.md, ksql-shell.md         the console blocks; the servers' synopses; the options in the tables
     own-data.md                      the console blocks, beside a copy of examples/
-    FAKE_GENERATOR_GUIDE.md          its two scorecards
+    FAKE_GENERATOR_GUIDE.md          its scorecard
 
 The rest has tests of its own: the guides of generator and producer (tests/streamguard/producer/test_guides.py), and
 testing-your-rules.md (tests/streamguard_ksql/testing/test_page.py).
@@ -290,16 +290,3 @@ def test_the_bench_of_the_broker_runs() -> None:
     done = subprocess.run(command_line(f"streamguard bench broker {small}"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "kafka-python produce, records/s" in done.stdout
-
-
-@pytest.mark.soak
-def test_the_scorecard_of_a_week_is_what_evaluate_prints(tmp_path: Path) -> None:
-    """With the rules that look back over each account. On a stack of its own: windows close by event time."""
-    stack, wanted = StackRun(tmp_path / "state"), pages.blocks(GENERATOR_GUIDE, "text")[1]
-    stack.start_core()
-    try:
-        stack.streamguard("deploy", "ksqldb/account-rules.sql")
-        stack.generate("batch", "--seed", "7", "--start", "2026-03-02", "--duration", "604800", "--fraud-share", "0.05")
-        assert scorecard(stack, wanted, timeout_s=120) == wanted
-    finally:
-        stack.run("./stop.sh", "--wipe", check=False)

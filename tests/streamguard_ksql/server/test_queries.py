@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("SELECT * FROM a; SELECT * FROM b;", 40001, "Expected exactly one KSQL statement; found 2 instead."),
     ("", 40001, "found 0 instead"),
     ("SELECT", 40001, "line 1:7"),
-    ("PRINT nothing;", 40001, "Could not find topic 'nothing'"),
+    ("PRINT nothing;", 40000, "Could not find topic 'nothing'"),
     ("SET 'auto.offset.reset'='now'; SELECT * FROM a;", 40000, "Invalid value now"),
     ("SET 'no.such.thing'='1'; SELECT * FROM a;", 40001, "Unknown property: no.such.thing"),
 ]

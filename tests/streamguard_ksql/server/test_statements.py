@@ -104,7 +104,7 @@ WRONG: list[tuple[str, int, int, str]] = [
     ),
     ('{"ksql": "SHOW TOPICS"}', 400, 40001, "missing ';' at '<EOF>'"),
     ('{"ksql": "SHOW CONNECTORS;"}', 500, 50000, "no Kafka Connect"),
-    ('{"ksql": "DESCRIBE FUNCTION nothing;"}', 400, 40001, "Can't find any functions with the name"),
+    ('{"ksql": "DESCRIBE FUNCTION nothing;"}', 400, 40000, "Can't find any functions with the name"),
     ('{"ksql": "EXPLAIN nothing;"}', 400, 40001, "Query with id:NOTHING does not exist"),
     ('{"ksql": "TERMINATE nothing;"}', 400, 40001, "Unknown queryId: NOTHING"),
     ('{"ksql": "RUN SCRIPT \'x.sql\';"}', 400, 40001, "does not read files"),

@@ -19,7 +19,7 @@ from streamguard.desk.reveal import hide
 from streamguard.desk.site import NotFound
 from streamguard.users import audit
 
-WHY = Field(min_length=1, max_length=1_000, pattern=r"\S", description="Why; it is kept.")
+WHY = Field(min_length=1, max_length=1_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", description="Why; it is kept.")
 
 
 class AlertFilter(Model):

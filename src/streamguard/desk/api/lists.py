@@ -19,7 +19,7 @@ from streamguard.desk.reveal import HIDDEN, PERSONAL
 from streamguard.desk.site import NotFound
 from streamguard.users import audit
 
-Value = Field(min_length=1, max_length=500, pattern=r"^[^\x00]*\S[^\x00]*$")
+Value = Field(min_length=1, max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
 
 
 class ListFilter(Model):

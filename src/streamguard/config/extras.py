@@ -12,5 +12,6 @@ def need(extra: str, module: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"this needs the package {error.name}, of the extra {extra}: ./start.sh --with {extra}, or pip install 'streamguard[{extra}]'"
+            f"this needs the package {error.name}, of the extra {extra}: ./start.sh --with {extra},"
+            f" or pip install 'streamguard[{extra}]'"
         ) from None

@@ -42,7 +42,7 @@ def _of_json(record: dict[str, Any], place: Place) -> Row:
         return place, base64.b64decode(record["value_base64"])
     value = record["value"]
     if value is None or isinstance(value, dict):
-        return place, value and value.get("transaction_id")
+        return place, None if value is None else value.get("transaction_id")
     return place, json.dumps(value).encode()
 
 

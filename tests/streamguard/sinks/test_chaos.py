@@ -44,7 +44,7 @@ class Feed:
         self._rng = random.Random(seed)
         self.sent = self.poison = 0
 
-    def send(self, count: int, per_s: float = 0.0) -> None:
+    def send(self, count: int, per_s: float = 0.0, *, noise_bytes: int = 0) -> None:
         began = time.monotonic()
         for number in range(count):
             partition = self._rng.randrange(3)
@@ -52,7 +52,7 @@ class Feed:
                 self.poison += 1
                 self._producer.send("transactions", self._rng.choice(POISON), b"A", partition=partition)
             else:
-                record = transaction(self.sent, partition)
+                record = transaction(self.sent, partition, note=self._rng.randbytes(noise_bytes).hex())
                 self._producer.send("transactions", record.value, record.key, partition=partition)
             self.sent += 1
             if per_s and number % 50 == 0 and (ahead_s := number / per_s - (time.monotonic() - began)) > 0:
@@ -197,7 +197,8 @@ def test_a_full_disk_is_waited_for(kind: str, broker: BrokerProcess, tmp_path: P
     feed, program = Feed(broker, 9), sink_of(target, broker, tmp_path)
     try:
         program.start()
-        feed.send(20_000)
+        # Noise, which no compression makes small.
+        feed.send(20_000, noise_bytes=200)
         eventually(program.said, lambda said: "nothing is lost" in said, 120)
         assert _mount("-o", "remount,size=200m", str(disk)) == 0
         eventually(places(target), lambda count: count == feed.sent, 120, program.said)

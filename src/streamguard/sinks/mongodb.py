@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -168,7 +169,8 @@ class MongoSink:
                 collection.create_index([(_STORED_AT, 1)], name=_STORED_AT, expireAfterSeconds=wanted)
 
     def _failed(self, error: Exception) -> SinkError:
-        text = " ".join(str(error).split())[:300]
+        # What pymongo goes on to say of timeouts and topologies helps nobody here.
+        text = re.split(r" \(configured timeouts|, Timeout: ", " ".join(str(error).split()))[0][:300]
         codes = [one["code"] for one in (getattr(error, "details", None) or {}).get("writeErrors", [])]
         if any(code != _DUPLICATE and code not in _PASSING for code in codes):
             reasons = [one["errmsg"] for one in error.details["writeErrors"] if one["code"] != _DUPLICATE]  # type: ignore[attr-defined]

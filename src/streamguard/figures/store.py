@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from psycopg2.extras import execute_values
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from streamguard.config import Settings
+from streamguard.database import apply_schema, make_engine
 from streamguard.database.locks import Lock
 from streamguard.figures.kinds import OF_ACCOUNTS, TOPICS, WAYS
 from streamguard.models.columns import storable
-from streamguard.privacy.protection import Protection
+from streamguard.privacy.mode import protection_of
+from streamguard.privacy.protection import NO_PROTECTION
 
 log = logging.getLogger("streamguard.figures")
 
@@ -71,33 +75,74 @@ INSERT INTO figure_offsets (topic, partition_no, next_offset) VALUES %s
 ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offset, updated_at = clock_timestamp()
 """
 _OFFSETS = text("SELECT partition_no, next_offset FROM figure_offsets WHERE topic = :topic")
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 
 
 class OtherWriter(Exception):
-    """Another process is storing live figures at this moment."""
+    """Another process stores live figures in this database."""
 
 
 class FigureStore:
-    """Writes to one database. Raises the database's errors as they come."""
+    """Writes to one database, from a session that has the lock for it. Raises the database's errors as they come; after one,
+    `next_offsets` begins a new session."""
 
-    def __init__(self, engine: Engine, protection: Protection) -> None:
-        self._engine, self._protection = engine, protection
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine = make_engine(settings, "streamguard-figures")
+        self._connection: Connection | None = None
+        self._protection = NO_PROTECTION
 
     def next_offsets(self, topic: str) -> Mapping[int, int]:
-        """Behind what is stored, by partition."""
-        with self._engine.connect() as connection:
+        """Behind what is stored, by partition. Raises OtherWriter, UserError where the schema cannot be made or is newer."""
+        with self._session() as connection:
             return {row.partition_no: row.next_offset for row in connection.execute(_OFFSETS, {"topic": topic})}
 
     def write(self, records: Sequence[Source]) -> None:
-        """Store records with the offsets behind them. Raises OtherWriter, and then nothing is stored."""
-        windows = {window.key: window for record in records if (window := self.window(record)) is not None}
-        moved = {(record.topic, record.partition): record.offset + 1 for record in records}
-        with self._engine.begin() as connection:
-            if not connection.execute(_TRY_LOCK, {"lock": Lock.FIGURES}).scalar_one():
-                raise OtherWriter("another process stores live figures")
-            _insert(connection, _UPSERT, sorted(windows.values(), key=lambda window: window.key))
+        """Store records with the offsets behind them. Raises OtherWriter."""
+        with self._session() as connection:
+            windows = {window.key: window for record in records if (window := self.window(record)) is not None}
+            rows: list[Window] = sorted(windows.values(), key=lambda window: window.key)
+            moved = {(record.topic, record.partition): record.offset + 1 for record in records}
+            _insert(connection, _UPSERT, rows)
             _insert(connection, _MOVE, [(*place, offset) for place, offset in sorted(moved.items())])
+
+    def close(self) -> None:
+        """End the session."""
+        self._end()
+        self._engine.dispose()
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        """One database transaction of the session."""
+        try:
+            if self._connection is None:
+                self._connection = self._begin()
+            with self._connection.begin():
+                yield self._connection
+        except BaseException:
+            self._end()
+            raise
+
+    def _begin(self) -> Connection:
+        apply_schema(self._engine)
+        connection = self._engine.connect()
+        try:
+            with connection.begin():
+                if not connection.execute(_TRY_LOCK, {"lock": Lock.FIGURES}).scalar_one():
+                    raise OtherWriter("another process stores live figures")
+                self._protection = protection_of(connection, self._settings)
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        return connection
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            # Not back into the pool: the lock ends with the session.
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
     def window(self, record: Source) -> Window | None:
         """What a record says; None, and a line in the log, for one that no query of analytics.sql has written."""

@@ -187,18 +187,18 @@ def course(
 ) -> Markup:
     """Lines over stretches of time, each with its name and its hue, from 0 to the highest of all; a stretch is a link where there
     are `targets`. The last stretch is not over yet: it is told and not drawn."""
-    width, base = 860.0, 210.0
+    width, base, head = 860.0, 150.0, 28.0
     step = width / max(len(begins), 1)
     top = max([value for _, _, values in lines for value in values] or [0.0]) or 1.0
     body = "".join(
         f'<line class="grid" x1="0" x2="{width:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
         f'<text class="tick" x="2" y="{at - 3:.1f}">{_scale(top * part)}</text>'
         for part in (0.5, 1.0)
-        for at in (base - (base - 16) * part,)
+        for at in (base - (base - head) * part,)
     )
     for _, hue, values in lines:
         points = " ".join(
-            f"{(n + 0.5) * step:.1f},{base - (base - 16) * value / top:.1f}" for n, value in enumerate(values[:-1])
+            f"{(n + 0.5) * step:.1f},{base - (base - head) * value / top:.1f}" for n, value in enumerate(values[:-1])
         )
         body += f'<polyline class="line-{hue}" points="{points}"/>'
     body += f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'

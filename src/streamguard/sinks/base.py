@@ -77,6 +77,8 @@ class Kind:
     batch: Callable[[Settings], Batch]
     topics: Callable[[Settings], Sequence[str]] | None
     """What it reads; None for transactions, alerts and decisions."""
+    sql: tuple[str, ...]
+    """SQL files that write what it reads, beside the rules: the stack deploys them where it runs the sink."""
     extra: str
     """The extra with its library, which is `module`; empty where it needs none."""
     module: str
@@ -112,6 +114,7 @@ def sink(
     options: Callable[[Settings], Mapping[str, Any]] = lambda settings: {},
     batch: Callable[[Settings], Batch] = lambda settings: Batch(settings.batch_max_records),
     topics: Callable[[Settings], Sequence[str]] | None = None,
+    sql: tuple[str, ...] = (),
     extra: str = "",
     module: str = "",
 ) -> Callable[[M], M]:
@@ -120,7 +123,7 @@ def sink(
     def register(maker: M) -> M:
         if name in SINKS:
             raise ValueError(f"the sink {name!r} is registered twice")
-        SINKS[name] = Kind(name, maker, destination, options, batch, topics, extra, module)
+        SINKS[name] = Kind(name, maker, destination, options, batch, topics, sql, extra, module)
         return maker
 
     return register

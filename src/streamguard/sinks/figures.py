@@ -25,9 +25,13 @@ BATCH = Batch(20_000, 0.5)
     options=lambda settings: {"settings": settings},
     batch=lambda settings: BATCH,
     topics=lambda settings: list(TOPICS),
+    sql=("analytics.sql",),
 )
 class FiguresSink:
     """Writes to the database of DATABASE_URL, or another one. One process at a time: another waits until it ends."""
+
+    reads_anew = True
+    """A topic that is shorter than what was read of it is another one, of SQL that was replaced: it is read whole."""
 
     def __init__(self, destination: str, settings: Settings | None = None) -> None:
         given = settings or get_settings()

@@ -82,7 +82,10 @@ class Reading:
         ends = self._consumer.end_offsets(self._partitions)
         for partition in self._partitions:
             offset = offsets[partition.topic].get(partition.partition, 0)
-            if offset > ends[partition]:
+            if offset > ends[partition] and getattr(sink, "reads_anew", False):
+                log.info("%s/%d ends before offset %d: it was made anew and is read whole", *partition, offset)
+                offset = 0
+            elif offset > ends[partition]:
                 raise SinkError(
                     f"{partition.topic}/{partition.partition} ends at {ends[partition]}, and the sink has what is before"
                     f" {offset}: the topic was made anew; give the sink another destination, or empty this one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from streamguard.config import Settings
 from streamguard.config.errors import UserError
@@ -50,6 +50,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Release what the sink holds open."""
+        ...
+
+
+@runtime_checkable
+class Rereading(Protocol):
+    """A sink that reads a topic from its beginning where it was deleted and made again. It is asked every few seconds."""
+
+    def is_outdated(self) -> bool:
+        """Whether a topic is another one than when `next_offsets` was asked. Raises KafkaError."""
         ...
 
 

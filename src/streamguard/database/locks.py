@@ -30,3 +30,5 @@ class Lock(IntEnum):
     """Two first starts make one admin."""
     WEBHOOKS = 5_347_008
     """Whoever adds or removes a webhook: the first one says where reading begins, the last one ends it."""
+    FIGURES = 5_347_009
+    """Whoever stores live figures; held by a session."""

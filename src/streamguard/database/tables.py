@@ -38,6 +38,8 @@ from streamguard.models.fields import INSTANT, parts
 _NOW = text("clock_timestamp()")
 _INSTANT = TIMESTAMP(timezone=True)
 _MONEY = Numeric(19, 4)
+_SUM = Numeric(38, 4)
+_COMMISSION = Numeric(38, 10)
 
 
 class Base(DeclarativeBase):
@@ -384,6 +386,66 @@ class QualityMinuteRow(Base):
     age_sum_s: Mapped[float]
     age_max_s: Mapped[float]
     filled: Mapped[dict[str, Any]]
+
+
+class LiveFigureRow(Base):
+    """What was counted in a window: see `streamguard.figures`."""
+
+    __tablename__ = "live_figures"
+
+    figure: Mapped[str] = mapped_column(primary_key=True)
+    window_start: Mapped[datetime] = mapped_column(primary_key=True)
+    window_end: Mapped[datetime]
+    name: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str | None]
+    transactions: Mapped[int]
+    amount: Mapped[Decimal] = mapped_column(_SUM)
+    earning: Mapped[Decimal] = mapped_column(_SUM)
+    commission_flat: Mapped[Decimal] = mapped_column(_COMMISSION)
+    commission_progressive: Mapped[Decimal] = mapped_column(_COMMISSION)
+    commission_tiered: Mapped[Decimal] = mapped_column(_COMMISSION)
+    commission_by_category: Mapped[Decimal] = mapped_column(_COMMISSION)
+
+
+class FigureOffsetRow(Base):
+    """How far a topic of live figures was read in a partition."""
+
+    __tablename__ = "figure_offsets"
+
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    next_offset: Mapped[int]
+    topic_id: Mapped[str | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class AnalyticsRunRow(Base):
+    """A run of a batch job."""
+
+    __tablename__ = "analytics_runs"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    source: Mapped[str]
+    since: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+    rows: Mapped[int | None]
+    status: Mapped[str]
+    error: Mapped[str | None]
+
+
+class AnalyticsResultRow(Base):
+    """A row that a run of a batch job found."""
+
+    __tablename__ = "analytics_results"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("analytics_runs.run_id"), primary_key=True)
+    job: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    data: Mapped[dict[str, Any]]
 
 
 class UserRow(Base):

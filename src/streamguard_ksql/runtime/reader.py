@@ -1,8 +1,9 @@
 """Reading the topics of a query: positions, batches, and the order between several topics.
 
 A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
-several takes the record with the earliest time next (see `time_order`); `times_of` reads times that are in columns. Of
-these, one topic may be read together with others, too: the stream of a join with tables, which is where the records are.
+several takes the record with the earliest time next (see `time_order`), and so does one of which `ahead_ms` says how far a
+partition may be ahead of the others; `times_of` reads times that are in columns. Of several topics one may be read together
+with others, too: the stream of a join with tables, which is where the records are.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Reader:
         scans: Scans | None = None,
         together: str | None = None,
         times_of: Mapping[str, TimesOf] | None = None,
+        ahead_ms: int | None = None,
         lost: Callable[[LostBatch], None],
         client: Consumer | None = None,
     ) -> None:
@@ -63,11 +65,13 @@ class Reader:
                 # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
                 position = low if tp.topic in from_beginning else high
             self.positions[tp.topic][tp.partition] = max(low, position)
-        self._order = TimeOrder(self.positions, times_of) if len(partitions) > 1 else None
+        merges = len(partitions) > 1 or (ahead_ms is not None and len(self._wanted) > 1)
+        ahead = ahead_ms if ahead_ms is not None and len(partitions) == 1 else 0
+        self._order = TimeOrder(self.positions, times_of, ahead) if merges else None
         self._came_s = 0.0
         """When the newest of the records here had come."""
         self._paused: set[Place] = set()
-        if self._order is None:
+        if len(partitions) == 1:
             together = self._wanted[0].topic
         self._together = together
         self._scan = scans.of(together) if scans is not None and together is not None else None
@@ -145,7 +149,7 @@ class Reader:
         """What has come of the topics that are not read together, waiting only where records here wait for it."""
         others = frozenset(self.positions) - {self._together}
         self._assign(others)
-        if self._order is None:
+        if self._order is None or not others:
             return Fetched([], [])
         waits = any(topic in others for topic, _ in self._order.awaited())
         return fetch(self.client, self._servers, timeout_s if waits else 0)

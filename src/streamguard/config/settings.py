@@ -177,6 +177,9 @@ class Settings(CheckedSettings):
     alarms_repeat_hours: float = Field(4.0, gt=0, allow_inf_nan=False)
     """How often an alarm that goes on firing is announced again."""
 
+    lake_uri: str = Field("", validation_alias="LAKE_URI")
+    """The folder of the lake's tables, or a URL of object storage; without it `lake` below the state folder."""
+
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
 
@@ -197,6 +200,10 @@ class Settings(CheckedSettings):
                 self._has_default_password = stored is None
                 self.postgres_password = stored or self.postgres_password
             self.database_url = self._own_database_url(self.postgres_password)
+        if not self.lake_uri:
+            self.lake_uri = str(self.state_path / "lake")
+        elif "://" not in self.lake_uri:
+            self.lake_uri = str(Path.cwd() / Path(self.lake_uri).expanduser())
         return self
 
     def _own_database_url(self, password: str) -> str:

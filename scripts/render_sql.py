@@ -18,6 +18,21 @@ from streamguard.models.iso import COUNTRIES, CURRENCIES, NO_PLACES, THREE_PLACE
 FOLDER = Path(__file__).parent.parent / "ksqldb"
 MACROS = "macros.sql"
 
+COMMISSION_CATEGORIES = {
+    "betting": "0.05",
+    "digital_goods": "0.049",
+    "electronics": "0.015",
+    "fuel": "0.008",
+    "gambling": "0.05",
+    "grocery": "0.012",
+    "hotel": "0.025",
+    "pharmacy": "0.012",
+    "school_fees": "0.005",
+    "travel": "0.025",
+    "utilities": "0.005",
+}
+"""The rates that analytics.sql begins with."""
+
 
 def rendered() -> dict[str, str]:
     """The text of each file by its name."""
@@ -34,6 +49,7 @@ def rendered() -> dict[str, str]:
         "no_places": " ".join(sorted(NO_PLACES)),
         "three_places": " ".join(sorted(THREE_PLACES)),
         "countries": " ".join(sorted(COUNTRIES)),
+        "commission_categories": COMMISSION_CATEGORIES,
     }
     macros = templates.get_template(MACROS).module
     templates.globals |= {name: getattr(macros, name) for name in dir(macros) if not name.startswith("_")}

@@ -65,3 +65,28 @@ CAST(amount * (tx_count - 1) - (total_amount - amount) AS DOUBLE) > ${spread} * 
       (tx_count - 1) * (total_square - CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE))
       - CAST(total_amount - amount AS DOUBLE) * CAST(total_amount - amount AS DOUBLE)))
 {%- endmacro -%}
+
+{#- Live figures by a column of the stream commissions and by currency, in windows; `label` is a column that says more of it. -#}
+{%- macro figures(by, column, windows='TUMBLING (SIZE 1 MINUTE', label=none) -%}
+CREATE TABLE figures_by_{{ by }} WITH (KAFKA_TOPIC='figures_by_{{ by }}', KEY_FORMAT='JSON', VALUE_FORMAT='JSON') AS
+SELECT {{ column }},
+       currency,
+       AS_VALUE({{ column }}) AS name,
+       AS_VALUE(currency) AS currency_code,
+{% if label %}
+       LATEST_BY_OFFSET({{ label }}) AS label,
+{% endif %}
+       COUNT(*) AS tx_count,
+       SUM(amount) AS total_amount,
+       SUM(earning) AS earning,
+       SUM(flat) AS flat,
+       SUM(progressive) AS progressive,
+       SUM(tiered) AS tiered,
+       SUM(by_category) AS by_category,
+       WINDOWSTART AS window_start,
+       WINDOWEND AS window_end
+FROM commissions
+WINDOW {{ windows }}, GRACE PERIOD 5 MINUTES)
+GROUP BY {{ column }}, currency
+EMIT CHANGES;
+{%- endmacro -%}

@@ -1,9 +1,9 @@
 """Every address, port, credential and limit of StreamGuard, in one typed place.
 
 Values come from the environment and from `.env` in the current folder; names are those of the fields, in upper case,
-prefixed `STREAMGUARD_`, except the three addresses that have common names: `KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`,
-`DATABASE_URL`. An address that is not given is made from the port (and the credentials), so that one variable moves a
-part and everything that connects to it. A `STREAMGUARD_` name that is none of the fields is an error.
+prefixed `STREAMGUARD_`, except the five addresses that have common names: `KAFKA_BOOTSTRAP_SERVERS`, `KSQLDB_URL`,
+`DATABASE_URL`, `MONGODB_URL`, `LAKE_URI`. An address that is not given is made from the port (and the credentials), so that
+one variable moves a part and everything that connects to it. A `STREAMGUARD_` name that is none of the fields is an error.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
+
+_OF_EVERY_PART = ("kafka_", "ksqldb_", "sink_", "mongodb_", "lake_", "snowflake_")
+"""How the fields begin that are handed to the processes of the stack."""
 
 MOST_METRICS_PORT = 65_530
 """The highest begin of the metrics' ports: each process has one of its own from there on."""
@@ -177,8 +180,38 @@ class Settings(CheckedSettings):
     alarms_repeat_hours: float = Field(4.0, gt=0, allow_inf_nan=False)
     """How often an alarm that goes on firing is announced again."""
 
+    # Sinks: copies of the topics elsewhere (streamguard.sinks).
+    sinks: str = ""
+    """Those that `streamguard up` runs: names with commas between, or a JSON list."""
+    sink_files: Path | None = None
+    """The folder of the sink jsonl; without it `copies` below the state folder."""
+    sink_files_mb: int = Field(256, ge=1)
+    """A file is closed, and the next one begun, when it has so many MiB or at midnight (UTC)."""
+    sink_webhook_url: SecretStr = SecretStr("")
+    """Gets the records of the sink http; secret, for its path often is."""
+    sink_webhook_token: SecretStr = SecretStr("")
+    """Sent with them as `Authorization: Bearer`."""
+    mongodb_url: SecretStr = Field(SecretStr(""), validation_alias="MONGODB_URL")
+    mongodb_database: str = "streamguard"
+    """Where the URL names none."""
+    mongodb_days: int = Field(0, ge=0)
+    """After how many days MongoDB removes a document, by the time of its record; 0: never."""
     lake_uri: str = Field("", validation_alias="LAKE_URI")
     """The folder of the lake's tables, or a URL of object storage; without it `lake` below the state folder."""
+    lake_batch_records: int = Field(20_000, ge=1)
+    lake_batch_s: float = Field(10.0, ge=0, allow_inf_nan=False)
+    """A write to the lake has so many records, or those of so many seconds."""
+    lake_keep_hours: int = Field(168, ge=1)
+    """How long files that compaction has replaced stay, for those who still read them."""
+    snowflake_account: str = ""
+    snowflake_user: str = ""
+    snowflake_password: SecretStr = SecretStr("")
+    snowflake_key_file: Path | None = None
+    """PEM: the private key of the user, without a password, instead of the password."""
+    snowflake_database: str = "STREAMGUARD"
+    snowflake_schema: str = "PUBLIC"
+    snowflake_warehouse: str = ""
+    snowflake_role: str = ""
 
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
@@ -204,6 +237,8 @@ class Settings(CheckedSettings):
             self.lake_uri = str(self.state_path / "lake")
         elif "://" not in self.lake_uri:
             self.lake_uri = str(Path.cwd() / Path(self.lake_uri).expanduser())
+        if self.sink_files is None:
+            self.sink_files = self.state_path / "copies"
         return self
 
     def _own_database_url(self, password: str) -> str:
@@ -292,7 +327,7 @@ class Settings(CheckedSettings):
         *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
         *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
         *("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"),
-        *("alarms_smtp_port", "alarms_smtp_password_file", "alarms_smtp_cafile"),
+        *("alarms_smtp_port", "alarms_smtp_password_file", "alarms_smtp_cafile", "sink_files", "snowflake_key_file"),
         mode="before",
     )
     @classmethod
@@ -376,6 +411,13 @@ class Settings(CheckedSettings):
         return value
 
     @property
+    def sink_names(self) -> tuple[str, ...]:
+        """The names in `sinks`, each once."""
+        text = self.sinks.strip().removeprefix("[").removesuffix("]")
+        names = [name.strip().strip("\"'") for name in text.split(",")]
+        return tuple(dict.fromkeys(filter(None, names)))
+
+    @property
     def ksqldb(self) -> Ksqldb:
         """The ksqlDB of `ksqldb_url`, and how to log in there."""
         password = self.ksqldb_password.get_secret_value()
@@ -451,7 +493,7 @@ class Settings(CheckedSettings):
             "STREAMGUARD_STATE_DIR": str(self.state_path),
         }
         for field in type(self).model_fields:
-            if field.startswith(("kafka_", "ksqldb_")) or field == "postgres_port":
+            if field.startswith(_OF_EVERY_PART) or field == "postgres_port":
                 variables.setdefault(variable_of(field), _as_text(getattr(self, field)))
         return variables
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -18,16 +18,27 @@ class SinkMetrics:
         self._records: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._written_at_s = 0.0
+        self._behind: dict[str, int] = {}
         self._outages = 0
+        self._is_available = True
         self._unready: str | None = "it is starting"
 
     def ready(self) -> str | None:
         """Why no record is stored now; None where those that come are."""
         return self._unready
 
+    @property
+    def total(self) -> int:
+        """The records of all topics that the sink has stored."""
+        return self._records.total()
+
     def connected(self) -> None:
-        """Note that Kafka is there, and the sink reads on from where it was."""
-        self._unready = None
+        """Note that Kafka and the destination are there, and the sink reads on from where it was."""
+        self._unready, self._is_available = None, True
+
+    def behind(self, records: Mapping[str, int]) -> None:
+        """Note how many records of each topic the sink does not have yet."""
+        self._behind = dict(records)
 
     def written(self, sizes: Iterable[tuple[str, int]], now_s: float) -> None:
         """Count records that the sink has: topic and bytes of each."""
@@ -40,6 +51,13 @@ class SinkMetrics:
         """Count a time that Kafka was not there; it is tried again."""
         self._outages += 1
         self._unready = "Kafka is unavailable"
+
+    def unavailable(self, why: str) -> bool:
+        """Note that the destination takes nothing; whether that is new, and counts as an outage."""
+        is_new, self._is_available = self._is_available, False
+        self._outages += is_new
+        self._unready = why
+        return is_new
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are those of `collect`."""
@@ -55,7 +73,18 @@ class SinkMetrics:
             for topic, count in sorted(counts.items()):
                 family.add_metric([self._name, topic], count)
             yield family
-        yield self._one(CounterMetricFamily, "outages", "Times that Kafka was not there.", self._outages)
+        yield self._one(
+            CounterMetricFamily, "outages", "Times that Kafka or the destination was not there.", self._outages
+        )
+        behind = GaugeMetricFamily(
+            f"{_PREFIX}_lag_records", "Offsets that the sink is behind.", labels=["sink", "topic"]
+        )
+        for topic, count in sorted(self._behind.items()):
+            behind.add_metric([self._name, topic], count)
+        yield behind
+        yield self._one(
+            GaugeMetricFamily, "destination_up", "Whether the destination takes records.", float(self._is_available)
+        )
         yield self._one(
             GaugeMetricFamily,
             "last_written_timestamp_seconds",

@@ -7,9 +7,9 @@ readers of topics, never of each other, so one that is unavailable stops no othe
 from importlib import import_module
 from pkgutil import iter_modules
 
-from streamguard.sinks.base import SINKS, Sink, SinkError, SinkRecord, sink
+from streamguard.sinks.base import SINKS, Batch, Kind, Sink, SinkError, SinkRecord, SinkUnavailable, sink
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["SINKS", "Sink", "SinkError", "SinkRecord", "sink"]
+__all__ = ["SINKS", "Batch", "Kind", "Sink", "SinkError", "SinkRecord", "SinkUnavailable", "sink"]

@@ -10,18 +10,19 @@ import base64
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
-from streamguard.sinks.base import SinkError, SinkRecord, sink
+from streamguard.sinks.base import SinkError, SinkRecord, SinkUnavailable, sink
 
 _TAIL = 1 << 16
 """Bytes read at a time from the end of a file, looking for its last line."""
 
 
-@sink("jsonl")
+@sink("jsonl", destination=lambda settings: str(settings.sink_files))
 class JsonLinesSink:
     """Appends to files below a folder, which it makes. One process at a time: the folder's lock file says which."""
 
@@ -41,11 +42,15 @@ class JsonLinesSink:
 
     def next_offsets(self, topic: str) -> Mapping[int, int]:
         """Continue behind the last whole line of each file."""
+        self._close_files()
         offsets = {}
-        for file in sorted(self._folder.glob(f"{topic}-*.jsonl")):
-            number = file.stem.removeprefix(f"{topic}-")
-            if number.isdigit():
-                offsets[int(number)] = _next_offset(file)
+        try:
+            for file in sorted(self._folder.glob(f"{topic}-*.jsonl")):
+                number = file.stem.removeprefix(f"{topic}-")
+                if number.isdigit():
+                    offsets[int(number)] = _next_offset(file)
+        except OSError as error:
+            raise self._unavailable("read", error) from None
         return offsets
 
     def write(self, records: Sequence[SinkRecord]) -> None:
@@ -60,11 +65,22 @@ class JsonLinesSink:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise SinkError(f"{self._folder} cannot be written to: {error.strerror}") from None
+            raise self._unavailable("written to", error) from None
 
     def close(self) -> None:
-        for file in [*self._files.values(), self._lock]:
-            file.close()
+        self._close_files()
+        self._lock.close()
+
+    def _unavailable(self, what: str, error: OSError) -> SinkUnavailable:
+        self._close_files()
+        return SinkUnavailable(f"{error.filename or self._folder} cannot be {what}: {error.strerror}")
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            # What could not be written is tried once more by it.
+            with suppress(OSError):
+                file.close()
+        self._files.clear()
 
     def _file(self, topic: str, partition: int) -> BinaryIO:
         place = (topic, partition)

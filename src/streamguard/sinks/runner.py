@@ -1,31 +1,37 @@
-"""Reads the topics and hands their records to a sink, from the offsets that the sink has, until told to stop."""
+"""Reads the topics and hands their records to a sink, from the offsets that the sink has, until told to stop.
+
+What the sink has stored decides where reading continues. The same offsets are committed to the sink's consumer group, for
+people and metrics to see how far it is behind; nothing is read from there.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import KafkaError
 
 from streamguard.config import Settings
-from streamguard.kafka import clients
-from streamguard.kafka.corrupt import skip_corrupt
-from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks.base import Sink, SinkRecord
+from streamguard.sinks.base import Batch, Sink, SinkUnavailable
+from streamguard.sinks.reading import PartitionsChanged, Reading
 
 log = logging.getLogger("streamguard.sinks")
 
-POLL_MS = 200
 RETRY_S = 2.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 15.0
+"""How long an unavailable destination is left alone: twice as long each time, up to the last."""
 
 
 def topics_of(settings: Settings) -> list[str]:
     """What a sink gets: transactions, alerts and decisions."""
     return [settings.transactions_topic, settings.alerts_topic, settings.decisions_topic]
+
+
+def group_of(name: str) -> str:
+    """The consumer group of a sink."""
+    return f"streamguard-sink-{name}"
 
 
 def run(
@@ -36,80 +42,47 @@ def run(
     *,
     to_end: bool = False,
     metrics: SinkMetrics | None = None,
+    group: str | None = None,
+    batch: Batch | None = None,
 ) -> int:
     """Write records until `stop` is set, or with `to_end` up to where the topics end now; returns how many.
 
-    Counts them in `metrics`. Retries while Kafka is unavailable. Raises SinkError.
+    Counts them in `metrics`, and commits offsets to `group`. Retries while Kafka or the destination is unavailable. Raises
+    SinkError.
     """
-    written, counted = 0, metrics or SinkMetrics("")
+    counted = metrics or SinkMetrics("")
+    sizes = batch or Batch(settings.batch_max_records)
+    before = counted.total
     while not stop.is_set():
         try:
-            return written + _read(settings, sink, topics, stop, to_end, counted)
+            with Reading(settings, topics, group, sizes, counted) as reading:
+                _copy(reading, sink, stop, to_end, counted)
+                break
+        except PartitionsChanged as change:
+            log.info("%s", change)
         except KafkaError as error:
             log.warning("Kafka at %s: %s; retrying in %.0f s", settings.kafka_bootstrap_servers, error, RETRY_S)
             counted.outage()
             stop.wait(RETRY_S)
-    return written
+    return counted.total - before
 
 
-def _read(
-    settings: Settings, sink: Sink, topics: Sequence[str], stop: threading.Event, to_end: bool, metrics: SinkMetrics
-) -> int:
-    ensure_topics(settings)
-    consumer = clients.consumer(
-        settings.kafka,
-        client_id="streamguard-sink",
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        max_poll_records=settings.batch_max_records,
-        bootstrap_timeout_ms=5_000,
-    )
-    written = 0
-    try:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
-        consumer.assign(partitions)
-        _seek(consumer, sink, partitions)
-        ends = consumer.end_offsets(partitions)
-        metrics.connected()
-        while not stop.is_set():
-            if to_end and all(consumer.position(partition) >= end for partition, end in ends.items()):
-                break
-            try:
-                polled = consumer.poll(timeout_ms=POLL_MS)
-            except CorruptRecordError as error:
-                skip_corrupt(settings.kafka, consumer, error)
-                continue
-            records = [
-                SinkRecord(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp)
-                for found in polled.values()
-                for r in found
-            ]
-            if records:
-                sink.write(records)
-                written += len(records)
-                metrics.written([(r.topic, len(r.key or b"") + len(r.value or b"")) for r in records], time.time())
-        return written
-    finally:
-        consumer.close(autocommit=False)
-
-
-def _seek(consumer: KafkaConsumer, sink: Sink, partitions: Sequence[TopicPartition]) -> None:
-    """Continue where the sink is; report what retention deleted meanwhile."""
-    first = consumer.beginning_offsets(partitions)
-    offsets = {topic: sink.next_offsets(topic) for topic in {partition.topic for partition in partitions}}
-    for partition in partitions:
-        offset = offsets[partition.topic].get(partition.partition, 0)
-        if 0 < offset < first[partition]:
-            log.error(
-                "%s/%d begins at %d now: offsets from %d on were deleted before they were read",
-                *partition,
-                first[partition],
-                offset,
-            )
-        consumer.seek(partition, max(offset, first[partition]))
+def _copy(reading: Reading, sink: Sink, stop: threading.Event, to_end: bool, metrics: SinkMetrics) -> None:
+    """Until `stop` or the end. An outage of the destination is logged once, however often it is tried."""
+    delay_s = FIRST_RETRY_S
+    while True:
+        try:
+            reading.seek(sink)
+            metrics.connected()
+            if delay_s > FIRST_RETRY_S:
+                log.info("the destination answers again: reading continues behind what it has")
+                delay_s = FIRST_RETRY_S
+            reading.copy(sink, stop, to_end)
+            return
+        except SinkUnavailable as error:
+            if metrics.unavailable(str(error)):
+                log.warning("%s; nothing is lost, it is tried again until it answers", error)
+            if stop.wait(delay_s):
+                return
+            reading.measure()
+            delay_s = min(2 * delay_s, LAST_RETRY_S)

@@ -8,6 +8,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from streamguard.analytics.quiet import quiet
 from streamguard.config import UserError
 from streamguard.config.extras import need
 
@@ -43,10 +44,11 @@ Tables = Mapping[str, "DataFrame"]
 
 @dataclass(frozen=True)
 class Job:
-    """One job: `title` is what a person calls it, `reads` the columns of transactions that it needs."""
+    """One job: `title` and `about` are for people, `reads` are the columns of transactions that it needs."""
 
     name: str
     title: str
+    about: str
     reads: tuple[str, ...]
     run: Callable[[Sources], Tables]
 
@@ -54,13 +56,15 @@ class Job:
 JOBS: dict[str, Job] = {}
 
 
-def job(name: str, title: str, reads: str) -> Callable[[Callable[[Sources], Tables]], Callable[[Sources], Tables]]:
+def job(
+    name: str, title: str, about: str, reads: str
+) -> Callable[[Callable[[Sources], Tables]], Callable[[Sources], Tables]]:
     """Register a job; `reads` are columns of transactions, separated by blanks. Raises ValueError for a name that is taken."""
 
     def register(run: Callable[[Sources], Tables]) -> Callable[[Sources], Tables]:
         if name in JOBS:
             raise ValueError(f"the job {name!r} is registered twice")
-        JOBS[name] = Job(name, title, tuple(reads.split()), run)
+        JOBS[name] = Job(name, title, about, tuple(reads.split()), run)
         return run
 
     return register
@@ -68,7 +72,8 @@ def job(name: str, title: str, reads: str) -> Callable[[Callable[[Sources], Tabl
 
 def load_jobs(names: Sequence[str] = ()) -> list[Job]:
     """The jobs of these names, all of them where none is named. Raises UserError without the extra, JobError for other names."""
-    need("batch", "streamguard.analytics.jobs")
+    with quiet():
+        need("batch", "streamguard.analytics.jobs")
     for name in names:
         if name not in JOBS:
             [nearest] = get_close_matches(name, JOBS, n=1, cutoff=0)

@@ -9,17 +9,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from streamguard.analytics.catalogue import Job, Sources, load_jobs
+from streamguard.analytics.catalogue import Job, JobError, Sources, load_jobs
+from streamguard.analytics.quiet import quiet
 from streamguard.config import Settings
 from streamguard.database import make_engine
 
-Told = Callable[[str, str, float], None]
-"""Called with the name of a job, what became of it (running, done, failed) and the seconds that it took."""
+if TYPE_CHECKING:
+    from streamguard.analytics.source import Opened
+
+Told = Callable[[str, str, float, int], None]
+"""Called with the name of a job, what becomes of it (running, done, failed), its seconds, and how many jobs there are."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,14 @@ def analyse(
     until: datetime | None = None,
     *,
     store: bool = True,
-    told: Told = lambda job, state, seconds: None,
+    told: Told = lambda job, state, seconds, of: None,
 ) -> Analysis:
     """Run the jobs of these names, or all. A job that fails does not keep the others from running.
 
     Raises UserError where none can be run: no data in the range, no engine, no database to store in.
     """
     jobs = load_jobs(names)
-    from streamguard.analytics.session import quiet, spark
+    from streamguard.analytics.session import spark
     from streamguard.analytics.source import Span, open_sources
 
     with ExitStack() as stack:
@@ -71,7 +75,8 @@ def analyse(
         session = stack.enter_context(spark(folder))
         opened = stack.enter_context(open_sources(settings, session, folder, Span(since, until), jobs))
         found = opened.sources
-        results = [_run(settings, engine, job, found, opened.name, opened.transactions, told) for job in jobs]
+        runner = _Runner(settings, engine, opened, lambda name, state, seconds: told(name, state, seconds, len(jobs)))
+        results = [runner.run(job) for job in jobs]
         return Analysis(opened.name, found.since, found.until, opened.transactions, tuple(results))
 
 
@@ -80,30 +85,36 @@ def collect(job: Job, sources: Sources) -> dict[str, Any]:
     return {name: table.toArrow() for name, table in job.run(sources).items()}
 
 
-def _run(
-    settings: Settings, engine: Engine | None, job: Job, sources: Sources, source: str, transactions: int, told: Told
-) -> Result:
-    from pyspark.errors import PySparkException
+@dataclass(frozen=True)
+class _Runner:
+    """Runs one job after the other; `engine` is None where nothing is stored."""
 
-    from streamguard.analytics import store
-    from streamguard.analytics.catalogue import JobError
-    from streamguard.analytics.session import first_line
+    settings: Settings
+    engine: Engine | None
+    opened: Opened
+    told: Callable[[str, str, float], None]
 
-    run_id, started = uuid4(), time.monotonic()
-    told(job.name, store.RUNNING, 0.0)
-    if engine is not None:
-        store.begin(engine, run_id, job.name, source, sources.since, sources.until, transactions)
-    tables: dict[str, Any] = {}
-    error: str | None = None
-    try:
-        tables = collect(job, sources)
-        if engine is not None:
-            store.write_delta(settings, run_id, job.name, tables)
-            store.finish(engine, run_id, job.name, tables)
-    except (PySparkException, JobError) as problem:
-        error = first_line(problem)
-        if engine is not None:
-            store.fail(engine, run_id, error)
-    seconds = time.monotonic() - started
-    told(job.name, store.FAILED if error else store.DONE, seconds)
-    return Result(job, run_id, tables, seconds, error)
+    def run(self, job: Job) -> Result:
+        from pyspark.errors import PySparkException
+
+        from streamguard.analytics import store
+        from streamguard.analytics.session import first_line
+
+        run_id, started = uuid4(), time.monotonic()
+        self.told(job.name, store.RUNNING, 0.0)
+        if self.engine is not None:
+            store.begin(self.engine, run_id, job.name, self.opened)
+        tables: dict[str, Any] = {}
+        error: str | None = None
+        try:
+            tables = collect(job, self.opened.sources)
+            if self.engine is not None:
+                store.write_delta(self.settings, run_id, job.name, tables)
+                store.finish(self.engine, run_id, job.name, tables)
+        except (PySparkException, JobError) as problem:
+            error = first_line(problem)
+            if self.engine is not None:
+                store.fail(self.engine, run_id, error)
+        seconds = time.monotonic() - started
+        self.told(job.name, store.FAILED if error else store.DONE, seconds)
+        return Result(job, run_id, tables, seconds, error)

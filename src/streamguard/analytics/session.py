@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamguard.analytics.catalogue import JobError
+from streamguard.analytics.quiet import quiet
 from streamguard.analytics.server import running
 from streamguard.config.extras import need
 
@@ -54,15 +54,6 @@ def _connected(address: str) -> Iterator[SparkSession]:
             yield session
         finally:
             session.stop()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without what PySpark says to those who program in it: that pandas is newer than it knows, that a window is not divided."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"pyspark\.")
-        warnings.filterwarnings("ignore", message="WARN WindowExpression", category=UserWarning)
-        yield
 
 
 def first_line(error: BaseException) -> str:

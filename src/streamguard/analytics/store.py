@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, text
 
 from streamguard.analytics.catalogue import JobError
+from streamguard.analytics.source import Opened
 from streamguard.config import Settings
 from streamguard.config.extras import need
 from streamguard.config.ksqldb import without_login
@@ -25,7 +26,7 @@ KEPT = timedelta(days=90)
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
-def begin(engine: Engine, run_id: UUID, job: str, source: str, since: datetime, until: datetime, rows: int) -> None:
+def begin(engine: Engine, run_id: UUID, job: str, opened: Opened) -> None:
     """Note a run that begins, and remove those that are too old."""
     with engine.begin() as connection:
         connection.execute(
@@ -42,10 +43,10 @@ def begin(engine: Engine, run_id: UUID, job: str, source: str, since: datetime, 
             {
                 "run_id": run_id,
                 "job": job,
-                "source": without_login(source),
-                "since": since,
-                "until": until,
-                "rows": rows,
+                "source": without_login(opened.name),
+                "since": opened.sources.since,
+                "until": opened.sources.until,
+                "rows": opened.transactions,
                 "status": RUNNING,
             },
         )

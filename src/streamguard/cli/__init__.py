@@ -64,6 +64,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "connect": ("streamguard.cli.connect", "app", "Read payments from a topic of your own."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "backtest": ("streamguard.cli.backtest", "app", "What a change of the rules would have done on what there is."),
+    "analyse": (
+        "streamguard.cli.analyse",
+        "app",
+        "Questions over the whole history: batch jobs, their tables and a report.",
+    ),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts, and name duplicates."),
     "quality": ("streamguard.cli.quality", "app", "How complete, fresh and usual the transactions are."),
     "alarms": (

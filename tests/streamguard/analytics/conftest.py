@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from streamguard.analytics.quiet import quiet
 from streamguard.analytics.rates import Rates
-from streamguard.analytics.session import quiet, spark
+from streamguard.analytics.session import spark
 from tests.streamguard.analytics.data import Made, make
 
 

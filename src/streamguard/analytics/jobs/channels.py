@@ -9,7 +9,12 @@ from streamguard.analytics.catalogue import Sources, Tables, job
 from streamguard.analytics.columns import average, payments, share, sums, text, total
 
 
-@job("channels", "Which channels people prefer", "account_id amount currency channel merchant_category")
+@job(
+    "channels",
+    "Which channels people prefer",
+    "How much goes through each channel, and how many accounts use it for most of their payments.",
+    "account_id amount currency channel merchant_category",
+)
 def run(sources: Sources) -> Tables:
     """`by_channel`, with the accounts that prefer it, and `by_category`: channels by currency.
 

@@ -25,6 +25,8 @@ from streamguard.analytics.columns import (
 @job(
     "commission",
     "Commission under each structure",
+    "What the same payments earn at one flat rate, progressively (each part of an amount at the rate of its band), tiered"
+    " (the whole amount at one rate, small payments dearest) and at a rate for each category.",
     "amount currency transaction_type merchant_category",
 )
 def run(sources: Sources) -> Tables:

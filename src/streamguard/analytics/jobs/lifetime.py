@@ -20,7 +20,13 @@ MONTHS = 12
 TENTH = 10
 
 
-@job("lifetime", "What customers are worth", "account_id amount currency transaction_type event_time")
+@job(
+    "lifetime",
+    "What customers are worth",
+    "The commission (flat rate) that accounts have brought, and what they may bring in the next twelve months if they stay at"
+    " the rate at which accounts stayed last month.",
+    "account_id amount currency transaction_type event_time",
+)
 def run(sources: Sources) -> Tables:
     """`by_currency` with retention and sums, and `accounts`, the most valuable first.
 

@@ -10,7 +10,13 @@ from streamguard.analytics.columns import AMOUNT, held, share
 from streamguard.analytics.truth import BLOCK, NOTHING, REVIEW, cases
 
 
-@job("losses", "Fraud: lost and saved", "transaction_id amount currency event_time is_fraud")
+@job(
+    "losses",
+    "Fraud: lost and saved",
+    "Fraud as labels say, or analysts where there is no label: blocked by the rules (saved), left for review, or not noticed"
+    " (lost); and what honest people were kept from.",
+    "transaction_id amount currency event_time is_fraud",
+)
 def run(sources: Sources) -> Tables:
     """`by_currency`, `by_day` and `by_rule`.
 

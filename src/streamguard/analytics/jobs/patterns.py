@@ -12,7 +12,12 @@ PEAKS = 10
 """Hours that are named for each currency."""
 
 
-@job("patterns", "When people pay", "amount currency event_time")
+@job(
+    "patterns",
+    "When people pay",
+    "Payments by hour, weekday and day (UTC), and the hours that had most above the mean of the same hour of the same weekday.",
+    "amount currency event_time",
+)
 def run(sources: Sources) -> Tables:
     """`by_hour`, `by_weekday`, `by_hour_of_week`, `by_day` by currency, and `peaks`, the hours furthest above their usual.
 

@@ -32,7 +32,13 @@ _ERROR = pa.schema(
 )
 
 
-@job("revenue", "Revenue and what to expect", "amount currency transaction_type event_time")
+@job(
+    "revenue",
+    "Revenue and what to expect",
+    "Commission (flat rate) by day, and a forecast of two weeks: a straight line times what each weekday usually is of it. Its"
+    " error was measured on the last days, which it was not given.",
+    "amount currency transaction_type event_time",
+)
 def run(sources: Sources) -> Tables:
     """`by_day`, `by_month`, `forecast` (commission of the 14 days after the last whole one) and its `error` by currency.
 

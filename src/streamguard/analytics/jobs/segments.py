@@ -29,7 +29,13 @@ def named(recency: Column, frequency: Column, spend: Column) -> Column:
     return reduce(lambda other, rule: F.when(rule[0], rule[1]).otherwise(other), reversed(rules), F.lit("regular"))
 
 
-@job("segments", "Segments of customers", "account_id amount currency event_time")
+@job(
+    "segments",
+    "Segments of customers",
+    "Accounts by when they last paid, how often and how much: scores of 1 to 5, each a fifth of the accounts, with a name. The"
+    " clusters are groups of accounts whose scores are alike.",
+    "account_id amount currency event_time",
+)
 def run(sources: Sources) -> Tables:
     """`by_segment` and `by_cluster` by currency, and `accounts`: each with its scores, segment and cluster.
 

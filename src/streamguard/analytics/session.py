@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from streamguard.analytics.catalogue import JobError
 from streamguard.analytics.quiet import quiet
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 REMOTE = "SPARK_REMOTE"
+_PORT = 15002
+"""Of Spark Connect, where the address names none."""
+_ANSWERS_WITHIN_S = 10.0
 
 
 @contextmanager
@@ -25,12 +30,31 @@ def spark(folder: Path) -> Iterator[SparkSession]:
     """A session, times in UTC; `folder` is for temporary files. Raises JobError where the engine cannot be reached."""
     remote = os.environ.get(REMOTE, "")
     if remote:
+        _check_answers(remote)
         with _connected(remote) as session:
             yield session
     else:
         need("batch", "pysail.spark")
         with running(folder) as address, _connected(address) as session:
             yield session
+
+
+def _check_answers(address: str) -> None:
+    """Raises JobError where nobody listens: PySpark itself would try for minutes."""
+    url = urlsplit(address)
+    try:
+        if url.scheme != "sc" or not url.hostname:
+            raise ValueError
+        port = url.port or _PORT
+    except ValueError:
+        raise JobError(f"{REMOTE} is {address!r}: an address such as sc://spark.example.org:15002 is needed") from None
+    try:
+        socket.create_connection((url.hostname, port), timeout=_ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise JobError(
+            f"Spark at {REMOTE}={url.hostname}:{port} does not answer ({why}): start it, or unset {REMOTE}"
+        ) from None
 
 
 @contextmanager
@@ -45,11 +69,9 @@ def _connected(address: str) -> Iterator[SparkSession]:
             session = SparkSession.builder.remote(address).create()
             session.conf.set("spark.sql.session.timeZone", "UTC")
         except (PySparkException, OSError) as error:
-            raise JobError(f"Spark at {REMOTE}={address} cannot be used: {first_line(error)}") from None
-        except Exception as error:  # grpc's errors have no base in PySpark
-            if not type(error).__module__.startswith("grpc"):
-                raise
-            raise JobError(f"Spark at {REMOTE}={address} does not answer: start it, or unset {REMOTE}") from None
+            # Without what follows the host: it may be a token.
+            where = urlsplit(address).netloc
+            raise JobError(f"the engine at {where} ({REMOTE}) cannot be used: {first_line(error)}") from None
         try:
             yield session
         finally:

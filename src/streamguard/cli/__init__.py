@@ -85,6 +85,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
     "backup": ("streamguard.cli.backup", "backup_app", "Write database, topics and SQL statements into one file."),
     "restore": ("streamguard.cli.backup", "restore_app", "Fill an empty place from a backup."),
+    "schedule": ("streamguard.cli.schedule", "app", "Run commands at times; list them and what they did."),
     "psql": ("streamguard.cli.psql", "app", "psql on the database; arguments are psql's own."),
     "topics": ("streamguard.cli.topics", "topics_app", "The topics of the broker."),
     "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the broker."),

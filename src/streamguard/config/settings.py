@@ -213,6 +213,10 @@ class Settings(CheckedSettings):
     snowflake_warehouse: str = ""
     snowflake_role: str = ""
 
+    # Commands at times (streamguard.schedules).
+    schedule: Path | None = None
+    """The file that says which; without it schedule.yaml in the state folder."""
+
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
 

@@ -3,5 +3,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/venv.sh
+extras="$(installed_extras) $(extras_of "$@")"
 ensure_venv .
+# shellcheck disable=SC2086 # names without blanks
+ensure_extras $extras
 exec .venv/bin/python -I -m streamguard.cli up --by-script "$@"

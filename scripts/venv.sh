@@ -73,3 +73,40 @@ ensure_venv() {
   # What serves the tests serves the application.
   if [ "$what" != . ]; then echo ". $wanted" >> "$stamp"; fi
 }
+
+# The names behind --with among the arguments of start.sh, with blanks between.
+extras_of() {
+  local names=""
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --with) names="$names ${2:-}" ;;
+      --with=*) names="$names ${1#--with=}" ;;
+    esac
+    shift
+  done
+  echo "${names//,/ }"
+}
+
+# Those that .venv has.
+installed_extras() {
+  cut -d' ' -f1 .venv/.extras 2>/dev/null || true
+}
+
+# ensure_extras NAME... installs what each needs, in the versions of its lock file; a name without one is left to `up`.
+ensure_extras() {
+  local name line
+  for name in "$@"; do
+    case $name in *[!a-z]*) continue ;; esac
+    if [ ! -f "requirements/$name.lock" ]; then continue; fi
+    line="$name $(cksum < "requirements/$name.lock") ${NEWEST:-locked}"
+    if grep -qxF "$line" .venv/.extras 2>/dev/null; then continue; fi
+    echo "Installing what $name needs into .venv (once)"
+    if [ -n "${NEWEST:-}" ]; then
+      pip_install --upgrade --upgrade-strategy eager --editable ".[$name]" && paths_of_their_own_place || return
+    else
+      pip_install --no-deps --require-hashes --requirement "requirements/$name.lock" || return
+    fi
+    { grep -v "^$name " .venv/.extras 2>/dev/null || true; echo "$line"; } > .venv/.extras.new
+    mv .venv/.extras.new .venv/.extras
+  done
+}

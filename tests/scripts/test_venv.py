@@ -35,3 +35,14 @@ def test_the_way_to_the_sources_is_ascii_wherever_the_clone_is() -> None:
     assert (packages / line).resolve() == PROJECT_ROOT / "src"
     done = sourced(".venv/bin/python -c 'import streamguard'", LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_extras_are_the_names_behind_with() -> None:
+    done = sourced("extras_of --no-desk --with lake,batch --rules core --with=mongodb")
+    assert done.stdout.split() == ["lake", "batch", "mongodb"]
+    assert sourced("extras_of --no-desk").stdout.split() == []
+
+
+def test_a_name_that_is_no_extra_is_left_to_the_program() -> None:
+    done = sourced("ensure_extras nope ../requirements")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

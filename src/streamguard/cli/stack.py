@@ -18,6 +18,7 @@ from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
+from streamguard.stack.extras import names_in
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 from streamguard.stack.up import StartOptions, first_alerts, start
@@ -69,6 +70,14 @@ def up(
         RuleSet,
         typer.Option("--rules", help="Which SQL rules to deploy: the whole catalogue, or the two of queries.sql."),
     ] = RuleSet.all,
+    extras: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="Extras and sinks with commas between, such as lake,batch: their sinks run, at later starts too; none drops"
+            " them.",
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
     ] = False,
@@ -77,7 +86,12 @@ def up(
     """Start what does not run yet, wait until each part is ready, show what runs and the first alerts."""
     commands = SCRIPTS if by_script else Commands()
     options = StartOptions(
-        docker=docker, desk=not no_desk, generator=not no_generator, rules=rules.value, command=commands.up
+        docker=docker,
+        desk=not no_desk,
+        generator=not no_generator,
+        rules=rules.value,
+        command=commands.up,
+        extras=None if extras is None else names_in(extras),
     )
     settings = get_settings()
     try:
@@ -190,7 +204,8 @@ def down(
 @logs_app.command()
 def logs(
     part: Annotated[
-        str | None, typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator, monitor; all if none.")
+        str | None,
+        typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator, sink-NAME, monitor; all if none."),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,

@@ -195,7 +195,7 @@ class Settings(CheckedSettings):
     mongodb_database: str = "streamguard"
     """Where the URL names none."""
     mongodb_days: int = Field(0, ge=0)
-    """After how many days MongoDB removes a document, by the time of its record; 0: never."""
+    """After how many days MongoDB removes a document; 0: never."""
     lake_uri: str = Field("", validation_alias="LAKE_URI")
     """The folder of the lake's tables, or a URL of object storage; without it `lake` below the state folder."""
     lake_batch_records: int = Field(20_000, ge=1)

@@ -21,7 +21,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks.base import Batch, Sink, SinkRecord
+from streamguard.sinks.base import Batch, Sink, SinkError, SinkRecord
 
 log = logging.getLogger("streamguard.sinks")
 
@@ -71,13 +71,22 @@ class Reading:
         self._consumer.close(autocommit=False)
 
     def seek(self, sink: Sink) -> None:
-        """Continue where the sink is; report what retention deleted meanwhile. Raises SinkUnavailable."""
+        """Continue where the sink is; report what retention deleted meanwhile.
+
+        Raises SinkUnavailable, and SinkError where the sink is ahead of a topic.
+        """
         self._drop()
         offsets = {topic: sink.next_offsets(topic) for topic in self._topics}
         self._consumer.assign(self._partitions)
         first = self._consumer.beginning_offsets(self._partitions)
+        ends = self._consumer.end_offsets(self._partitions)
         for partition in self._partitions:
             offset = offsets[partition.topic].get(partition.partition, 0)
+            if offset > ends[partition]:
+                raise SinkError(
+                    f"{partition.topic}/{partition.partition} ends at {ends[partition]}, and the sink has what is before"
+                    f" {offset}: the topic was made anew; give the sink another destination, or empty this one"
+                )
             if 0 < offset < first[partition]:
                 log.error(
                     "%s/%d begins at %d now: offsets from %d on were deleted before they were read",

@@ -15,8 +15,8 @@ from streamguard.stack.parts import NAMES
 from streamguard.stack.state import RESTORE_FOLDER
 from streamguard.stack.supervisor import Supervisor
 
-DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb", RESTORE_FOLDER)
-"""The folders below the state folder that hold data."""
+DATA_FOLDERS = ("postgres", "postgres.new", "broker", "ksqldb", RESTORE_FOLDER, "lake", "copies", "sinks")
+"""The folders below the state folder that hold data; the last three of sinks, whose offsets are those of the topics."""
 
 
 def stop(settings: Settings, report: Callable[[str], None]) -> bool:

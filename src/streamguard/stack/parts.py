@@ -118,7 +118,12 @@ def desk_url(settings: Settings) -> str:
     return f"{scheme}://{settings.desk_host}:{settings.desk_port}"
 
 
-def application_parts(settings: Settings, *, desk: bool, generator: bool) -> list[Part]:
+def sink_part(name: str) -> str:
+    """The part that is a sink."""
+    return f"sink-{name}"
+
+
+def application_parts(settings: Settings, *, desk: bool, generator: bool, sinks: Sequence[str] = ()) -> list[Part]:
     """What runs on either stack."""
     instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
     parts = [Part("consumer", _cli("consume"), 40, reached_by="streamguard logs consumer", environment=instance)]
@@ -131,6 +136,9 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool) -> lis
         begin = ("--begin-with", "high_amount", "--begin-with", "velocity_burst")
         command = (*_cli("generate"), "stream", "--tps", f"{settings.generator_tps:g}", *begin)
         parts.append(Part("generator", command, 50, reached_by="streamguard logs generator", stop_signal="INT"))
+    for name in sinks:
+        part = sink_part(name)
+        parts.append(Part(part, (*_cli("sink"), name), 55, reached_by=f"streamguard logs {part}"))
     if settings.metrics_port != "off":
         parts.append(Part("monitor", _cli("monitor"), 60, reached_by="streamguard logs monitor"))
     return parts

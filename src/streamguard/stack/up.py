@@ -36,13 +36,13 @@ from streamguard.sqldeploy import (
 from streamguard.sqldeploy.deployed import note_deployed
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, leftovers, locks, logins, passwords, ports, state
+from streamguard.stack import compose, conf, extras, leftovers, locks, logins, passwords, ports, state
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.interrupts import interrupts_held_back
 from streamguard.stack.ksqldb_config import write_config
-from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts
+from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts, sink_part
 from streamguard.stack.readiness import (
     consumer_probe,
     desk_probe,
@@ -70,6 +70,8 @@ class StartOptions:
     """Which SQL rules are deployed, `catalogue.ALL` or `catalogue.CORE`; those that run already stay."""
     command: str = "streamguard up"
     """How messages name the start."""
+    extras: tuple[str, ...] | None = None
+    """What `--with` asks for; None: as at the last start."""
 
 
 @dataclass
@@ -94,6 +96,7 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
             " or leave out --docker"
         )
     state.check(settings)
+    extras.check(settings, options.extras)
     rules = sql_files(options.rules)
     is_new = not settings.state_path.exists()
     if is_new:
@@ -118,6 +121,8 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
         report("docker compose up")
         compose.up(options.command, settings.postgres_password)
     state.make(settings)
+    if options.extras is not None:
+        extras.keep(settings, options.extras)
     if not options.docker:
         started.settings = passwords.keep(settings)
     _launch_and_start(started.settings, options, started, rules, report, is_new=running is None)
@@ -125,10 +130,14 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
 
 
 def _parts(settings: Settings, options: StartOptions, running: Mapping[str, Process]) -> list[Part]:
-    """What is to run. What runs is left running: a second start takes nothing away."""
+    """What is to run. What runs is left running but for sinks, which are as they are asked for now."""
     optional = {name: getattr(options, name) or name in running for name in ("desk", "generator")}
     infrastructure = [] if options.docker else embedded_parts(settings)
-    return [*infrastructure, *application_parts(settings, **optional)]
+    sinks = extras.sinks_of(settings, options.extras)
+    return [
+        *infrastructure,
+        *application_parts(settings, desk=optional["desk"], generator=optional["generator"], sinks=sinks),
+    ]
 
 
 def _launch_and_start(
@@ -255,9 +264,12 @@ def _start_application(
         wait(parts[name], lambda name=name: running_probe(supervisor, name), supervisor, logs)  # type: ignore[misc]
     if options.desk:
         wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
-    if "monitor" in parts:
-        # Last, and not waited for: nothing needs its figures to run.
-        supervisor.start("monitor")
+    # Last, and not waited for: nothing needs copies or figures to run, and a destination may be away.
+    sinks = [sink_part(name) for name in extras.sinks_of(settings, options.extras)]
+    for name in [*sinks, *(["monitor"] if "monitor" in parts else [])]:
+        supervisor.start(name)
+    if sinks:
+        report(f"sinks: {', '.join(sinks)}")
     report(f"{', '.join(names[:-1])} and {names[-1]} run" if names[1:] else f"{names[0]} runs")
 
 

@@ -16,6 +16,7 @@ from tests.support.project import PROJECT_ROOT
 
 VERSION = metadata.version("streamguard")
 REQUIREMENTS = [Requirement(text) for text in metadata.requires("streamguard") or ()]
+EXTRAS = metadata.metadata("streamguard").get_all("Provides-Extra") or []
 WORKFLOWS = sorted((PROJECT_ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -48,6 +49,15 @@ def test_both_locks_have_the_same_versions() -> None:
     assert all(development[name] == versions for name, versions in locked("requirements.lock").items())
 
 
+@pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"dev"}))
+def test_the_lock_of_an_extra_has_what_it_needs_in_the_versions_of_the_tests(extra: str) -> None:
+    versions, development = locked(f"requirements/{extra}.lock"), locked("requirements-dev.lock")
+    needed = [r for r in REQUIREMENTS if r.marker is not None and r.marker.evaluate({"extra": extra})]
+    assert needed and all(r.name.lower() in versions for r in needed)
+    assert all(development[name] == found for name, found in versions.items())
+    assert f" {extra}" in (PROJECT_ROOT / "scripts" / "lock.sh").read_text()
+
+
 def test_the_locks_need_no_look_at_dependencies() -> None:
     """With them pip refuses a lock file as soon as a newer version of a package with extras is published."""
     checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
@@ -57,7 +67,11 @@ def test_the_locks_need_no_look_at_dependencies() -> None:
 
 
 def test_each_locked_package_has_hashes_and_no_host() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in (
+        "requirements.lock",
+        "requirements-dev.lock",
+        *(f"requirements/{e}.lock" for e in EXTRAS if e != "dev"),
+    ):
         text = (PROJECT_ROOT / name).read_text()
         assert "://" not in text
         assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\w)", text) if "==" in entry)

@@ -16,6 +16,7 @@ from streamguard.config.names import ENV_FILE
 from streamguard.config.password import PASSWORD_FILE
 from streamguard.privacy.mode import check_key
 from streamguard.rules import RuleLimits
+from streamguard.stack import extras
 from streamguard.stack.broker_door import check_broker
 from streamguard.stack.doctor.base import Finding, Surroundings, check, halves
 from streamguard.stack.door import check_door
@@ -118,3 +119,12 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
                 f"{address} names a {part} elsewhere, so {port}={getattr(settings, field)} moves nothing",
                 f"remove {address} to have the embedded one on that port, or remove {port}",
             )
+
+
+@check("Sinks")
+def sinks(around: Surroundings) -> Iterator[Finding]:
+    """Sinks that the stack is to run and that cannot: unknown, without their library, or without a destination."""
+    try:
+        extras.check(around.settings)
+    except UserError as error:
+        yield halves(str(error))

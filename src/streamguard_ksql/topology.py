@@ -34,9 +34,14 @@ from streamguard_ksql.plan import (
     StreamStreamJoinNode,
     StreamTableJoinNode,
     TableTableJoinNode,
+    grace_ms,
+    walk,
 )
 from streamguard_ksql.schema import Column
 from streamguard_ksql.types import Array, Map, Struct
+
+MOST_AHEAD_MS = 1_000
+"""Of one partition before another in the same windows, where their grace is long enough: records in turn would cost more."""
 
 JOINS: dict[type[Node], Any] = {
     StreamStreamJoinNode: joins.StreamStreamJoin,
@@ -219,6 +224,14 @@ def moves_groups(node: AggregateNode) -> bool:
     """Whether GROUP BY gives rows another key, and with it another partition."""
     keys = [c.name for c in node.source.schema.key]
     return node.source.is_table or not node.keys or keys != [getattr(k, "name", None) for k in node.keys]
+
+
+def most_ahead_ms(plan: Node) -> int | None:
+    """How far a partition may be read ahead of another one, by the times of records, where rows of several come together in
+    windows: further ahead, it would make the others' rows late. None where none do."""
+    windows = [n.window_spec for n in walk(plan) if isinstance(n, AggregateNode) and moves_groups(n)]
+    graces = [grace_ms(window) for window in windows if window is not None]
+    return min(MOST_AHEAD_MS, *(grace // 10 for grace in graces)) if graces else None
 
 
 def exchanges(node: Node) -> bool:

@@ -46,7 +46,7 @@ def sink(
             written = run(
                 settings,
                 opened,
-                topics_of(settings),
+                kind.topics(settings) if kind.topics else topics_of(settings),
                 stop,
                 to_end=to_end,
                 metrics=metrics,

@@ -78,6 +78,10 @@ MINUTES = PurgeTarget("minutes of quality", "quality_minutes", "minute", "TRUE",
 MINUTES_DAYS = 90
 """How long they are kept, whatever else is: what is usual of an hour is told by weeks."""
 
+FIGURES = PurgeTarget("live figures", "live_figures", "window_start", "TRUE", "DELETE FROM {table} t")
+FIGURES_DAYS = 35
+"""How long they are kept unless it is said: the desk shows a month."""
+
 
 def targets(*, rows: bool) -> list[PurgeTarget]:
     """What one run cuts, in this order."""

@@ -398,6 +398,7 @@ class LiveFigureRow(Base):
     window_end: Mapped[datetime]
     name: Mapped[str] = mapped_column(primary_key=True)
     currency: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str | None]
     transactions: Mapped[int]
     amount: Mapped[Decimal] = mapped_column(_SUM)
     earning: Mapped[Decimal] = mapped_column(_SUM)

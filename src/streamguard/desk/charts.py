@@ -178,6 +178,50 @@ def columns(
     return _svg(width, bottom + 20, label, body, kind="columns", role="group")
 
 
+def course(
+    begins: Sequence[datetime],
+    lines: Sequence[tuple[str, str, Sequence[float]]],
+    label: str,
+    form: str,
+    targets: Sequence[str] = (),
+) -> Markup:
+    """Lines over stretches of time, each with its name and its hue, from 0 to the highest of all; a stretch is a link where there
+    are `targets`. The last stretch is not over yet: it is told and not drawn."""
+    width, base, head = 860.0, 150.0, 28.0
+    step = width / max(len(begins), 1)
+    top = max([value for _, _, values in lines for value in values] or [0.0]) or 1.0
+    body = "".join(
+        f'<line class="grid" x1="0" x2="{width:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        f'<text class="tick" x="2" y="{at - 3:.1f}">{_scale(top * part)}</text>'
+        for part in (0.5, 1.0)
+        for at in (base - (base - head) * part,)
+    )
+    for _, hue, values in lines:
+        points = " ".join(
+            f"{(n + 0.5) * step:.1f},{base - (base - head) * value / top:.1f}" for n, value in enumerate(values[:-1])
+        )
+        body += f'<polyline class="line-{hue}" points="{points}"/>'
+    body += f'<line class="axis" x1="0" y1="{base:g}" x2="{width:g}" y2="{base:g}"/>'
+    for n, begin in enumerate(begins):
+        rest = " · ".join(f"{name} {_scale(values[n])}" for name, _, values in lines)
+        attributes, said = _said(begin, form, rest)
+        rect = f'<rect class="hit" x="{n * step:.1f}" y="0" width="{step:.1f}" height="{base:g}"/>'
+        inner = f"<title>{escape(said)}</title>{rect}"
+        body += (
+            f'<a href="{escape(targets[n])}" aria-label="{escape(said)}" {attributes}>{inner}</a>'
+            if targets
+            else f"<g {attributes}>{inner}</g>"
+        )
+    for n in range(0, len(begins), max(len(begins) // 6, 1)):
+        body += _tick(n * step + 2, base + 14, begins[n], form)
+    return _svg(width, base + 20, label, body, kind="columns", role="group" if targets else "img")
+
+
+def _scale(value: float) -> str:
+    """A number at an axis: with places only where it is small."""
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:,.2f}"
+
+
 def places(points: Sequence[tuple[float, float, int, int, str]], label: str) -> Markup:
     """Where transactions are made: longitude, latitude, how many, how many flagged, name. The frame fits what there is."""
     width, height = 300.0, 220.0

@@ -32,7 +32,7 @@ STATIC = FOLDER / "static"
 RAIL = (
     (("/", "Now", "alerts.read"), ("/queue", "Queue", "alerts.read"), ("/accounts", "Accounts", "accounts.read"),
      ("/lists", "Lists", "lists.read")),
-    (("/rules", "Rules", "rules.read"),),
+    (("/rules", "Rules", "rules.read"), ("/analytics", "Analytics", "analytics.read")),
     (("/topics", "Topics", "topics.read"), ("/sql", "SQL", "sql.read"), ("/system", "System", "system.read")),
 )  # fmt: skip
 """The left rail in its three groups: work, judgement, plumbing. Each entry: path, name, the permission that shows it."""
@@ -62,6 +62,7 @@ class Renderer:
             points=points,
             dot=dot,
             group_name=group_name,
+            money=show_amount,
             instant=instant,
             size=size,
             decimal=Decimal,

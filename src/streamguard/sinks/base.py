@@ -75,6 +75,8 @@ class Kind:
     """Where to, by the settings. Raises SinkError where they do not say."""
     options: Callable[[Settings], Mapping[str, Any]]
     batch: Callable[[Settings], Batch]
+    topics: Callable[[Settings], Sequence[str]] | None
+    """What it reads; None for transactions, alerts and decisions."""
     extra: str
     """The extra with its library, which is `module`; empty where it needs none."""
     module: str
@@ -109,6 +111,7 @@ def sink(
     destination: Callable[[Settings], str] = _not_set,
     options: Callable[[Settings], Mapping[str, Any]] = lambda settings: {},
     batch: Callable[[Settings], Batch] = lambda settings: Batch(settings.batch_max_records),
+    topics: Callable[[Settings], Sequence[str]] | None = None,
     extra: str = "",
     module: str = "",
 ) -> Callable[[M], M]:
@@ -117,7 +120,7 @@ def sink(
     def register(maker: M) -> M:
         if name in SINKS:
             raise ValueError(f"the sink {name!r} is registered twice")
-        SINKS[name] = Kind(name, maker, destination, options, batch, extra, module)
+        SINKS[name] = Kind(name, maker, destination, options, batch, topics, extra, module)
         return maker
 
     return register

@@ -15,6 +15,7 @@ PERMISSIONS = MappingProxyType(
         "accounts.read": VIEWER,
         "personal_data.read": ANALYST,
         "personal_data.reveal": VIEWER,
+        "analytics.read": VIEWER,
         "lists.read": VIEWER,
         "lists.change": ANALYST,
         "rules.read": VIEWER,

@@ -25,7 +25,7 @@ from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.schema import Column
-from streamguard_ksql.topology import Topology
+from streamguard_ksql.topology import Topology, most_ahead_ms
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class PushQuery:
             {},
             from_beginning=beginning,
             times_of=topology.times_of,
+            ahead_ms=most_ahead_ms(planned.node),
             lost=lambda batch: report(batch.error(self.query_id)),
         )
         self._ends = self._reader.ends()

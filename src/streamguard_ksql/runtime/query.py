@@ -44,7 +44,7 @@ from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
-from streamguard_ksql.topology import Topology
+from streamguard_ksql.topology import Topology, most_ahead_ms
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
@@ -332,6 +332,7 @@ class QueryRunner:
             from_beginning=from_beginning(self.query.plan, self.query.config),
             scans=self._scans,
             times_of=topology.times_of,
+            ahead_ms=most_ahead_ms(self.query.plan),
             lost=self._lost,
             client=consumer,
         )

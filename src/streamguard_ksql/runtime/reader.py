@@ -1,7 +1,8 @@
 """Reading the topics of a query: positions, batches, and the order between several topics.
 
 A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
-several takes the record with the earliest time next (see `time_order`); `times_of` reads times that are in columns.
+several takes the record with the earliest time next (see `time_order`), and so does one of which `ahead_ms` says how far a
+partition may be ahead of the others; `times_of` reads times that are in columns.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Reader:
         from_beginning: Collection[str],
         scans: Scans | None = None,
         times_of: Mapping[str, TimesOf] | None = None,
+        ahead_ms: int | None = None,
         lost: Callable[[LostBatch], None],
         client: Consumer | None = None,
     ) -> None:
@@ -60,7 +62,9 @@ class Reader:
                 # Nothing known, or the topic is another one than it was: as Kafka's auto.offset.reset has it.
                 position = low if tp.topic in from_beginning else high
             self.positions[tp.topic][tp.partition] = max(low, position)
-        self._order = TimeOrder(self.positions, times_of) if len(partitions) > 1 else None
+        merges = len(partitions) > 1 or (ahead_ms is not None and len(self._wanted) > 1)
+        ahead = ahead_ms if ahead_ms is not None and len(partitions) == 1 else 0
+        self._order = TimeOrder(self.positions, times_of, ahead) if merges else None
         self._paused: set[Place] = set()
         self._scan = scans.of(self._wanted[0].topic) if scans is not None and self._order is None else None
         self._member: Member | None = None

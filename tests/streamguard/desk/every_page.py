@@ -11,6 +11,7 @@ from streamguard.alerts.list_changes import put
 from streamguard.alerts.lists import Entry
 from streamguard.desk.jobs import COMPARE, Asked, Jobs
 from tests.streamguard.desk.conftest import RunningDesk
+from tests.streamguard.desk.figures import keep_figures, keep_result
 from tests.streamguard.desk.seed import keep_backtest
 from tests.support.records import T0_MS, high_amount, high_velocity, transaction
 
@@ -39,6 +40,15 @@ PAGES = (
         "/topics/payments?partition=0&from=3",
         "/topics/payments/0/3",
         "/topics/payments/about",
+    ),
+    *(
+        "/analytics/commission",
+        "/analytics/merchants?range=hour",
+        "/analytics/customers?range=hour",
+        "/analytics/channels",
+        "/analytics/merchants/M0001",
+        "/analytics/customers/ACC-000001?range=hour",
+        "/analytics/commission?currency=KWD",
     ),
     *("/groups", "/groups/readers", "/dead-letters", "/dead-letters/transactions/0/20", "/sql"),
     *(
@@ -81,6 +91,10 @@ def seed(running: RunningDesk, folder: Path) -> None:
     )
     with desk.engine.begin() as connection:
         put(connection, desk.settings, "blacklist", Entry("merchant", "M1", "chargebacks", None), who="ana")
+    keep_figures(desk, hours=2)
+    keep_result(
+        desk, "commission", {"table": "by_category", "category": "grocery", "currency": "EUR", "flat": "12.345"}
+    )
     keep_backtest(desk, folder)
     columns = "url, secret, is_on, off_reason, created_by"
     hook = f"INSERT INTO webhooks ({columns}) VALUES (%s, 'x', FALSE, 'not used', 'ana') RETURNING 1"

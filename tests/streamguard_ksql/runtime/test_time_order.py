@@ -69,6 +69,13 @@ def test_an_end_that_was_asked_for_before_the_record_came_does_not_count(order: 
     assert order.positions == {"a": {0: 0}, "b": {0: 1}}
 
 
+def test_a_partition_may_be_ahead_of_the_others_by_so_much_and_no_more() -> None:
+    order = TimeOrder({"a": {0: 0, 1: 0}}, ahead_ms=10)
+    order.add(fetched(batch("a", 0, 10, 29, 30, 31), batch("a", 0, 20, 60, partition=1)))
+    runs = [(partition, [r.time for r in records]) for partition, records in order.take()]
+    assert runs == [(0, [10, 29, 30]), (1, [20]), (0, [31])]
+
+
 def test_while_every_partition_has_records_nothing_is_asked(order: TimeOrder) -> None:
     order.add(fetched(batch("a", 0, 10, 30, 50), batch("b", 0, 20, 40)))
     assert given(order) == [("a", 10), ("b", 20), ("a", 30), ("b", 40)]
@@ -282,3 +289,22 @@ CREATE STREAM labelled WITH (KAFKA_TOPIC='labelled') AS SELECT o.oid AS oid, o.t
     eventually(lambda: len(consume(servers, "labelled")) == 4, 20)
     labels = [orjson.loads(value or b"")["LABEL"] for _, value in consume(servers, "labelled")]
     assert labels == [None, None, None, "cap"]
+
+
+# --- windows over rows of several partitions --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["city", "id"])
+def test_a_topic_that_is_full_already_loses_no_window(engine: RunningEngine, servers: str, key: str) -> None:
+    """Each partition has a day; read one after the other, all but the first would be too late."""
+    create_topic(servers, "full", 3)
+    times = [T0_MS - 86_400_000 + n * 60_000 for n in range(1_440)]
+    records = [(f"A{n % 40}", {"city": f"c{n % 5}"}) for n in range(len(times))]
+    produce(servers, "full", records, times)
+    engine.sql(
+        "CREATE STREAM visits (id VARCHAR KEY, city VARCHAR) WITH (KAFKA_TOPIC='full', VALUE_FORMAT='JSON');"
+        f"CREATE TABLE n WITH (KAFKA_TOPIC='n') AS SELECT {key}, COUNT(*) AS n FROM visits"
+        f" WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 1 SECOND) GROUP BY {key} EMIT CHANGES;"
+    )
+    engine.settle()
+    assert len(consume(servers, "n")) == len(times)

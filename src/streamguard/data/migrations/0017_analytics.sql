@@ -6,6 +6,7 @@ CREATE TABLE live_figures (
     window_end             TIMESTAMPTZ NOT NULL,
     name                   TEXT NOT NULL,
     currency               TEXT NOT NULL,
+    label                  TEXT,
     transactions           BIGINT NOT NULL,
     amount                 NUMERIC(38, 4) NOT NULL,
     earning                NUMERIC(38, 4) NOT NULL,
@@ -20,6 +21,7 @@ COMMENT ON COLUMN live_figures.figure IS 'what is counted: type, channel, catego
 COMMENT ON COLUMN live_figures.window_start IS 'the window is from here to before window_end, by the time of the transactions';
 COMMENT ON COLUMN live_figures.name IS 'the type, channel, category, city, merchant or account; the empty text where a transaction has none';
 COMMENT ON COLUMN live_figures.currency IS 'sums of different currencies are never added';
+COMMENT ON COLUMN live_figures.label IS 'the name of a merchant, as its newest transaction has it';
 COMMENT ON COLUMN live_figures.earning IS 'the part of the amount that earns commission';
 COMMENT ON COLUMN live_figures.commission_flat IS 'one rate for all';
 COMMENT ON COLUMN live_figures.commission_progressive IS 'each part of an amount at the rate of its band';

@@ -38,7 +38,7 @@ def run_schedule() -> None:
 
     settings = get_settings()
     configure_logging("schedule", settings)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     stop, metrics = threading.Event(), ScheduleMetrics()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

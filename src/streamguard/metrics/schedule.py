@@ -77,13 +77,15 @@ class ScheduleMetrics:
     def collect(self) -> Iterator[Metric]:
         """As prometheus-client asks for it."""
         runs = CounterMetricFamily(
-            f"{_PREFIX}_runs", "Runs of scheduled jobs that have ended.", labels=["job", "status"]
+            f"{_PREFIX}_runs", "Runs of scheduled jobs that have ended.", labels=["scheduled", "status"]
         )
         failed = GaugeMetricFamily(
-            f"{_PREFIX}_last_run_failed", "1 where the last run of a job failed after all retries.", labels=["job"]
+            f"{_PREFIX}_last_run_failed",
+            "1 where the last run of a job failed after all retries.",
+            labels=["scheduled"],
         )
         succeeded = GaugeMetricFamily(
-            f"{_PREFIX}_last_success_timestamp_seconds", "When a job last ended well.", labels=["job"]
+            f"{_PREFIX}_last_success_timestamp_seconds", "When a job last ended well.", labels=["scheduled"]
         )
         with self._lock:
             for (job, status), count in sorted(self._runs.items()):

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from streamguard.config import Settings
 from streamguard.schedules.history import DONE, FAILED, INTERRUPTED, MOST_OUTPUT
 from streamguard.schedules.plan import Entry
@@ -75,7 +77,10 @@ def _once(settings: Settings, name: str, entry: Entry, stop: threading.Event) ->
             env={**os.environ, **settings.environment},
             start_new_session=True,
         )
+        mark = file.with_suffix(".pid")
+        mark.write_text(f"{process.pid} {_begun(process.pid)}\n")
         code = _wait(process, entry.timeout_s, stop)
+        mark.unlink(missing_ok=True)
         if code is None and not stop.is_set():
             out.write(f"\nstopped after its time limit of {entry.timeout_s:g} s\n".encode())
     with file.open("rb") as printed:
@@ -96,6 +101,26 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, stop: threading.Ev
             process.wait(timeout=_ENDS_WITHIN_S)
             break
     return None
+
+
+def end_leftovers(settings: Settings) -> None:
+    """End commands of a schedule that was killed: they would run beside those that are made good."""
+    for mark in log_file(settings, "any").parent.glob("*.pid"):
+        pid, _, begun = mark.read_text(encoding="utf-8").strip().partition(" ")
+        # A number is given to another process in time: only the one that began then is ours.
+        if pid.isdigit() and begun and _begun(int(pid)) == begun:
+            log.warning("%s still runs, of a schedule that was killed: ended", mark.stem)
+            with suppress(ProcessLookupError):
+                os.killpg(int(pid), signal.SIGKILL)
+        mark.unlink(missing_ok=True)
+
+
+def _begun(pid: int) -> str:
+    """When a process began, as text; empty where there is none."""
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""
 
 
 def _how(code: int | None) -> str:

@@ -126,6 +126,14 @@ def plan_file(settings: Settings) -> Path:
     return settings.schedule or settings.state_path / "schedule.yaml"
 
 
+def has_jobs(settings: Settings) -> bool:
+    """Whether something is scheduled; also where the file cannot be used, which the process of the schedule says."""
+    try:
+        return bool(read_plan(plan_file(settings)))
+    except ScheduleError:
+        return True
+
+
 def read_plan(file: Path) -> Plan:
     """The jobs by name, none where there is no file. Raises ScheduleError."""
     try:

@@ -17,7 +17,7 @@ from streamguard.database import error_message, is_outage
 from streamguard.database.locks import Lock
 from streamguard.metrics.schedule import ScheduleMetrics
 from streamguard.schedules import history as h
-from streamguard.schedules.execute import execute
+from streamguard.schedules.execute import end_leftovers, execute
 from streamguard.schedules.history import History
 from streamguard.schedules.plan import Entry, Plan, ScheduleError, parse_plan, plan_file, read_plan
 
@@ -38,7 +38,6 @@ class Runner:
         self._history = History(engine)
         self._plan: dict[str, Entry] = {}
         self._text: str | None = None
-        self._due: dict[str, datetime] = {}
         self._lock: Connection | None = None
         background: Any = need("batch", "apscheduler.schedulers.background")
         pool: Any = need("batch", "apscheduler.executors.pool")
@@ -75,6 +74,7 @@ class Runner:
         while not self._stop.is_set():
             try:
                 self._take_lock()
+                end_leftovers(self._settings)
                 self._history.begin()
                 return True
             except DBAPIError as error:
@@ -130,18 +130,20 @@ class Runner:
         first = not self._plan
         for name in set(self._plan) - set(plan):
             self._scheduler.remove_job(name)
+            del self._plan[name]
             self._metrics.forget(name)
             log.info("%s is no longer in the schedule", name)
         for name, entry in plan.items():
             if self._plan.get(name) != entry:
                 self._add(name, entry, known=first)
-        self._plan = dict(plan)
         with self._engine.connect() as connection:
             for name, run in h.newest(connection, list(plan)).items():
                 self._metrics.known(name, run)
 
     def _add(self, name: str, entry: Entry, *, known: bool) -> None:
         """Let it run at its next time, or now where a time was missed."""
+        # Before the scheduler has it, which may run it at once.
+        self._plan[name] = entry
         now = datetime.now(timezone.utc)
         last = self._history.last(name) if known else None
         due = entry.next_after(last.due_at if last else now)
@@ -154,7 +156,6 @@ class Runner:
                 due = entry.next_after(now)
             else:
                 log.warning("%s was due at %s, when the schedule did not run: it runs now", name, due)
-                self._due[name] = now
                 due = now
         self._scheduler.add_job(
             self._run,
@@ -168,7 +169,9 @@ class Runner:
         log.info("%s runs %s, next at %s", name, entry.when, due)
 
     def _run(self, name: str) -> None:
-        entry, now = self._plan[name], datetime.now(timezone.utc)
+        entry, now = self._plan.get(name), datetime.now(timezone.utc)
+        if entry is None:  # taken out at this moment
+            return
         run = h.new_run(name, entry.command, now, h.RUNNING, now)
         self._history.write(run)
         log.info("%s begins: streamguard %s", name, " ".join(entry.words))
@@ -190,5 +193,6 @@ class Runner:
         now = datetime.now(timezone.utc)
         name = event.job_id
         log.warning("%s is due, and its run before is not over: skipped", name)
-        self._history.write(h.new_run(name, self._plan[name].command, now, h.SKIPPED, now))
+        entry = self._plan.get(name)
+        self._history.write(h.new_run(name, entry.command if entry else "", now, h.SKIPPED, now))
         self._metrics.counted(name, h.SKIPPED)

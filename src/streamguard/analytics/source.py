@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 POSTGRES = "postgres"
+_TRANSACTIONS, _DECISION_TABLE = "transactions", "decisions"
+"""The tables of the lake, whatever the topics are called (streamguard.sinks.lake)."""
 _ALWAYS = ("event_time", "day")
 _DECISIONS = ("alert_id", "tx_count", "rule", "transaction_id", "outcome", "decided_by", "decided_at")
 _NO_DECISIONS = (
@@ -58,9 +60,9 @@ def open_sources(
 
     columns = sorted({column for job in jobs for column in job.reads})
     try:
-        if _has_table(settings.lake_uri, settings.transactions_topic):
+        if _has_table(settings.lake_uri, _TRANSACTIONS):
             name = settings.lake_uri
-            transactions = _table(spark, settings.lake_uri, settings.transactions_topic)
+            transactions = _table(spark, settings.lake_uri, _TRANSACTIONS)
             decisions = _decisions(settings, spark)
         else:
             name = POSTGRES
@@ -115,8 +117,8 @@ def _within(paid: DataFrame, span: Span) -> DataFrame:
 
 def _decisions(settings: Settings, spark: SparkSession) -> DataFrame:
     """None are there before the first alert."""
-    if _has_table(settings.lake_uri, settings.decisions_topic):
-        return _table(spark, settings.lake_uri, settings.decisions_topic)
+    if _has_table(settings.lake_uri, _DECISION_TABLE):
+        return _table(spark, settings.lake_uri, _DECISION_TABLE)
     return spark.createDataFrame([], _NO_DECISIONS)
 
 

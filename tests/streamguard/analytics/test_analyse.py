@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from typing import Any
 import deltalake
 import pytest
 from typer.testing import CliRunner
-from typer.testing import Result as Run
+from typer.testing import Result as Outcome
 
 from streamguard.analytics import source
 from streamguard.analytics.catalogue import JOBS, JobError, load_jobs
@@ -25,6 +26,9 @@ from streamguard.cli.analyse import JobsFailed, app
 from streamguard.cli.shared import DatabaseUnavailable
 from streamguard.config import load_settings
 from streamguard.database import apply_schema, make_engine
+from streamguard.models import Decision
+from streamguard.producer.runs import Recipe, Run
+from streamguard.sinks import SINKS, SinkRecord
 from tests.streamguard.analytics.data import Made
 from tests.streamguard.analytics.reading import Reading
 from tests.streamguard.analytics.test_jobs import compare
@@ -42,7 +46,7 @@ class Place:
     state: Path
     monkeypatch: pytest.MonkeyPatch
 
-    def run(self, *arguments: str, lake: Path | None = None, **variables: str) -> Run:
+    def run(self, *arguments: str, lake: Path | None = None, **variables: str) -> Outcome:
         """The command, in this process."""
         self.monkeypatch.setenv("DATABASE_URL", self.postgres.url())
         self.monkeypatch.setenv("STREAMGUARD_STATE_DIR", str(self.state))
@@ -137,6 +141,39 @@ def _copy(cursor: Any, table: str, columns: list[str], rows: list[list[Any]]) ->
     """COPY's text format."""
     text = "".join("\t".join("\\N" if v is None else str(v) for v in row) + "\n" for row in rows)
     cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", io.StringIO(text))
+
+
+def test_what_the_sink_wrote_is_read(one_engine: None, tmp_path: Path) -> None:
+    """The lake as `streamguard sink lake` makes it, and not only as these tests do."""
+    run = Run(Recipe("ke-mpesa", seed=3, fraud_share=0.1))
+    records = [
+        SinkRecord("transactions", 0, place, r.key, r.value, r.event_time, tuple(r.headers()))
+        for place, r in enumerate(run.batch(400, None, None, 0))
+    ]
+    [fraud, *_] = [record for record in records if dict(record.headers)["label"]]
+    fields = json.loads(fraud.value or b"")
+    decided = Decision(
+        alert_id="HIGH_AMOUNT:1",
+        tx_count=1,
+        rule="HIGH_AMOUNT",
+        account_id=fields["account_id"],
+        transaction_id=fields["transaction_id"],
+        outcome="block",
+        score=90,
+        reason=None,
+        verdicts=[],
+        decided_by="rules",
+        decided_at=fields["event_time"] + 1,
+    )
+    decision = SinkRecord("decisions", 0, 0, fraud.key, decided.to_json(), decided.decided_at)
+    with closing(SINKS["lake"](str(tmp_path / "lake"))) as sink:
+        sink.write([*records, decision])
+    found = analyse(load_settings(lake_uri=str(tmp_path / "lake")), ["losses", "commission"], store=False)
+    assert found.transactions == len(records)
+    losses, commission = ({n: t.to_pylist() for n, t in r.tables.items()} for r in found.results)
+    assert losses["by_currency"][0]["frauds"] == sum(bool(dict(r.headers)["label"]) for r in records)
+    assert (losses["by_currency"][0]["saved"], losses["by_rule"][0]["rule"]) == (1, "HIGH_AMOUNT")
+    assert commission["by_type"]
 
 
 def test_range_is_from_since_to_before_until(one_engine: None, small: Made, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def render(analysis: Analysis, now: datetime) -> str:
         jobs=jobs,
         currencies=currencies,
         counts=counts,
-        # A JSON text within a script: "</" would end it.
-        figures=orjson.dumps(figures).decode().replace("</", "<\\/"),
+        # A JSON text within a script, which no text of people may end.
+        figures=orjson.dumps(figures).decode().replace("<", "\\u003c"),
         plotly=offline.get_plotlyjs().replace("</script", "<\\/script"),
     )
 

@@ -11,7 +11,6 @@ import typer
 
 from streamguard.cli.shared import new_app
 from streamguard.config import get_settings
-from streamguard.config.ksqldb import without_login
 from streamguard.config.logs import configure_logging
 from streamguard.kafka.clients import kafka_errors
 from streamguard.metrics.page import serve
@@ -57,4 +56,5 @@ def sink(
         if page is not None:
             page.close()
         opened.close()
-    print(f"{written:,} records written to {without_login(destination)}")
+    # The path of an address may be a secret.
+    print(f"{written:,} records written to {name if '://' in destination else destination}")

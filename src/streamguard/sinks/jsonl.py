@@ -1,7 +1,8 @@
 """Files of JSON lines, one for each partition: `FOLDER/TOPIC-PARTITION.jsonl`.
 
 A line is an object with `offset`, `timestamp`, `key` and `value`; a value that is no JSON is `value_base64`. The offset of
-the last whole line is where the sink continues; a line that a crash cut short is removed first.
+the last whole line is where the sink continues; a line that a crash cut short is removed first. A file that is large enough,
+or of an earlier day, is renamed to `TOPIC-PARTITION.DAY.OFFSET.jsonl` (its day, UTC, and its first offset) before the next line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import base64
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,17 +20,26 @@ from typing import Any, BinaryIO
 import orjson
 
 from streamguard.sinks.base import SinkError, SinkRecord, SinkUnavailable, sink
+from streamguard.sinks.lines import first_offset, next_offset
+from streamguard.sinks.typed import day_of
 
-_TAIL = 1 << 16
-"""Bytes read at a time from the end of a file, looking for its last line."""
 
-
-@sink("jsonl", destination=lambda settings: str(settings.sink_files))
+@sink(
+    "jsonl",
+    destination=lambda settings: str(settings.sink_files),
+    options=lambda settings: {"most_bytes": settings.sink_files_mb * 2**20},
+)
 class JsonLinesSink:
-    """Appends to files below a folder, which it makes. One process at a time: the folder's lock file says which."""
+    """Appends to files below a folder, which it makes. One process at a time: the folder's lock file says which.
 
-    def __init__(self, destination: str) -> None:
+    `most_bytes`: a file that has so many is renamed. `clock`: the time in seconds since the epoch.
+    """
+
+    def __init__(
+        self, destination: str, *, most_bytes: int = 256 * 2**20, clock: Callable[[], float] = time.time
+    ) -> None:
         self._folder = Path(destination)
+        self._most_bytes, self._clock = most_bytes, clock
         self._files: dict[tuple[str, int], BinaryIO] = {}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -41,26 +53,28 @@ class JsonLinesSink:
             raise SinkError(f"another process writes to {self._folder}; choose another folder, or end it") from None
 
     def next_offsets(self, topic: str) -> Mapping[int, int]:
-        """Continue behind the last whole line of each file."""
+        """Continue behind the last whole line of each partition."""
         self._close_files()
-        offsets = {}
+        name = re.compile(re.escape(topic) + r"-(\d+)(?:\.\d{4}-\d\d-\d\d\.\d{20})?\.jsonl")
+        offsets: dict[int, int] = {}
         try:
-            for file in sorted(self._folder.glob(f"{topic}-*.jsonl")):
-                number = file.stem.removeprefix(f"{topic}-")
-                if number.isdigit():
-                    offsets[int(number)] = _next_offset(file)
+            for file in sorted(self._folder.iterdir()):
+                if (found := name.fullmatch(file.name)) is not None:
+                    number = int(found[1])
+                    offsets[number] = max(offsets.get(number, 0), next_offset(file))
         except OSError as error:
             raise self._unavailable("read", error) from None
         return offsets
 
     def write(self, records: Sequence[SinkRecord]) -> None:
         """Append the records and sync the files that they went to."""
-        touched = {}
+        touched: dict[tuple[str, int], BinaryIO] = {}
         try:
             for record in records:
-                file = self._file(record.topic, record.partition)
-                file.write(_line(record))
-                touched[file.name] = file
+                place = (record.topic, record.partition)
+                if place not in touched:
+                    touched[place] = self._file(*place)
+                touched[place].write(_line(record))
             for file in touched.values():
                 file.flush()
                 os.fsync(file.fileno())
@@ -83,45 +97,30 @@ class JsonLinesSink:
         self._files.clear()
 
     def _file(self, topic: str, partition: int) -> BinaryIO:
-        place = (topic, partition)
+        """The file to append to; the one before it is renamed where it is full or of an earlier day."""
+        place, path = (topic, partition), self._folder / f"{topic}-{partition}.jsonl"
+        if path.is_file() and (has := path.stat()).st_size:
+            day, today = day_of(int(has.st_mtime * 1000)), day_of(int(self._clock() * 1000))
+            if has.st_size >= self._most_bytes or day < today:
+                if place in self._files:
+                    self._files.pop(place).close()
+                path.rename(path.with_name(f"{topic}-{partition}.{day}.{first_offset(path):020}.jsonl"))
         if place not in self._files:
-            self._files[place] = (self._folder / f"{topic}-{partition}.jsonl").open("ab")
+            self._files[place] = path.open("ab")
         return self._files[place]
 
 
 def _line(record: SinkRecord) -> bytes:
     fields: dict[str, Any] = {"offset": record.offset, "timestamp": record.timestamp}
     fields["key"] = None if record.key is None else record.key.decode("utf-8", "replace")
+    value = record.value
+    if value is None:
+        return orjson.dumps({**fields, "value": None}) + b"\n"
     try:
-        fields["value"] = None if record.value is None else orjson.loads(record.value)
-    except orjson.JSONDecodeError:
-        fields["value_base64"] = base64.b64encode(record.value or b"").decode("ascii")
-    return orjson.dumps(fields) + b"\n"
-
-
-def _next_offset(file: Path) -> int:
-    """The offset behind the last whole line, 0 where there is none; what follows that line is removed."""
-    with file.open("r+b") as opened:
-        end = _after_last(opened, opened.seek(0, os.SEEK_END))
-        opened.truncate(end)
-        if end == 0:
-            return 0
-        start = _after_last(opened, end - 1)
-        opened.seek(start)
-        line = opened.read(end - start)
-    try:
-        return int(orjson.loads(line)["offset"]) + 1
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise SinkError(f"{file}: its last line has no offset; move the file away to start anew") from None
-
-
-def _after_last(opened: BinaryIO, end: int) -> int:
-    """The position behind the last line break before `end`; 0 where there is none."""
-    while end > 0:
-        start = max(0, end - _TAIL)
-        opened.seek(start)
-        found = opened.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
+        read = orjson.loads(value)
+        # As it was written, with all digits; but in one line.
+        one_line = orjson.dumps(read) if b"\n" in value or b"\r" in value else value
+        return orjson.dumps({**fields, "value": orjson.Fragment(one_line)}) + b"\n"
+    except (orjson.JSONDecodeError, TypeError):
+        # No JSON, or too deep to be written again.
+        return orjson.dumps({**fields, "value_base64": base64.b64encode(value).decode("ascii")}) + b"\n"

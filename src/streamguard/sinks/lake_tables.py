@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
 
 from streamguard.models.fields import parts
 from streamguard.models.records import BadRecord
@@ -27,37 +26,31 @@ from streamguard.sinks.typed import (
     times_of,
 )
 
-_TIME = pa.timestamp("us", tz="UTC")
-_AMOUNT = pa.decimal128(19, 4)
-"""As the database has it."""
-_TYPES: dict[Any, pa.DataType] = {Decimal: _AMOUNT, float: pa.float64(), int: pa.int64(), str: pa.string()}
-_PLACE = [
-    ("day", pa.date32()),
-    ("topic", pa.string()),
-    ("partition", pa.int32()),
-    ("offset", pa.int64()),
-]
-"""Behind the fields of the record: where it is from. A table has a folder for each day."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @cache
 def columns(table: str) -> pa.Schema:
-    """The columns of a table."""
+    """The columns of a table: the fields of the record, and where it is from. A table has a folder for each day."""
+    import pyarrow as pa  # half of the time that importing every sink would take
+
+    time = pa.timestamp("us", tz="UTC")
+    place = [("day", pa.date32()), ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())]
     if table == REJECTED:
-        raw = [("reason", pa.string()), ("key", pa.binary()), ("value", pa.binary()), ("record_time", _TIME)]
-        return pa.schema([*raw, *_PLACE])
-    fields = [(name, _type(table, name)) for name in TABLES[table].model_fields]
+        raw = [("reason", pa.string()), ("key", pa.binary()), ("value", pa.binary()), ("record_time", time)]
+        return pa.schema([*raw, *place])
+    # Amounts as the database has them.
+    types = {Decimal: pa.decimal128(19, 4), float: pa.float64(), int: pa.int64(), str: pa.string()}
+    fields = []
+    for name, field_info in TABLES[table].model_fields.items():
+        found = parts(field_info.annotation)
+        # Verdicts are a list of objects, as JSON.
+        kind = next((kind for python, kind in types.items() if python in found and list not in found), pa.string())
+        fields.append((name, time if name in times_of(table) else kind))
     if table == "transactions":
         fields.append(("is_fraud", pa.bool_()))
-    return pa.schema([*fields, ("other_fields", pa.string()), *_PLACE])
-
-
-def _type(table: str, name: str) -> pa.DataType:
-    if name in times_of(table):
-        return _TIME
-    found = parts(TABLES[table].model_fields[name].annotation)
-    # Verdicts are a list of objects, as JSON.
-    return next((kind for python, kind in _TYPES.items() if python in found and list not in found), pa.string())
+    return pa.schema([*fields, ("other_fields", pa.string()), *place])
 
 
 @dataclass
@@ -71,6 +64,8 @@ class Rows:
 
     def as_arrow(self) -> pa.Table:
         """With the columns of the table."""
+        import pyarrow as pa
+
         schema = columns(self.table)
         return pa.table([pa.array(self._column(name), schema.field(name).type) for name in schema.names], schema=schema)
 

@@ -72,6 +72,8 @@ def compact(table: Any) -> dict[str, Any]:
 
 
 def vacuum(table: Any, keep_hours: int) -> list[str]:
-    """Remove files that compaction has replaced before `keep_hours`; their paths."""
-    removed: list[str] = table.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False)
+    """Remove files that were replaced, or left by a write that failed, before `keep_hours`; their paths."""
+    removed: list[str] = table.vacuum(
+        retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
+    )
     return removed

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import threading
+import time
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import orjson
@@ -57,6 +62,52 @@ def test_a_line_cut_short_is_written_again(tmp_path_factory: pytest.TempPathFact
     again.write([record(n, values[n]) for n in range(start, 6)])
     again.close()
     assert file.read_bytes() == whole
+
+
+def test_a_value_is_kept_as_it_was_written_in_one_line(tmp_path: Path) -> None:
+    values = [
+        b'{"a": 1.10, "b": 123456789012345678901234567890}',
+        b'{\n "a": 1\r\n}',
+        b"[" * 1_000 + b"\n" + b"]" * 1_000,
+    ]
+    sink = SINKS["jsonl"](str(tmp_path))
+    sink.write([record(n, value) for n, value in enumerate(values)])
+    sink.close()
+    exact, spread, deep = (tmp_path / "decisions-0.jsonl").read_bytes().splitlines()
+    assert values[0] in exact and b'"value":{"a":1}' in spread
+    assert base64.b64decode(orjson.loads(deep)["value_base64"]) == values[2]
+
+
+def test_a_file_is_turned_over_by_size_and_by_day(tmp_path: Path) -> None:
+    """The offset is found over the files, also where a crash came between the renaming and the next line."""
+    now_s = time.time()
+
+    def write(offset: int, later_s: float = 0.0, **options: int) -> None:
+        with closing(SINKS["jsonl"](str(tmp_path), clock=lambda: now_s + later_s, **options)) as sink:
+            assert sink.next_offsets("decisions").get(0, 0) == offset
+            sink.write([record(offset), record(offset + 1)])
+        os.utime(tmp_path / "decisions-0.jsonl", (now_s, now_s))
+
+    write(0)
+    write(2)
+    write(4, most_bytes=50)
+    write(6, later_s=86_400)
+    today = datetime.fromtimestamp(now_s, timezone.utc).date()
+    closed = [f"decisions-0.{today}.{first:020}.jsonl" for first in (0, 4)]
+    assert sorted(file.name for file in tmp_path.glob("*.jsonl")) == [*closed, "decisions-0.jsonl"]
+    (tmp_path / "decisions-0.jsonl").rename(tmp_path / f"decisions-0.{today}.{6:020}.jsonl")
+    write(8)
+    found = [
+        orjson.loads(line)["offset"] for file in tmp_path.glob("*.jsonl") for line in file.read_bytes().splitlines()
+    ]
+    assert sorted(found) == list(range(10))
+
+
+def test_other_topics_and_files_are_left_alone(tmp_path: Path) -> None:
+    for name in ("decisions-0.jsonl.bak", "decisions-x-1.jsonl", "decisions-1.note.jsonl"):
+        (tmp_path / name).write_text("mine\n")
+    with closing(SINKS["jsonl"](str(tmp_path))) as sink:
+        assert sink.next_offsets("decisions") == {}
 
 
 def test_a_foreign_file_is_an_error(tmp_path: Path) -> None:

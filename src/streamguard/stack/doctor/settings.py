@@ -22,8 +22,8 @@ from streamguard.stack.doctor.base import Finding, Surroundings, check, halves
 from streamguard.stack.door import check_door
 
 TITLE = "Settings"
-_SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|KSQLDB_URL)$")
-_FILES = ("password_file", "keyfile", "_key")
+_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|DATABASE_URL|KSQLDB_URL|MONGODB_URL|WEBHOOK_URL)$")
+_FILES = ("password_file", "keyfile", "key_file", "_key")
 """How the settings end that name a file with a secret."""
 _PORTS = {"broker": "kafka_port", "ksqldb": "ksqldb_port", "postgres": "postgres_port"}
 

@@ -1,0 +1,219 @@
+"""The destinations of sinks for tests: each can be made unavailable, come back, and be read with eyes other than the sink's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pymongo
+from deltalake import DeltaTable
+
+from tests.support.mongodb import MongoProcess
+from tests.support.receiver import Receiver
+from tests.support.snowflake import SnowflakeProcess
+
+Place = tuple[str, int, int]
+Row = tuple[Place, object]
+"""Topic, partition and offset; and the transaction's id, or the bytes of what is no transaction."""
+
+TABLES = ("transactions", "fraud_alerts", "decisions", "rejected")
+
+
+class Target(Protocol):
+    """Where a sink writes to."""
+
+    name: str
+    is_once: bool
+    """Whether a record may be there once only."""
+
+    def environment(self) -> dict[str, str]: ...
+    def away(self) -> None: ...
+    def back(self) -> None: ...
+    def rows(self) -> Iterator[Row]: ...
+    def close(self) -> None: ...
+
+
+def _of_json(record: dict[str, Any], place: Place) -> Row:
+    if "value_base64" in record:
+        return place, base64.b64decode(record["value_base64"])
+    value = record["value"]
+    if value is None or isinstance(value, dict):
+        return place, None if value is None else value.get("transaction_id")
+    return place, json.dumps(value).encode()
+
+
+@dataclass
+class Files:
+    """A folder. Away: a folder is in the place of each file; who has them open notices at the next start."""
+
+    folder: Path
+    name: str = "jsonl"
+    is_once: bool = True
+
+    def environment(self) -> dict[str, str]:
+        return {"STREAMGUARD_SINK_FILES": str(self.folder / "copies")}
+
+    def away(self) -> None:
+        (self.folder / "copies").rename(self.folder / "aside")
+        for number in range(3):
+            (self.folder / "copies" / f"transactions-{number}.jsonl").mkdir(parents=True)
+
+    def back(self) -> None:
+        (self.folder / "copies").rename(self.folder / "hindrance")
+        (self.folder / "aside").rename(self.folder / "copies")
+
+    def rows(self) -> Iterator[Row]:
+        for file in sorted((self.folder / "copies").glob("*.jsonl")):
+            topic, _, partition = file.name.split(".")[0].rpartition("-")
+            for line in file.read_bytes().splitlines():
+                record = json.loads(line)
+                yield _of_json(record, (topic, int(partition), record["offset"]))
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Lake:
+    """A folder. Away: a file is in its place."""
+
+    folder: Path
+    name: str = "lake"
+    is_once: bool = True
+
+    def environment(self) -> dict[str, str]:
+        return {"LAKE_URI": str(self.folder / "lake"), "STREAMGUARD_LAKE_BATCH_S": "0.5"}
+
+    def away(self) -> None:
+        (self.folder / "lake").rename(self.folder / "aside")
+        (self.folder / "lake").write_text("in the way")
+
+    def back(self) -> None:
+        (self.folder / "lake").unlink()
+        (self.folder / "aside").rename(self.folder / "lake")
+
+    def rows(self) -> Iterator[Row]:
+        for table in TABLES:
+            folder = self.folder / "lake" / table
+            if not DeltaTable.is_deltatable(str(folder)):
+                continue
+            what = "value" if table == "rejected" else "transaction_id"
+            found = DeltaTable(str(folder)).to_pyarrow_table(columns=["topic", "partition", "offset", what])
+            for row in found.to_pylist():
+                yield (row["topic"], row["partition"], row["offset"]), row[what]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Mongo:
+    """SecantusDB. Away: it was killed."""
+
+    folder: Path
+    name: str = "mongodb"
+    is_once: bool = True
+    server: MongoProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = MongoProcess(self.folder / "mongodb").start()
+
+    def environment(self) -> dict[str, str]:
+        return {"MONGODB_URL": self.server.url}
+
+    def away(self) -> None:
+        self.server.kill()
+
+    def back(self) -> None:
+        self.server.start()
+
+    def rows(self) -> Iterator[Row]:
+        client: Any = pymongo.MongoClient(self.server.url)
+        try:
+            for table in TABLES:
+                for row in client.get_default_database()[table].find():
+                    what = "value" if table == "rejected" else "transaction_id"
+                    yield (row["topic"], row["partition"], row["offset"]), row[what]
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        self.server.kill()
+
+
+@dataclass
+class Snowflake:
+    """fakesnow. Away: it was killed."""
+
+    folder: Path
+    name: str = "snowflake"
+    is_once: bool = True
+    server: SnowflakeProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = SnowflakeProcess(self.folder / "snowflake").start()
+
+    def environment(self) -> dict[str, str]:
+        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p"}
+        return {f"STREAMGUARD_SNOWFLAKE_{name}": value for name, value in access.items()}
+
+    def away(self) -> None:
+        self.server.kill()
+
+    def back(self) -> None:
+        self.server.start()
+
+    def rows(self) -> Iterator[Row]:
+        for table in TABLES:
+            what = "value" if table == "rejected" else "transaction_id"
+            question = f"SELECT topic, partition_no, record_offset, {what} FROM {table}"
+            for topic, partition, offset, found in self.server.ask("STREAMGUARD", question):
+                yield (topic, partition, offset), bytes(found) if isinstance(found, bytearray) else found
+
+    def close(self) -> None:
+        self.server.kill()
+
+
+@dataclass
+class Webhook:
+    """A receiver. Away: it answers 503. A crash may send a batch again."""
+
+    folder: Path
+    name: str = "http"
+    is_once: bool = False
+    receiver: Receiver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._status = 204
+        self._taken: list[bytes] = []
+        self.receiver = Receiver(self._answer)
+        self.receiver.__enter__()
+
+    def _answer(self, got: Any) -> int:
+        if self._status == 204:
+            self._taken.append(got.body)
+        return self._status
+
+    def environment(self) -> dict[str, str]:
+        return {"STREAMGUARD_SINK_WEBHOOK_URL": self.receiver.url}
+
+    def away(self) -> None:
+        self._status = 503
+
+    def back(self) -> None:
+        self._status = 204
+
+    def rows(self) -> Iterator[Row]:
+        for body in list(self._taken):
+            for record in json.loads(body):
+                yield _of_json(record, (record["topic"], record["partition"], record["offset"]))
+
+    def close(self) -> None:
+        self.receiver.__exit__(None, None, None)
+
+
+KINDS: dict[str, Any] = {"jsonl": Files, "lake": Lake, "mongodb": Mongo, "http": Webhook, "snowflake": Snowflake}

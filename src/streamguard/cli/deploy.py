@@ -32,7 +32,8 @@ from streamguard.sqldeploy import (
     variables_of,
 )
 from streamguard.sqldeploy.replace import rules_of
-from streamguard.sqldeploy.script import read
+from streamguard.sqldeploy.run import remove as take_away
+from streamguard.sqldeploy.script import Item, read
 from streamguard.sqldeploy.state import Server
 
 app = new_app("Send SQL files to the ksqlDB server, as often as you like.")
@@ -61,6 +62,9 @@ def deploy(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Run the files beside what runs, without effect: see `rules compare`.")
     ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take down what the files have made, with its topics; not for rules.")
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")] = "no reason given",
     by: Annotated[str | None, typer.Option("--by", help="Who deploys; the login name if not given.")] = None,
 ) -> None:
@@ -79,6 +83,9 @@ def deploy(
         deploy_shadow(settings, paths, given, who=who, reason=reason)
         return
     items = [item for path in paths for item in read(path, given)]
+    if remove:
+        _remove(Server(settings.ksqldb), items)
+        return
     with kafka_errors():
         ensure_topics(settings, extra=topics_of(paths))
     server = Server(settings.ksqldb)
@@ -90,6 +97,20 @@ def deploy(
     for statement in follow(server, modes or {}):
         print_line(f"{statement} as the mode of its rule says")
     _name_different(outcomes)
+
+
+def _remove(server: Server, items: Sequence[Item]) -> None:
+    """Take down what no rule needs. Raises DeployError."""
+    of_rules = {item.name for file in sql_files() for item in read(file)}
+    if found := sorted({item.name for item in items} & of_rules):
+        raise DeployError(
+            f"{found[0]} belongs to the rules: `streamguard rules set RULE off` ends one; --remove is for others"
+        )
+    removed = take_away(server, items)
+    for item in removed:
+        print_line(Outcome("removed", item))
+    if not removed:
+        print_line("nothing of it is there")
 
 
 def _start(start: Start | None, replace: bool) -> str | None:

@@ -416,6 +416,7 @@ class FigureOffsetRow(Base):
     topic: Mapped[str] = mapped_column(primary_key=True)
     partition_no: Mapped[int] = mapped_column(Integer, primary_key=True)
     next_offset: Mapped[int]
+    topic_id: Mapped[str | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from psycopg2.extras import execute_values
@@ -71,10 +72,14 @@ ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in Window._fields if name not in _KEY)}
 """
 _MOVE = """
-INSERT INTO figure_offsets (topic, partition_no, next_offset) VALUES %s
-ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offset, updated_at = clock_timestamp()
+INSERT INTO figure_offsets (topic, partition_no, next_offset, topic_id) VALUES %s
+ON CONFLICT (topic, partition_no) DO UPDATE SET next_offset = excluded.next_offset, topic_id = excluded.topic_id,
+    updated_at = clock_timestamp()
 """
-_OFFSETS = text("SELECT partition_no, next_offset FROM figure_offsets WHERE topic = :topic")
+_OFFSETS = text(
+    "SELECT partition_no, next_offset FROM figure_offsets WHERE topic = :topic"
+    " AND (topic_id = :topic_id OR num_nulls(topic_id, CAST(:topic_id AS TEXT)) > 0)"
+)
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 
 
@@ -92,19 +97,27 @@ class FigureStore:
         self._connection: Connection | None = None
         self._protection = NO_PROTECTION
 
-    def next_offsets(self, topic: str) -> Mapping[int, int]:
-        """Behind what is stored, by partition. Raises OtherWriter, UserError where the schema cannot be made or is newer."""
-        with self._session() as connection:
-            return {row.partition_no: row.next_offset for row in connection.execute(_OFFSETS, {"topic": topic})}
+    def next_offsets(self, topic: str, topic_id: str | None = None) -> Mapping[int, int]:
+        """Behind what is stored of the topic with this id, by partition; nothing is where the id was another one.
 
-    def write(self, records: Sequence[Source]) -> None:
-        """Store records with the offsets behind them. Raises OtherWriter."""
+        Raises OtherWriter, UserError where the schema cannot be made or is newer.
+        """
+        with self._session() as connection:
+            found = connection.execute(_OFFSETS, {"topic": topic, "topic_id": topic_id})
+            return {row.partition_no: row.next_offset for row in found}
+
+    def write(self, records: Sequence[Source], topic_ids: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Store records with the offsets behind them, and the ids of their topics. Raises OtherWriter."""
         with self._session() as connection:
             windows = {window.key: window for record in records if (window := self.window(record)) is not None}
             rows: list[Window] = sorted(windows.values(), key=lambda window: window.key)
             moved = {(record.topic, record.partition): record.offset + 1 for record in records}
             _insert(connection, _UPSERT, rows)
-            _insert(connection, _MOVE, [(*place, offset) for place, offset in sorted(moved.items())])
+            _insert(
+                connection,
+                _MOVE,
+                [(*place, offset, topic_ids.get(place[0])) for place, offset in sorted(moved.items())],
+            )
 
     def close(self) -> None:
         """End the session."""

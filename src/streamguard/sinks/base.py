@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from streamguard.config import Settings
 from streamguard.config.errors import UserError
@@ -53,6 +53,15 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Rereading(Protocol):
+    """A sink that reads a topic from its beginning where it was deleted and made again. It is asked every few seconds."""
+
+    def is_outdated(self) -> bool:
+        """Whether a topic is another one than when `next_offsets` was asked. Raises KafkaError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """When records are written: `records` of them wait, or the first has waited for `seconds`; 0: what was read at once."""
@@ -77,6 +86,8 @@ class Kind:
     batch: Callable[[Settings], Batch]
     topics: Callable[[Settings], Sequence[str]] | None
     """What it reads; None for transactions, alerts and decisions."""
+    sql: tuple[str, ...]
+    """SQL files that write what it reads, beside the rules: the stack deploys them where it runs the sink."""
     extra: str
     """The extra with its library, which is `module`; empty where it needs none."""
     module: str
@@ -112,6 +123,7 @@ def sink(
     options: Callable[[Settings], Mapping[str, Any]] = lambda settings: {},
     batch: Callable[[Settings], Batch] = lambda settings: Batch(settings.batch_max_records),
     topics: Callable[[Settings], Sequence[str]] | None = None,
+    sql: tuple[str, ...] = (),
     extra: str = "",
     module: str = "",
 ) -> Callable[[M], M]:
@@ -120,7 +132,7 @@ def sink(
     def register(maker: M) -> M:
         if name in SINKS:
             raise ValueError(f"the sink {name!r} is registered twice")
-        SINKS[name] = Kind(name, maker, destination, options, batch, topics, extra, module)
+        SINKS[name] = Kind(name, maker, destination, options, batch, topics, sql, extra, module)
         return maker
 
     return register

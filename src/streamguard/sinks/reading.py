@@ -21,7 +21,7 @@ from streamguard.kafka import clients
 from streamguard.kafka.corrupt import skip_corrupt
 from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks.base import Batch, Sink, SinkError, SinkRecord
+from streamguard.sinks.base import Batch, Rereading, Sink, SinkError, SinkRecord
 
 log = logging.getLogger("streamguard.sinks")
 
@@ -33,7 +33,7 @@ MOST_BYTES = 64 * 1024 * 1024
 
 
 class PartitionsChanged(Exception):
-    """A topic has more partitions than are read: the reading begins again with them."""
+    """A topic has more partitions than are read, or is another one: the reading begins again."""
 
 
 class Reading:
@@ -113,6 +113,8 @@ class Reading:
                 if self._found() != self._partitions:
                     self._write(sink)
                     raise PartitionsChanged("a topic has more partitions: they are read too")
+                if isinstance(sink, Rereading) and sink.is_outdated():
+                    raise PartitionsChanged("a topic was made anew: it is read from its beginning")
         self._write(sink)
         self.measure()
 

@@ -172,6 +172,18 @@ def deploy(
     return made.send(tell)
 
 
+def remove(server: Server, items: Sequence[Item]) -> list[Item]:
+    """Take down what the statements have made, readers first, with the topics that their queries fill; returns what was there.
+
+    Raises DeployError where another query reads from it; then nothing is removed.
+    """
+    there = [item for item in items if running_text(server, item) is not None]
+    _check_readers(server, there)
+    for item in reversed(there):
+        _take_down(server, item, delete_topic=True)
+    return there
+
+
 def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:
     """The statements of `files`, read as `deploy` does, that the server does not have or whose query has ended.
 

@@ -23,6 +23,7 @@ from streamguard.privacy import key
 from streamguard.privacy.mode import check_key, protection_of
 from streamguard.rules.catalogue import ALL, sql_files
 from streamguard.rules.modes import modes_of
+from streamguard.sinks.chosen import sql_of
 from streamguard.sqldeploy import (
     DeployError,
     Outcome,
@@ -97,7 +98,7 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
         )
     state.check(settings)
     extras.check(settings, options.extras)
-    rules = sql_files(options.rules)
+    rules = [*sql_files(options.rules), *sql_of(extras.sinks_of(settings, options.extras))]
     is_new = not settings.state_path.exists()
     if is_new:
         _check(settings, _parts(settings, options, {}), rules)

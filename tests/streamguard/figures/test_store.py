@@ -20,16 +20,18 @@ from streamguard.database.retention import run as cut
 from streamguard.figures.kinds import TOPICS
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sinks import SINKS, Sink, SinkRecord
-from streamguard.sinks.base import SinkUnavailable
+from streamguard.sinks.base import Rereading, SinkUnavailable
 from streamguard.sinks.runner import run
 from streamguard.sqldeploy.run import topics_of
 from streamguard.sqldeploy.script import read
+from streamguard_ksql.runtime.clients import KafkaTopics
 from tests.streamguard.rules_sql.figures_reading import NAMED_BY, Key, Sums, read_plainly
 from tests.streamguard.rules_sql.test_analytics import FILES, KSQLDB, generated, shuffled
 from tests.support.broker import BrokerProcess
 from tests.support.desk import Desk
 from tests.support.engine import RunningEngine, produce
 from tests.support.postgres import EmbeddedPostgres
+from tests.support.processes import eventually
 
 START_MS = 1_780_000_020_000
 
@@ -55,8 +57,8 @@ def window(
 
 
 @pytest.fixture
-def settings(postgres: EmbeddedPostgres) -> Settings:
-    return load_settings(database_url=postgres.url())
+def settings(postgres: EmbeddedPostgres, broker: BrokerProcess) -> Settings:
+    return load_settings(database_url=postgres.url(), kafka_bootstrap_servers=broker.address)
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def stored(postgres: EmbeddedPostgres) -> dict[Key, Sums]:
 def test_a_generated_day_is_in_the_table_as_a_plain_reading_has_it(
     broker: BrokerProcess, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    arrivals = shuffled(generated(tmp_path, 1_200, 11), Random(11), 4 * 60_000)
+    arrivals = shuffled(generated(tmp_path, 700, 11), Random(11), 4 * 60_000)
     settings = load_settings(kafka_bootstrap_servers=broker.address, database_url=postgres.url())
     ensure_topics(settings, extra=topics_of([KSQLDB / file for file in FILES]))
     records: list[tuple[Any, Any]] = [(str(fields["account_id"]), fields) for fields, _ in arrivals]
@@ -126,9 +128,13 @@ def test_what_is_no_figure_is_left_out_and_named(
     assert sink.next_offsets("figures_by_type") == {0: len(records) + 1}
 
 
-def test_accounts_are_stored_as_the_database_stores_them(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
-    settings = load_settings(database_url=postgres.url(), pii_account="token", pii_key="k" * 40, state_dir=tmp_path)
-    made = SINKS["figures"].open(settings)
+def test_accounts_are_stored_as_the_database_stores_them(
+    postgres: EmbeddedPostgres, settings: Settings, tmp_path: Path
+) -> None:
+    kept = {"pii_account": "token", "pii_key": "k" * 40, "state_dir": tmp_path}
+    made = SINKS["figures"].open(
+        load_settings(database_url=postgres.url(), kafka_bootstrap_servers=settings.kafka_bootstrap_servers, **kept)
+    )
     made.next_offsets("figures_by_account")
     made.write([window(0, 1, name="A1", topic="figures_by_account"), window(0, 1, name="A1")])
     made.close()
@@ -156,6 +162,32 @@ def test_a_database_that_was_away_is_written_to_again(sink: Sink, postgres: Embe
     assert sink.next_offsets("figures_by_type") == {}
     sink.write([window(0, 1)])
     assert postgres.query("SELECT count(*) FROM live_figures") == [(1,)]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    broker: BrokerProcess, settings: Settings, postgres: EmbeddedPostgres
+) -> None:
+    """However many records it has by now: those of SQL that was replaced are as many as before."""
+    topics = KafkaTopics(broker.address)
+    records: list[tuple[Any, Any]] = [("k", window(n, n).value) for n in range(1, 4)]
+    topics.create("figures_by_type", 1, {})
+    produce(broker.address, "figures_by_type", records)
+    made = SINKS["figures"].open(settings)
+    run(settings, made, ["figures_by_type"], threading.Event(), to_end=True)
+    assert isinstance(made, Rereading) and not made.is_outdated()
+    assert made.next_offsets("figures_by_type") == {0: 3}
+    topics.delete("figures_by_type")
+    eventually(topics.all, lambda names: "figures_by_type" not in names, 20, "it is deleted")
+    topics.create("figures_by_type", 1, {})
+    produce(broker.address, "figures_by_type", [("k", window(n, 10 * n).value) for n in (2, 1)] + records[:1] * 4)
+    assert made.is_outdated()
+    assert made.next_offsets("figures_by_type") == {}
+    made.close()
+    again = SINKS["figures"].open(settings)
+    assert run(settings, again, ["figures_by_type"], threading.Event(), to_end=True) == 6
+    assert again.next_offsets("figures_by_type") == {0: 6}
+    again.close()
+    assert postgres.query("SELECT transactions FROM live_figures") == [(1,)]
 
 
 def test_old_figures_are_cut(sink: Sink, desk: Desk) -> None:

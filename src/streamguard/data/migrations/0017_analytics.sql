@@ -37,10 +37,12 @@ CREATE TABLE figure_offsets (
     topic        TEXT NOT NULL,
     partition_no INTEGER NOT NULL,
     next_offset  BIGINT NOT NULL CHECK (next_offset >= 0),
+    topic_id     TEXT,
     updated_at   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (topic, partition_no)
 );
 COMMENT ON TABLE figure_offsets IS 'how far the topics of live figures were read, written with the figures';
+COMMENT ON COLUMN figure_offsets.topic_id IS 'of Kafka: a topic with another one was made anew, and is read from its beginning';
 
 CREATE TABLE analytics_runs (
     run_id      UUID PRIMARY KEY,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from streamguard.config.errors import UserError
 from streamguard.config.resources import source_files
 from streamguard.rules.catalogue import sql_files
+from streamguard.sinks.chosen import sql_of_all
 from streamguard.sqldeploy import DeployError, plan, variables_of
 from streamguard.sqldeploy.run import DIFFERENT
 from streamguard.sqldeploy.script import Item
@@ -21,7 +22,7 @@ from streamguard.stack.readiness import ksqldb_probe
 def files(around: Surroundings) -> Iterator[Finding]:
     """Files of the catalogue and of foreign topics that cannot be read."""
     try:
-        names = [*sql_files(), *source_files()]
+        names = [*sql_files(), *sql_of_all(), *source_files()]
     except UserError as error:
         yield Finding(str(error), "mend ksqldb/rules.yaml, or remove it to have the packaged one")
         return
@@ -59,7 +60,11 @@ def deployed(around: Surroundings) -> Iterator[Finding]:
 def different(around: Surroundings) -> Iterator[Finding]:
     """Statements that run in another version than their file has, and changes that could not be planned."""
     try:
-        items = [item for file in sql_files() for item in health.statements(file, variables_of(around.settings))]
+        items = [
+            item
+            for file in [*sql_files(), *sql_of_all()]
+            for item in health.statements(file, variables_of(around.settings))
+        ]
         shared = Counter(item.name for item in items)
         there = {*around.engine.topics(), *around.engine.queries()}
         made = plan(around.engine, [item for item in items if item.name in there])

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from streamguard.config.resources import source_files
 from streamguard.rules.catalogue import CORE, sql_files
 from streamguard.rules.modes import modes_of
+from streamguard.sinks.chosen import sql_of_all
 from streamguard.sqldeploy import DeployError, off_queries
 from streamguard.sqldeploy.modes import PAUSED, differing
 from streamguard.sqldeploy.run import missing, missing_items, variables_of
@@ -85,7 +86,8 @@ def skipped(context: Context) -> Iterator[Finding]:
 
 @check("A rule is missing")
 def rule_missing(context: Context) -> Iterator[Finding]:
-    """A statement of a file of the catalogue is not on the server: it was terminated or dropped, or never deployed.
+    """A statement of a file of the catalogue, or of a sink, is not on the server: it was terminated or dropped, or never
+    deployed.
 
     Files of which nothing is there are not meant, but for the core rules: `up --rules core` does not deploy them.
     """
@@ -93,22 +95,21 @@ def rule_missing(context: Context) -> Iterator[Finding]:
         return
     off, given = off_queries(_modes(context)), variables_of(context.settings)
     core, there = sql_files(CORE), {*_states(context), *context.engine.topics()}
-    items = {file: statements(file, given) for file in sql_files()}
+    of_sinks = sql_of_all()
+    items = {file: statements(file, given) for file in [*sql_files(), *of_sinks]}
     shared = Counter(item.name for file in items.values() for item in file)
-    for file in sql_files():
+    for file in items:
+        sends = f"`streamguard deploy {file.name}`" if file in of_sinks else "`streamguard deploy` or `streamguard up`"
         deployed = [item for item in items[file] if item.name in there and shared[item.name] == 1]
         gone = missing_items(context.engine, items[file]) if deployed or file in core else []
         names = [item.name for item in gone if item.kind != "query" or item.name not in off]
         if ended := [name for name in names if name in there]:
             yield Finding(
-                f"the query that fills {', '.join(ended)} of {file.name} was terminated: `streamguard deploy` or `streamguard"
-                " up` starts it again, from the beginning of its topics"
+                f"the query that fills {', '.join(ended)} of {file.name} was terminated: {sends} starts it again, from the"
+                " beginning of its topics"
             )
         if absent := [name for name in names if name not in there]:
-            yield Finding(
-                f"the server does not have {', '.join(absent)} of {file.name}: `streamguard deploy` or `streamguard up` sends"
-                " what is missing"
-            )
+            yield Finding(f"the server does not have {', '.join(absent)} of {file.name}: {sends} sends what is missing")
 
 
 @check("A foreign topic is not connected")

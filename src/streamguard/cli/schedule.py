@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import signal
 import threading
 from datetime import datetime, timezone
@@ -91,12 +90,10 @@ def history(
             print_lines(f"    {line}" for line in run.output.rstrip().splitlines())
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@app.command()
 def add(
-    context: typer.Context,
-    name: Annotated[str, typer.Option("--name", help="What to call it.")],
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    command: Annotated[str, typer.Argument(help='In quotes, without streamguard: "analyse --since 90d".')],
     at: Annotated[str | None, typer.Option("--at", help='When, as cron says it, UTC: "0 2 * * *".')] = None,
     every: Annotated[str | None, typer.Option("--every", help="Or how often: 30m, 6h, 1d.")] = None,
     retries: Annotated[int, typer.Option("--retries", help="How often it is tried again.")] = 2,
@@ -108,13 +105,13 @@ def add(
         str, typer.Option("--missed", help="run or skip a time at which the schedule did not run.")
     ] = "run",
 ) -> None:
-    """Schedule a command: `streamguard schedule add --name nightly --at "0 2 * * *" analyse --since 90d`."""
+    """Schedule a command: `streamguard schedule add nightly "analyse --since 90d" --at "0 2 * * *"`."""
     file = plan_file(get_settings())
     plan = dict(read_plan(file))
     check_name(name)
     if name in plan:
         raise ScheduleError(f"{name} is scheduled already: remove it first, or edit {file}")
-    entry = {"command": shlex.join(context.args), "retries": retries, "retry_after_s": retry_after_s}
+    entry = {"command": command, "retries": retries, "retry_after_s": retry_after_s}
     entry |= {"timeout_s": timeout_s, "missed": missed}
     entry |= {key: value for key, value in (("at", at), ("every", every)) if value is not None}
     [made] = parse_plan(json.dumps({name: entry}), file).values()

@@ -224,9 +224,9 @@ def test_commands_add_list_and_remove(settings: Settings, monkeypatch: pytest.Mo
 
     assert "nothing is scheduled" in call("list")
     assert [part.name for part in application_parts(settings, desk=False, generator=False)] == ["consumer"]
-    said = call("add", "--name", "nightly", "--at", "0 2 * * *", "--retries", "5", "analyse", "--since", "90d")
+    said = call("add", "nightly", "analyse --since 90d", "--at", "0 2 * * *", "--retries", "5")
     assert said.startswith("nightly runs at 0 2 * * * UTC, next at ")
-    call("add", "--name", "copies", "--every", "6h", "backup", "a file.tar")
+    call("add", "copies", "backup 'a file.tar'", "--every", "6h")
     plan = read_plan(settings.state_path / "schedule.yaml")
     assert plan["nightly"].words == ["analyse", "--since", "90d"] and plan["nightly"].retries == 5
     assert plan["copies"].words == ["backup", "a file.tar"]
@@ -234,7 +234,7 @@ def test_commands_add_list_and_remove(settings: Settings, monkeypatch: pytest.Mo
     assert "nightly" in listed and "has not run" in listed
     assert [part.name for part in application_parts(settings, desk=False, generator=False)] == ["consumer", "schedule"]
     with pytest.raises(ScheduleError, match="nightly is scheduled already"):
-        call("add", "--name", "nightly", "--every", "1d", "quality")
+        call("add", "nightly", "quality", "--every", "1d")
     call("remove", "copies")
     with pytest.raises(ScheduleError, match="copies is not scheduled; these are: nightly"):
         call("remove", "copies")

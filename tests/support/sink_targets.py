@@ -132,7 +132,7 @@ class Mongo:
         self.server = MongoProcess(self.folder / "mongodb").start()
 
     def environment(self) -> dict[str, str]:
-        return {"MONGODB_URL": self.server.url}
+        return {"MONGODB_URL": f"{self.server.url}?serverSelectionTimeoutMS=500"}
 
     def away(self) -> None:
         self.server.kill()

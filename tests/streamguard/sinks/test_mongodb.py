@@ -120,9 +120,9 @@ def test_documents_are_removed_after_days(server: str, database: Any) -> None:
     assert {"account_id_1_event_time_1", "merchant_id_1_event_time_1"} <= set(database.transactions.index_information())
 
 
-def test_a_server_that_is_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamguard.sinks.mongodb._ANSWER_MS", 200)
-    with closing(SINKS["mongodb"](f"mongodb://u:secret@127.0.0.1:{free_port()}/streamguard")) as sink:
+def test_a_server_that_is_away_is_tried_again() -> None:
+    url = f"mongodb://u:secret@127.0.0.1:{free_port()}/streamguard?serverSelectionTimeoutMS=200"
+    with closing(SINKS["mongodb"](url)) as sink:
         with pytest.raises(SinkUnavailable, match=r"MongoDB at mongodb://127.0.0.1:\d+/streamguard") as error:
             sink.next_offsets("decisions")
         with pytest.raises(SinkUnavailable):

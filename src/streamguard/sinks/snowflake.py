@@ -50,7 +50,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     "snowflake",
     destination=_account,
     options=_options,
-    batch=lambda settings: Batch(20_000, 10.0),
+    batch=lambda settings: Batch(settings.snowflake_batch_records, settings.snowflake_batch_s),
     extra="warehouse",
     module="snowflake.connector",
 )

@@ -78,16 +78,12 @@ class MongoSink:
         self._tables = dict(tables or {name: name for name in TABLES})
         self._days = days
         self._is_prepared = False
+        waits = {"serverSelectionTimeoutMS": _ANSWER_MS, "connectTimeoutMS": _ANSWER_MS, "socketTimeoutMS": 60_000}
+        # Those of the URL are its own; durability is not for it to say.
+        given = {name: ms for name, ms in waits.items() if f"{name}=".lower() not in destination.lower()}
         try:
             self._client = self._mongo.MongoClient(
-                destination,
-                appname="streamguard-sink",
-                tz_aware=True,
-                serverSelectionTimeoutMS=_ANSWER_MS,
-                connectTimeoutMS=_ANSWER_MS,
-                socketTimeoutMS=60_000,
-                w="majority",
-                journal=True,
+                destination, appname="streamguard-sink", tz_aware=True, w="majority", journal=True, **given
             )
             self._database = self._client.get_default_database(database)
         except (self._errors.PyMongoError, ValueError, TypeError) as error:

@@ -52,7 +52,7 @@ class Reading:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            max_poll_records=settings.batch_max_records,
+            max_poll_records=min(settings.batch_max_records, batch.records),
             metadata_max_age_ms=30_000,
             bootstrap_timeout_ms=5_000,
         )

@@ -341,7 +341,7 @@ class QueryRunner:
             scans=self._scans,
             together=stream_of(self.query.plan),
             times_of=topology.times_of,
-            ahead_ms=most_ahead_ms(self.query.plan),
+            ahead_ms=most_ahead_ms(self.query.plan, makes_stream=self.query.creates and not self.query.plan.is_table),
             lost=self._lost,
             client=consumer,
         )

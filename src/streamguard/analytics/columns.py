@@ -11,6 +11,8 @@ from streamguard.analytics.rates import Rates
 
 AMOUNT, EARNED = "decimal(38,4)", "decimal(38,10)"
 """A sum of amounts; a sum of what payments earn, exact, for a rate has at most six places."""
+_MOST_HELD_BYTES = 64 << 20
+"""A message of Spark Connect has 128 MiB at most."""
 STRUCTURES = ("flat", "progressive", "tiered", "by_category")
 
 
@@ -64,8 +66,12 @@ def average() -> Column:
 
 
 def held(small: DataFrame) -> DataFrame:
-    """The same rows, computed once and held by the client: for aggregates that several tables are made of."""
-    return small.sparkSession.createDataFrame(small.toArrow())
+    """The same rows, computed once and held by the client: for aggregates that several tables are made of.
+
+    What is larger than a plan may be is computed again wherever it is used.
+    """
+    table = small.toArrow()
+    return small.sparkSession.createDataFrame(table) if table.nbytes <= _MOST_HELD_BYTES else small
 
 
 def sums() -> tuple[Column, Column]:

@@ -23,6 +23,7 @@ REMOTE = "SPARK_REMOTE"
 _PORT = 15002
 """Of Spark Connect, where the address names none."""
 _ANSWERS_WITHIN_S = 10.0
+_RETRIES = 4
 
 
 @contextmanager
@@ -63,10 +64,13 @@ def _connected(address: str) -> Iterator[SparkSession]:
         need("batch", "pyspark.sql.connect.session")
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
+        from pyspark.sql.connect.client.retries import DefaultPolicy
 
         logging.getLogger("pyspark.sql.connect.client.logging").setLevel(logging.CRITICAL)
         try:
             session = SparkSession.builder.remote(address).create()
+            # Some 4 s for each call: an engine that is gone does not come back.
+            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
             session.conf.set("spark.sql.session.timeZone", "UTC")
         except (PySparkException, OSError) as error:
             # Without what follows the host: it may be a token.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from streamguard.analytics.catalogue import Job, JobError, Sources
 from streamguard.analytics.export import export
 from streamguard.analytics.rates import read_rates
-from streamguard.analytics.session import first_line
+from streamguard.analytics.session import REMOTE, first_line
 from streamguard.config import Settings
 from streamguard.config.extras import need
 from streamguard.config.ksqldb import without_login
@@ -64,6 +65,11 @@ def open_sources(
             name = settings.lake_uri
             transactions = _table(spark, settings.lake_uri, _TRANSACTIONS)
             decisions = _decisions(settings, spark)
+        elif os.environ.get(REMOTE):
+            raise JobError(
+                f"the Spark of {REMOTE} reads the lake itself, and {without_login(settings.lake_uri)} (LAKE_URI) has no"
+                f" transactions: fill it (streamguard sink lake), or unset {REMOTE}"
+            )
         else:
             name = POSTGRES
             export(settings, folder, columns, span.since, span.until)

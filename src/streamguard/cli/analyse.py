@@ -16,6 +16,7 @@ from streamguard.analytics.run import Analysis, analyse
 from streamguard.cli.shared import DatabaseUnavailable, NoTables, new_app, print_line
 from streamguard.config import UserError, get_settings
 from streamguard.config.extras import need
+from streamguard.config.ksqldb import without_login
 from streamguard.database import error_message, is_outage, sqlstate
 from streamguard.dead_letters.find import time_of
 
@@ -61,10 +62,10 @@ def run(
     found = _shown(list(jobs or []), begin, end, store)
     print_line(
         f"{found.transactions:,} transactions of {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC"
-        f" from {found.source}"
+        f" from {without_login(found.source)}"
     )
     if store:
-        print_line(f"tables: {settings.lake_uri}/analytics, and analytics_results in Postgres")
+        print_line(f"tables: {without_login(settings.lake_uri)}/analytics, and analytics_results in Postgres")
     if report:
         from streamguard.analytics.report import write_report
 

@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import deltalake
+import psutil
 import pytest
+from pyspark.errors import PySparkException
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 from streamguard.analytics import source
 from streamguard.analytics.catalogue import JOBS, JobError, load_jobs
+from streamguard.analytics.quiet import quiet
 from streamguard.analytics.rates import Rates
 from streamguard.analytics.run import analyse
+from streamguard.analytics.session import spark
 from streamguard.cli.analyse import JobsFailed, app
 from streamguard.cli.shared import DatabaseUnavailable
 from streamguard.config import load_settings
@@ -34,6 +38,7 @@ from tests.streamguard.analytics.reading import Reading
 from tests.streamguard.analytics.test_jobs import compare
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
+from tests.support.processes import eventually
 
 load_jobs()
 
@@ -207,6 +212,31 @@ def test_what_cannot_be_answered_is_said(
 ) -> None:
     done = place.run(*arguments, lake=small.lake)
     assert isinstance(done.exception, JobError) and said in str(done.exception)
+
+
+def test_a_spark_of_yours_reads_the_lake_and_nothing_else(place: Place, one_engine: None) -> None:
+    done = place.run(SPARK_REMOTE="sc://127.0.0.1:1")
+    assert isinstance(done.exception, JobError)
+    assert str(done.exception).startswith("the Spark of SPARK_REMOTE reads the lake itself")
+
+
+@pytest.mark.soak
+def test_an_engine_that_dies_is_an_error_and_one_of_a_killed_command_ends(tmp_path: Path) -> None:
+    before = psutil.Process().children()
+    with quiet(), spark(tmp_path) as session:
+        [engine] = [child for child in psutil.Process().children() if child not in before]
+        engine.kill()
+        with pytest.raises(PySparkException):
+            session.range(3).count()
+    code = "from streamguard.analytics.server import running; from pathlib import Path; import sys\n"
+    code += f"with running(Path({str(tmp_path)!r})) as address: print(address, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline().startswith(b"sc://127.0.0.1:")
+    [engine] = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.communicate()
+    eventually(engine.is_running, lambda runs: not runs)
 
 
 def test_nothing_to_read_is_said(place: Place, one_engine: None) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from streamguard.analytics.catalogue import Sources, Tables, job
-from streamguard.analytics.columns import AMOUNT, average, earned_flat, payments, share, text, total
+from streamguard.analytics.columns import AMOUNT, average, earned_flat, held, payments, share, text, total
 from streamguard.analytics.truth import BLOCK, REVIEW, cases
 
 PRIOR = 50.0
 """So many payments at the mean share of fraud are added to each merchant's, so that few payments do not make one risky."""
+PASSES = 4
 HIGH, RAISED = 3.0, 1.5
 """Risk is high or raised from so many times the mean share on."""
 
@@ -29,8 +32,6 @@ def run(sources: Sources) -> Tables:
     """
     key = ["currency", "merchant_id"]
     paid = sources.transactions.where(F.col("merchant_id").isNotNull())
-    # By itself, with nothing beside the three columns: there are about as many pairs as payments.
-    accounts = paid.select(*key, "account_id").distinct().groupBy(*key).agg(F.count(F.lit(1)).alias("accounts"))
     sold = paid.groupBy(*key).agg(
         F.max("merchant_name").alias("merchant_name"),
         F.max("merchant_category").alias("merchant_category"),
@@ -38,7 +39,7 @@ def run(sources: Sources) -> Tables:
         total(),
         earned_flat(sources.rates),
     )
-    sold = sold.join(accounts, key)
+    sold = held(sold).join(_accounts(paid, key), key)
     found = (
         cases(sources)
         .groupBy(*key)
@@ -60,6 +61,22 @@ def run(sources: Sources) -> Tables:
     ).select("*", _risk_share().alias("risk_share"))
     merchants = risk.select("*", _level().alias("risk")).orderBy("currency", F.desc("amount"), "merchant_id")
     return {"merchants": merchants.drop("mean_share"), "by_category": _by_category(both)}
+
+
+def _accounts(paid: DataFrame, key: list[str]) -> DataFrame:
+    """How many accounts paid each merchant. There may be as many pairs as payments: a part of the merchants at a time, they fit
+    into memory, and are counted twice as fast as by way of temporary files."""
+    pairs = paid.select(*key, "account_id")
+    parts = [
+        held(
+            pairs.where(F.pmod(F.hash("merchant_id"), F.lit(PASSES)) == number)
+            .distinct()
+            .groupBy(*key)
+            .agg(F.count(F.lit(1)).alias("accounts"))
+        )
+        for number in range(PASSES)
+    ]
+    return reduce(DataFrame.unionByName, parts)
 
 
 def _risk_share() -> Column:

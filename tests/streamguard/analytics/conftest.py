@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,10 @@ from streamguard.analytics.quiet import quiet
 from streamguard.analytics.rates import Rates
 from streamguard.analytics.session import spark
 from tests.streamguard.analytics.data import Made, make
+
+if not hasattr(sys.modules["__main__"], "__file__"):
+    # pyspark takes a main module without a file, as that of a pytest-xdist worker is, for a doctest of its own.
+    sys.modules["__main__"].__file__ = __file__
 
 
 @pytest.fixture(scope="package")

@@ -226,12 +226,16 @@ def moves_groups(node: AggregateNode) -> bool:
     return node.source.is_table or not node.keys or keys != [getattr(k, "name", None) for k in node.keys]
 
 
-def most_ahead_ms(plan: Node) -> int | None:
-    """How far a partition may be read ahead of another one, by the times of records, where rows of several come together in
-    windows: further ahead, it would make the others' rows late. None where none do."""
+def most_ahead_ms(plan: Node, *, makes_stream: bool = False) -> int | None:
+    """How far a partition may be read ahead of another one, by the times of records. Where rows of several come together in
+    windows: further ahead, it would make the others' rows late. A stream that a query makes is read by such queries, perhaps.
+    None for others.
+    """
     windows = [n.window_spec for n in walk(plan) if isinstance(n, AggregateNode) and moves_groups(n)]
     graces = [grace_ms(window) for window in windows if window is not None]
-    return min(MOST_AHEAD_MS, *(grace // 10 for grace in graces)) if graces else None
+    if not graces and not makes_stream:
+        return None
+    return min(MOST_AHEAD_MS, *(grace // 10 for grace in graces), MOST_AHEAD_MS)
 
 
 def exchanges(node: Node) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,7 @@ class Target(Protocol):
     def away(self) -> None: ...
     def back(self) -> None: ...
     def rows(self) -> Iterator[Row]: ...
+    def count(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -73,6 +75,9 @@ class Files:
                 record = json.loads(line)
                 yield _of_json(record, (topic, int(partition), record["offset"]))
 
+    def count(self) -> int:
+        return len({place for place, _ in self.rows()})
+
     def close(self) -> None:
         pass
 
@@ -105,6 +110,10 @@ class Lake:
             found = DeltaTable(str(folder)).to_pyarrow_table(columns=["topic", "partition", "offset", what])
             for row in found.to_pylist():
                 yield (row["topic"], row["partition"], row["offset"]), row[what]
+
+    def count(self) -> int:
+        folders = [str(self.folder / "lake" / table) for table in TABLES]
+        return sum(DeltaTable(folder).count() for folder in folders if DeltaTable.is_deltatable(folder))
 
     def close(self) -> None:
         pass
@@ -141,6 +150,10 @@ class Mongo:
         finally:
             client.close()
 
+    def count(self) -> int:
+        with closing(pymongo.MongoClient[Any](self.server.url)) as client:
+            return sum(client.get_default_database()[table].count_documents({}) for table in TABLES)
+
     def close(self) -> None:
         self.server.kill()
 
@@ -173,6 +186,9 @@ class Snowflake:
             question = f"SELECT topic, partition_no, record_offset, {what} FROM {table}"
             for topic, partition, offset, found in self.server.ask("STREAMGUARD", question):
                 yield (topic, partition, offset), bytes(found) if isinstance(found, bytearray) else found
+
+    def count(self) -> int:
+        return sum(self.server.ask("STREAMGUARD", f"SELECT count(*) FROM {table}")[0][0] for table in TABLES)
 
     def close(self) -> None:
         self.server.kill()
@@ -211,6 +227,9 @@ class Webhook:
         for body in list(self._taken):
             for record in json.loads(body):
                 yield _of_json(record, (record["topic"], record["partition"], record["offset"]))
+
+    def count(self) -> int:
+        return len({place for place, _ in self.rows()})
 
     def close(self) -> None:
         self.receiver.__exit__(None, None, None)

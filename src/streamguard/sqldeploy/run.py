@@ -6,7 +6,7 @@ A `Plan` is made before anything is sent; then `take_down` ends what is replaced
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,9 +179,19 @@ def remove(server: Server, items: Sequence[Item]) -> list[Item]:
     """
     there = [item for item in items if running_text(server, item) is not None]
     _check_readers(server, there)
-    for item in reversed(there):
+    for item in _readers_first(there):
         _take_down(server, item, delete_topic=True)
     return there
+
+
+def _readers_first(items: Sequence[Item]) -> Iterator[Item]:
+    """Each behind those that read from it or write to it, in whichever order the files were named."""
+    left = list(items)
+    while left:
+        used = {name for item in left for name in _names(item) - {item.name}}
+        free = [item for item in reversed(left) if item.name not in used] or left[::-1]
+        yield from free
+        left = [item for item in left if item not in free]
 
 
 def missing(server: Server, files: Sequence[Path], given: Mapping[str, str] = MappingProxyType({})) -> list[Item]:

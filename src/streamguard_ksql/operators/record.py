@@ -72,16 +72,9 @@ class Batch(list[InputRecord]):
         """What `reading` of that kind gives, where it is known without reading."""
         self._readings[kind] = reading
 
-    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
-        """The records from `start` to before `stop`, with what has been read of them."""
-        if stop - start == len(self):
-            return self
-        if not self._readings:
-            return self[start:stop]
-        part = Batch(self[start:stop])
-        with self._lock:
-            part._readings = {kind: reading[start:stop] for kind, reading in self._readings.items()}
-        return part
+    def part(self, start: int, stop: int) -> Batch:
+        """The records from `start` to before `stop`; what is read of them is read of all at once."""
+        return self if stop - start == len(self) else _Part(self, range(start, stop))
 
     def by_partition(self) -> dict[int, Batch]:
         """The records of each partition, for a batch that has several; what is read of one is read of all at once."""
@@ -103,7 +96,7 @@ class _Part(Batch):
 
     __slots__ = ("_positions", "_whole")
 
-    def __init__(self, whole: Batch, positions: list[int]) -> None:
+    def __init__(self, whole: Batch, positions: Sequence[int]) -> None:
         super().__init__([whole[i] for i in positions])
         self._whole = whole
         self._positions = positions
@@ -115,7 +108,7 @@ class _Part(Batch):
             found = self._readings[kind] = [whole[i] for i in self._positions]
         return found
 
-    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
+    def part(self, start: int, stop: int) -> Batch:
         # Records that were handed over have no bytes: what is known of them, the whole batch knows.
         return self if stop - start == len(self) else _Part(self._whole, self._positions[start:stop])
 
@@ -137,9 +130,6 @@ class Merged(Batch):
             together = [one for part in self._parts for one in part.reading(kind, read)]
             found = self._readings[kind] = [together[i] for i in self._order]
         return found
-
-    def part(self, start: int, stop: int) -> Sequence[InputRecord]:
-        return self if stop - start == len(self) else _Part(self, list(range(start, stop)))
 
 
 class OutputRecord(NamedTuple):

@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from streamguard_ksql.engine import TopicShape
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.record import InputRecord, OutputRecord
+from streamguard_ksql.runtime.shared_request import SharedRequest
 
 log = logging.getLogger(__name__)
 Message = Any
@@ -310,6 +311,7 @@ class KafkaTopics:
         self.servers = servers
         self._refused = ""
         self.admin = admin_client(servers, self._note)
+        self._stable_ends = SharedRequest(self._ask_stable_ends)
 
     def _note(self, error: KafkaError) -> None:
         if error.code() in REFUSED:
@@ -379,9 +381,17 @@ class KafkaTopics:
         behind its long polls."""
         return self._offsets(wanted, OffsetSpec.earliest()), self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
-    def stable_ends(self, wanted: Sequence[TopicPartition]) -> Offsets:
-        """The next offset of partitions, in front of transactions that are still open."""
-        return self._offsets(wanted, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+    def stable_ends(self, wanted: Collection[tuple[str, int]], since_s: float) -> Mapping[tuple[str, int], int]:
+        """The next offset of at least these partitions, in front of transactions that are still open.
+
+        As of some time after `since_s`, on the clock of time.monotonic: queries that join the same stream are answered
+        together.
+        """
+        return self._stable_ends.ask(wanted, since_s)
+
+    def _ask_stable_ends(self, wanted: Sequence[tuple[str, int]]) -> Offsets:
+        partitions = [TopicPartition(topic, p) for topic, p in wanted]
+        return self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
 
     def _offsets(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -23,6 +24,13 @@ class Fetched:
     batches: list[Batch]
     ends: list[tuple[str, int, int]]
     lost: list[LostBatch] = field(default_factory=list)
+    at_s: float = 0.0
+    """When the records had come, on the clock of time.monotonic."""
+
+    def __add__(self, other: Fetched) -> Fetched:
+        """What two requests have brought."""
+        both = [*self.batches, *other.batches], [*self.ends, *other.ends], [*self.lost, *other.lost]
+        return Fetched(*both, max(self.at_s, other.at_s))
 
     def __len__(self) -> int:
         """How many records."""
@@ -57,4 +65,4 @@ def fetch(client: Consumer, servers: Servers, timeout_s: float) -> Fetched:
             ends.append((found.topic, found.partition, found.end))
         elif error.code() not in PASSING:
             raise KafkaException(error)
-    return Fetched(list(batches.values()), ends, list(lost.values()))
+    return Fetched(list(batches.values()), ends, list(lost.values()), time.monotonic())

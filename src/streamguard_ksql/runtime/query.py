@@ -76,6 +76,14 @@ def from_beginning(plan: Node, config: Mapping[str, Any]) -> set[str]:
     return {node.source.topic for node in sources(plan) if earliest or node.source.is_table}
 
 
+def stream_of(plan: Node) -> str | None:
+    """The topic of the stream that a plan joins with tables, if there is one: it has the records, the tables have few."""
+    found = sources(plan)
+    streams = {node.source.topic for node in found if not node.source.is_table}
+    tables = {node.source.topic for node in found if node.source.is_table}
+    return next(iter(streams)) if len(streams) == 1 and not streams & tables else None
+
+
 class QueryRunner:
     """Runs one persistent query in a thread of its own. `lock` is held while the state changes."""
 
@@ -331,8 +339,9 @@ class QueryRunner:
             known,
             from_beginning=from_beginning(self.query.plan, self.query.config),
             scans=self._scans,
+            together=stream_of(self.query.plan),
             times_of=topology.times_of,
-            ahead_ms=most_ahead_ms(self.query.plan),
+            ahead_ms=most_ahead_ms(self.query.plan, makes_stream=self.query.creates and not self.query.plan.is_table),
             lost=self._lost,
             client=consumer,
         )

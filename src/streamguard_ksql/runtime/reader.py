@@ -2,7 +2,8 @@
 
 A query over one topic takes records as they come, together with the others that read it (see `shared_scan`). One over
 several takes the record with the earliest time next (see `time_order`), and so does one of which `ahead_ms` says how far a
-partition may be ahead of the others; `times_of` reads times that are in columns.
+partition may be ahead of the others; `times_of` reads times that are in columns. Of several topics one may be read together
+with others, too: the stream of a join with tables, which is where the records are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from streamguard_ksql.operators.record import Batch, InputRecord
 from streamguard_ksql.runtime.clients import BATCH, KafkaTopics, Positions, as_partitions
 from streamguard_ksql.runtime.corrupt import LostBatch, abandon
 from streamguard_ksql.runtime.fetch import Fetched, fetch
-from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.scans import Scan, Scans
 from streamguard_ksql.runtime.shared_scan import Member
 from streamguard_ksql.runtime.time_order import Place, TimeOrder, TimesOf
 
@@ -29,6 +30,7 @@ class Reader:
     """The input of one query. `positions` is always the next offset that the query has not yet been given.
 
     Where nothing is `known`, topics `from_beginning` are read from their first record, others from their end.
+    `together` is the topic, if any, whose records are taken from `scans`; the only topic always is.
     `client` is its consumer, which it closes, by default the first that `connect` makes; another has to replace one that
     met a corrupt batch. `lost` is called for each corrupt batch that the query has to do without.
     """
@@ -42,6 +44,7 @@ class Reader:
         *,
         from_beginning: Collection[str],
         scans: Scans | None = None,
+        together: str | None = None,
         times_of: Mapping[str, TimesOf] | None = None,
         ahead_ms: int | None = None,
         lost: Callable[[LostBatch], None],
@@ -65,15 +68,22 @@ class Reader:
         merges = len(partitions) > 1 or (ahead_ms is not None and len(self._wanted) > 1)
         ahead = ahead_ms if ahead_ms is not None and len(partitions) == 1 else 0
         self._order = TimeOrder(self.positions, times_of, ahead) if merges else None
+        self._came_s = 0.0
+        """When the newest of the records here had come."""
         self._paused: set[Place] = set()
-        self._scan = scans.of(self._wanted[0].topic) if scans is not None and self._order is None else None
+        if len(partitions) == 1:
+            together = self._wanted[0].topic
+        self._together = together
+        self._scan = scans.of(together) if scans is not None and together is not None else None
         self._member: Member | None = None
-        self._alone = False
+        self._next: dict[int, int] = {}
+        """Of the topic that is read together, while this is a member: the next offset that it has not been given."""
+        self._assigned: frozenset[str] = frozenset()
+        """The topics that its own client fetches."""
 
     def close(self) -> None:
         """Leave what is read together, and close the client."""
-        if self._scan is not None and self._member is not None:
-            self._scan.leave(self._member)
+        self._leave()
         self.client.close()
 
     def poll(self, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
@@ -101,31 +111,61 @@ class Reader:
         for lost in fetched.lost:
             if lost.end > self.positions[lost.topic][lost.partition]:
                 self._lost(lost)
-        if fetched.lost and self._alone:
+        if any(lost.topic in self._assigned for lost in fetched.lost):
             abandon(self.client)
             self.client = self._connect()
-            self._alone = False
+            self._assigned = frozenset()
             self._paused = set()
         return fetched
 
     def _fetched(self, timeout_s: float) -> Fetched:
         """From what is read together if the query is near enough to the others, else by its own client."""
-        if self._scan is not None:
-            if self._member is None:
-                self._member = self._scan.join(next(iter(self.positions.values())))
-            if self._member is not None:
-                if self._alone:
-                    self.client.unassign()
-                    self._alone = False
-                found = self._scan.take(self._member, timeout_s)
-                if found is not None:
-                    return found
-                self._member = None
-                return Fetched([], [])
-        if not self._alone:
-            self.client.assign(as_partitions(self.positions if self._order is None else self._order.to_fetch()))
-            self._alone = True
-        return fetch(self.client, self._servers, timeout_s)
+        if self._scan is None or not self._is_member(self._scan):
+            self._assign(frozenset(self.positions))
+            return fetch(self.client, self._servers, timeout_s)
+        assert self._member is not None
+        mine = self._fetch_others(timeout_s)
+        found = self._scan.take(self._member, 0 if mine.batches else timeout_s)
+        if found is None:
+            self._member = None
+            return mine
+        if self._order is not None:
+            _move(self._next, found)
+        return mine + found
+
+    def _is_member(self, scan: Scan) -> bool:
+        """Whether the query reads together with the others, which it does as soon as it can."""
+        if self._member is None and not self._paused:
+            self._next = self.positions[scan.topic] if self._order is None else self._order.to_fetch()[scan.topic]
+            self._member = scan.join(self._next)
+        return self._member is not None
+
+    def _leave(self) -> None:
+        if self._scan is not None and self._member is not None:
+            self._scan.leave(self._member)
+        self._member = None
+
+    def _fetch_others(self, timeout_s: float) -> Fetched:
+        """What has come of the topics that are not read together, waiting only where records here wait for it."""
+        others = frozenset(self.positions) - {self._together}
+        self._assign(others)
+        if self._order is None or not others:
+            return Fetched([], [])
+        waits = any(topic in others for topic, _ in self._order.awaited())
+        return fetch(self.client, self._servers, timeout_s if waits else 0)
+
+    def _assign(self, topics: frozenset[str]) -> None:
+        """Have its own client fetch these topics, from where the query is."""
+        if topics == self._assigned:
+            return
+        at = self.positions if self._order is None else self._order.to_fetch()
+        wanted = as_partitions({topic: offsets for topic, offsets in at.items() if topic in topics})
+        if wanted:
+            self.client.assign(wanted)
+        else:
+            self.client.unassign()
+        self._paused = set()
+        self._assigned = topics
 
     # --- several topics -----------------------------------------------------------------------------------------------
 
@@ -133,12 +173,14 @@ class Reader:
         for _ in range(FETCHED_AT_ONCE):
             fetched = self._fetch(timeout_s)
             order.add(fetched)
+            if fetched.batches:
+                self._came_s = max(self._came_s, fetched.at_s)
             if len(fetched) < BATCH:
                 break
             timeout_s = 0
         found = order.take()
         if order.must_ask:
-            order.learn(self._topics.stable_ends(self._wanted))
+            order.learn(self._topics.stable_ends(order.places, self._came_s))
             found += order.take()
         self._hold_back(order)
         return found
@@ -146,6 +188,10 @@ class Reader:
     def _hold_back(self, order: TimeOrder) -> None:
         """Fetch no more of partitions that wait for others, however long that takes: memory stays bounded."""
         full = {p for p, held in order.held.items() if held > (MOST_HELD // 2 if p in self._paused else MOST_HELD)}
+        if full and any(topic == self._together for topic, _ in full):
+            # The others are not to wait for this query: it reads by itself until it has room.
+            self._leave()
+            self._assign(frozenset(self.positions))
         if full != self._paused:
             self.client.pause([TopicPartition(*place) for place in full - self._paused])
             self.client.resume([TopicPartition(*place) for place in self._paused - full])
@@ -160,3 +206,11 @@ class Reader:
     def has_passed(self, ends: Mapping[Place, int]) -> bool:
         """Whether all records before these offsets have been given out."""
         return all(self.positions[t][p] >= end for (t, p), end in ends.items())
+
+
+def _move(positions: dict[int, int], found: Fetched) -> None:
+    """Move positions of one topic, by partition, to behind what was fetched of it."""
+    for batch in found.batches:
+        positions[batch[-1].partition] = max(positions[batch[-1].partition], batch[-1].offset + 1)
+    for _, partition, offset in found.ends:
+        positions[partition] = max(positions[partition], offset)

@@ -12,9 +12,13 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 from streamguard_ksql.runtime import clients, corrupt
-from streamguard_ksql.runtime.clients import Servers
+from streamguard_ksql.runtime.clients import BATCH, Servers
 from streamguard_ksql.runtime.fetch import Fetched, fetch
 from streamguard_ksql.runtime.shared_scan import Joined, Limits, Member, ScanState, SharedScan, Step
+
+PAUSE_PER_MEMBER_S = 0.001
+"""How long after a batch that was not full the next is fetched, for each member: where records come a few at a time, as
+live ones do, waking all members for each few costs many times what the records cost."""
 
 
 class Scan:
@@ -22,10 +26,12 @@ class Scan:
 
     def __init__(self, servers: Servers, topic: str, limits: Limits | None = None) -> None:
         self._servers = servers
-        self._topic = topic
+        self.topic = topic
         self._changed = threading.Condition()
         self._client: Consumer | None = None
         self._scan = SharedScan(limits)
+        self._not_before_s = 0.0
+        """When the next fetch may begin."""
 
     def join(self, positions: dict[int, int]) -> Member | None:
         """Take part from `positions` on; None if they are too far behind those of the others, or the scan is closed."""
@@ -47,14 +53,14 @@ class Scan:
             return 0
         to_go = 0
         for partition, at in self._scan.start.items():
-            _, end = self._client.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            _, end = self._client.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
             to_go += max(0, end - at)
         return to_go
 
     def _assign(self, positions: Mapping[int, int]) -> None:
         if self._client is None:
-            self._client = clients.consumer(self._servers, f"{self._topic}-scan")
-        self._client.assign([TopicPartition(self._topic, p, at) for p, at in positions.items()])
+            self._client = clients.consumer(self._servers, f"{self.topic}-scan")
+        self._client.assign([TopicPartition(self.topic, p, at) for p, at in positions.items()])
 
     def leave(self, member: Member) -> None:
         with self._changed:
@@ -106,12 +112,17 @@ class Scan:
         """Fetch a batch; the lock is released meanwhile."""
         assert self._client is not None
         self._scan.fetch()
+        pause_s = min(timeout_s, self._not_before_s - time.monotonic())
         self._changed.release()
         found = None
         try:
-            found = fetch(self._client, self._servers, timeout_s)
+            if pause_s > 0:
+                time.sleep(pause_s)
+            found = fetch(self._client, self._servers, max(0.0, timeout_s - max(0.0, pause_s)))
         finally:
             self._changed.acquire()
+            is_full = found is not None and len(found) >= BATCH
+            self._not_before_s = 0.0 if is_full else time.monotonic() + PAUSE_PER_MEMBER_S * len(self._scan.members)
             if found is not None and found.lost:
                 corrupt.abandon(self._client)
                 self._client = None

@@ -65,9 +65,13 @@ class TimeOrder:
         self._reached: dict[Place, int] = {}
 
     def add(self, fetched: Fetched) -> None:
-        """Take in what was fetched."""
+        """Take in what was fetched; of records that were fetched before, those that are not here yet."""
         for batch in fetched.batches:
             place = batch[0][:2]
+            if (at := self._after(place)) > batch[0].offset:
+                batch = batch.part(sum(record[2] < at for record in batch), len(batch))
+                if not batch:
+                    continue
             times_of = self._times_of.get(place[0])
             waiting = _Waiting(batch, [record[5] for record in batch] if times_of is None else times_of(batch))
             self._waiting[place].append(waiting)
@@ -78,21 +82,33 @@ class TimeOrder:
         if fetched.batches:
             self._ends_are_new = False
         for topic, partition, offset in fetched.ends:
-            self._reached[(topic, partition)] = offset
+            self._reached[(topic, partition)] = max(offset, self._reached.get((topic, partition), 0))
             if (topic, partition) in self._empty:
                 self._pass_gap((topic, partition))
 
     def to_fetch(self) -> dict[str, dict[int, int]]:
         """The offsets to fetch next: behind the records here, and behind what had no records."""
         offsets: dict[str, dict[int, int]] = {topic: {} for topic in self.positions}
-        for (topic, p), queue in self._waiting.items():
-            at = queue[-1].batch[-1].offset + 1 if queue else self.positions[topic][p]
-            offsets[topic][p] = max(at, self._reached.get((topic, p), 0))
+        for topic, p in self.places:
+            offsets[topic][p] = max(self._after((topic, p)), self._reached.get((topic, p), 0))
         return offsets
 
+    def _after(self, place: Place) -> int:
+        """The offset behind the records of a partition that are here."""
+        queue, (topic, p) = self._waiting[place], place
+        return queue[-1].batch[-1].offset + 1 if queue else self.positions[topic][p]
+
+    def awaited(self) -> list[Place]:
+        """The partitions whose records are not here yet, and are needed before others may go."""
+        return [] if not self._heads else [(t, p) for t, p in self._empty if self._lacks(t, p)]
+
+    def _lacks(self, topic: str, p: int) -> bool:
+        """Whether a partition without records here is known to have some."""
+        return self.positions[topic][p] < self._ends.get((topic, p), 0)
+
     def learn(self, ends: Mapping[Place, int]) -> None:
-        """The ends of all partitions, asked for after the last `add`."""
-        self._ends.update(ends)
+        """The ends of at least these partitions, as of after the last records that came."""
+        self._ends.update({place: ends[place] for place in self.places})
         self._ends_are_new = True
         self.must_ask = False
 
@@ -105,7 +121,7 @@ class TimeOrder:
         return found
 
     def _nothing_earlier_can_come(self) -> bool:
-        if any(self.positions[topic][p] < self._ends.get((topic, p), 0) for topic, p in self._empty):
+        if any(self._lacks(topic, p) for topic, p in self._empty):
             return False
         self.must_ask = bool(self._empty) and not self._ends_are_new
         return not self.must_ask

@@ -12,7 +12,10 @@ from streamguard.config.extras import need
 from streamguard.sinks import SINKS
 from streamguard.stack.up import StartOptions, start
 
-SENTENCE = "this needs the package {package}, of the extra {extra}: ./start.sh --with {extra}, or pip install 'streamguard[{extra}]'"
+SENTENCE = (
+    "this needs the package {package}, of the extra {extra}: ./start.sh --with {extra},"
+    " or pip install 'streamguard[{extra}]'"
+)
 
 
 def test_what_is_there_is_imported() -> None:

@@ -103,7 +103,7 @@ def figures_of(harness: Harness) -> dict[Key, Sums]:
 
 
 def test_a_generated_day_gives_what_the_plain_reading_gives(tmp_path: Path) -> None:
-    arrivals = shuffled(generated(tmp_path, 4_000, 7), Random(7), 20 * 60_000)
+    arrivals = shuffled(generated(tmp_path, 2_000, 7), Random(7), 20 * 60_000)
     harness = deployed(*FILES)
     for fields, _ in arrivals:
         key = str(fields["account_id"]).encode()

@@ -6,13 +6,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime import fetch as fetch_module
+from streamguard_ksql.runtime import reader as reader_module
 from streamguard_ksql.runtime import scans as scans_module
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions
 from streamguard_ksql.runtime.corrupt import LostBatch
@@ -20,11 +21,12 @@ from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.shared_scan import Limits
 from tests.streamguard_ksql.runtime.conftest import Start
-from tests.support.engine import produce
+from tests.support.engine import consume, produce
 from tests.support.ksqldb import eventually
 
 pytestmark = pytest.mark.integration
 TOPIC, PARTITIONS, RECORDS = "together", 3, 15_000
+NAMES = "names"
 LOW_LIMITS = Limits(behind=600, stall_s=0.03, rewind=4_000)
 """So low that a small topic meets all of them."""
 
@@ -63,6 +65,9 @@ def unexpected(batch: LostBatch) -> None:
 class OneReader(threading.Thread):
     """A query as far as reading goes: starts somewhere, lags, leaves and comes back at times, and records what it was given."""
 
+    names: int | None = None
+    """With a second topic, of a table, that it reads by itself: how many records that has."""
+
     def __init__(self, servers: str, topics: KafkaTopics, scans: Scans, seed: int) -> None:
         super().__init__()
         self.servers, self.topics, self.scans = servers, topics, scans
@@ -72,6 +77,7 @@ class OneReader(threading.Thread):
             p: self.draw.choice([0, self.draw.randrange(self.ends[(TOPIC, p)])]) for p in range(PARTITIONS)
         }
         self.given: dict[int, list[int]] = {p: [] for p in range(PARTITIONS)}
+        self.given_names: list[int] = []
         self.failed: BaseException | None = None
 
     def run(self) -> None:
@@ -85,21 +91,34 @@ class OneReader(threading.Thread):
         return {p: offsets[-1] + 1 if offsets else self.start_at[p] for p, offsets in self.given.items()}
 
     def _is_done(self) -> bool:
-        return all(at >= self.ends[(TOPIC, p)] for p, at in self._positions().items())
+        has_names = self.names is None or len(self.given_names) == self.names
+        return has_names and all(at >= self.ends[(TOPIC, p)] for p, at in self._positions().items())
 
     def _read_for_a_while(self) -> None:
         known: Positions = {TOPIC: self._positions()}
+        partitions = {TOPIC: PARTITIONS}
+        if self.names is not None:
+            partitions[NAMES] = 1
+            known[NAMES] = {0: len(self.given_names)}
 
         def connect() -> Consumer:
             return clients.consumer(self.servers, f"reader-{id(self)}")
 
         reader = Reader(
-            connect, self.topics, {TOPIC: PARTITIONS}, known, from_beginning={TOPIC}, scans=self.scans, lost=unexpected
+            connect,
+            self.topics,
+            partitions,
+            known,
+            from_beginning=partitions,
+            scans=self.scans,
+            together=TOPIC,
+            lost=unexpected,
         )
         try:
             for _ in range(self.draw.choice([5, 40, 10_000])):
                 for partition, records in reader.poll(0.1):
-                    self.given[partition] += [record.offset for record in records]
+                    given = self.given_names if records[0].topic == NAMES else self.given[partition]
+                    given += [record.offset for record in records]
                 if self._is_done():
                     return
                 if self.draw.random() < 0.05:
@@ -119,6 +138,7 @@ def _read_all(readers: list[OneReader]) -> None:
         for partition, offsets in reader.given.items():
             end = reader.ends[(TOPIC, partition)]
             assert offsets == list(range(reader.start_at[partition], end)), f"partition {partition}"
+        assert reader.given_names == list(range(reader.names or 0))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -126,6 +146,62 @@ def test_readers_that_lag_leave_and_come_back(
     small_batches: None, servers: str, topics: KafkaTopics, scans: Scans, seed: int
 ) -> None:
     _read_all([OneReader(servers, topics, scans, 100 * seed + number) for number in range(5)])
+
+
+def test_readers_of_another_topic_beside_it(
+    small_batches: None,
+    servers: str,
+    topics: KafkaTopics,
+    scans: Scans,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As joins with a table read; so little may wait for the other topic that they leave what is read together, too."""
+    monkeypatch.setattr(reader_module, "MOST_HELD", 400)
+    topics.create(NAMES, 1, {})
+    produce(servers, NAMES, [(f"k{n}", {"N": n}) for n in range(500)], [1_000 * n for n in range(500)])
+    readers = [OneReader(servers, topics, scans, number) for number in range(4)]
+    for reader in readers[:3]:
+        reader.names = 500
+    _read_all(readers)
+
+
+def test_joins_with_tables_fetch_their_stream_once(servers: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    engine.sql(
+        """
+        CREATE STREAM s (k VARCHAR KEY, v BIGINT) WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=3);
+        CREATE TABLE names (k VARCHAR PRIMARY KEY, n BIGINT) WITH (KAFKA_TOPIC='names', VALUE_FORMAT='JSON', PARTITIONS=3);
+        CREATE STREAM small WITH (KAFKA_TOPIC='small') AS SELECT * FROM s WHERE v < 50;
+        CREATE STREAM named WITH (KAFKA_TOPIC='named') AS SELECT s.k AS k, v, n FROM s JOIN names ON s.k = names.k;
+        CREATE STREAM maybe WITH (KAFKA_TOPIC='maybe') AS SELECT s.k AS k, v, n FROM s LEFT JOIN names ON s.k = names.k;
+        """
+    )
+    produce(servers, NAMES, [(f"k{n}", {"N": n}) for n in range(5)], [500] * 5)
+    engine.settle()
+    together: list[str] = []
+    alone: list[str] = []
+
+    def counting(found: list[str]) -> Callable[[Consumer, str, float], fetch_module.Fetched]:
+        def fetch(client: Consumer, servers: str, timeout_s: float) -> fetch_module.Fetched:
+            fetched = fetch_module.fetch(client, servers, timeout_s)
+            found.extend(record.topic for batch in fetched.batches for record in batch)
+            return fetched
+
+        return fetch
+
+    monkeypatch.setattr(scans_module, "fetch", counting(together))
+    monkeypatch.setattr(reader_module, "fetch", counting(alone))
+    # Another one, so that what was being fetched as the counting began has ended.
+    produce(servers, "given", [("k1", {"V": 1})], [1_000])
+    engine.settle()
+    together.clear()
+    alone.clear()
+    produce(servers, "given", [(f"k{v % 10}", {"V": v}) for v in range(100)], [1_000 + v for v in range(100)])
+    engine.settle()
+    assert together == ["given"] * 100
+    assert alone == []
+    assert len(consume(servers, "named")) == 51
+    assert len(consume(servers, "maybe")) == 101
 
 
 def test_a_failed_read_costs_nobody_a_record(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -45,6 +47,26 @@ def test_what_a_page_of_a_browser_sends_is_refused(
         assert said in answer.json()["message"] and answer.json()["error_code"] == status * 100
     assert "FORGED" not in types(ksqldb)
     assert requests.get(ksqldb.url + "/info", timeout=30).json()["KsqlServerInfo"]["serverStatus"] == "RUNNING"
+
+
+def test_a_thousand_of_them_change_nothing(ksqldb: KsqlServerProcess) -> None:
+    draw = random.Random(16)
+    ksqldb.ksql(
+        "CREATE STREAM IF NOT EXISTS kept (v INT) WITH (KAFKA_TOPIC='kept', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    look = "LIST STREAMS; LIST TABLES; LIST QUERIES; LIST TOPICS; LIST TYPES; LIST PROPERTIES;"
+    before = ksqldb.ksql(look)
+    orders = [ORDER, '{"ksql": "DROP STREAM kept DELETE TOPIC;"}', '{"ksql": "INSERT INTO kept VALUES (1);"}', "{}", ""]
+    answers: Counter[int] = Counter()
+    with requests.Session() as session:
+        for _ in range(1_000):
+            headers, status, _said = draw.choice(FORGED)
+            given = {"Content-Type": KSQL_JSON, **headers}
+            answer = session.post(ksqldb.url + draw.choice(PATHS), draw.choice(orders), headers=given, timeout=30)
+            answers[answer.status_code] += answer.status_code == status
+    assert answers.total() == 1_000, answers
+    assert ksqldb.ksql(look) == before
+    assert ksqldb.rows("SELECT * FROM kept;") == []
 
 
 @pytest.mark.parametrize("kind", [KSQL_JSON, "application/json", "application/json; charset=utf-8", None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -53,7 +54,8 @@ class Samples:
         kept = [*self._samples, Sample(time.time(), readers)][-_KEPT:]
         fresh = self._file.with_suffix(".new")
         with suppress(OSError):
-            fresh.write_bytes(orjson.dumps([[sample.at_s, sample.readers] for sample in kept]))
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+                opened.write(orjson.dumps([[sample.at_s, sample.readers] for sample in kept]))
             fresh.replace(self._file)
 
     def _load(self) -> Iterator[Sample]:

@@ -132,7 +132,7 @@ class Mongo:
         self.server = MongoProcess(self.folder / "mongodb").start()
 
     def environment(self) -> dict[str, str]:
-        return {"MONGODB_URL": self.server.url}
+        return {"MONGODB_URL": f"{self.server.url}?serverSelectionTimeoutMS=500"}
 
     def away(self) -> None:
         self.server.kill()
@@ -171,7 +171,8 @@ class Snowflake:
         self.server = SnowflakeProcess(self.folder / "snowflake").start()
 
     def environment(self) -> dict[str, str]:
-        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p"}
+        # fakesnow inserts row by row: a large batch would not be done before the next kill.
+        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p", "BATCH_RECORDS": "300", "BATCH_S": "0"}
         return {f"STREAMGUARD_SNOWFLAKE_{name}": value for name, value in access.items()}
 
     def away(self) -> None:

@@ -212,6 +212,9 @@ class Settings(CheckedSettings):
     snowflake_schema: str = "PUBLIC"
     snowflake_warehouse: str = ""
     snowflake_role: str = ""
+    snowflake_batch_records: int = Field(20_000, ge=1)
+    snowflake_batch_s: float = Field(10.0, ge=0, allow_inf_nan=False)
+    """A transaction there has so many records, or those of so many seconds."""
 
     # Commands at times (streamguard.schedules).
     schedule: Path | None = None

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from streamguard.config.extras import need
+from streamguard.models.records import BadRecord
 from streamguard.sinks.base import SinkRecord
 from streamguard.sinks.typed import instant, is_fraud, other_fields, read, values
 
-_DEEPEST = 50
-"""MongoDB takes 100 levels (https://www.mongodb.com/docs/manual/reference/limits/)."""
+_DEEPEST, _LARGEST = 50, 12_000_000
+"""MongoDB takes 100 levels and 16 MiB in a document (https://www.mongodb.com/docs/manual/reference/limits/)."""
 
 
 def document(table: str, record: SinkRecord) -> dict[str, Any]:
@@ -39,26 +40,34 @@ def rejected(record: SinkRecord, reason: str) -> dict[str, Any]:
 
 
 def nested(value: Any) -> Any:
-    """Objects and lists as they are, or as JSON where BSON has no form for them, such as a number of more than 64 bits."""
+    """Objects and lists as they are, or as JSON where MongoDB has no place for them, such as a number of more than 64 bits.
+
+    Raises BadRecord where that is too large as well.
+    """
     bson = need("mongodb", "bson")
-    if _depth(value) <= _DEEPEST:
+    if _is_plain(value):
         try:
-            bson.encode({"value": value})
-            return value
+            if len(bson.encode({"value": value})) < _LARGEST:
+                return value
         except (need("mongodb", "bson.errors").BSONError, OverflowError, UnicodeError):
             pass
-    return json.dumps(value)
+    text = json.dumps(value)
+    if len(text) > _LARGEST:
+        raise BadRecord("it is too large for a document of MongoDB")
+    return text
 
 
-def _depth(value: Any) -> int:
-    """Levels of objects and lists, counted up to one more than are taken."""
+def _is_plain(value: Any) -> bool:
+    """Whether it is not too deep, and no name of a field reads as an operator."""
     level, depth = [value], 0
-    while depth <= _DEEPEST and level:
+    while level:
+        if depth > _DEEPEST or any(name.startswith("$") for one in level if isinstance(one, dict) for name in one):
+            return False
         inner: list[Any] = []
         for one in level:
             inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
         level, depth = inner, depth + 1
-    return depth
+    return True
 
 
 def _place(record: SinkRecord) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from streamguard.sinks.typed import REJECTED, TABLES, tables_of
 
 _LOG_DAYS = 30
 _CHECKPOINT_COMMITS = 100
-_MOST_PARTITIONS = 100_000
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -68,15 +67,9 @@ class LakeSink:
         try:
             self._lock_folder()
             table = self._table(self._tables.get(topic, REJECTED))
-            offsets: dict[int, int] = {}
-            for number in range(_MOST_PARTITIONS):
-                version = table.transaction_version(f"{topic}-{number}")
-                if version is not None:
-                    offsets[number] = version
-                # Partitions are counted from 0; one that had no record yet may be among them.
-                elif number > max(offsets, default=0) + 1_000:
-                    break
-            return offsets
+            count = table.transaction_version(_partitions(topic)) or 0
+            versions = {number: table.transaction_version(_place(topic, number)) for number in range(count)}
+            return {number: version for number, version in versions.items() if version is not None}
         except self._errors as error:
             raise self._unavailable(error) from None
 
@@ -109,10 +102,14 @@ class LakeSink:
         ends: dict[str, int] = {}
         for record in records:
             if name in (REJECTED, self._tables.get(record.topic)):
-                app = f"{record.topic}-{record.partition}"
-                ends[app] = max(ends.get(app, 0), record.offset + 1)
+                # Each look at an identifier reads the log: the number of partitions says how many there are.
+                for app, version in (
+                    (_place(record.topic, record.partition), record.offset + 1),
+                    (_partitions(record.topic), record.partition + 1),
+                ):
+                    ends[app] = max(ends.get(app, 0), version)
         has = {app: table.transaction_version(app) or 0 for app in ends}
-        keep = [i for i, r in enumerate(rows.records) if r.offset >= has[f"{r.topic}-{r.partition}"]]
+        keep = [i for i, r in enumerate(rows.records) if r.offset >= has[_place(r.topic, r.partition)]]
         new = {app: end for app, end in ends.items() if end > has[app]}
         if not new or (name == REJECTED and not keep):
             return
@@ -163,3 +160,13 @@ class LakeSink:
             lock.close()
             raise SinkError(f"another process writes to {folder}; choose another folder, or end it") from None
         self._lock = lock
+
+
+def _place(topic: str, partition: int) -> str:
+    """The identifier whose version is the offset to continue from."""
+    return f"{topic}-{partition}"
+
+
+def _partitions(topic: str) -> str:
+    """The identifier whose version is how many partitions have one; no topic has a blank in its name."""
+    return f"partitions of {topic}"

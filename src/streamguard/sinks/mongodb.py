@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -77,16 +78,12 @@ class MongoSink:
         self._tables = dict(tables or {name: name for name in TABLES})
         self._days = days
         self._is_prepared = False
+        waits = {"serverSelectionTimeoutMS": _ANSWER_MS, "connectTimeoutMS": _ANSWER_MS, "socketTimeoutMS": 60_000}
+        # Those of the URL are its own; durability is not for it to say.
+        given = {name: ms for name, ms in waits.items() if f"{name}=".lower() not in destination.lower()}
         try:
             self._client = self._mongo.MongoClient(
-                destination,
-                appname="streamguard-sink",
-                tz_aware=True,
-                serverSelectionTimeoutMS=_ANSWER_MS,
-                connectTimeoutMS=_ANSWER_MS,
-                socketTimeoutMS=60_000,
-                w="majority",
-                journal=True,
+                destination, appname="streamguard-sink", tz_aware=True, w="majority", journal=True, **given
             )
             self._database = self._client.get_default_database(database)
         except (self._errors.PyMongoError, ValueError, TypeError) as error:
@@ -168,7 +165,8 @@ class MongoSink:
                 collection.create_index([(_STORED_AT, 1)], name=_STORED_AT, expireAfterSeconds=wanted)
 
     def _failed(self, error: Exception) -> SinkError:
-        text = " ".join(str(error).split())[:300]
+        # What pymongo goes on to say of timeouts and topologies helps nobody here.
+        text = re.split(r" \(configured timeouts|, Timeout: ", " ".join(str(error).split()))[0][:300]
         codes = [one["code"] for one in (getattr(error, "details", None) or {}).get("writeErrors", [])]
         if any(code != _DUPLICATE and code not in _PASSING for code in codes):
             reasons = [one["errmsg"] for one in error.details["writeErrors"] if one["code"] != _DUPLICATE]  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ class Reading:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            max_poll_records=settings.batch_max_records,
+            max_poll_records=min(settings.batch_max_records, batch.records),
             metadata_max_age_ms=30_000,
             bootstrap_timeout_ms=5_000,
         )
@@ -60,9 +60,14 @@ class Reading:
         self._bytes, self._since_s, self._measured_s = 0, 0.0, 0.0
         self._written: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._partitions = self._found()
+        self._partitions: list[TopicPartition] = []
 
     def __enter__(self) -> Reading:
+        try:
+            self._partitions = self._found()
+        except BaseException:
+            self._consumer.close(autocommit=False)
+            raise
         return self
 
     def __exit__(

@@ -6,6 +6,7 @@ missing, another one moves the offsets in `sink_offsets`. Statements that would 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +50,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     "snowflake",
     destination=_account,
     options=_options,
-    batch=lambda settings: Batch(20_000, 10.0),
+    batch=lambda settings: Batch(settings.snowflake_batch_records, settings.snowflake_batch_s),
     extra="warehouse",
     module="snowflake.connector",
 )
@@ -71,6 +72,8 @@ class SnowflakeSink:
         role: str = "",
     ) -> None:
         self._snowflake: Any = need("warehouse", "snowflake.connector")
+        # It writes a line for each attempt; what comes of them is an error here.
+        logging.getLogger("snowflake").setLevel(logging.CRITICAL)
         self._shown = destination
         self._tables = dict(tables or {name: name for name in TABLES})
         address = urlsplit(destination)

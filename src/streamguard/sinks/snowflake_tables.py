@@ -109,7 +109,18 @@ def _fields(table: str, record: SinkRecord) -> tuple[str, dict[str, Any]]:
         return REJECTED, {**place, "reason": str(error), "key": record.key, "value": record.value}
     if table == "transactions":
         fields["is_fraud"] = is_fraud(record)
-    return table, {**place, **fields, "other_fields": other_fields(table, record)}
+    other = other_fields(table, record)
+    return table, {**place, **fields, "other_fields": None if other is None else _variant(other)}
+
+
+def _variant(text: str) -> str:
+    """JSON that every parser takes: with half a pair of surrogates, or a NUL, it is a string of JSON that has the text."""
+    try:
+        orjson.loads(text)
+        is_plain = "\\u0000" not in text
+    except orjson.JSONDecodeError:
+        is_plain = False
+    return text if is_plain else orjson.dumps(text).decode()
 
 
 def _bound(value: Any) -> Any:
@@ -119,7 +130,7 @@ def _bound(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list):
-        return orjson.dumps(value).decode()
+        return _variant(orjson.dumps(value).decode())
     if hasattr(value, "isoformat"):
         return value.isoformat(sep=" ", timespec="milliseconds")
     return str(value).lower() if isinstance(value, bool) else str(value)

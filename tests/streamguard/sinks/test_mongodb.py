@@ -93,7 +93,7 @@ def test_what_is_no_record_of_its_topic_is_kept_as_bytes(server: str, database: 
     assert all(row["reason"] for row in found.values())
 
 
-@pytest.mark.parametrize("odd", [2**80, "\ud800", {"a\x00b": 1}])
+@pytest.mark.parametrize("odd", [2**80, "\ud800", {"a\x00b": 1}, {"$set": 1}])
 def test_fields_that_bson_has_no_place_for_are_kept_as_json(server: str, database: Any, odd: object) -> None:
     deep: object = 1
     for _ in range(90):
@@ -103,6 +103,18 @@ def test_fields_that_bson_has_no_place_for_are_kept_as_json(server: str, databas
     write(server, SinkRecord("transactions", 0, 0, record.key, json.dumps(value).encode(), record.timestamp))
     [found] = database.transactions.find()
     assert json.loads(found["other"]) == {"odd": odd, "deep": deep}
+
+
+def test_what_grows_too_large_as_a_document_is_kept_all_the_same(server: str, database: Any) -> None:
+    """A list of small numbers takes six times its bytes in BSON, a letter three times its bytes in JSON."""
+    many = [7] * 2_000_000
+    write(server, transaction(0, many=many))
+    [first] = database.transactions.find({"offset": 0})
+    assert json.loads(first["other"]) == {"many": many}
+    record = transaction(2, odd={"$a": "é" * 2_500_000})
+    write(server, record)
+    [rejected] = database.rejected.find()
+    assert rejected["value"] == record.value and "too large" in rejected["reason"]
 
 
 def test_documents_are_removed_after_days(server: str, database: Any) -> None:
@@ -120,9 +132,9 @@ def test_documents_are_removed_after_days(server: str, database: Any) -> None:
     assert {"account_id_1_event_time_1", "merchant_id_1_event_time_1"} <= set(database.transactions.index_information())
 
 
-def test_a_server_that_is_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamguard.sinks.mongodb._ANSWER_MS", 200)
-    with closing(SINKS["mongodb"](f"mongodb://u:secret@127.0.0.1:{free_port()}/streamguard")) as sink:
+def test_a_server_that_is_away_is_tried_again() -> None:
+    url = f"mongodb://u:secret@127.0.0.1:{free_port()}/streamguard?serverSelectionTimeoutMS=200"
+    with closing(SINKS["mongodb"](url)) as sink:
         with pytest.raises(SinkUnavailable, match=r"MongoDB at mongodb://127.0.0.1:\d+/streamguard") as error:
             sink.next_offsets("decisions")
         with pytest.raises(SinkUnavailable):

@@ -16,7 +16,7 @@ from streamguard.config import Settings, load_settings
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks import SINKS, Batch, Sink
+from streamguard.sinks import SINKS, Batch, Sink, SinkError
 from streamguard.sinks.runner import run
 from tests.support.broker import BrokerProcess
 
@@ -106,6 +106,16 @@ def test_a_batch_waits_for_its_records(broker: BrokerProcess, tmp_path: Path) ->
     run(settings, sink, ["decisions"], threading.Event(), to_end=True, group=GROUP, batch=Batch(20, 3_600))
     sink.close()
     assert stored(tmp_path) == list(range(30))
+
+
+def test_a_topic_that_was_made_anew_is_an_error(broker: BrokerProcess, tmp_path: Path) -> None:
+    settings = load_settings(kafka_bootstrap_servers=broker.address)
+    send(settings, 3)
+    (tmp_path / "decisions-1.jsonl").write_text('{"offset": 99}\n')
+    sink = SINKS["jsonl"](str(tmp_path))
+    with pytest.raises(SinkError, match=r"decisions/1 ends at 1, and the sink has what is before 100: .* made anew"):
+        run(settings, sink, ["decisions"], threading.Event(), to_end=True)
+    sink.close()
 
 
 def test_partitions_that_are_added_are_read(broker: BrokerProcess, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -52,6 +53,15 @@ def test_a_transaction_is_a_typed_row(server: SnowflakeProcess, database: str) -
     assert ask(server, database, f"SELECT {fields} FROM transactions") == [
         (Decimal("19.9000"), time, -3.5, True, None, 3, 7)
     ]
+
+
+def test_odd_fields_have_their_place(server: SnowflakeProcess, database: str) -> None:
+    odd = {"half": "\ud800", "big": 2**80, "$set": {"a\x00": 1}}
+    record = transaction(0)
+    value = json.dumps({**json.loads(record.value or b""), **odd}).encode()
+    write(server, database, SinkRecord("transactions", 0, 0, record.key, value, record.timestamp), transaction(1))
+    [(found,), (none,)] = ask(server, database, "SELECT other_fields FROM transactions ORDER BY record_offset")
+    assert json.loads(json.loads(found)) == odd and none is None
 
 
 def test_alerts_and_decisions_have_their_tables(server: SnowflakeProcess, database: str) -> None:

@@ -27,7 +27,8 @@ INSERT INTO schema_version (version, name) VALUES
     (13, 'duplicates'),
     (14, 'webhooks'), (15, 'audit_and_lineage'),
     (16, 'quality'),
-    (17, 'analytics');
+    (17, 'analytics'),
+    (18, 'schedules');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -770,6 +771,26 @@ CREATE TABLE analytics_results (
 );
 COMMENT ON TABLE analytics_results IS 'the rows that a run of a batch job found, in their order';
 COMMENT ON COLUMN analytics_results.place IS 'counted from 0';
+
+-- What commands that run at times did.
+
+CREATE TABLE schedule_runs (
+    run_id      UUID PRIMARY KEY,
+    job         TEXT NOT NULL,
+    command     TEXT NOT NULL,
+    due_at      TIMESTAMPTZ NOT NULL,
+    started_at  TIMESTAMPTZ,
+    finished_at TIMESTAMPTZ,
+    attempts    INTEGER NOT NULL,
+    status      TEXT NOT NULL,
+    exit_code   INTEGER,
+    output      TEXT
+);
+COMMENT ON TABLE schedule_runs IS 'each run of a scheduled job: see `streamguard schedule history`';
+COMMENT ON COLUMN schedule_runs.status IS 'running, done, failed (after all retries), interrupted (ended with the schedule), missed or skipped (not run), added (first seen by the schedule)';
+COMMENT ON COLUMN schedule_runs.exit_code IS 'of the last attempt; null where it was stopped, or never began';
+COMMENT ON COLUMN schedule_runs.output IS 'the end of what the last attempt printed';
+CREATE INDEX schedule_runs_job ON schedule_runs (job, due_at);
 
 CREATE VIEW account_risk_profile AS
 SELECT t.account_id,

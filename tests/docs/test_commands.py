@@ -16,7 +16,7 @@ from streamguard.rules.limits import RuleLimits
 from tests.docs.commands import commands, shell_blocks, simple_commands
 from tests.support import pages
 
-PAGES = ("docs/runbook.md", "docs/security.md")
+PAGES = ("docs/batch.md", "docs/runbook.md", "docs/security.md")
 SCRIPTS = {
     "start.sh": ["up"],
     "stop.sh": ["down"],

@@ -64,6 +64,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "connect": ("streamguard.cli.connect", "app", "Read payments from a topic of your own."),
     "evaluate": ("streamguard.cli.evaluate", "app", "A scorecard of the rules against the truth."),
     "backtest": ("streamguard.cli.backtest", "app", "What a change of the rules would have done on what there is."),
+    "analyse": (
+        "streamguard.cli.analyse",
+        "app",
+        "Questions over the whole history: batch jobs, their tables and a report.",
+    ),
     "alerts": ("streamguard.cli.alerts", "app", "List, show, confirm and dismiss alerts, and name duplicates."),
     "quality": ("streamguard.cli.quality", "app", "How complete, fresh and usual the transactions are."),
     "alarms": (
@@ -80,6 +85,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retention": ("streamguard.cli.retention", "app", "Remove old raw records, and old transactions if asked to."),
     "backup": ("streamguard.cli.backup", "backup_app", "Write database, topics and SQL statements into one file."),
     "restore": ("streamguard.cli.backup", "restore_app", "Fill an empty place from a backup."),
+    "schedule": ("streamguard.cli.schedule", "app", "Run commands at times; list them and what they did."),
     "psql": ("streamguard.cli.psql", "app", "psql on the database; arguments are psql's own."),
     "topics": ("streamguard.cli.topics", "topics_app", "The topics of the broker."),
     "groups": ("streamguard.cli.topics", "groups_app", "The consumer groups of the broker."),

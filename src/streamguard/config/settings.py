@@ -28,7 +28,7 @@ from streamguard.config.password import DEFAULT_PASSWORD, stored_password
 PiiMode = Literal["keep", "mask", "token"]
 PiiKind = Literal["account", "card", "ip", "device"]
 
-_OF_EVERY_PART = ("kafka_", "ksqldb_", "sink_", "mongodb_", "lake_", "snowflake_")
+_OF_EVERY_PART = ("kafka_", "ksqldb_", "sink_", "mongodb_", "lake_", "snowflake_", "schedule")
 """How the fields begin that are handed to the processes of the stack."""
 
 MOST_METRICS_PORT = 65_530
@@ -216,6 +216,10 @@ class Settings(CheckedSettings):
     snowflake_batch_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """A transaction there has so many records, or those of so many seconds."""
 
+    # Commands at times (streamguard.schedules).
+    schedule: Path | None = None
+    """The file that says which; without it schedule.yaml in the state folder."""
+
     # The generator stream that `streamguard up` runs.
     generator_tps: float = Field(20.0, gt=0, allow_inf_nan=False)
 
@@ -330,7 +334,14 @@ class Settings(CheckedSettings):
         *("kafka_sasl_mechanism", "kafka_sasl_password_file", "kafka_ssl_cafile", "kafka_ssl_certfile"),
         *("kafka_ssl_keyfile", "kafka_certificate", "kafka_key"),
         *("ksqldb_password_file", "ksqldb_ssl_cafile", "ksqldb_certificate", "ksqldb_key"),
-        *("alarms_smtp_port", "alarms_smtp_password_file", "alarms_smtp_cafile", "sink_files", "snowflake_key_file"),
+        *(
+            "alarms_smtp_port",
+            "alarms_smtp_password_file",
+            "alarms_smtp_cafile",
+            "sink_files",
+            "snowflake_key_file",
+            "schedule",
+        ),
         mode="before",
     )
     @classmethod

@@ -32,3 +32,5 @@ class Lock(IntEnum):
     """Whoever adds or removes a webhook: the first one says where reading begins, the last one ends it."""
     FIGURES = 5_347_009
     """Whoever stores live figures; held by a session."""
+    SCHEDULE = 5_347_010
+    """Whoever runs commands at their times: two would run each twice; held by a session."""

@@ -448,6 +448,23 @@ class AnalyticsResultRow(Base):
     data: Mapped[dict[str, Any]]
 
 
+class ScheduleRunRow(Base):
+    """A run of a scheduled job: see `streamguard.schedules.history`."""
+
+    __tablename__ = "schedule_runs"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job: Mapped[str]
+    command: Mapped[str]
+    due_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str]
+    exit_code: Mapped[int | None] = mapped_column(Integer)
+    output: Mapped[str | None]
+
+
 class UserRow(Base):
     """Somebody who logs in to the desk."""
 

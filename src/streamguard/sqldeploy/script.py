@@ -14,6 +14,7 @@ from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.parser import parse_statement, split_statements
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_DEFINE = re.compile(r"\s*DEFINE\b", re.IGNORECASE)
 
 
 class DeployError(UserError):
@@ -95,6 +96,15 @@ def read_text(file: Path, text: str, given: Mapping[str, str] = MappingProxyType
             _check_repeatable(statement, f"{file}:{location.line}")
             items.append(Item(file, location.line, part, dict(variables), statement))
     return items
+
+
+def defined(file: Path) -> dict[str, str]:
+    """The values of a file's variables, by names in lower case: of two DEFINEs of one name the last. Raises DeployError."""
+    try:
+        statements = [parse_statement(part) for part, _ in split_statements(text_of(file)) if _DEFINE.match(part)]
+    except KsqlError as error:
+        raise DeployError(f"{file}: {error.message}") from None
+    return {found.name.lower(): found.value for found in statements if isinstance(found, Define)}
 
 
 def fill_in(text: str, variables: dict[str, str], where: str) -> str:

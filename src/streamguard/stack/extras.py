@@ -6,6 +6,7 @@ import os
 
 from streamguard.config import Settings
 from streamguard.config.extras import need
+from streamguard.schedules.plan import plan_file, read_plan
 from streamguard.sinks import SINKS
 from streamguard.sinks.chosen import check as check_sinks
 from streamguard.stack.errors import StackError
@@ -63,4 +64,6 @@ def check(settings: Settings, names: tuple[str, ...] | None = None) -> None:
     for name in chosen:
         if name in EXTRAS and _SINKS_OF.get(name, name) not in SINKS:
             need(name, EXTRAS[name])
+    if read_plan(plan_file(settings)):
+        need("batch", EXTRAS["batch"])
     check_sinks(settings, sinks_of(settings, chosen))

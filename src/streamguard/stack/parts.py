@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from streamguard.config import Settings, variable_of
 from streamguard.metrics.targets import port_of, targets_folder
+from streamguard.schedules.plan import has_jobs
 from streamguard.stack.ksqldb_config import config_file
 
 _PYTHON = (sys.executable, "-I", "-u")
@@ -139,6 +140,8 @@ def application_parts(settings: Settings, *, desk: bool, generator: bool, sinks:
     for name in sinks:
         part = sink_part(name)
         parts.append(Part(part, (*_cli("sink"), name), 55, reached_by=f"streamguard logs {part}"))
+    if has_jobs(settings):
+        parts.append(Part("schedule", (*_cli("schedule"), "run"), 58, reached_by="streamguard schedule list"))
     if settings.metrics_port != "off":
         parts.append(Part("monitor", _cli("monitor"), 60, reached_by="streamguard logs monitor"))
     return parts

@@ -267,7 +267,7 @@ def _start_application(
         wait(parts["desk"], lambda: desk_probe(settings), supervisor, logs)
     # Last, and not waited for: nothing needs copies or figures to run, and a destination may be away.
     sinks = [sink_part(name) for name in extras.sinks_of(settings, options.extras)]
-    for name in [*sinks, *(["monitor"] if "monitor" in parts else [])]:
+    for name in [*sinks, *(name for name in ("schedule", "monitor") if name in parts)]:
         supervisor.start(name)
     if sinks:
         report(f"sinks: {', '.join(sinks)}")

@@ -68,10 +68,12 @@ def average() -> Column:
 def held(small: DataFrame) -> DataFrame:
     """The same rows, computed once and held by the client: for aggregates that several tables are made of.
 
-    What is larger than a plan may be is computed again wherever it is used.
+    What is larger than a plan may be is computed again wherever it is used, and so is nothing at all, of which PySpark makes
+    no DataFrame.
     """
     table = small.toArrow()
-    return small.sparkSession.createDataFrame(table) if table.nbytes <= _MOST_HELD_BYTES else small
+    fits = table.num_rows > 0 and table.nbytes <= _MOST_HELD_BYTES
+    return small.sparkSession.createDataFrame(table) if fits else small
 
 
 def sums() -> tuple[Column, Column]:

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 START_MS = 1_767_571_200_000
 """2026-01-05T00:00Z, a Monday."""
-_TRANSACTION = pa.schema(
+TRANSACTION = pa.schema(
     [
         *((name, pa.string()) for name in ("transaction_id", "account_id")),
         ("amount", pa.decimal128(19, 4)),
@@ -66,7 +66,7 @@ def make(lake: Path, count: int, days: int) -> Made:
             if rng.random() < 0.01:
                 payment[name] = None
     decisions = list(_decisions(payments, rng))
-    write(lake / "transactions", payments, _TRANSACTION)
+    write(lake / "transactions", payments, TRANSACTION)
     write(lake / "decisions", decisions, _DECISION)
     return Made(payments, decisions, lake)
 
@@ -80,7 +80,7 @@ def write(folder: Path, rows: list[Row], schema: pa.Schema) -> None:
 def _payment(record: Any) -> Row:
     fields = orjson.loads(record.value)
     at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=fields["event_time"])
-    kept = {name: fields.get(name) for name in _TRANSACTION.names}
+    kept = {name: fields.get(name) for name in TRANSACTION.names}
     amount = Decimal(repr(fields["amount"])).quantize(Decimal("0.0001"))
     return {**kept, "amount": amount, "event_time": at, "is_fraud": bool(record.label), "day": at.date()}
 

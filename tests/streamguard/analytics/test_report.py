@@ -21,7 +21,7 @@ from streamguard.analytics.report import ReportError, render, write_report
 from streamguard.analytics.report.words import cell
 from streamguard.analytics.run import Analysis, Result, analyse
 from streamguard.config import load_settings
-from tests.streamguard.analytics.data import Made
+from tests.streamguard.analytics.data import TRANSACTION, Made, write
 from tests.streamguard.desk.every_page import problems
 
 load_jobs()
@@ -71,6 +71,25 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match="name another folder with --to"):
         write_report(one_merchant("Shop"), tmp_path / "file", NOW)
+
+
+def test_the_first_minutes_have_a_report_too(
+    engine: Any, small: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few payments without merchant, label or alert: too little for a forecast, no fraud, nobody to score against."""
+    bare = {"merchant_id": None, "merchant_name": None, "merchant_category": None, "is_fraud": None}
+    few = [{**payment, **bare} for payment in small.payments[:3]]
+    write(tmp_path / "lake" / "transactions", few, TRANSACTION)
+    monkeypatch.setattr("streamguard.analytics.session.spark", lambda folder: nullcontext(engine))
+    found = analyse(load_settings(lake_uri=str(tmp_path / "lake")), store=False)
+    assert [(result.job.name, result.error) for result in found.results] == [(name, None) for name in sorted(JOBS)]
+    page = render(found, NOW)
+    for said in (
+        "a forecast takes four whole weeks",
+        "takes sixty days of payments",
+        "Nothing was found in this range.",
+    ):
+        assert said in page
 
 
 @pytest.mark.soak

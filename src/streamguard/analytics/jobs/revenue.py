@@ -5,31 +5,15 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import functions as F
 
 from streamguard.analytics.catalogue import Sources, Tables, job
 from streamguard.analytics.columns import EARNED, earned_flat, held, payments, sums, total
 from streamguard.analytics.forecast import forecast
 
-_FORECAST = pa.schema(
-    [
-        ("currency", pa.string()),
-        ("day", pa.date32()),
-        ("expected", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-    ]
-)
-_ERROR = pa.schema(
-    [
-        ("currency", pa.string()),
-        ("days", pa.int32()),
-        ("held_out", pa.int32()),
-        ("error", pa.float64()),
-        ("error_same_day_last_week", pa.float64()),
-    ]
-)
+_FORECAST = "currency string, day date, expected double, low double, high double"
+_ERROR = "currency string, days int, held_out int, error double, error_same_day_last_week double"
+_Row = tuple[Any, ...]
 
 
 @job(
@@ -56,34 +40,26 @@ def run(sources: Sources) -> Tables:
     return {
         "by_month": by_month.orderBy("currency", "month"),
         "by_day": by_day,
-        "forecast": spark.createDataFrame(pa.Table.from_pylist(expected, _FORECAST)),
-        "error": spark.createDataFrame(pa.Table.from_pylist(errors, _ERROR)),
+        "forecast": spark.createDataFrame(expected, _FORECAST),
+        "error": spark.createDataFrame(errors, _ERROR),
     }
 
 
-def _forecasts(rows: list[dict[str, Any]], sources: Sources) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _forecasts(rows: list[dict[str, Any]], sources: Sources) -> tuple[list[_Row], list[_Row]]:
     """The rows of `forecast` and `error`, from whole days: a day in which nothing was paid is one."""
     first, last = _whole_days(sources.since, sources.until)
-    expected, errors = [], []
+    expected: list[_Row] = []
+    errors: list[_Row] = []
     for currency in sorted({row["currency"] for row in rows}):
         earned = {row["day"]: float(row["commission"]) for row in rows if row["currency"] == currency}
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
         found = forecast([earned.get(day, 0.0) for day in days])
         if found is None:
             continue
-        errors.append(
-            {
-                "currency": currency,
-                "days": len(days),
-                "held_out": found.held_out,
-                "error": found.error,
-                "error_same_day_last_week": found.error_same_day_last_week,
-            }
-        )
+        errors.append((currency, len(days), found.held_out, found.error, found.error_same_day_last_week))
         for number, value in enumerate(found.expected, 1):
             low, high = max(0.0, value * (1 - found.error)), value * (1 + found.error)
-            day = last + timedelta(days=number)
-            expected.append({"currency": currency, "day": day, "expected": value, "low": low, "high": high})
+            expected.append((currency, last + timedelta(days=number), value, low, high))
     return expected, errors
 
 

@@ -199,6 +199,23 @@ def test_a_job_that_fails_leaves_the_others(place: Place, one_engine: None, smal
     assert runs == [("channels", "failed", True), ("patterns", "done", None)]
 
 
+def test_a_run_that_is_interrupted_is_not_left_running(place: Place, one_engine: None, small: Made) -> None:
+    def interrupted(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    place.postgres.query(
+        "INSERT INTO analytics_runs (run_id, job, started_at, source, status)"
+        " VALUES (gen_random_uuid(), 'channels', now() - INTERVAL '2 days', 'postgres', 'running') RETURNING 1"
+    )
+    place.monkeypatch.setitem(JOBS, "channels", replace(JOBS["channels"], run=interrupted))
+    place.run("channels", "--no-report", lake=small.lake)
+    runs = place.postgres.query("SELECT status, error FROM analytics_runs ORDER BY started_at")
+    assert runs == [
+        ("failed", "the command ended before the job was done (killed)"),
+        ("failed", "the command ended before the job was done (KeyboardInterrupt)"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import StackRun
@@ -27,10 +28,12 @@ def _lines(folder: Path) -> int:
 
 def test_a_sink_is_a_part_until_it_is_dropped(stack: StackRun) -> None:
     copies = stack.state / "copies"
-    said = stack.start("--with", "jsonl")
-    assert "sinks: sink-jsonl" in said
+    said = stack.start("--with", "jsonl,lake,batch")
+    assert "sinks: sink-jsonl, sink-lake" in said
     eventually(lambda: _lines(copies), lambda lines: lines > 20)
     assert "sink-jsonl" in stack.streamguard("status").stdout
+    lake = stack.state / "lake" / "transactions"
+    eventually(lambda: DeltaTable.is_deltatable(str(lake)) and DeltaTable(str(lake)).count(), lambda rows: rows > 20)
     stack.stop("--keep")
     had = _lines(copies)
     assert "sinks: sink-jsonl" in stack.start(), "a start without --with keeps the choice"
@@ -39,4 +42,4 @@ def test_a_sink_is_a_part_until_it_is_dropped(stack: StackRun) -> None:
     assert "sinks:" not in stack.start("--with", "none")
     assert "sink-jsonl" not in Supervisor(stack.settings).processes()
     stack.stop("--wipe")
-    assert not copies.exists()
+    assert not copies.exists() and not lake.exists()

@@ -147,8 +147,9 @@ def _show_services(settings: Settings, parts: list[Part], options: StartOptions)
             ("ksqldb", "docker", settings.ksqldb_url),
             ("kafka-ui", "docker", f"http://127.0.0.1:{settings.kafka_ui_port}"),
         ]
+    longest = max(10, *(len(name) for name, _, _ in rows))
     for name, state, reached_by in rows:
-        print(f"  {name:<10} {state:<9} {reached_by}")
+        print(f"  {name:<{longest}} {state:<9} {reached_by}")
 
 
 def _show_alerts(settings: Settings, timeout_s: float) -> None:

@@ -85,15 +85,17 @@ def _parts(parts: Sequence[PartFigures], width: int | None) -> Iterator[Line]:
     if not parts:
         return
     yield []
-    yield [Piece(f"{'PART':<10} {'STATE':<11} {'PID':>7} {'UP FOR':>10} {'MEMORY':>7}  ADDRESS", HEAD)]
+    longest = max(10, *(len(part.name) for part in parts))
+    facts_at = _FACTS + longest - 10
+    yield [Piece(f"{'PART':<{longest}} {'STATE':<11} {'PID':>7} {'UP FOR':>10} {'MEMORY':>7}  ADDRESS", HEAD)]
     for part in parts:
         style = GOOD if part.state in ("running", "answers") else BAD
         memory = "" if part.memory_bytes is None else bytes_(part.memory_bytes)
         facts = f" {part.pid or '':>7} {age(part.up_s):>10} {memory:>7}  "
         where = part.address if part.place in ("here", "apart") else f"{part.address} ({part.place})"
-        fits = width is None or len(where) <= width - _FACTS
+        fits = width is None or len(where) <= width - facts_at
         yield [
-            Piece(f"{part.name:<10} "),
+            Piece(f"{part.name:<{longest}} "),
             Piece(f"{part.state:<11}", style),
             Piece(facts + (one_line(where) if fits else "")),
         ]

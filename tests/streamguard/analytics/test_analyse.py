@@ -37,6 +37,7 @@ from tests.streamguard.analytics.data import Made
 from tests.streamguard.analytics.reading import Reading
 from tests.streamguard.analytics.test_jobs import compare
 from tests.support.broker import free_port
+from tests.support.pages import blocks
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import eventually
 
@@ -97,6 +98,11 @@ def test_results_are_tables_with_the_id_of_their_run_and_a_page(place: Place, sm
     text = page.read_text(encoding="utf-8")
     assert 'id="commission"' in text and 'id="merchants"' in text
     assert f"report: {page}" in done.output
+    # The query that the documentation shows.
+    [query] = blocks("docs/batch.md", "sql")
+    found = place.postgres.query(query)
+    categories = {(payment["currency"], payment["merchant_category"] or "unknown") for payment in small.payments}
+    assert {(currency, category) for currency, category, *_ in found} <= categories and len(found) > 5
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

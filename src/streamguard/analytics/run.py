@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from streamguard.analytics.catalogue import Job, JobError, Sources, load_jobs
 from streamguard.analytics.quiet import quiet
@@ -115,6 +116,11 @@ class _Runner:
             error = first_line(problem)
             if self.engine is not None:
                 store.fail(self.engine, run_id, error)
+        except BaseException as problem:
+            if self.engine is not None:
+                with suppress(DBAPIError):
+                    store.fail(self.engine, run_id, store.INTERRUPTED.format(type(problem).__name__))
+            raise
         seconds = time.monotonic() - started
         self.told(job.name, store.FAILED if error else store.DONE, seconds)
         return Result(job, run_id, tables, seconds, error)

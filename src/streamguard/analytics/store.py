@@ -23,17 +23,25 @@ MOST_ROWS = 5_000
 """Rows of each table of a result that Postgres gets; the lake has all."""
 KEPT = timedelta(days=90)
 """How long Postgres keeps runs and their results."""
+INTERRUPTED = "the command ended before the job was done ({})"
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
 def begin(engine: Engine, run_id: UUID, job: str, opened: Opened) -> None:
-    """Note a run that begins, and remove those that are too old."""
+    """Note a run that begins, and that older ones were killed; remove those that are too old."""
     with engine.begin() as connection:
         connection.execute(
             text(
                 "DELETE FROM analytics_runs WHERE job = :job AND started_at < clock_timestamp() - CAST(:kept AS INTERVAL)"
             ),
             {"job": job, "kept": f"{KEPT.days} days"},
+        )
+        connection.execute(
+            text(
+                "UPDATE analytics_runs SET status = :failed, error = :error, finished_at = clock_timestamp()"
+                " WHERE job = :job AND status = :running AND started_at < clock_timestamp() - INTERVAL '1 day'"
+            ),
+            {"failed": FAILED, "error": INTERRUPTED.format("killed"), "job": job, "running": RUNNING},
         )
         connection.execute(
             text(

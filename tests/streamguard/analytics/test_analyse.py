@@ -37,6 +37,7 @@ from tests.streamguard.analytics.data import Made
 from tests.streamguard.analytics.reading import Reading
 from tests.streamguard.analytics.test_jobs import compare
 from tests.support.broker import free_port
+from tests.support.pages import blocks
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import eventually
 
@@ -97,6 +98,11 @@ def test_results_are_tables_with_the_id_of_their_run_and_a_page(place: Place, sm
     text = page.read_text(encoding="utf-8")
     assert 'id="commission"' in text and 'id="merchants"' in text
     assert f"report: {page}" in done.output
+    # The query that the documentation shows.
+    [query] = blocks("docs/batch.md", "sql")
+    found = place.postgres.query(query)
+    categories = {(payment["currency"], payment["merchant_category"] or "unknown") for payment in small.payments}
+    assert {(currency, category) for currency, category, *_ in found} <= categories and len(found) > 5
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +203,23 @@ def test_a_job_that_fails_leaves_the_others(place: Place, one_engine: None, smal
     assert isinstance(done.exception, JobsFailed) and "channels" in str(done.exception)
     runs = place.postgres.query("SELECT job, status, error LIKE '%no_such_column%' FROM analytics_runs ORDER BY job")
     assert runs == [("channels", "failed", True), ("patterns", "done", None)]
+
+
+def test_a_run_that_is_interrupted_is_not_left_running(place: Place, one_engine: None, small: Made) -> None:
+    def interrupted(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    place.postgres.query(
+        "INSERT INTO analytics_runs (run_id, job, started_at, source, status)"
+        " VALUES (gen_random_uuid(), 'channels', now() - INTERVAL '2 days', 'postgres', 'running') RETURNING 1"
+    )
+    place.monkeypatch.setitem(JOBS, "channels", replace(JOBS["channels"], run=interrupted))
+    place.run("channels", "--no-report", lake=small.lake)
+    runs = place.postgres.query("SELECT status, error FROM analytics_runs ORDER BY started_at")
+    assert runs == [
+        ("failed", "the command ended before the job was done (killed)"),
+        ("failed", "the command ended before the job was done (KeyboardInterrupt)"),
+    ]
 
 
 @pytest.mark.parametrize(

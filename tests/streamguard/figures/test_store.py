@@ -91,9 +91,10 @@ def test_a_generated_day_is_in_the_table_as_a_plain_reading_has_it(
     produce(broker.address, "transactions", records, [fields["event_time"] for fields, _ in arrivals])
     engine = RunningEngine(broker.address)
     try:
-        for file in FILES:
-            for item in read(KSQLDB / file):
-                engine.runtime.submit(item.statement, {}, item.text)
+        for item in [item for file in FILES for item in read(KSQLDB / file)]:
+            engine.runtime.submit(item.statement, {}, item.text)
+            if item.name == "COMMISSIONS":
+                engine.settle()  # the tables read a topic that is full: how fast it fills has no part in it
         engine.settle()
     finally:
         engine.close()

@@ -294,7 +294,9 @@ CREATE STREAM labelled WITH (KAFKA_TOPIC='labelled') AS SELECT o.oid AS oid, o.t
 # --- windows over rows of several partitions --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "source"), [("city", "visits"), ("id", "visits"), ("city", "cleaned")])
+@pytest.mark.parametrize(
+    ("key", "source"), [("city", "visits"), ("id", "visits"), pytest.param("city", "cleaned", marks=pytest.mark.soak)]
+)
 def test_a_topic_that_is_full_already_loses_no_window(
     engine: RunningEngine, servers: str, key: str, source: str
 ) -> None:

@@ -20,7 +20,7 @@ import orjson
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
-from streamguard_ksql.formats.json_plain import NeedsExact, PlainObjects, are_plain
+from streamguard_ksql.formats.json_plain import DecimalText, NeedsExact, PlainObjects, are_plain
 from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
@@ -415,22 +415,20 @@ def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -
     return result or _zero(quantum)
 
 
-def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> Callable[[str], decimal.Decimal | None]:
-    """The function that makes a DECIMAL of the JSON text of a value.
+def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> DecimalText:
+    """How the JSON text of a value becomes a DECIMAL.
 
     ValueError, SerializationError or ArithmeticError where it cannot be.
     """
     convert = reader(sql_type)
     quantum = decimal.Decimal(1).scaleb(-sql_type.scale)
-    quantize, zero = decimal.Context(sql_type.precision, traps=_UNFIT).quantize, _zero(quantum)
 
-    def read(text: str) -> decimal.Decimal | None:
-        if text[0] in "-0123456789":
-            return quantize(decimal.Decimal(text), quantum) or zero
+    def other(text: str) -> decimal.Decimal | None:
         value = load(text.encode())
         return None if value is None else convert(value)
 
-    return read
+    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
+    return DecimalText(quantize, quantum, _zero(quantum), other)
 
 
 _UNFIT = [decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]

@@ -10,6 +10,8 @@ which becomes a number without a detour over a double.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -41,14 +43,30 @@ def are_plain(columns: Sequence[Column]) -> bool:
     return 1 < len(columns) == len(names) and all(c.type.base in _TYPES for c in columns)
 
 
+REFUSED = (msgspec.DecodeError, ValueError, SerializationError, *ROW_ERRORS)
+"""What `PlainObjects.decode` raises for a record that has to be read on the slow path."""
+
+
 class NeedsExact(Exception):
     """A fraction goes into a STRING, which shows all its digits: the record has to be read exactly."""
+
+
+@dataclass(frozen=True)
+class DecimalText:
+    """How the JSON text of a value becomes a DECIMAL: a number by `quantize`, which raises where it does not fit, and
+    anything else by `other`."""
+
+    quantize: Callable[[Decimal, Decimal], Decimal]
+    quantum: Decimal
+    zero: Decimal
+    """Java's decimals have no negative one."""
+    other: Callable[[str], Decimal | None]
 
 
 class PlainObjects:
     """Reads JSON objects. `load` parses any JSON; `slow` makes the row of what was parsed.
 
-    `decimals` has, by position, what makes a DECIMAL of the text of a value; the slow path is taken where it raises.
+    `decimals` has, by position, the DECIMALs; the slow path is taken where one raises.
     """
 
     def __init__(
@@ -56,7 +74,7 @@ class PlainObjects:
         columns: Sequence[Column],
         load: Callable[[bytes], Any],
         slow: Callable[[Any], Sequence[Any] | None],
-        decimals: Mapping[int, Callable[[str], Any]] = MappingProxyType({}),
+        decimals: Mapping[int, DecimalText] = MappingProxyType({}),
     ) -> None:
         self._columns = columns
         self._decimals = decimals
@@ -68,7 +86,8 @@ class PlainObjects:
         """The field names of all the shapes, and those that each shape has."""
         self._always: set[str] = set()
         self._shapes = 0
-        self._decode: Callable[[bytes], Sequence[Any]] = self._no_shape
+        self.decode: Callable[[bytes], Sequence[Any]] = self._no_shape
+        """Reads a record of a shape that is known: `read` without its slow path, which may replace it."""
 
     @staticmethod
     def _no_shape(data: bytes) -> Sequence[Any]:
@@ -77,8 +96,8 @@ class PlainObjects:
     def read(self, data: bytes) -> Sequence[Any] | None:
         """The columns' values, None for a JSON null. Raises SerializationError where the record cannot be read."""
         try:
-            return self._decode(data)
-        except (msgspec.DecodeError, ValueError, SerializationError, *ROW_ERRORS):
+            return self.decode(data)
+        except REFUSED:
             parsed = self._load(data)
             try:
                 row = self._slow(parsed)
@@ -97,7 +116,7 @@ class PlainObjects:
         self._shapes += 1
         clear = _is_clear(self._columns, known, always)
         try:
-            self._decode = _decoder(self._columns, known, always, self._decimals) if clear else self._no_shape
+            self.decode = _decoder(self._columns, known, always, self._decimals) if clear else self._no_shape
         except ValueError:
             # A name that msgspec does not take, with a quotation mark or a line break in it: such a shape is not added.
             return
@@ -113,7 +132,7 @@ def _is_clear(columns: Sequence[Column], known: set[str], always: set[str]) -> b
 
 
 def _decoder(
-    columns: Sequence[Column], known: set[str], always: set[str], decimals: Mapping[int, Callable[[str], Any]]
+    columns: Sequence[Column], known: set[str], always: set[str], decimals: Mapping[int, DecimalText]
 ) -> Callable[[bytes], Sequence[Any]]:
     """What decodes a record with `known` fields at most, and `always` at least, to the columns' values."""
     upper = {name.upper(): name for name in known}
@@ -131,11 +150,15 @@ def _decoder(
     decode, count = msgspec.json.Decoder(struct).decode, len(columns)
     env = Environment()
     body = [f"r = {env.call(decode, 'data')}"]
-    for i, read in decimals.items():
+    for i, one in decimals.items():
         # Set in the decoded object, whose fields become a tuple at once.
-        test = "" if spelt[f"c{i}"] in always else f"if r.c{i} is not None: "
-        text = f"str(r.c{i}, 'ascii')"
-        body.append(f"{test}r.c{i} = {env.call(read, text)}")
+        is_there = "True" if spelt[f"c{i}"] in always else f"r.c{i} is not None"
+        number = f"{env.call(one.quantize, f'{env.bind(Decimal)}(t)', env.bind(one.quantum))} or {env.bind(one.zero)}"
+        body += [
+            f"if {is_there}:",
+            f"    t = str(r.c{i}, 'ascii')",
+            f"    r.c{i} = {number} if '-' <= t[0] <= '9' else {env.call(one.other, 't')}",
+        ]
     doubles = [i for i, column in enumerate(columns) if column.type.base == "DOUBLE"]
     if doubles:
         # ksqlDB reads numbers as BigDecimal, which has no negative zero.

@@ -10,10 +10,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.errors import SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
 from streamguard_ksql.schema import Column
 
+_TEXT = Expression("({data}.decode('utf-8', 'replace'),)", "data")
 PACKED = {"INTEGER": struct.Struct(">i"), "BIGINT": struct.Struct(">q"), "DOUBLE": struct.Struct(">d")}
 
 
@@ -39,7 +41,7 @@ class KafkaFormat(Format):
             return lambda data: ()
         base = columns[0].type.base
         if base == "STRING":
-            return lambda data: (data.decode("utf-8", "replace"),)
+            return _TEXT
         if base == "BYTES":
             return lambda data: (data,)
         packed = PACKED[base]

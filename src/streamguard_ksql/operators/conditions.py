@@ -7,6 +7,7 @@ of it is the same as without sharing.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ Test = Callable[..., bool]
 """Code over RECORD_PARTS."""
 CHANGING = frozenset({"RANDOM", "UUID"})
 """Functions that give another value at each call."""
+
+_COLUMN = re.compile(r"\bv\[(\d+)\]")
 
 _lock = threading.Lock()
 _conditions: dict[object, WeakSet[Condition]] = {}
@@ -62,7 +65,11 @@ class Condition:
 
     def _test(self, parts: Sequence[ast.Expression]) -> Test:
         env = Environment()
-        return env.function("where", RECORD_PARTS, self._text(parts, env))
+        text = self._text(parts, env)
+        # A local variable for each column: most are looked at several times.
+        loads = [f"c{i} = v[{i}]" for i in sorted(set(_COLUMN.findall(text)))]
+        local = _COLUMN.sub(r"c\1", text)
+        return env.define("where", RECORD_PARTS, [*loads, f"return {local}"])
 
     def _text(self, parts: Sequence[ast.Expression], env: Environment) -> str:
         predicate = reduce(lambda left, right: ast.Logical("AND", left, right), parts)

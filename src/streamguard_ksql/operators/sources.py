@@ -9,11 +9,12 @@ from typing import Any
 
 from streamguard_ksql import ast
 from streamguard_ksql.catalog import DataSource
-from streamguard_ksql.codegen import Environment, list_of
+from streamguard_ksql.codegen import Environment, Expression, list_of
 from streamguard_ksql.errors import ROW_ERRORS, FatalRecordError, SerializationError, reason
 from streamguard_ksql.expressions.compiler import Compiler
 from streamguard_ksql.expressions.scope import ColumnTexts
 from streamguard_ksql.formats import Deserializer, find_format
+from streamguard_ksql.formats.json_plain import REFUSED, PlainObjects
 from streamguard_ksql.operators.base import Operator, ProcessingError, Receive, Runtime, Skip
 from streamguard_ksql.operators.conditions import RECORD_PARTS, Condition, Test
 from streamguard_ksql.operators.keys import split_windowed_key
@@ -33,10 +34,18 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
     )
 
 
+Reading = tuple[tuple[Any, ...] | None, Any, Window | None]
+"""Key, values and window of a record."""
+
+
 @cache
 def _reading_kind(*what: object) -> object:
     """One object for all that is equal: quicker to look up than the whole."""
     return object()
+
+
+def _indented(lines: Sequence[str], levels: int = 1) -> list[str]:
+    return ["    " * levels + line for line in lines]
 
 
 class Unreadable:
@@ -55,8 +64,10 @@ class Reader:
         source = node.source
         self.source = source
         self.runtime = runtime
-        self.read_key, self.read_value = deserializers(source)
-        self.window = source.window
+        self.read = _records_function(source)
+        """Key, values (an Unreadable where they or the key cannot be read) and window of each record.
+
+        The same for every query over the source, whatever it makes of them."""
         self.has_key = bool(source.schema.key)
         self.kind = _reading_kind(
             source.schema.key, source.schema.stored, source.key_format, source.value_format, source.window
@@ -221,26 +232,6 @@ class Reader:
             times.append(message.time if time is None or time < 0 else time)
         return times
 
-    def read(self, messages: Sequence[InputRecord]) -> list[tuple[tuple[Any, ...] | None, Any, Window | None]]:
-        """Key, values (an Unreadable where they or the key cannot be read) and window of each record.
-
-        The same for every query over the source, whatever it makes of them.
-        """
-        read_key, read_value, has_key, window_info = self.read_key, self.read_value, self.has_key, self.window
-        found: list[tuple[tuple[Any, ...] | None, Any, Window | None]] = []
-        for _, _, _, key_bytes, value_bytes, _, _ in messages:
-            key = window = None
-            try:
-                if key_bytes is not None and has_key:
-                    if window_info is not None:
-                        key_bytes, window = split_windowed_key(key_bytes, window_info)
-                    if (columns := read_key(key_bytes)) is not None:
-                        key = tuple(columns)
-                found.append((key, None if value_bytes is None else read_value(value_bytes), window))
-            except (SerializationError, *ROW_ERRORS) as error:
-                found.append((None, Unreadable(error), None))
-        return found
-
     def _unusable(self, message: InputRecord, error: BaseException, values: Any) -> None:
         """A record whose time or whose WHERE has no value is left out, and reported."""
         if isinstance(error, TimeError):
@@ -347,6 +338,47 @@ class TableSource(Operator):
         runtime = self.reader.runtime
         runtime.skipped[Skip.NULL_KEY] += 1
         runtime.log(ProcessingError(f"{runtime.query_id}.Source", "RECORD_PROCESSING", text))
+
+
+def _records_function(source: DataSource) -> Callable[[Sequence[InputRecord]], list[Reading]]:
+    """Generated code: what the records of a source's topic say."""
+    env = Environment()
+    read_key, read_value = deserializers(source)
+    errors = env.bind((SerializationError, *ROW_ERRORS), "errors")
+    plain = getattr(read_value, "__self__", None)
+    key: list[str] = []
+    value = [f"v = {env.call(read_value, 'vb')}"]
+    if source.schema.key:
+        key = ["if kb is not None:"]
+        if source.window is not None:
+            key.append(f"    kb, w = {env.call(split_windowed_key, 'kb', env.bind(source.window))}")
+        if isinstance(read_key, Expression):
+            key.append(f"    k = {read_key.text(env, 'kb')}")
+        else:
+            key += [f"    k = {env.call(read_key, 'kb')}", "    if k is not None: k = tuple(k)"]
+    decode: list[str] = []
+    if isinstance(plain, PlainObjects):
+        decode = [f"decode = {env.bind(plain, 'plain')}.decode"]
+        slow = [*value, *decode]
+        value = ["try: v = decode(vb)", f"except {env.bind(REFUSED, 'refused')}:", *_indented(slow)]
+    return env.define(
+        "read_records",
+        "messages",
+        [
+            "found = []",
+            *decode,
+            "for _, _, _, kb, vb, _, _ in messages:",
+            "    k = w = v = None",
+            "    try:",
+            *_indented(key, 2),
+            "        if vb is not None:",
+            *_indented(value, 3),
+            "        found.append((k, v, w))",
+            f"    except {errors} as error:",
+            f"        found.append((None, {env.call(Unreadable, 'error')}, None))",
+            "return found",
+        ],
+    )
 
 
 def node_source(node: FilterNode) -> SourceNode:

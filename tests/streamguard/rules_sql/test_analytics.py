@@ -38,7 +38,7 @@ ANALYTICS = KSQLDB / "analytics.sql"
 
 INVALID: list[dict[str, Any]] = [
     {"amount": -5},
-    {"amount": 10.001},
+    {"amount": 10.001, "currency": "EUR"},
     {"currency": "XXX"},
     {"country": "ZZ"},
     {"event_time": 10**15},

@@ -24,6 +24,7 @@ from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
 from tests.support.processes import eventually
 from tests.support.project import PROJECT_ROOT
+from tests.support.topics import stored_count
 
 pytestmark = pytest.mark.integration
 
@@ -209,6 +210,9 @@ def test_a_query_that_fails_again_and_again(stack: StackRun) -> None:
     with disturbed(stack, by=limit(1), undone_by=limit(1_000_000)):
         stack.run(BIN / "ksql", "-e", "INSERT INTO odd (a, b) VALUES ('1', 'x');", url)
         wait_for(stack, 1, rf"PROBLEM: the query {name} has failed \(ERROR.*\): its rule sees no transaction")
+    # Between two attempts it looks as if it ran.
+    eventually(lambda: stored_count(stack.settings.kafka_bootstrap_servers, "EVEN"), lambda count: count >= 1, 90)
+    wait_for(stack, 0)
 
 
 def found_by_doctor(stack: StackRun) -> list[tuple[str, str]]:
@@ -313,4 +317,4 @@ def test_a_process_that_ends_again_and_again(stack: StackRun) -> None:
         )
         seen.add(process.pid)
         os.kill(process.pid, signal.SIGKILL)
-    wait_for(stack, 1, r"PROBLEM: consumer has ended 3 times in the last 5 minutes and was started again: ")
+    wait_for(stack, 1, r"PROBLEM: consumer has ended [3-9] times in the last 5 minutes and was started again: ")

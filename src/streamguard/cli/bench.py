@@ -25,6 +25,7 @@ from streamguard.bench.engine.measure import measure_all, measure_latencies
 from streamguard.bench.pages import examples
 from streamguard.bench.pages import measure as measure_pages
 from streamguard.bench.pipeline import measure_run, wait_stored
+from streamguard.bench.runs import spread, write_json
 from streamguard.bench.sizes import RATES
 from streamguard.bench.sizes import measure as measure_sizes
 from streamguard.cli.shared import database, new_app
@@ -96,6 +97,9 @@ def engine(
     accounts: Annotated[int, typer.Option(min=1)] = 100_000,
     rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
     pinned: Annotated[bool, typer.Option(help="Keep engine and ceiling on one core each time.")] = True,
+    engines: Annotated[int, typer.Option(min=1, max=12, help="So many processes share the work.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="Measured runs, after one to warm up if there are several.")] = 1,
+    file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
     latency: Annotated[
         bool, typer.Option("--latency", help="Measure event to alert at 1,000 a second instead.")
     ] = False,
@@ -104,15 +108,29 @@ def engine(
     if latency:
         _engine_latency(rules)
         return
-    ceiling, figures = measure_all(records, accounts, rules, 0 if pinned else None)
-    table = Table("", "value", box=None)
-    table.add_row("ceiling: kafka-python, decoding only, transactions/s", f"{records / ceiling:,.0f}")
-    table.add_row(f"engine: {rules.name}, transactions/s", f"{records / figures.seconds:,.0f}")
-    table.add_row("engine / ceiling", f"{ceiling / figures.seconds:.2f}")
-    table.add_row("engine: CPU per transaction, us", f"{figures.cpu_seconds / records * 1e6:.1f}")
-    table.add_row("engine: resident memory, MB", f"{figures.memory_mb:,.0f}")
-    table.add_row("engine: kill -9 to answering again, s", f"{figures.restart_seconds:.2f}")
+    found = [measure_all(records, accounts, rules, 0 if pinned else None, engines) for _ in range(runs + (runs > 1))]
+    measured = found[runs > 1 :]
+    figures = {
+        "transactions_per_s": spread([records / run.seconds for _, run in measured]),
+        "ceiling_per_s": spread([records / ceiling for ceiling, _ in measured]),
+        "cpu_us": spread([run.cpu_seconds / records * 1e6 for _, run in measured]),
+        "memory_mb": spread([run.memory_mb for _, run in measured]),
+        "restart_s": spread([run.restart_seconds for _, run in measured]),
+    }
+    what = "engine" if engines == 1 else f"{engines} engines"
+    labels = {
+        "ceiling_per_s": ("ceiling: kafka-python, decoding only, transactions/s", 0),
+        "transactions_per_s": (f"{what}: {rules.name}, transactions/s", 0),
+        "cpu_us": (f"{what}: CPU per transaction, us", 1),
+        "memory_mb": (f"{what}: resident memory, MB", 0),
+        "restart_s": ("engine: kill -9 to answering again, s", 2),
+    }
+    table = Table("", "median", "min", "max", box=None)
+    for name, (label, digits) in labels.items():
+        table.add_row(label, *(f"{figures[name][column]:,.{digits}f}" for column in ("median", "min", "max")))
     Console(file=drawn_on(sys.stdout), width=110).print(table)
+    if file is not None:
+        write_json(file, runs, {"engines": engines, "records": records, **figures})
 
 
 def _engine_latency(rules: Path) -> None:

@@ -6,7 +6,7 @@ the user's are KsqlError (and its subclasses, with ksqlDB's error codes).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -74,6 +74,18 @@ class QueryStats:
     """From the time of the record last read to its reading; None before the first."""
 
 
+@dataclass(frozen=True)
+class EngineInfo:
+    """One of the engines that share a service id: its name, the URL of its REST API, and what it runs of each query.
+
+    `queries`: by the query's id, then by topic, the partitions that it reads.
+    """
+
+    name: str
+    address: str
+    queries: Mapping[str, Mapping[str, Sequence[int]]]
+
+
 class RowStream(Protocol):
     """The rows of a push query, or of a pull query over a stream."""
 
@@ -131,8 +143,13 @@ class Runtime(Protocol):
     def bounded(self, name: str) -> AbstractContextManager[None]:
         """Around something that computes on the calling thread: it ends with a LimitExceeded where it takes too much."""
 
-    def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
-        """Answer a pull query over a materialised table."""
+    def pull_query(
+        self, query: ast.Query, properties: Properties, text: str, authorization: str | None = None
+    ) -> PullResult:
+        """Answer a pull query over a materialised table. Other engines of the service are asked with this HTTP header."""
+
+    def pull_part(self, query: ast.Query, properties: Properties, slots: Collection[int]) -> Sequence[Sequence[Any]]:
+        """The rows of a pull query that are in the state of this engine, which has to have these slots."""
 
     def explain(self, query: ast.Query, properties: Properties) -> tuple[Node, Sequence[Column]]:
         """The plan of a query and its result columns, without running it."""
@@ -148,6 +165,16 @@ class Runtime(Protocol):
 
     def all_stats(self) -> Mapping[str, QueryStats]:
         """The same of all of them by id, with one question to Kafka; without offsets where it does not answer."""
+
+    def stats_everywhere(self, authorization: str | None = None) -> Mapping[str, QueryStats]:
+        """As `all_stats`, of all engines of the service together."""
+
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that share the service id; none where this one is alone."""
+
+    @property
+    def last_command(self) -> int:
+        """The offset of the last statement that was carried out; -1 before the first."""
 
     def config_value(self, name: str) -> Any:
         """A server setting."""

@@ -6,11 +6,17 @@ accumulated in the state exactly once, whenever the process is killed, and compa
 committed in the place of one that was (KIP-98).
 
 Key: MessagePack of (store, partition, key), of ("commit",) for the marker. Value: MessagePack, null for a removed key.
+
+Where several engines divide the query's partitions, all write to this one topic, and each marker is of one partition:
+("commit", partition). Of entries and positions the last one counts, whoever wrote it; what is of others' partitions is
+passed over.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
+from itertools import chain
 from typing import Any
 
 from streamguard_ksql.errors import KsqlError
@@ -20,7 +26,10 @@ from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, 
 from streamguard_ksql.runtime.corrupt import read_range
 
 log = logging.getLogger(__name__)
-MARKER = encode_key(("commit",))
+_COMMIT = ("commit",)
+MARKER = encode_key(_COMMIT)
+_MARKER_OF_PARTITION = encode_key((*_COMMIT, 0))[: len(MARKER)]
+"""How the key of a marker of one partition begins: as an array of two."""
 TOPIC_CONFIG = {
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": "600000",
@@ -48,8 +57,9 @@ class Changelog:
         self._servers = servers
         self._topics = topics
 
-    def restore(self, stores: Stores) -> Positions:
-        """Fill the stores; returns the positions of the last commit, none if there never was one. Nothing else is in memory.
+    def restore(self, stores: Stores, partitions: Collection[int] | None = None) -> Positions:
+        """Fill the stores, of these partitions or of all; returns the positions of the last commit, none if there never was
+        one. Nothing else is in memory.
 
         Raises CorruptBatch, and UncommittedChanges for what a version without transactions left when it was killed.
         """
@@ -57,18 +67,21 @@ class Changelog:
         tail = self._tail(start, end)
         if not tail:
             return {}
-        if tail[-1].key() != MARKER:
+        if not _is_marker(tail[-1].key()):
             raise UncommittedChanges(
                 f"The changelog {self.topic} ends with changes that an earlier version did not commit before it was killed: "
                 "start that version once more and stop it, or drop the query and create it again."
             )
         restored = 0
-        for message in read_range(self._servers, self.topic, start, tail[0].offset(), NEED):
-            restored += self._apply(stores, message)
-        for message in tail[:-1]:
-            restored += self._apply(stores, message)
+        positions: Positions = {}
+        before = read_range(self._servers, self.topic, start, tail[0].offset(), NEED)
+        for message in chain(before, tail):
+            if _is_marker(message.key()):
+                _move(positions, _with_numbers(decode(message.value())), partitions)
+            else:
+                restored += self._apply(stores, message, partitions)
         log.info("%s: restored %d entries", self.topic, restored)
-        return _with_numbers(decode(tail[-1].value()))
+        return positions
 
     def _tail(self, start: int, end: int) -> list[Message]:
         """The last records, from so far back that the last marker is among them if there is one."""
@@ -76,15 +89,15 @@ class Changelog:
         while True:
             first = max(start, end - length)
             tail = list(read_range(self._servers, self.topic, first, end, NEED))
-            if first == start or any(m.key() == MARKER for m in tail):
+            if first == start or any(_is_marker(m.key()) for m in tail):
                 return tail
             length *= 8
 
-    def _apply(self, stores: Stores, message: Message) -> int:
-        key, value = message.key(), message.value()
-        if key == MARKER:
+    def _apply(self, stores: Stores, message: Message, partitions: Collection[int] | None) -> int:
+        name, partition, inner = decode_key(message.key())
+        if partitions is not None and partition not in partitions:
             return 0
-        name, partition, inner = decode_key(key)
+        value = message.value()
         stores.restore(name, partition, inner, None if value is None else decode(value))
         return 1
 
@@ -97,10 +110,28 @@ class Changelog:
         return count
 
     def write_marker(self, sender: Sender, positions: Positions) -> None:
+        """Close what was written: these are the positions that it means."""
         self._send(sender, MARKER, encode(positions))
+
+    def write_markers(self, sender: Sender, positions: Positions) -> None:
+        """The same of some of the partitions, where others have the rest."""
+        for partition in {p for offsets in positions.values() for p in offsets}:
+            of_partition = {topic: {partition: offsets[partition]} for topic, offsets in positions.items()}
+            self._send(sender, encode_key((*_COMMIT, partition)), encode(of_partition))
 
     def _send(self, sender: Sender, key: bytes, value: bytes | None) -> None:
         sender.send(OutputRecord(self.topic, key, value, -1))
+
+
+def _is_marker(key: bytes) -> bool:
+    return key == MARKER or key.startswith(_MARKER_OF_PARTITION)
+
+
+def _move(positions: Positions, found: Positions, partitions: Collection[int] | None) -> None:
+    """Take over the positions of a marker, of these partitions."""
+    for topic, offsets in found.items():
+        wanted = {p: offset for p, offset in offsets.items() if partitions is None or p in partitions}
+        positions.setdefault(topic, {}).update(wanted)
 
 
 def _with_numbers(positions: Any) -> Positions:

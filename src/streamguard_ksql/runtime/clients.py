@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -172,7 +172,12 @@ def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -
 
 
 def producer(
-    servers: Servers, *, transactional_id: str | None = None, reports: bool = False, **settings: Any
+    servers: Servers,
+    *,
+    transactional_id: str | None = None,
+    reports: bool = False,
+    log_to: logging.Logger = client_log,
+    **settings: Any,
 ) -> Producer:
     """A producer that keeps order and acknowledges only what is on disk; the partition is Java's choice for the key.
 
@@ -198,11 +203,10 @@ def producer(
         **_dotted(settings),
     }
     if transactional_id is not None:
-        config |= {
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": int(2 * TRANSACTION_TIMEOUT_S * 1000),
-        }
-    return Producer(config, logger=client_log)
+        config = {"transaction.timeout.ms": int(2 * TRANSACTION_TIMEOUT_S * 1000), **config}
+        config["transactional.id"] = transactional_id
+
+    return Producer(config, logger=log_to)
 
 
 def close_producer(client: Producer, *, transactional: bool = False) -> None:
@@ -416,6 +420,15 @@ class KafkaTopics:
         starts, ends = self.offsets([TopicPartition(topic, partition)])
         return starts[(topic, partition)], ends[(topic, partition)]
 
+    def wait_for_transactions(self, topic: str, stopping: threading.Event) -> None:
+        """Wait until no transaction is open any more in a topic of one partition: the commit of another engine, or one that
+        it had begun when it was killed. KafkaUnavailable where that takes too long."""
+        deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+        while self.ends(topic)[1] > self._ask_stable_ends([(topic, 0)])[(topic, 0)]:
+            if stopping.is_set() or time.monotonic() > deadline:
+                raise KafkaUnavailable(f"Another engine has not ended its transaction in {topic}.")
+            stopping.wait(0.1)
+
     def store_group_positions(self, group: str, positions: Positions) -> None:
         """Set the offsets of a consumer group; KafkaUnavailable if Kafka does not store them."""
         wanted = ConsumerGroupTopicPartitions(group, as_partitions(positions))
@@ -436,12 +449,12 @@ class KafkaTopics:
             log.info("group %s: %s", group, error.args[0].str())
 
 
-def committed(client: Consumer, partitions: Mapping[str, int]) -> Positions:
-    """The offsets of a consumer's group in topics of so many partitions; KafkaUnavailable if Kafka does not give them.
+def committed(client: Consumer, partitions: Mapping[str, Iterable[int]]) -> Positions:
+    """The offsets of a consumer's group in partitions, by topic; KafkaUnavailable if Kafka does not give them.
 
     By the consumer: the admin client of librdkafka 2.16 crashes on the first answer of a coordinator that is still loading.
     """
-    wanted = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
+    wanted = [TopicPartition(topic, p) for topic, numbers in partitions.items() for p in numbers]
     found = _once_coordinated(lambda: client.committed(wanted, TIMEOUT_S), "Kafka does not give a query's offsets")
     positions: Positions = {}
     for tp in found:

@@ -7,22 +7,31 @@ Key: the command's id as ksqlDB forms it. Value: JSON with the statement and the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamguard_ksql.operators.record import OutputRecord
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Servers
+from streamguard_ksql.runtime import clients
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message, Servers
 from streamguard_ksql.runtime.corrupt import read_range
-from streamguard_ksql.runtime.inserter import Inserter
+from streamguard_ksql.runtime.inserter import ANSWER_S, Inserter
+from streamguard_ksql.runtime.sharing import TRANSACTION_MS
 
 log = logging.getLogger(__name__)
 NEED = (
     "Sources and queries are defined by the statements in it: restore the topic from a backup, or start with an empty "
     "one (another service id) and send the statements again."
 )
+_unheard = logging.getLogger(f"{__name__}.claims")
+"""The client calls the end of a claim a fatal error; here it is how engines take turns."""
+_unheard.addHandler(logging.NullHandler())
+_unheard.propagate = False
+_TAKEN = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+"""Another producer has claimed the transactional id."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,19 @@ class Command:
     properties: Mapping[str, Any]
 
 
-class CommandLog:
-    """Appends statements and reads them back. `next_offset`: of the first statement that has not been carried out."""
+class Superseded(Exception):
+    """Another engine has written to the command topic: catch up, and try again."""
 
-    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str) -> None:
+
+class CommandLog:
+    """Appends statements and reads them back. `next_offset`: of the first statement that has not been carried out.
+
+    With `shared_id` several engines write, one at a time: who wants to claims the transactional id, which ends the claim of
+    who had it before, and reads what that one wrote. So nobody appends a statement that was checked against a catalogue of
+    before (Superseded).
+    """
+
+    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str, shared_id: str | None = None) -> None:
         self.servers = servers
         self.topic = topic
         self.next_offset = 0
@@ -45,26 +63,73 @@ class CommandLog:
         self._topics = topics
         topics.create(topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"})
         self._inserter = Inserter(servers)
+        self._shared_id = shared_id
+        self._claimed: Producer | None = None
+
+    def claim(self) -> None:
+        """Become the engine that writes, where there are several; what is not carried out yet is to be read after that."""
+        if self._shared_id is None or self._claimed is not None:
+            return
+        producer = clients.producer(
+            self.servers,
+            transactional_id=self._shared_id,
+            reports=True,
+            linger_ms=0,
+            log_to=_unheard,
+            transaction_timeout_ms=TRANSACTION_MS,
+        )
+        try:
+            producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+        except KafkaException as error:
+            raise KafkaUnavailable(f"The command topic cannot be written: {error.args[0].str()}") from error
+        self._claimed, self.doubtful = producer, True
+
+    def _append_claimed(self, producer: Producer, record: OutputRecord) -> int:
+        offsets: list[int] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets.append(message.offset())
+
+        try:
+            producer.begin_transaction()
+            producer.produce(record.topic, value=record.value, key=record.key, on_delivery=delivered)
+            producer.commit_transaction(ANSWER_S)
+        except KafkaException as error:
+            self._claimed = None
+            clients.close_producer(producer, transactional=True)
+            if error.args[0].code() in _TAKEN:
+                raise Superseded from error
+            raise KafkaUnavailable(f"Could not write the statement: {error.args[0].str()}") from error
+        return offsets[0]
 
     def replay(self) -> Iterator[Command]:
         """The statements that have not been carried out yet, oldest first."""
         start, end = self._topics.ends(self.topic)
-        for message in read_range(self.servers, self.topic, max(start, self.next_offset), end, NEED):
+        yield from self.taken(read_range(self.servers, self.topic, max(start, self.next_offset), end, NEED))
+        self.doubtful = False
+
+    def taken(self, messages: Iterable[Message]) -> Iterator[Command]:
+        """The statements in records of the topic that have not been carried out yet."""
+        for message in messages:
+            if message.offset() < self.next_offset:
+                continue
             self.next_offset = message.offset() + 1
             command = _command(message.offset(), message.value())
             if command is not None:
                 yield command
-        self.doubtful = False
 
     def append(self, key: str, text: str, properties: Mapping[str, Any]) -> int:
         """Write a statement; its offset. Returns once it is on disk.
 
         KafkaUnavailable if there was no answer in time: it may be stored all the same, so `doubtful` is set, and `replay`
-        is to be asked before anything else is appended.
+        is to be asked before anything else is appended. Superseded where another engine has claimed the topic since.
         """
         value = orjson.dumps({"statement": text, "streamsProperties": dict(properties)})
         try:
-            offset = self._inserter.insert(OutputRecord(self.topic, key.encode(), value, -1))
+            record = OutputRecord(self.topic, key.encode(), value, -1)
+            claimed = self._claimed
+            offset = self._inserter.insert(record) if claimed is None else self._append_claimed(claimed, record)
         except KafkaUnavailable:
             self.doubtful = True
             raise
@@ -73,6 +138,8 @@ class CommandLog:
 
     def close(self) -> None:
         self._inserter.close()
+        if self._claimed is not None:
+            clients.close_producer(self._claimed, transactional=True)
 
 
 def _command(offset: int, value: bytes | None) -> Command | None:

@@ -71,7 +71,8 @@ def read_range(servers: Servers, topic: str, start: int, end: int, need: str) ->
     """
     if start >= end:
         return
-    client = clients.consumer(servers, f"{topic}-reader")
+    # Behind the last record is the marker of its transaction, and nothing: Kafka would wait with its answer for more to come.
+    client = clients.consumer(servers, f"{topic}-reader", fetch_wait_max_ms=10)
     close: Callable[[], object] = client.close
     try:
         client.assign([TopicPartition(topic, 0, start)])

@@ -20,3 +20,13 @@ def query_group(service_id: str, query_id: str) -> str:
 
 def changelog_topic(service_id: str, query_id: str) -> str:
     return f"{query_group(service_id, query_id)}-changelog"
+
+
+def sharing_topic(service_id: str) -> str:
+    """Of the slots that the engines of a service divide, and the group in which they do so."""
+    return f"{INTERNAL_PREFIX}{service_id}_engines"
+
+
+def commands_id(service_id: str) -> str:
+    """Under this transactional id one engine at a time writes the command topic."""
+    return f"{INTERNAL_PREFIX}{service_id}_commands"

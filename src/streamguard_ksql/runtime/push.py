@@ -84,7 +84,7 @@ class PushQuery:
         self._reader = Reader(
             lambda: clients.consumer(connection.servers, group),
             connection.topics,
-            wanted,
+            {topic: range(count) for topic, count in wanted.items()},
             {},
             from_beginning=beginning,
             times_of=topology.times_of,

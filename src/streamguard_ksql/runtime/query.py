@@ -6,6 +6,8 @@
    A query without state keeps its positions as its consumer group's offsets instead.
 
 With `processing.guarantee=exactly_once_v2` results and group offsets are in that transaction, too.
+Where several engines share a service id, a query reads this engine's share of its topics (see `sharing`): before the shares
+change it commits and stands still; with another share it is opened anew.
 A failure of Kafka is reported, and the query starts again from its last commit. A fault of the engine, a limit that is
 exceeded, or a record after which no query can go on (a SUM beyond its DECIMAL), ends the query: its reason is in SHOW
 QUERIES, no record is left out, and a restart of the server runs it again from its last commit.
@@ -17,7 +19,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -44,6 +46,8 @@ from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.shares import Share, share_of, slots_of
+from streamguard_ksql.runtime.sharing import TRANSACTION_MS, Alone, Sharing
 from streamguard_ksql.topology import Topology, most_ahead_ms
 
 log = logging.getLogger(__name__)
@@ -95,6 +99,7 @@ class QueryRunner:
         topics: KafkaTopics,
         scans: Scans,
         report: Report,
+        sharing: Sharing | None = None,
     ) -> None:
         self.query = query
         self.servers = servers
@@ -127,6 +132,16 @@ class QueryRunner:
         self._scans = scans
         self._reported = self._passed_lost = False
         self._replaced = threading.Event()
+        self._sharing = sharing or Alone()
+        self._slots: frozenset[int] | None = None
+        """Those that the share at work was made of."""
+        self._losses = 0
+        self._share: Share = {}
+        self._partitions_of: dict[str, int] = {}
+        """How many partitions each of its topics has."""
+        self.still = threading.Event()
+        """Set while nothing is read and all is committed: another engine may have the share."""
+        self.still.set()
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
@@ -157,9 +172,23 @@ class QueryRunner:
         self._stop.set()
 
     def source_partitions(self) -> dict[str, int]:
-        """How many partitions the query reads of each of its topics; empty while it is not reading, or Kafka is unavailable."""
-        reader = self._reader
-        return {} if reader is None else {topic: len(ps) for topic, ps in reader.positions.items()}
+        """How many partitions each of its topics has, as it reads them; empty while it is not reading."""
+        return {} if self._reader is None else self._partitions_of
+
+    def slots(self) -> Collection[int]:
+        """The slots in which the query is, whoever has them; empty while that is not known."""
+        return slots_of(self.query.plan, self.query_id, self._partitions_of) if self._partitions_of else ()
+
+    def share_with(self, slots: Collection[int]) -> Share:
+        """What an engine with these slots reads; empty where that is nothing, or not known."""
+        if not self._partitions_of:
+            return {}
+        return share_of(self.query.plan, self.query_id, self._partitions_of, slots)
+
+    @property
+    def has_no_share(self) -> bool:
+        """Whether other engines run all of it."""
+        return self._slots is not None and not self._share
 
     def restart(self) -> None:
         """Commit, and start again with the topics as they are then."""
@@ -277,16 +306,16 @@ class QueryRunner:
         """From open to close; raises what went wrong."""
         self._replaced.clear()
         self.pulse.reset()
-        partitions = self._partitions()
-        transactional_id = self.group if self.exactly_once else None
-        producer = clients.producer(self.servers, transactional_id=transactional_id)
+        if not self._take_share():
+            return
+        producer = self._producer(self.group) if self.exactly_once else clients.producer(self.servers)
         consumer = self._connect()
         sender = Sender(producer, self._stop)
         try:
             self._changes = sender if self.exactly_once else None
             if self.exactly_once:
                 self._begin_transactions(producer)
-            reader = self._open(partitions, consumer, sender)
+            reader = self._open(consumer, sender)
             self._run(reader, sender)
             sender.flush()
         except FatalRecordError:
@@ -302,6 +331,44 @@ class QueryRunner:
                 clients.close_producer(self._changes.client, transactional=True)
             if self._changes is not sender:
                 clients.close_producer(producer)
+            self.still.set()
+
+    def _take_share(self) -> bool:
+        """Find out what to read, waiting while the shares are divided; False where it is nothing, once that may have changed."""
+        self.still.clear()
+        self._losses = self._sharing.losses
+        self._slots = self._sharing.slots
+        if self._slots is not None:
+            self._partitions_of = self._partitions()
+            self._share = self.share_with(self._slots)
+            if self._share:
+                return True
+            self.ready.set()
+        self.still.set()
+        while self._sharing.slots is self._slots and not self._stop.is_set() and not self._replaced.is_set():
+            self._sharing.wait(POLL_S) if self._slots is None else self._stop.wait(POLL_S)
+        return False
+
+    def _keeps_share(self) -> bool:
+        """Whether the share is as it was; waits while the shares are divided anew. All has to be committed."""
+        self.still.set()
+        try:
+            while (slots := self._sharing.slots) is None and not self._stop.is_set() and not self._replaced.is_set():
+                self._sharing.wait(POLL_S)
+            if slots is None or self._sharing.losses != self._losses or self.share_with(slots) != self._share:
+                return False
+            self.still.clear()
+            self._slots = slots
+            return self._sharing.slots is slots
+        finally:
+            if self._slots is not self._sharing.slots:
+                self.still.set()
+
+    def _producer(self, name: str, **settings: Any) -> Producer:
+        """A transactional producer of this engine's."""
+        if self._sharing.name:
+            name, settings = f"{name}-{self._sharing.name}", {**settings, "transaction_timeout_ms": TRANSACTION_MS}
+        return clients.producer(self.servers, transactional_id=name, **settings)
 
     def _begin_transactions(self, producer: Producer) -> None:
         """End what a crash left open: from here on no other process writes for this query."""
@@ -320,22 +387,23 @@ class QueryRunner:
             partitions[source.topic] = len(topic.partitions)
         return partitions
 
-    def _open(self, partitions: Mapping[str, int], consumer: Consumer, sender: Sender) -> Reader:
+    def _open(self, consumer: Consumer, sender: Sender) -> Reader:
+        share = self._share
         runtime = Runtime(
             self.query.query_id,
             self._output(sender),
             self._row_error,
             self.query.config,
-            partitions=max(partitions.values()),
+            partitions=max(self._partitions_of.values()),
             skipped=self.skipped,
         )
         topology = Topology(self.query.plan, runtime)
         self.stateful = bool(runtime.stores.by_name)
-        known = self._restore(topology) if self.stateful else clients.committed(consumer, partitions)
+        known = self._restore(topology) if self.stateful else clients.committed(consumer, share)
         reader = Reader(
             self._connect,
             self._topics,
-            partitions,
+            share,
             known,
             from_beginning=from_beginning(self.query.plan, self.query.config),
             scans=self._scans,
@@ -349,7 +417,7 @@ class QueryRunner:
         self._in_transaction = False
         with self.lock:
             self.topology = topology
-        if reader.positions != {t: known.get(t) for t in partitions}:
+        if reader.positions != {t: known.get(t) for t in share}:
             self._commit_start(reader)
         self._reader = reader
         self.ready.set()
@@ -376,17 +444,30 @@ class QueryRunner:
         self._topics.create(self.changelog.topic, 1, TOPIC_CONFIG)
         if self._changes is None:
             # Not compressed: a changelog is compacted, and its records are a tenth of the engine's work as it is.
-            producer = clients.producer(
-                self.servers, transactional_id=f"{self.group}-changelog", compression_type="none"
-            )
+            producer = self._producer(f"{self.group}-changelog", compression_type="none")
             self._changes = Sender(producer, self._stop)
             self._begin_transactions(producer)
-        return self.changelog.restore(topology.runtime.stores)
+        if self._sharing.name:
+            self._topics.wait_for_transactions(self.changelog.topic, self._stop)
+        return self.changelog.restore(topology.runtime.stores, self._own_partitions())
+
+    def _own_partitions(self) -> frozenset[int] | None:
+        """Which partitions' state is here; None: all."""
+        mine = {p for partitions in self._share.values() for p in partitions}
+        return None if len(mine) == max(self._partitions_of.values()) else frozenset(mine)
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
         dirty, self._uncommitted_since_s = False, None
         while not self._stop.is_set() and not self._replaced.is_set():
+            if self._sharing.slots is not self._slots:
+                if dirty and self._sharing.losses == self._losses:
+                    self._commit(reader)
+                    sender.flush()
+                    dirty, self._uncommitted_since_s = False, None
+                if not self._keeps_share():
+                    return
+                continue
             if self.pulse.exceeded is not None:
                 raise self.pulse.exceeded
             if self._paused.is_set():
@@ -399,7 +480,7 @@ class QueryRunner:
             if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
                 self._commit(reader)
                 last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
-        if dirty:
+        if dirty and self._sharing.losses == self._losses:
             self._commit(reader)
 
     def _step(self, reader: Reader) -> bool:
@@ -435,6 +516,7 @@ class QueryRunner:
             self._changes.client.begin_transaction()
             self._write_state(reader, self._changes)
             self._sender.flush()
+            self._sharing.fence(self._changes.client)
             self._changes.client.commit_transaction(clients.TRANSACTION_TIMEOUT_S)
         else:
             self._sender.flush()
@@ -445,7 +527,10 @@ class QueryRunner:
         assert self.topology is not None
         with self.lock:
             self.changelog.write_changes(sender, self.topology.runtime.stores)
-        self.changelog.write_marker(sender, reader.positions)
+        if self._own_partitions() is None:
+            self.changelog.write_marker(sender, reader.positions)
+        else:
+            self.changelog.write_markers(sender, reader.positions)
 
     def _commit_transaction(self, reader: Reader) -> None:
         client = self._sender.client
@@ -456,6 +541,7 @@ class QueryRunner:
         offsets = as_partitions(reader.positions)
         timeout_s = clients.TRANSACTION_TIMEOUT_S
         client.send_offsets_to_transaction(offsets, reader.client.consumer_group_metadata(), timeout_s)
+        self._sharing.fence(client)
         client.commit_transaction(timeout_s)
         self._in_transaction = False
 

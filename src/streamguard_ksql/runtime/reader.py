@@ -8,7 +8,7 @@ with others, too: the stream of a join with tables, which is where the records a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -27,7 +27,7 @@ FETCHED_AT_ONCE = 8
 
 
 class Reader:
-    """The input of one query. `positions` is always the next offset that the query has not yet been given.
+    """The input of one query: partitions of its topics. `positions` is always the next offset that it has not yet been given.
 
     Where nothing is `known`, topics `from_beginning` are read from their first record, others from their end.
     `together` is the topic, if any, whose records are taken from `scans`; the only topic always is.
@@ -39,7 +39,7 @@ class Reader:
         self,
         connect: Callable[[], Consumer],
         topics: KafkaTopics,
-        partitions: Mapping[str, int],
+        partitions: Mapping[str, Iterable[int]],
         known: Positions,
         *,
         from_beginning: Collection[str],
@@ -56,7 +56,7 @@ class Reader:
         self._lost = lost
         self.positions: Positions = {topic: {} for topic in partitions}
         self._topics = topics
-        self._wanted = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
+        self._wanted = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
         starts, self._ends = topics.offsets(self._wanted)
         for tp in self._wanted:
             low, high = starts[(tp.topic, tp.partition)], self._ends[(tp.topic, tp.partition)]
@@ -74,7 +74,9 @@ class Reader:
         if len(partitions) == 1:
             together = self._wanted[0].topic
         self._together = together
-        self._scan = scans.of(together) if scans is not None and together is not None else None
+        self._scan = None
+        if scans is not None and together is not None:
+            self._scan = scans.of(together, self.positions[together])
         self._member: Member | None = None
         self._next: dict[int, int] = {}
         """Of the topic that is read together, while this is a member: the next offset that it has not been given."""

@@ -3,6 +3,8 @@
 1. `KafkaRuntime(...)` waits for Kafka, replays the command topic into the engine, and starts every query it ends up with.
 2. `submit` tries a statement on a copy, writes it to the command topic, then carries it out: what is not on disk never
    happened, what is on disk happens again after a restart.
+3. As one of several engines of a service (`me`) it follows the command topic, runs its share of the queries (`sharing`),
+   and asks the others for rows that they have (`peers`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +29,14 @@ from streamguard_ksql.limits import Limits
 from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.plan import Node
-from streamguard_ksql.planning.planner import plan_query
+from streamguard_ksql.planning.planner import PlannedQuery, plan_query
 from streamguard_ksql.refusals import accepted_before
-from streamguard_ksql.runtime import clients, names, processing_log, pull
-from streamguard_ksql.runtime.api import Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
-from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Servers
+from streamguard_ksql.runtime import clients, names, peers, processing_log, pull
+from streamguard_ksql.runtime.api import EngineInfo, Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
+from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message, Servers
 from streamguard_ksql.runtime.command_ids import command_id
-from streamguard_ksql.runtime.commands import Command, CommandLog
+from streamguard_ksql.runtime.commands import Command, CommandLog, Superseded
+from streamguard_ksql.runtime.follower import Follower
 from streamguard_ksql.runtime.inserter import Inserter
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from streamguard_ksql.runtime.pulse import Statement
@@ -41,6 +44,7 @@ from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
 from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
+from streamguard_ksql.runtime.sharing import Alone, Member, Membership, Sharing, by_slot, wait_for_slots
 from streamguard_ksql.runtime.topic_lines import print_topic
 from streamguard_ksql.runtime.trials import Trials
 from streamguard_ksql.runtime.upgrades import check_upgrade
@@ -50,6 +54,9 @@ from streamguard_ksql.schema import Column
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
+STILL_S = 30.0
+"""How long queries may take to commit before their shares are given to others."""
+CLAIMS = 20
 LAST_BATCH_S = 2.0
 """How long the batch of a query that is terminated may still take."""
 STATE_DIR = "ksql.streams.state.dir"
@@ -59,7 +66,13 @@ class KafkaRuntime:
     """See `streamguard_ksql.runtime.api.Runtime`."""
 
     def __init__(
-        self, bootstrap_servers: Servers, service_id: str = "default_", config: Mapping[str, Any] | None = None
+        self,
+        bootstrap_servers: Servers,
+        service_id: str = "default_",
+        config: Mapping[str, Any] | None = None,
+        *,
+        me: Member | None = None,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
         self.servers = bootstrap_servers
         self.service_id = service_id
@@ -77,7 +90,10 @@ class KafkaRuntime:
         self._report = ProcessingLog(bootstrap_servers, log_topic)
         self._inserter = Inserter(bootstrap_servers)
         self._scans = Scans(bootstrap_servers)
-        self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id))
+        self._membership = None if me is None else self._membership_of(me, on_taken)
+        self._sharing: Sharing = self._membership or Alone()
+        shared_id = None if me is None else names.commands_id(service_id)
+        self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id), shared_id)
         self.engine.catalog.add(processing_log.source(log_topic))
         folder = self.engine.config.get(STATE_DIR)
         self._trials = Trials(None if folder is None else Path(folder))
@@ -86,6 +102,32 @@ class KafkaRuntime:
         self._watcher.start()
         self._watch = Watch(self._works, Limits.of(self.engine.config), self._note)
         self._watch.start()
+        self._follower: Follower | None = None
+        if self._membership is not None:
+            self._follower = Follower(self.servers, self._commands.topic, self._commands.next_offset, self._follow)
+            self._follower.start()
+            self._membership.start()
+            wait_for_slots(self._membership)
+
+    def _membership_of(self, me: Member, on_taken: Callable[[], None]) -> Membership:
+        """Raises KafkaUnavailable, a sentence, where engines of another version share the service."""
+        found = Membership(
+            self.servers, self._topics, self.service_id, me, on_release=self._stand_still, on_taken=on_taken
+        )
+        for other in found.members():
+            if other.version != me.version:
+                raise KafkaUnavailable(
+                    f"The engine {other.name} at {other.address} has version {other.version}, and this one {me.version}: "
+                    f"engines that share a service id are of one version; stop the others first."
+                )
+        return found
+
+    def _stand_still(self) -> None:
+        """Wait until all queries have committed what they have done, before others may have their shares."""
+        deadline = time.monotonic() + STILL_S
+        for runner in list(self._runners.values()):
+            if not runner.still.wait(max(0.0, deadline - time.monotonic())):
+                log.warning("query %s is still at work as its share is given up", runner.query_id)
 
     def _works(self) -> list[Watched]:
         with self._passing_lock:
@@ -167,7 +209,16 @@ class KafkaRuntime:
     # --- statements ---------------------------------------------------------------------------------------------------
 
     def submit(self, statement: ast.Statement, properties: Properties, text: str) -> Submitted:
+        for _ in range(CLAIMS):
+            try:
+                return self._submit(statement, properties, text)
+            except Superseded:
+                log.info("another engine has written to the command topic: %s is tried again", statement.text)
+        raise KafkaUnavailable("Other engines keep writing to the command topic: send the statement again.")
+
+    def _submit(self, statement: ast.Statement, properties: Properties, text: str) -> Submitted:
         with self.lock:
+            self._commands.claim()
             self._catch_up()
             if isinstance(statement, (ast.Pause, ast.Resume)):
                 return self._pause_or_resume(statement, text)
@@ -189,16 +240,48 @@ class KafkaRuntime:
             return Submitted(outcome, offset)
 
     def _catch_up(self) -> None:
-        """Carry out a statement whose writing was not acknowledged, if it was written after all."""
-        if not self._commands.doubtful:
+        """Carry out a statement whose writing was not acknowledged, if it was written after all, and those of other engines."""
+        if self._commands.doubtful:
+            self._carry_out_all(self._commands.replay())
+
+    def _carry_out_all(self, commands: Iterable[Command]) -> None:
+        topics = SandboxTopics(self._topics.all())
+        for command in commands:
+            try:
+                self._carry_out_written(command, topics)
+            except KsqlError as error:
+                log.error("command %d is left out: %s (%s)", command.offset, error, command.text)
+
+    def _carry_out_written(self, command: Command, topics: SandboxTopics) -> None:
+        """A statement that was accepted when it was written. Its topics are there, made by who wrote it, or are made now."""
+        statement = parse_statement(command.text)
+        self.engine.next_number = command.offset
+        if isinstance(statement, (ast.Pause, ast.Resume)):
+            self._set_paused(statement)
             return
-        for command in self._commands.replay():
-            statement = parse_statement(command.text)
-            self.engine.next_number = command.offset
-            if isinstance(statement, (ast.Pause, ast.Resume)):
-                self._set_paused(statement)
-            else:
-                self._carry_out(self.engine.execute(statement, command.properties))
+        if isinstance(statement, ast.CreateSource):
+            topics.assume(statement)
+        self.engine.topics, self.engine.replaying = topics, True
+        before = accepted_before.set(True)
+        try:
+            outcome = self.engine.execute(statement, command.properties)
+        finally:
+            accepted_before.reset(before)
+            self.engine.topics, self.engine.replaying = self._topics, False
+        wanted = (source.topic for source in self.engine.catalog.sources.values())
+        for name, (partitions, config) in topics.missing(wanted).items():
+            self._topics.create(name, partitions, config)
+        self._carry_out(outcome)
+
+    def _follow(self, messages: Sequence[Message]) -> None:
+        """Carry out what other engines were told."""
+        with self.lock:
+            self._carry_out_all(self._commands.taken(messages))
+
+    @property
+    def last_command(self) -> int:
+        """The offset of the last statement that was carried out; -1 before the first."""
+        return self._commands.next_offset - 1
 
     def _carry_out(self, outcome: Outcome) -> None:
         for query_id in outcome.terminated:
@@ -212,7 +295,9 @@ class KafkaRuntime:
             self._start(query)
 
     def _start(self, query: PersistentQuery, *, paused: bool = False) -> None:
-        runner = QueryRunner(query, self.servers, self.service_id, self._topics, self._scans, self._report)
+        runner = QueryRunner(
+            query, self.servers, self.service_id, self._topics, self._scans, self._report, self._sharing
+        )
         if paused:
             runner.pause()
         self._runners[query.query_id] = runner
@@ -280,21 +365,62 @@ class KafkaRuntime:
         with statement.running():
             yield
 
-    def pull_query(self, query: ast.Query, properties: Properties, text: str) -> PullResult:
+    def pull_query(
+        self, query: ast.Query, properties: Properties, text: str, authorization: str | None = None
+    ) -> PullResult:
+        planned, runner = self._plan_pull(query, properties)
+        rows = self._rows(planned, query, runner)
+        for member, slots in self._others(runner):
+            rows += peers.rows(member, slots, text, properties, authorization)
+        found = rows if query.limit is None else rows[: query.limit]
+        return PullResult(_pull_id(), planned.columns, pull.result_keys(planned, with_bounds=True), found)
+
+    def pull_part(self, query: ast.Query, properties: Properties, slots: Collection[int]) -> Sequence[Sequence[Any]]:
+        """The rows that are here, for another engine, which takes these slots for ours. KsqlError where they are not."""
+        planned, runner = self._plan_pull(query, properties)
+        mine = self._sharing.slots
+        if mine is None or not mine.issuperset(slots):
+            raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
+        rows = self._rows(planned, query, runner)
+        if self._sharing.slots is not mine:
+            raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
+        return rows
+
+    def _others(self, runner: QueryRunner) -> list[tuple[Member, list[int]]]:
+        """The other engines that have a part of a query, with the slots of it. KsqlError while some part is nobody's."""
+        if self._membership is None:
+            return []
+        mine = self._membership.slots or frozenset()
+        wanted = [slot for slot in runner.slots() if slot not in mine]
+        if not wanted:
+            return []
+        having = by_slot(self._membership.members())
+        found: dict[str, tuple[Member, list[int]]] = {}
+        for slot in wanted:
+            member = having.get(slot)
+            if member is None or member.name == self._membership.name:
+                raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
+            found.setdefault(member.name, (member, []))[1].append(slot)
+        return list(found.values())
+
+    def _plan_pull(self, query: ast.Query, properties: Properties) -> tuple[PlannedQuery, QueryRunner]:
         config = {**self.engine.config, **properties}
         with self.lock:
             planned = pull.plan_pull(query, self.engine.catalog, config)
-            source = self.engine.catalog.get(planned.source_names[0])
-            runner = self._materialising(source)
+            return planned, self._materialising(self.engine.catalog.get(planned.source_names[0]))
+
+    def _rows(self, planned: PlannedQuery, query: ast.Query, runner: QueryRunner) -> list[Sequence[Any]]:
+        """The rows that are in the state here."""
+        name = planned.source_names[0]
         if not runner.ready.wait(clients.TIMEOUT_S):
-            raise KsqlError(f"The table {source.name} is being restored: try again in a moment.")
-        query_id = f"query_{int(time.time() * 1000)}"
+            raise KsqlError(f"The table {name} is being restored: try again in a moment.")
         with runner.lock:
             if runner.topology is None:
-                raise KsqlError(f"The query that fills {source.name} is being restarted: try again in a moment.")
-            with self.bounded(query_id):
-                rows = pull.answer(planned, query, runner.topology, self._report)
-        return PullResult(query_id, planned.columns, pull.result_keys(planned, with_bounds=True), rows)
+                if runner.has_no_share:
+                    return []
+                raise KsqlError(f"The query that fills {name} is being restarted: try again in a moment.")
+            with self.bounded(_pull_id()):
+                return pull.answer(planned, query, runner.topology, self._report)
 
     def _materialising(self, source: DataSource) -> QueryRunner:
         runner = self._runners.get(source.query_id or "")
@@ -345,6 +471,27 @@ class KafkaRuntime:
             bounds = {}, {}
         return {name: runner.stats(bounds) for name, runner in sorted(runners.items())}
 
+    def stats_everywhere(self, authorization: str | None = None) -> dict[str, QueryStats]:
+        """As `all_stats`, of all engines of the service together; PeerError where one does not answer."""
+        found = self.all_stats()
+        for member in self._members():
+            if self._membership is not None and member.name != self._membership.name:
+                for query_id, other in peers.stats(member, authorization).items():
+                    if query_id in found:
+                        found[query_id] = peers.added(found[query_id], other)
+        return found
+
+    def _members(self) -> list[Member]:
+        return [] if self._membership is None else sorted(self._membership.members(), key=lambda m: m.name)
+
+    def engines(self) -> list[EngineInfo]:
+        """The engines that share the service id, with what each runs; none where this one is alone."""
+        runners = sorted(self._runners.items())
+        return [
+            EngineInfo(m.name, m.address, {q: share for q, r in runners if (share := r.share_with(m.slots))})
+            for m in self._members()
+        ]
+
     def config_value(self, name: str) -> Any:
         return self.engine.config.get(name)
 
@@ -360,6 +507,8 @@ class KafkaRuntime:
         if self._closed:
             return
         self._closed = True
+        if self._follower is not None:
+            self._follower.stop()
         self._watcher.stop()
         self._watch.stop()
         self._trials.close()
@@ -369,7 +518,13 @@ class KafkaRuntime:
         deadline = time.monotonic() + clients.LAST_ANSWER_S
         for runner in runners:
             runner.stop(max(0.0, deadline - time.monotonic()))
+        if self._membership is not None:
+            self._membership.close()
         self._scans.close()
         self._report.close()
         self._inserter.close()
         self._commands.close()
+
+
+def _pull_id() -> str:
+    return f"query_{int(time.time() * 1000)}"

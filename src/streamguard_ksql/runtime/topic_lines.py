@@ -43,7 +43,7 @@ def _lines(
     reader = Reader(
         lambda: clients.consumer(servers, f"ksql-print-{statement.topic}", read_committed=False),
         topics,
-        {statement.topic: partitions},
+        {statement.topic: range(partitions)},
         {},
         from_beginning={statement.topic} if from_beginning else (),
         lost=lost.append,

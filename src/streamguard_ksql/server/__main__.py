@@ -30,6 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--config-file", type=Path, help="settings as ksql-server.properties has them; passwords belong there"
     )
+    parser.add_argument(
+        "--share-as",
+        metavar="NAME",
+        help="one of several engines of this service id, which divide its queries: its name, the same at each start",
+    )
     parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there (loopback)")
     parser.add_argument("--metrics-file", type=Path, help="write their address there, as Prometheus' file_sd reads it")
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of its log: text (default) or json")
@@ -50,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise StartError("--bootstrap-servers HOST:PORT is missing: it says which Kafka to run on.")
         service_id = given.service_id or config.get("ksql.service.id") or "default_"
         cluster, rest = cluster_of(servers, config), without_connection(config)
-        shown = {"metrics": given.metrics, "metrics_file": given.metrics_file}
+        shown = {"metrics": given.metrics, "metrics_file": given.metrics_file, "share_as": given.share_as}
         run(given.listen, cluster, given.data_dir, service_id, rest, **shown)
     except (StartError, KsqlError, KafkaUnavailable, OSError) as error:
         print(f"streamguard ksqldb: {visible(str(error))}", file=sys.stderr)

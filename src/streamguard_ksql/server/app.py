@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 from streamguard_ksql import ast
 from streamguard_ksql.errors import BadRequest, KsqlError
+from streamguard_ksql.operators.state import decode, encode
+from streamguard_ksql.runtime import peers
 from streamguard_ksql.runtime.api import Runtime
 from streamguard_ksql.server import entities, requests, terminate
 from streamguard_ksql.server.absolute import AbsoluteForm
@@ -36,7 +38,7 @@ from streamguard_ksql.server.formats import JSON, choose
 from streamguard_ksql.server.inserts import InsertsStream
 from streamguard_ksql.server.logins import Logins, Principal, Rules
 from streamguard_ksql.server.properties import check_name
-from streamguard_ksql.server.queries import new_session, start
+from streamguard_ksql.server.queries import new_session, pull_part, start
 from streamguard_ksql.server.requests import SqlRequest
 from streamguard_ksql.server.state import Server, wall_clock_ms
 from streamguard_ksql.server.streams import QueryResponse
@@ -45,6 +47,7 @@ __all__ = ["create_app"]
 
 BARE_PATHS = ("/query-stream", "/inserts-stream", "/close-query")
 """Where ksqlDB sends errors without a content type."""
+MESSAGEPACK = "application/vnd.msgpack"
 ADVERTISED = "ksql.advertised.listener"
 COMMAND_TIMEOUT, DEFAULT_COMMAND_TIMEOUT_MS = "ksql.server.command.response.timeout.ms", 5000
 
@@ -70,6 +73,8 @@ def create_app(
         Route("/query", _guarded(endpoints.query), methods=["POST"]),
         Route("/query-stream", _guarded(endpoints.query), methods=["POST"]),
         Route("/close-query", _guarded(endpoints.close_query), methods=["POST"]),
+        Route(peers.PULL, _guarded(endpoints.peer_pull), methods=["POST"]),
+        Route(peers.STATS, _guarded(endpoints.peer_stats), methods=["POST"]),
         Route("/inserts-stream", InsertsStream(endpoints.server), methods=["POST"]),
     ]
     handlers: Any = {RestError: _refused, HTTPException: _http_error, ClientDisconnect: _gone}
@@ -127,8 +132,11 @@ class _Endpoints:
         return _json(entities.cluster(self.runtime.cluster_id, self.runtime.service_id))
 
     async def cluster_status(self, request: Request) -> Response:
-        """Not there, as in ksqlDB where `ksql.heartbeat.enable` is off: there is one server, and it answers."""
-        return Response(b"", status_code=404, headers={"content-type": JSON})
+        """Not there, as in ksqlDB where `ksql.heartbeat.enable` is off, unless several engines share the service id."""
+        found = await self.server.run(self.runtime.engines)
+        if not found:
+            return Response(b"", status_code=404, headers={"content-type": JSON})
+        return _json(entities.cluster_status(found, self.server.clock_ms()))
 
     async def is_valid_property(self, request: Request) -> Response:
         """Whether a session may set a property; true for one that does not exist, as in ksqlDB, whose clients know the names."""
@@ -142,12 +150,15 @@ class _Endpoints:
 
     async def queries(self, request: Request) -> Response:
         """The figures of all persistent queries: not ksqlDB's, whose figures are JMX beans."""
-        return _json({"queries": await self.server.run(self._figures)})
+        principal: Principal = request.scope["principal"]
+        return _json({"queries": await self.server.run(self._figures, principal.authorization)})
 
-    def _figures(self) -> list[entities.Entity]:
+    def _figures(self, authorization: str | None) -> list[entities.Entity]:
+        stats = self.runtime.stats_everywhere(authorization)
         with self.runtime.lock:
-            describer = Describer(self.runtime.engine, self.runtime.stats, self.server.host, self.server.clock_ms())
-            return [describer.figures(query) for _, query in sorted(self.runtime.engine.queries.items())]
+            describer = Describer(self.runtime.engine, stats.__getitem__, self.server.host, self.server.clock_ms())
+            queries = sorted(self.runtime.engine.queries.items())
+            return [describer.figures(query) for query_id, query in queries if query_id in stats]
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +198,7 @@ class _Endpoints:
         timeout_ms = int(self.runtime.config_value(COMMAND_TIMEOUT) or DEFAULT_COMMAND_TIMEOUT_MS)
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
         while number is not None and self.server.last_sequence_number is not None:
-            if number <= self.server.last_sequence_number:
+            if number <= max(self.server.last_sequence_number, self.runtime.last_command):
                 return
             if asyncio.get_running_loop().time() >= deadline:
                 raise RestError(
@@ -211,6 +222,18 @@ class _Endpoints:
         started = await self.server.run(start, self.server, given)
         accept = request.headers.get("accept", "")
         return QueryResponse(self.server, started, choose(request.url.path, accept, request.scope["http_version"]))
+
+    async def peer_pull(self, request: Request) -> Response:
+        """Another engine asks for the rows of a pull query that are here."""
+        asked = decode(await requests.read_body(request))
+        given = SqlRequest(asked["sql"], asked["properties"], principal=request.scope["principal"])
+        rows = await self.server.run(pull_part, self.server, given, asked["slots"])
+        return Response(encode([list(row) for row in rows]), headers={"content-type": MESSAGEPACK})
+
+    async def peer_stats(self, request: Request) -> Response:
+        """Another engine asks what the queries have done here."""
+        found = await self.server.run(self.runtime.all_stats)
+        return Response(peers.packed_stats(found), headers={"content-type": MESSAGEPACK})
 
     async def close_query(self, request: Request) -> Response:
         query_id = (await requests.read_object(request)).get("queryId")

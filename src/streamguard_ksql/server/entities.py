@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.functions.registry import Function, Variant
-from streamguard_ksql.runtime.api import TopicInfo
+from streamguard_ksql.runtime.api import EngineInfo, TopicInfo
 from streamguard_ksql.schema import Column
 from streamguard_ksql.server.properties import Setting
 from streamguard_ksql.types import Array, Decimal, Map, SqlType, Struct
@@ -36,6 +37,32 @@ def server_info(cluster_id: str, service_id: str, status: str) -> Entity:
 def cluster(cluster_id: str, service_id: str) -> Entity:
     clusters = {"kafka-cluster": cluster_id, "ksql-cluster": service_id}
     return {"scope": {"path": [], "clusters": clusters}, "id": ""}
+
+
+def cluster_status(engines: Sequence[EngineInfo], now_ms: int) -> Entity:
+    """Of /clusterStatus (docs/developer-guide/ksqldb-rest-api/cluster-status-endpoint.md), with the name of each engine."""
+    return {"clusterStatus": {urlsplit(engine.address).netloc: _engine_status(engine, now_ms) for engine in engines}}
+
+
+def _engine_status(engine: EngineInfo, now_ms: int) -> Entity:
+    active = {
+        query_id: {
+            "activeStores": [],
+            "activePartitions": [
+                {"topic": topic, "partition": partition} for topic, numbers in share.items() for partition in numbers
+            ],
+            "standByStores": [],
+            "standByPartitions": [],
+        }
+        for query_id, share in engine.queries.items()
+    }
+    return {
+        "hostAlive": True,
+        "lastStatusUpdateMs": now_ms,
+        "activeStandbyPerQuery": active,
+        "hostStoreLags": {"stateStoreLags": {}, "updateTimeMs": now_ms},
+        "name": engine.name,
+    }
 
 
 def server_metadata(cluster_id: str, service_id: str) -> Entity:

@@ -15,7 +15,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Principal:
 
     name: str | None
     may_write: bool
+    authorization: str | None = field(default=None, repr=False)
+    """The header of the login, with which other engines of the service are asked in the same name."""
 
     def check_write(self, what: str) -> None:
         """RestError 403 for a user who may only read."""
@@ -144,7 +146,8 @@ class Logins:
         if user is None:
             log.warning("login of %.80r refused", name)
             raise RestError("The user name or the password is wrong.", code=UNAUTHORIZED)
-        principal = _allowed(user, rules.roles)
+        header = Headers(scope=scope).get("authorization")
+        principal = replace(_allowed(user, rules.roles), authorization=header)
         if path in _WRITES:
             principal.check_write(path)
         return principal

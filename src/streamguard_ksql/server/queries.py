@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from streamguard_ksql.runtime.api import RowStream
 from streamguard_ksql.server.errors import RestError, fault, refusal
 from streamguard_ksql.server.execution import check_sources
 from streamguard_ksql.server.formats import Result
+from streamguard_ksql.server.logins import Principal
 from streamguard_ksql.server.requests import SqlRequest
 from streamguard_ksql.server.session import SUBSTITUTION, Prepared, Session
 from streamguard_ksql.server.state import Lines, OpenQuery, Server
@@ -59,7 +60,7 @@ def start(server: Server, request: SqlRequest) -> Started:
         if len(prepared) != 1:
             raise SqlSyntaxError(f"Expected exactly one KSQL statement; found {len(prepared)} instead.")
         text = prepared[0].statement.text
-        return _start(server, prepared[0], request.principal.name)
+        return _start(server, prepared[0], request.principal)
     except KsqlError as error:
         raise refusal(error, text) from None
     except RestError:
@@ -69,16 +70,16 @@ def start(server: Server, request: SqlRequest) -> Started:
         raise RestError(found.message, code=found.code, statement=text) from error
 
 
-def _start(server: Server, prepared: Prepared, user: str | None) -> Started:
+def _start(server: Server, prepared: Prepared, principal: Principal) -> Started:
     statement, properties = prepared.statement, prepared.properties
     match statement:
         case ast.PrintTopic():
-            return _print(server, statement, properties, user)
+            return _print(server, statement, properties, principal.name)
         case ast.QueryStatement(query):
             check_sources(query.source, server)
             if query.emit is None and not _reads_stream(server, query):
-                return _pull(server, query, prepared)
-            return _push(server, query, prepared, user)
+                return _pull(server, query, prepared, principal)
+            return _push(server, query, prepared, principal.name)
         case _:
             raise BadRequest(
                 f"Statement type `{type(statement).__name__}' not supported for this resource: send it to /ksql."
@@ -93,8 +94,19 @@ def _reads_stream(server: Server, query: ast.Query) -> bool:
         return server.runtime.engine.catalog.get(query.source.name).kind == STREAM
 
 
-def _pull(server: Server, query: ast.Query, prepared: Prepared) -> Pull:
-    found = server.runtime.pull_query(query, prepared.properties, prepared.statement.text)
+def pull_part(server: Server, request: SqlRequest, slots: Collection[int]) -> Sequence[Sequence[Any]]:
+    """The rows of a pull query that are here, for another engine, which takes these slots for ours. Blocks; RestError."""
+    try:
+        [prepared] = new_session(server, request).prepare(request.sql)
+        assert isinstance(prepared.statement, ast.QueryStatement)
+        return server.runtime.pull_part(prepared.statement.query, prepared.properties, slots)
+    except KsqlError as error:
+        raise refusal(error, request.sql) from None
+
+
+def _pull(server: Server, query: ast.Query, prepared: Prepared, principal: Principal) -> Pull:
+    text = prepared.statement.text
+    found = server.runtime.pull_query(query, prepared.properties, text, principal.authorization)
     return Pull(Result(found.query_id, found.columns, found.key_columns, is_push=False), found.rows)
 
 

@@ -9,9 +9,12 @@ import asyncio
 import errno
 import gc
 import logging
+import os
+import re
 import signal
 import socket
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from hypercorn.config import Config
 from streamguard_ksql.limits import Limits
 from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.service import KafkaRuntime
-from streamguard_ksql.server import freeze
-from streamguard_ksql.server.app import create_app
+from streamguard_ksql.runtime.sharing import Member
+from streamguard_ksql.server import folder, freeze
+from streamguard_ksql.server.app import ADVERTISED, create_app
 from streamguard_ksql.server.doors import is_loopback
 from streamguard_ksql.server.http import serve
 from streamguard_ksql.server.metrics import Served
@@ -32,6 +36,7 @@ from streamguard_ksql.statements.registry import load as load_statements
 
 log = logging.getLogger("streamguard_ksql.server")
 LISTENERS = "listeners"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 KEEP_ALIVE_S = 300.0
 GRACEFUL_S = 1.0
 
@@ -49,8 +54,10 @@ def run(
     *,
     metrics: str | None = None,
     metrics_file: Path | None = None,
+    share_as: str | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `metrics` is the HOST:PORT of a page with figures, whose address is written to
+    """Serve until SIGTERM or SIGINT; `share_as` is the name of this engine among those of its service id, None where it is
+    alone. `metrics` is the HOST:PORT of a page with figures, whose address is written to
     `metrics_file`. StartError for a port that is taken, an
     address that is none, or logins and TLS that cannot be; KsqlError for a limit that is no number. The setting `listeners`
     goes before `listen`."""
@@ -70,9 +77,13 @@ def run(
     gc.set_threshold(200_000, 50, 1_000)
     load_statements()
     settings = {"ksql.streams.bootstrap.servers": str(bootstrap_servers), "ksql.streams.state.dir": str(data_dir)}
-    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = folder.take(data_dir)
+    except folder.FolderInUse as error:
+        raise StartError(str(error)) from None
     freeze.watch(data_dir)
-    runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given})
+    me = None if share_as is None else _member(share_as, given, security, host, listener)
+    runtime = KafkaRuntime(bootstrap_servers, service_id=service_id, config={**settings, **given}, me=me, on_taken=_end)
     ready, served = Readiness(runtime), None
     try:
         if metrics is not None:
@@ -83,6 +94,22 @@ def run(
         if served is not None:
             served.close()
         runtime.close()
+        lock.close()
+
+
+def _member(name: str, config: Mapping[str, Any], security: Security, host: str, listener: socket.socket) -> Member:
+    """What the other engines know of this one; StartError for a name that cannot be."""
+    if not _NAME.fullmatch(name):
+        raise StartError(f"{name!r} is no name of an engine: letters, digits, dots, dashes and underscores are.")
+    advertised = str(config.get(ADVERTISED) or "")
+    shown = f"[{host}]" if ":" in host else host
+    address = advertised or f"{security.scheme}://{shown}:{listener.getsockname()[1]}"
+    return Member(name, address.rstrip("/"), version("streamguard"), frozenset())
+
+
+def _end() -> None:
+    """End in order: another engine has this one's name."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _show(runtime: KafkaRuntime, address: str, ready: Readiness, file: Path | None) -> Served:

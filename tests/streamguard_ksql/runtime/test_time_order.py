@@ -139,7 +139,7 @@ def two_topics(servers: str) -> Iterator[Reader]:
         create_topic(servers, topic, 1)
     lost: list[LostBatch] = []
     known: Positions = {}
-    partitions = {"first": 1, "second": 1}
+    partitions = {"first": [0], "second": [0]}
     reader = Reader(
         lambda: clients.consumer(servers, "two-topics"),
         KafkaTopics(servers),

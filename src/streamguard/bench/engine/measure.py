@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from streamguard.bench.broker.node import OurBroker, resident_mb
 from streamguard.bench.engine.latency import Latencies, measure_latency
 from streamguard.bench.engine.processes import EngineProcess, cpu_seconds, pin
+from streamguard.config.http import http_session
 from streamguard.sqldeploy import deploy
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
@@ -61,9 +65,9 @@ def transaction(number: int, draw: random.Random, accounts: int) -> tuple[bytes,
     return account.encode(), orjson.dumps(value)
 
 
-def fill(servers: str, records: int, accounts: int) -> None:
-    """Write the transactions, seeded, in three partitions."""
-    KafkaTopics(servers).create(TOPIC, PARTITIONS, {})
+def fill(servers: str, records: int, accounts: int, partitions: int = PARTITIONS) -> None:
+    """Write the transactions, seeded."""
+    KafkaTopics(servers).create(TOPIC, partitions, {})
     producer = Producer(
         {"bootstrap.servers": servers, "linger.ms": 20, "partitioner": "murmur2_random", "batch.num.messages": 10_000}
     )
@@ -79,31 +83,59 @@ def fill(servers: str, records: int, accounts: int) -> None:
     producer.flush()
 
 
-def measure_ceiling(servers: str, records: int, core: int | None) -> float:
+def measure_ceiling(servers: str, records: int, core: int | None, partitions: int = PARTITIONS) -> float:
     """Seconds that the bare consumer takes."""
-    command = [sys.executable, "-m", "streamguard.bench.engine.ceiling", servers, TOPIC, str(PARTITIONS), str(records)]
+    command = [sys.executable, "-m", "streamguard.bench.engine.ceiling", servers, TOPIC, str(partitions), str(records)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     pin(process.pid, core)
     output, _ = process.communicate()
     return float(output)
 
 
-def measure_engine(servers: str, records: int, rules: Path, folder: Path, core: int | None) -> EngineFigures:
-    """The rules over all records, from deploying them to the last record's commit; then a kill and a restart."""
-    with EngineProcess(folder, servers, core) as engine:
-        before = cpu_seconds(engine.pid)
+def measure_engine(
+    servers: str, records: int, rules: Path, folder: Path, core: int | None, engines: int = 1
+) -> EngineFigures:
+    """The rules over all records, from deploying them to the last record's commit; then a kill of the first engine and its
+    restart. Several engines share the work, each on a core of its own while there are enough."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(engine) for engine in _engines(servers, folder, core, engines)]
+        if engines > 1:
+            _wait_for_shares(running[0].url, engines)
+        before = [cpu_seconds(engine.pid) for engine in running]
         read(rules)  # what the client imports for it is no time of the engine
         started = time.perf_counter()
-        outcomes = deploy(Server(engine.url), [rules])
+        outcomes = deploy(Server(running[0].url), [rules])
         assert outcomes
         groups = _groups(servers)
         _wait_until_read(servers, groups, records)
         elapsed = time.perf_counter() - started
-        cpu, memory = cpu_seconds(engine.pid) - before, resident_mb(engine.pid)
-        engine.kill()
-    started = time.perf_counter()
-    with EngineProcess(folder, servers, core):
-        return EngineFigures(elapsed, cpu, memory, time.perf_counter() - started)
+        cpu = sum(cpu_seconds(engine.pid) - at for engine, at in zip(running, before, strict=True))
+        memory = sum(resident_mb(engine.pid) for engine in running)
+        first = running[0]
+        first.kill()
+        started = time.perf_counter()
+        with EngineProcess(first.folder, servers, first.core, first.share_as):
+            return EngineFigures(elapsed, cpu, memory, time.perf_counter() - started)
+
+
+def _engines(servers: str, folder: Path, core: int | None, engines: int) -> list[EngineProcess]:
+    if engines == 1:
+        return [EngineProcess(folder, servers, core)]
+    cores = os.cpu_count() or 1
+    return [
+        EngineProcess(folder / str(n), servers, None if core is None else (core + n) % cores, f"engine-{n + 1}")
+        for n in range(engines)
+    ]
+
+
+def _wait_for_shares(url: str, engines: int) -> None:
+    """Wait until all engines have their shares: those that came first give some of theirs up."""
+    deadline = time.monotonic() + 60
+    with http_session(url) as session:
+        while len(session.get(f"{url}/clusterStatus", timeout=10).json()["clusterStatus"]) < engines:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{engines} engines did not find each other within 60 s")
+            time.sleep(0.1)
 
 
 def _groups(servers: str) -> list[str]:
@@ -121,7 +153,7 @@ def _groups(servers: str) -> list[str]:
 
 
 def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
-    wanted = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+    wanted = [TopicPartition(TOPIC, p) for p in range(KafkaTopics(servers).partitions(TOPIC) or 0)]
     for group in groups:
         watcher = Consumer({"bootstrap.servers": servers, "group.id": group})
         while sum(max(0, tp.offset) for tp in watcher.committed(wanted, timeout=10)) < records:
@@ -129,12 +161,26 @@ def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
         watcher.close()
 
 
-def measure_all(records: int, accounts: int, rules: Path, core: int | None) -> tuple[float, EngineFigures]:
-    """Seconds of the bare consumer, and the engine's figures, over the same records on a new broker."""
+def measure_all(
+    records: int, accounts: int, rules: Path, core: int | None, engines: int = 1
+) -> tuple[float, EngineFigures]:
+    """Seconds of the bare consumer, and the engines' figures, over the same records on a new broker."""
     with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder, OurBroker(Path(folder) / "broker") as node:
-        fill(node.address, records, accounts)
-        ceiling = measure_ceiling(node.address, records, core)
-        return ceiling, measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core)
+        partitions = PARTITIONS * engines
+        fill(node.address, records, accounts, partitions)
+        rules = _with_partitions(rules, partitions, Path(folder))
+        ceiling = measure_ceiling(node.address, records, core, partitions)
+        return ceiling, measure_engine(node.address, records, rules, Path(folder) / "ksqldb", core, engines)
+
+
+def _with_partitions(rules: Path, partitions: int, folder: Path) -> Path:
+    """The rules over a topic of so many partitions."""
+    if partitions == PARTITIONS:
+        return rules
+    copy = folder / rules.name
+    text = re.sub(r"\bPARTITIONS\s*=\s*\d+", f"PARTITIONS={partitions}", rules.read_text(encoding="utf-8"))
+    copy.write_text(text, encoding="utf-8")
+    return copy
 
 
 def measure_latencies(rules: Path, seconds: float = 20.0) -> Latencies:

@@ -39,6 +39,8 @@ class EngineProcess:
     folder: Path
     bootstrap_servers: str
     core: int | None = None
+    share_as: str | None = None
+    """Its name, where it is one of several."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -55,6 +57,7 @@ class EngineProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "streamguard_ksql.server", "--data-dir", str(self.folder)]
         command += ["--listen", f"127.0.0.1:{self.port}", "--bootstrap-servers", self.bootstrap_servers]
+        command += ["--share-as", self.share_as] if self.share_as else []
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         pin(self.process.pid, self.core)

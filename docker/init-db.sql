@@ -28,7 +28,8 @@ INSERT INTO schema_version (version, name) VALUES
     (14, 'webhooks'), (15, 'audit_and_lineage'),
     (16, 'quality'),
     (17, 'analytics'),
-    (18, 'schedules');
+    (18, 'schedules'),
+    (19, 'alerts_to_check');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -311,6 +312,13 @@ CREATE TABLE held_alerts (
     PRIMARY KEY (source_partition, source_offset)
 );
 COMMENT ON TABLE held_alerts IS 'alerts around the replacement of their rule, until it is known which of the two rules decides';
+
+CREATE TABLE alerts_to_check (
+    alert_id       TEXT PRIMARY KEY REFERENCES fraud_alerts (alert_id) ON DELETE CASCADE,
+    running_before BIGINT
+);
+COMMENT ON TABLE alerts_to_check IS 'alerts stored beside other consumers whose transaction was not there: looked at once more';
+COMMENT ON COLUMN alerts_to_check.running_before IS 'when every database transaction with a lower number has ended, nothing of that moment is invisible any more; null until a consumer has looked';
 
 CREATE TABLE shadow_deployments (
     deployment_no BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -80,6 +80,15 @@ def wait_assigned(program: Program, times: int = 1) -> None:
     eventually(lambda: len(assignments(program)), lambda seen: seen >= times, 40, program.said)
 
 
+def wait_shared(program: Program) -> None:
+    """Until it has some of the partitions, and another one the others."""
+
+    def mine() -> int:
+        return (assignments(program) or [""])[-1].count("transactions/")
+
+    eventually(mine, lambda count: 0 < count < 3, 40, program.said)
+
+
 def state(bench: Bench) -> dict[str, list[tuple[object, ...]]]:
     return {name: bench.postgres.query(statement) for name, statement in SNAPSHOT.items()}
 
@@ -89,6 +98,33 @@ def settled(bench: Bench, feed: Feed) -> dict[str, list[tuple[object, ...]]]:
     assert bench.read() == feed.payments + feed.alerts
     bench.in_is_out()
     return state(bench)
+
+
+def ends_as_alone(bench: Bench, feed: Feed, *members: Program) -> None:
+    """The tables that members have left are those that one leaves which reads the same topics from their beginning."""
+    together = settled(bench, feed)
+    assert len(together["transactions"]) == feed.payments
+    assert len(together["decisions"]) == feed.alerts
+    for member in members:
+        member.end(signal.SIGKILL)
+    bench.postgres.wipe()
+    bench.consumer("alone", STREAMGUARD_CONSUMER_GROUP="alone")
+    alone = settled(bench, feed)
+    for name, rows in alone.items():
+        assert together[name] == rows, name
+
+
+def test_a_member_that_is_killed_leaves_its_work_to_the_other(bench: Bench) -> None:
+    small = {"STREAMGUARD_BATCH_MAX_RECORDS": "50"}
+    with fed(bench) as feed:
+        first, second = bench.consumer("first", **small), bench.consumer("second", **small)
+        for member in (first, second):
+            wait_shared(member)
+        bench.wait_read(bench.read() + PER_S)
+        held = len(assignments(first))
+        second.end(signal.SIGKILL)
+        wait_assigned(first, held + 1)
+    ends_as_alone(bench, feed, first)
 
 
 @pytest.mark.soak
@@ -118,12 +154,4 @@ def test_members_that_join_leave_freeze_and_die_do_the_work_of_one(bench: Bench)
         held = len(assignments(second))
         first.end(signal.SIGKILL)
         wait_assigned(second, held + 1)
-    together = settled(bench, feed)
-    assert len(together["transactions"]) == feed.payments
-    assert len(together["decisions"]) == feed.alerts
-    second.end(signal.SIGKILL)
-    bench.postgres.wipe()
-    bench.consumer("alone", STREAMGUARD_CONSUMER_GROUP="alone")
-    alone = settled(bench, feed)
-    for name, rows in alone.items():
-        assert together[name] == rows, name
+    ends_as_alone(bench, feed, second)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 
 from streamguard.config import UserError
+from streamguard.database.locks import Lock
 from streamguard.database.rows import columns_of, select_as
 
 STATUSES = ("open", "confirmed", "dismissed", "duplicate")
@@ -185,6 +186,18 @@ _CHANGED = text(f"{_ROWS.format(where='WHERE a.updated_at >= :after')} ORDER BY 
 def changed_since(connection: Connection, after: datetime, most: int) -> list[QueueRow]:
     """Alerts that changed at or after an instant, in the order of their changes."""
     return select_as(connection, QueueRow, _CHANGED, {"after": after, "most": most})
+
+
+_SETTLED = text(f"""
+SELECT least(clock_timestamp(), min(a.xact_start)) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objid = {int(Lock.STORE)} AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
+
+
+def settled_before(connection: Connection) -> datetime:
+    """The instant before which no change of an alert can come any more: what writes now may have changed some since."""
+    return cast("datetime", connection.execute(_SETTLED).scalar_one())
 
 
 def _one_of(name: str, value: str, possible: tuple[str, ...]) -> None:

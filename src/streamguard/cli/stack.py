@@ -16,6 +16,7 @@ from streamguard.config import Settings, get_settings
 from streamguard.config.logs import readable
 from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
+from streamguard.stack.consumers import check as check_consumers
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
 from streamguard.stack.extras import names_in
@@ -78,6 +79,12 @@ def up(
             " them.",
         ),
     ] = None,
+    consumers: Annotated[
+        int | None,
+        typer.Option(
+            "--consumers", help="How many processes share the storing, at later starts too.", show_default="1 at first"
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
     ] = False,
@@ -92,6 +99,7 @@ def up(
         rules=rules.value,
         command=commands.up,
         extras=None if extras is None else names_in(extras),
+        consumers=None if consumers is None else check_consumers(consumers),
     )
     settings = get_settings()
     try:
@@ -206,7 +214,9 @@ def down(
 def logs(
     part: Annotated[
         str | None,
-        typer.Argument(help="postgres, broker, ksqldb, consumer, desk, generator, sink-NAME, monitor; all if none."),
+        typer.Argument(
+            help="postgres, broker, ksqldb, consumer, consumer-N, desk, generator, sink-NAME, monitor; all if none."
+        ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,

@@ -192,6 +192,10 @@ class Consumer:
             # The client asserts that a partition is assigned; it was revoked just now. The next round seeks again.
             return
         self._seen_changes = changes
+        self._store.is_alone = all(
+            len(reader.partitions_for_topic(topic) or ()) == sum(p.topic == topic for p in assigned)
+            for topic in (self._settings.transactions_topic, self._settings.alerts_topic)
+        )
         self._report_losses(reader, assigned)
         self._publisher.lead((self._settings.transactions_topic, 0) in self._positions)
         log.info("assigned %s", ", ".join(f"{t}/{p} from {o:,}" for (t, p), o in self._positions.items()) or "nothing")
@@ -330,15 +334,15 @@ class Consumer:
         if now - self._committed_at >= COMMIT_EVERY_S:
             self._committed_at = now
             self._commit(reader)
-            self._store_held()
+            self._store_waiting()
         self._meter.report(now)
 
-    def _store_held(self) -> None:
-        """Alerts held around the replacement of their rule, where nothing else makes a batch."""
-        stored = self._store.store_held()
-        self._count(stored)
-        if stored.outbox:
-            self._publisher.wake()
+    def _store_waiting(self) -> None:
+        """What waits for no record: alerts held around the replacement of their rule, those to be looked at again."""
+        for stored in (self._store.store_held(), self._store.look_again()):
+            self._count(stored)
+            if stored.outbox:
+                self._publisher.wake()
 
     def _count(self, stored: Stored, event_times_ms: Sequence[int] = ()) -> None:
         self._meter.count(stored)

@@ -16,6 +16,7 @@ from streamguard.consumer.traces import ConsumerTraces
 from streamguard.database import apply_schema, error_message, is_outage, make_engine
 from streamguard.metrics.consumer import ConsumerMetrics
 from streamguard.metrics.page import serve
+from streamguard.metrics.targets import member_name
 from streamguard.metrics.traces import tracer_of
 from streamguard.privacy.lists import protect_lists
 from streamguard.privacy.mode import settle
@@ -34,7 +35,8 @@ def consume(settings: Settings) -> None:
 
     Applies the schema first, retrying until the database is available. Raises NewerSchema, OtherProtection.
     """
-    configure_logging("consumer", settings)
+    name = member_name(settings.consumer_instance)
+    configure_logging(name, settings)
     logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = threading.Event()
     protection = NO_PROTECTION
@@ -65,7 +67,7 @@ def consume(settings: Settings) -> None:
     metrics = ConsumerMetrics([rule.name for rule in sql_rules()])
     counted = None if settings.metrics_port == "off" else metrics
     consumer = Consumer(settings, store, publisher, stop, protection, counted, traces)
-    page = serve(settings, "consumer", [metrics], consumer.ready)
+    page = serve(settings, name, [metrics], consumer.ready)
     consumer.run()
     page.close()
     publisher.close()

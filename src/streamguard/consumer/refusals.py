@@ -20,6 +20,7 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from streamguard.consumer import refusal_statements as sql
+from streamguard.consumer.exclusion import Exclusion
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch
 from streamguard.models.columns import double_of, long_of, text_of
@@ -122,15 +123,20 @@ class Refusals:
     unlinked: frozenset[str]
 
 
-def settle_refusals(cursor: Any, alerts: Sequence[str], ids: Iterable[str], topic: str) -> Refusals:
+def settle_refusals(
+    cursor: Any, alerts: Sequence[str], ids: Iterable[str], topic: str, exclusion: Exclusion
+) -> Refusals:
     """Settle the open versions of `alerts`, and those on the transactions `ids`, by the dead letters that there are.
 
     Each refusal is a decision, put into the outbox for `topic`. Versions that are no longer refused wait to be judged.
+    Raises Foreign.
     """
     cursor.execute(sql.SUSPECTS, {"alerts": list(alerts), "ids": sorted(set(ids))})
+    found = fetch(cursor, _Suspect)
+    exclusion.check(suspect.account_id for suspect in found)
     refused: list[_Suspect] = []
     reopened: list[_Suspect] = []
-    for _, group in groupby(fetch(cursor, _Suspect), key=lambda suspect: suspect.version):
+    for _, group in groupby(found, key=lambda suspect: suspect.version):
         suspects = list(group)
         by = _refusing(suspects)
         if by is not None:

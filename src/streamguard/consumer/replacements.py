@@ -165,12 +165,13 @@ def _question(pair: Pair, by_rule: Mapping[str, Sequence[_Replacement]]) -> _Que
 
 def _fates(cursor: Any, settings: Settings, questions: Sequence[_Question]) -> list[_Fate]:
     topic = settings.transactions_topic
+    # First how far they were read, then what there is: another member may store meanwhile.
+    cursor.execute(sql.READ, {"group": settings.consumer_group, "topic": topic})
+    read = {position.partition: position.next_offset for position in fetch(cursor, _Position)}
     cursor.execute(sql.PLACES_OF, {"ids": sorted({str(q.pair[1].transaction_id) for q in questions}), "topic": topic})
     places: defaultdict[str, list[_Place]] = defaultdict(list)
     for place in fetch(cursor, _Place):
         places[place.transaction_id].append(place)
-    cursor.execute(sql.READ, {"group": settings.consumer_group, "topic": topic})
-    read = {position.partition: position.next_offset for position in fetch(cursor, _Position)}
     versions = sorted({(q.version.alert_id, q.version.tx_count) for q in questions})
     known = set(fetch_values(cursor, _Version, sql.KNOWN, versions))
     return [_fate(q, places.get(str(q.pair[1].transaction_id), []), read, q.version in known) for q in questions]

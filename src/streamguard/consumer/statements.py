@@ -240,4 +240,10 @@ WHERE a.alert_id = d.alert_id AND (a.outcome, a.score) IS DISTINCT FROM (d.outco
 RETURNING a.alert_id
 """
 
+ACCOUNTS_OF = """
+SELECT account_id FROM fraud_alerts WHERE alert_id = ANY(%(alerts)s)
+UNION
+SELECT account_id FROM transactions WHERE transaction_id = ANY(%(transactions)s)
+"""
+
 TRANSACTIONS_OF = "SELECT transaction_id FROM alert_transactions WHERE alert_id = ANY(%(alerts)s)"

@@ -27,8 +27,10 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Engine, event
 
 from streamguard.config import Settings
+from streamguard.consumer import second_look
 from streamguard.consumer import statements as sql
 from streamguard.consumer.copy_text import escaped, fields_line, instant_field, json_field, months_of
+from streamguard.consumer.exclusion import Exclusion, Foreign, everything, only
 from streamguard.consumer.judge import Judged, judge
 from streamguard.consumer.quality import BatchQuality, Outcome
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, wall_clock_ms
@@ -36,10 +38,10 @@ from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
 from streamguard.consumer.rule_sets import RuleSets
+from streamguard.consumer.second_look import Noted
 from streamguard.database import outbox
 from streamguard.database.copy import copy_text
 from streamguard.database.fraud import MARK_FRAUD
-from streamguard.database.locks import Lock
 from streamguard.database.rows import fetch, fetch_values
 from streamguard.kafka.topics import MAX_RECORD_BYTES
 from streamguard.models import DeadLetter, FraudAlert, Transaction
@@ -125,6 +127,8 @@ class Store:
         self.judged_ns = (0, 0)
         """When the rules were asked last, and when they had answered, nanoseconds of the epoch."""
         self._clock_ms = clock_ms
+        self.is_alone = True
+        """Whether this member has all partitions: then there is nobody to let store meanwhile."""
         self._newest: dict[tuple[str, int], int] = {}
         event.listen(engine, "connect", _make_stage)
         # Connections made before now have no staging table: let the pool make new ones.
@@ -152,10 +156,33 @@ class Store:
         """
         rows = [_FIELDS(transaction.__dict__) for _, transaction in batch.transactions]
         quality = BatchQuality(batch, rows, self._newest)
+        accounts = None if self.is_alone else self._accounts(batch)
+        try:
+            return self._write(batch, rows, quality, accounts)
+        except Foreign:
+            return self._write(batch, rows, quality, None)
+
+    def _accounts(self, batch: Batch) -> set[str] | None:
+        """The accounts that a batch concerns; None if a dead letter may concern any."""
+        accounts = {transaction.account_id for _, transaction in batch.transactions}
+        accounts.update(alert.account_id for _, alert in batch.alerts)
+        for dead in batch.dead:
+            record = dead.record
+            if record.topic == self._settings.alerts_topic or record.value is None:
+                continue
+            account = account_of(record.key)
+            if account is None:
+                return None
+            accounts.add(self._protection.value("account", account))
+        return accounts
+
+    def _write(
+        self, batch: Batch, rows: Sequence[tuple[Any, ...]], quality: BatchQuality, accounts: set[str] | None
+    ) -> Stored:
+        """Store a batch that concerns these accounts, None for any. Raises Foreign where it concerns others."""
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
-            lock = "pg_advisory_xact_lock" if batch.alerts or batch.dead else "pg_advisory_xact_lock_shared"
-            cursor.execute(f"SELECT {lock}(%s)", (int(Lock.STORE),))
+            exclusion = everything(cursor) if accounts is None else only(cursor, accounts)
             self._advance_offsets(cursor, batch, quality.newest)
             duplicates = self._insert_transactions(cursor, batch, rows) if batch.transactions else {}
             repeated, again = _repeated(batch, duplicates)
@@ -168,7 +195,9 @@ class Store:
                 cursor.execute(sql.LINK_NEW_TRANSACTIONS)
                 links.update(fetch(cursor, _Link))
             admitted = admit(cursor, self._settings, batch.alerts) if batch.alerts else []
-            decided = self._store_alerts(cursor, admitted, links, refused)
+            decided = self._store_alerts(cursor, admitted, links, refused, exclusion)
+            if admitted and not exclusion.is_total:
+                second_look.note(cursor, [alert.alert_id for _, alert in admitted])
             quality.add(cursor, Outcome(repeated, dead, again, dead_again), self._clock_ms())
         self._newest.update(quality.newest)
         transactions = len(batch.transactions) - len(repeated)
@@ -180,10 +209,36 @@ class Store:
             cursor = connection.connection.cursor()
             if not any_held(cursor):
                 return Stored(0, 0, 0, outbox=False)
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
+            exclusion = everything(cursor)
             alerts = take_held(cursor, self._settings)
-            decided = self._store_alerts(cursor, alerts, set(), set())
+            decided = self._store_alerts(cursor, alerts, set(), set(), exclusion)
         return Stored(0, len(alerts), 0, any(decided), (), *decided)
+
+    def look_again(self) -> Stored:
+        """Decide what could not be seen when it was stored beside other members (`streamguard.consumer.second_look`)."""
+        with self._engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            if not second_look.any_noted(cursor):
+                return Stored(0, 0, 0, outbox=False)
+            noted = second_look.ripe(cursor)
+            second_look.number(cursor)
+        if not noted:
+            return Stored(0, 0, 0, outbox=False)
+        try:
+            decided = self._look_again(noted, {one.account_id for one in noted})
+        except Foreign:
+            decided = self._look_again(noted, None)
+        return Stored(0, 0, 0, any(decided), (), *decided)
+
+    def _look_again(self, noted: Sequence[Noted], accounts: set[str] | None) -> _Decided:
+        with self._engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            exclusion = everything(cursor) if accounts is None else only(cursor, accounts)
+            alerts = second_look.take(cursor, noted)
+            if not alerts:
+                return _Decided((), 0)
+            cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": alerts})
+            return self._settle(cursor, set(alerts), set(fetch(cursor, _Link)), set(), exclusion)
 
     def forget_replacements(self) -> None:
         """A topic was made anew: where rules were replaced says nothing about its records."""
@@ -191,24 +246,29 @@ class Store:
             forget(connection.connection.cursor())
 
     def _store_alerts(
-        self, cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAlert]], links: set[_Link], refused: set[str]
+        self,
+        cursor: Any,
+        alerts: Sequence[tuple[ConsumedRecord, FraudAlert]],
+        links: set[_Link],
+        refused: set[str],
+        exclusion: Exclusion,
     ) -> _Decided:
         """Store alerts, and decide what can be decided by them, the new `links` and the transactions `refused`."""
         if alerts:
             links = links | set(_upsert_alerts(cursor, alerts))
         touched = {alert.alert_id for _, alert in alerts} | {link.alert_id for link in links}
-        return self._settle(cursor, touched, links, refused) if touched or refused else _Decided((), 0)
+        return self._settle(cursor, touched, links, refused, exclusion) if touched or refused else _Decided((), 0)
 
     def settle_waiting(self) -> int:
         """Settle the versions that wait for a transaction which an earlier version of the program refused; how many."""
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (int(Lock.STORE),))
+            exclusion = everything(cursor)
             cursor.execute(UNSETTLED)
             alerts = {alert_id for (alert_id,) in cursor.fetchall()}
             if not alerts:
                 return 0
-            judged, refused = self._settle(cursor, alerts, set(), set())
+            judged, refused = self._settle(cursor, alerts, set(), set(), exclusion)
             return len(judged) + refused
 
     def _advance_offsets(self, cursor: Any, batch: Batch, newest: Mapping[tuple[str, int], int]) -> None:
@@ -305,10 +365,16 @@ class Store:
         account = account_of(record.key)
         return id_of(value), None if account is None else self._protection.value("account", account)
 
-    def _settle(self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str]) -> _Decided:
-        """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow."""
+    def _settle(
+        self, cursor: Any, alerts: set[str], links: set[_Link], refused: set[str], exclusion: Exclusion
+    ) -> _Decided:
+        """Decide what can be decided now, by the transactions stored and those `refused`, and let `is_fraud` follow.
+
+        Raises Foreign where that concerns accounts beside those of `exclusion`.
+        """
         topic = self._settings.decisions_topic
-        settled = settle_refusals(cursor, sorted(alerts), refused, topic)
+        _check(cursor, exclusion, alerts, {link.transaction_id for link in links})
+        settled = settle_refusals(cursor, sorted(alerts), refused, topic, exclusion)
         open_alerts = sorted(alerts | settled.alerts)
         began_ns = time.time_ns()
         judged = judge(cursor, open_alerts, self._rules, topic) if open_alerts else []
@@ -320,8 +386,16 @@ class Store:
             cursor.execute(sql.TRANSACTIONS_OF, {"alerts": changed})
             touched.update(transaction_id for (transaction_id,) in cursor.fetchall())
         if touched:
+            _check(cursor, exclusion, (), touched)
             cursor.execute(MARK_FRAUD, {"transactions": sorted(touched)})
         return _Decided(judged, settled.count)
+
+
+def _check(cursor: Any, exclusion: Exclusion, alerts: Iterable[str], transactions: Iterable[str]) -> None:
+    """Raises Foreign where one of them has an account that is not locked."""
+    if not exclusion.is_total:
+        cursor.execute(sql.ACCOUNTS_OF, {"alerts": list(alerts), "transactions": list(transactions)})
+        exclusion.check(account_id for (account_id,) in cursor.fetchall())
 
 
 def _make_stage(connection: Any, _record: object) -> None:

@@ -15,9 +15,8 @@ class Lock(IntEnum):
     SCHEMA = 5_347_001
     """Whoever applies migrations: two processes that change the schema at once would wait for each other's locks for ever."""
     STORE = 5_347_002
-    """Everybody who changes alerts. The consumer takes it exclusively for batches with alerts and shared for batches without:
-    otherwise two writers could store an alert and its transaction side by side, each without seeing the other's rows, and
-    the link between them would be missing for ever. Held to the commit, so that `updated_at` follows the order of commits."""
+    """Everybody who changes alerts, to the commit: exclusively, but for consumers beside each other, which share it and lock
+    the accounts that they store (`streamguard.consumer.exclusion`)."""
     MONTHS = 5_347_003
     """Whoever makes partitions of `transaction_records`: `make_record_months` of the schema takes it."""
     OUTBOX = 5_347_004

@@ -282,6 +282,15 @@ class HeldAlertRow(Base):
     held_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class AlertToCheckRow(Base):
+    """An alert stored beside other consumers that is looked at once more."""
+
+    __tablename__ = "alerts_to_check"
+
+    alert_id: Mapped[str] = mapped_column(ForeignKey("fraud_alerts.alert_id", ondelete="CASCADE"), primary_key=True)
+    running_before: Mapped[int | None]
+
+
 class ShadowDeploymentRow(Base):
     """SQL files that run beside the live ones, with who deployed them and what became of them."""
 

@@ -1,9 +1,10 @@
 """What happens, for everybody who looks: alerts that change, the pulse of the stack, who looks at what.
 
 A thread listens to the database. Whenever a writer has committed alerts it reads what changed and hands each alert, as one
-server-sent event made once, to every subscriber. Writers of alerts hold a lock until they commit, so `updated_at` follows
-the order of commits; the id of an event is that instant, and whoever comes back with one gets what changed since, that event
-again among it: an event says how an alert is now, so twice does no harm.
+server-sent event made once, to every subscriber. Several consumers commit in another order than that of `updated_at`, so
+reading goes back to the instant before which nothing can come any more. The id of an event is no later than that, and whoever
+comes back with one gets what changed since, that event again among it: an event says how an alert is now, so twice does no
+harm.
 
 Source of the format: the HTML standard, section 9.2, Server-sent events.
 """
@@ -20,7 +21,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
-from streamguard.alerts.queue import QueueRow, changed_since
+from streamguard.alerts.queue import QueueRow, changed_since, settled_before
 from streamguard.database import error_message, is_outage
 
 log = logging.getLogger("streamguard.desk")
@@ -42,8 +43,8 @@ def event(name: str, value: Any, event_id: str = "") -> bytes:
     return f"{head}event: {name}\ndata: ".encode() + orjson.dumps(value, default=str) + b"\n\n"
 
 
-def alert_event(row: QueueRow) -> bytes:
-    """How an alert is now."""
+def alert_event(row: QueueRow, settled: datetime | None = None) -> bytes:
+    """How an alert is now; `settled` where changes from then on may not all be there yet."""
     value = {
         "alert_id": row.alert_id,
         "rule": row.rule,
@@ -60,7 +61,7 @@ def alert_event(row: QueueRow) -> bytes:
         "mode": row.mode,
         "assignee": row.assignee,
     }
-    return event("alert", value, row.changed_at.isoformat())
+    return event("alert", value, min(row.changed_at, settled or row.changed_at).isoformat())
 
 
 class Feed:
@@ -127,7 +128,7 @@ class Feed:
             rows = changed_since(connection, since, MOST_MISSED + 1)
         if len(rows) > MOST_MISSED:
             return event("reload", f"more than {MOST_MISSED:,} alerts changed meanwhile")
-        return b"".join(map(alert_event, rows))
+        return b"".join(alert_event(row, self._after) for row in rows)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -148,7 +149,7 @@ class Feed:
             while not self._closing.is_set():
                 # Also without a notification: it may have come before this connection listened.
                 while rows := self._changed(connection):
-                    self.publish(*map(alert_event, rows))
+                    self.publish(*(alert_event(row, self._after) for row in rows))
                 if not raw.notifies:
                     select.select([raw], [], [], _LOOK_AGAIN_S)
                 raw.poll()
@@ -156,9 +157,11 @@ class Feed:
 
     def _changed(self, connection: Any) -> list[QueueRow]:
         """The alerts that changed and were not handed over yet."""
-        rows = changed_since(connection, self._after, _BATCH)
+        settled = settled_before(connection)
+        rows = changed_since(connection, self._after, _BATCH + len(self._sent))
         new = [row for row in rows if (row.alert_id, row.changed_at) not in self._sent]
         if rows:
-            self._after = rows[-1].changed_at
-            self._sent = {(row.alert_id, row.changed_at) for row in rows if row.changed_at == self._after}
+            self._after = max(self._after, min(rows[-1].changed_at, settled))
+            self._sent |= {(row.alert_id, row.changed_at) for row in new}
+            self._sent = {sent for sent in self._sent if sent[1] >= self._after}
         return new

@@ -42,6 +42,12 @@ def port_of(settings: Settings, name: str) -> int:
     return settings.metrics_port + PORTS.index(name)
 
 
+def member_name(instance: str) -> str:
+    """The name of a consumer by that of its membership in the group: `consumer-2` for `stack-2`, else `consumer`."""
+    prefix, _, number = instance.rpartition("-")
+    return f"consumer-{number}" if prefix == "stack" and number.isdecimal() else "consumer"
+
+
 def file_of(settings: Settings, name: str, address: str) -> Path:
     """NAME.json, or where another process of that name runs (a second generator), one that has its port beside the name."""
     folder = targets_folder(settings)

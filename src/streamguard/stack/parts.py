@@ -124,10 +124,20 @@ def sink_part(name: str) -> str:
     return f"sink-{name}"
 
 
-def application_parts(settings: Settings, *, desk: bool, generator: bool, sinks: Sequence[str] = ()) -> list[Part]:
+def consumer_parts(number: int) -> list[Part]:
+    """So many members of the consumer group: `consumer`, `consumer-2` and so on."""
+    parts = []
+    for suffix in ("", *(f"-{member}" for member in range(2, number + 1))):
+        name, instance = f"consumer{suffix}", (("STREAMGUARD_CONSUMER_INSTANCE", f"stack{suffix}"),)
+        parts.append(Part(name, _cli("consume"), 40, reached_by=f"streamguard logs {name}", environment=instance))
+    return parts
+
+
+def application_parts(
+    settings: Settings, *, desk: bool, generator: bool, sinks: Sequence[str] = (), consumers: int = 1
+) -> list[Part]:
     """What runs on either stack."""
-    instance = (("STREAMGUARD_CONSUMER_INSTANCE", "stack"),)
-    parts = [Part("consumer", _cli("consume"), 40, reached_by="streamguard logs consumer", environment=instance)]
+    parts = consumer_parts(consumers)
     if desk:
         place = (settings.desk_host, settings.desk_port, variable_of("desk_port"), desk_url(settings))
         address = tuple((variable_of(name), str(getattr(settings, name))) for name in ("desk_host", "desk_port"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from streamguard.alerts.actions import AlertLine, list_alerts
 from streamguard.config import Settings, UserError
 from streamguard.config.resources import source_files
 from streamguard.database import apply_schema, error_message, make_engine
+from streamguard.kafka import clients
 from streamguard.kafka.clients import kafka_errors
 from streamguard.kafka.diagnosis import Problem
 from streamguard.kafka.topics import ensure_topics
@@ -37,13 +39,13 @@ from streamguard.sqldeploy import (
 from streamguard.sqldeploy.deployed import note_deployed
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, extras, leftovers, locks, logins, passwords, ports, state
+from streamguard.stack import compose, conf, consumers, extras, leftovers, locks, logins, passwords, ports, state
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.interrupts import interrupts_held_back
 from streamguard.stack.ksqldb_config import write_config
-from streamguard.stack.parts import NAMES, Part, application_parts, by_name, embedded_parts, sink_part
+from streamguard.stack.parts import NAMES, Part, application_parts, by_name, consumer_parts, embedded_parts, sink_part
 from streamguard.stack.readiness import (
     consumer_probe,
     desk_probe,
@@ -73,6 +75,8 @@ class StartOptions:
     """How messages name the start."""
     extras: tuple[str, ...] | None = None
     """What `--with` asks for; None: as at the last start."""
+    consumers: int | None = None
+    """How many consumers run; None: as at the last start."""
 
 
 @dataclass
@@ -98,6 +102,7 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
         )
     state.check(settings)
     extras.check(settings, options.extras)
+    _consumers(settings, options)
     rules = [*sql_files(options.rules), *sql_of(extras.sinks_of(settings, options.extras))]
     is_new = not settings.state_path.exists()
     if is_new:
@@ -124,6 +129,8 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
     state.make(settings)
     if options.extras is not None:
         extras.keep(settings, options.extras)
+    if options.consumers is not None:
+        consumers.keep(settings, options.consumers)
     if not options.docker:
         started.settings = passwords.keep(settings)
     _launch_and_start(started.settings, options, started, rules, report, is_new=running is None)
@@ -131,14 +138,24 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
 
 
 def _parts(settings: Settings, options: StartOptions, running: Mapping[str, Process]) -> list[Part]:
-    """What is to run. What runs is left running but for sinks, which are as they are asked for now."""
+    """What is to run. What runs is left running but for sinks and further consumers, which are as they are asked for now."""
     optional = {name: getattr(options, name) or name in running for name in ("desk", "generator")}
     infrastructure = [] if options.docker else embedded_parts(settings)
     sinks = extras.sinks_of(settings, options.extras)
     return [
         *infrastructure,
-        *application_parts(settings, desk=optional["desk"], generator=optional["generator"], sinks=sinks),
+        *application_parts(
+            settings,
+            desk=optional["desk"],
+            generator=optional["generator"],
+            sinks=sinks,
+            consumers=_consumers(settings, options),
+        ),
     ]
+
+
+def _consumers(settings: Settings, options: StartOptions) -> int:
+    return consumers.kept(settings) if options.consumers is None else consumers.check(options.consumers)
 
 
 def _launch_and_start(
@@ -255,9 +272,10 @@ def _wait_external(settings: Settings, name: str) -> None:
 def _start_application(
     settings: Settings, options: StartOptions, parts: dict[str, Part], supervisor: Supervisor, report: Report
 ) -> None:
-    """The consumer, and the desk and the generator stream where they are asked for, side by side."""
+    """The consumers, and the desk and the generator stream where they are asked for, side by side."""
     logs = settings.state_path / "logs"
-    names = ["consumer", *(name for name in ("desk", "generator") if getattr(options, name))]
+    members = [part.name for part in consumer_parts(_consumers(settings, options))]
+    names = [*members, *(name for name in ("desk", "generator") if getattr(options, name))]
     for name in names:
         supervisor.start(name)
     wait(parts["consumer"], lambda: consumer_probe(settings), supervisor, logs)
@@ -272,6 +290,15 @@ def _start_application(
     if sinks:
         report(f"sinks: {', '.join(sinks)}")
     report(f"{', '.join(names[:-1])} and {names[-1]} run" if names[1:] else f"{names[0]} runs")
+    if members[1:] and (sentence := consumers.standing_by(len(members), _partitions(settings))):
+        report(sentence)
+
+
+def _partitions(settings: Settings) -> int:
+    """How many partitions of transactions there are to share."""
+    with kafka_errors(), closing(clients.admin(settings.kafka, client_id="streamguard-up")) as admin:
+        [topic] = admin.describe_topics([settings.transactions_topic])
+    return len(topic["partitions"])
 
 
 def _apply(settings: Settings, options: StartOptions, rules: list[Path], report: Report) -> str | None:

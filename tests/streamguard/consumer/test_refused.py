@@ -222,7 +222,7 @@ def test_a_topic_made_anew_that_repeats_itself_settles_the_same(desk: Desk) -> N
 
 TRUNCATE = (
     "TRUNCATE transactions, transaction_records, fraud_alerts, alert_handling, alert_notes,"
-    " alert_transactions, alert_versions, decisions,"
+    " alert_transactions, alert_versions, alerts_to_check, decisions,"
     " dead_letters, outbox, consumer_offsets, lists"
 )
 ALL_PAYMENTS = [

@@ -211,7 +211,7 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
         desk.feed(*ALERTS)
         wanted = state(desk)
         desk.wanted = wanted  # type: ignore[attr-defined]
-    _empty(desk)
+    empty(desk)
     transactions, alerts = list(EVERYTHING), list(ALERTS)
     mixed = []
     for from_alerts in order:
@@ -224,9 +224,9 @@ def test_order_and_batching_change_nothing(desk: Desk, order: list[bool], cuts: 
     assert state(desk) == wanted
 
 
-def _empty(desk: Desk) -> None:
+def empty(desk: Desk) -> None:
     desk.rows(
         "TRUNCATE transactions, transaction_records, fraud_alerts, alert_handling, alert_notes,"
-        " alert_transactions, alert_versions, decisions,"
+        " alert_transactions, alert_versions, alerts_to_check, decisions,"
         " dead_letters, outbox, consumer_offsets, lists"
     )

@@ -77,7 +77,7 @@ def metrics(context: Context) -> Iterator[Finding]:
     found = addresses(context.settings)
     for process in (context.processes or {}).values():
         port, address = port_of(context.settings, process.name), found.get(process.name, "")
-        if process.state != "RUNNING" or process.up_s < context.limit_s or process.name not in PORTS:
+        if process.state != "RUNNING" or process.up_s < context.limit_s or process.name.partition("-")[0] not in PORTS:
             continue
         if not address:
             yield Finding(f"{process.name} shows no metrics: `streamguard logs {process.name}` says why", serious=False)

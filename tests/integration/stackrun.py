@@ -85,9 +85,9 @@ class StackRun:
     def start(self, *options: str) -> str:
         return self.run("./start.sh", *options).stdout
 
-    def start_core(self) -> str:
+    def start_core(self, *options: str) -> str:
         """The two core rules alone, without generator stream and desk: for what is compared with a plain computation."""
-        return self.start("--no-generator", "--no-desk", "--rules", "core")
+        return self.start("--no-generator", "--no-desk", "--rules", "core", *options)
 
     def stop(self, *options: str) -> str:
         return self.run("./stop.sh", *options).stdout

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from kafka import KafkaProducer
 from streamguard.producer.pace import Pacer
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.sinks import FileSink
+from streamguard.stack.status import look
 from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
 from tests.support.processes import eventually
@@ -86,12 +87,16 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def play(
-    stack: StackRun, recording: Recording, disturb: Callable[[StackRun], None] | None = None, slower: float = 1
+    stack: StackRun,
+    recording: Recording,
+    disturb: Callable[[StackRun], None] | None = None,
+    slower: float = 1,
+    options: Sequence[str] = (),
 ) -> Snapshot:
-    """Send the stream through an empty stack; `disturb` is called once part of it is stored."""
+    """Send the stream through an empty stack; `disturb` is called once part of it is stored. `options` are those of its start."""
     count = recording.count
     takes_s = count / TPS * slower
-    stack.start_core()
+    stack.start_core(*options)
     began = time.monotonic()
     speed = str(TIME_SCALE / slower)
     sending = stack.begin(BIN / "python", "generate_transactions.py", "replay", recording.file, "--speed", speed)
@@ -154,6 +159,25 @@ def test_postgres_away(stack: StackRun, recording: Recording, undisturbed: Snaps
             time.sleep(0.5)
 
     same(play(stack, recording, stop_it), undisturbed)
+
+
+def test_several_engines_and_consumers(stack: StackRun, recording: Recording, undisturbed: Snapshot) -> None:
+    """Two of each, of which one is killed: the tables are those that one of each leaves. (The soak run kills both, thrice.)"""
+    killed = (
+        ("ksqldb-2", "consumer-2")
+        if recording.count == min(AWAY_S)
+        else ("ksqldb-2", "consumer-2", "ksqldb", "consumer") * 3
+    )
+
+    def kill(run: StackRun) -> None:
+        shares = {engine.name: sum(engine.partitions.values()) for engine in look(run.settings).engines}
+        assert set(shares) == {"engine-1", "engine-2"}
+        assert all(shares.values()), shares
+        for part in killed:
+            run.kill(part)
+            time.sleep(4 if len(killed) > 2 else 0)
+
+    same(play(stack, recording, kill, options=("--engines", "2", "--consumers", "2")), undisturbed)
 
 
 @pytest.mark.soak

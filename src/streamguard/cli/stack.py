@@ -16,10 +16,10 @@ from streamguard.config import Settings, get_settings
 from streamguard.config.logs import readable
 from streamguard.models import show_amount
 from streamguard.rules.limits import RuleLimits
-from streamguard.stack.consumers import check as check_consumers
 from streamguard.stack.down import stop, wipe
 from streamguard.stack.errors import StackError
 from streamguard.stack.extras import names_in
+from streamguard.stack.numbers import CONSUMERS, ENGINES
 from streamguard.stack.parts import Part
 from streamguard.stack.supervisor import Supervisor
 from streamguard.stack.up import StartOptions, first_alerts, start
@@ -85,6 +85,12 @@ def up(
             "--consumers", help="How many processes share the storing, at later starts too.", show_default="1 at first"
         ),
     ] = None,
+    engines: Annotated[
+        int | None,
+        typer.Option(
+            "--engines", help="How many processes share the SQL rules, at later starts too.", show_default="1 at first"
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Do not return: stop everything on Ctrl-C or SIGTERM.")
     ] = False,
@@ -99,7 +105,8 @@ def up(
         rules=rules.value,
         command=commands.up,
         extras=None if extras is None else names_in(extras),
-        consumers=None if consumers is None else check_consumers(consumers),
+        consumers=None if consumers is None else CONSUMERS.check(consumers),
+        engines=None if engines is None else ENGINES.check(engines),
     )
     settings = get_settings()
     try:

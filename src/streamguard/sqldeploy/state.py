@@ -114,6 +114,19 @@ class Server:
         except requests.RequestException as error:
             raise DeployError(str(unreachable(self._server, error))) from None
 
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """The servers that share its service id, as `/clusterStatus` has them, by HOST:PORT; none where it does not say.
+
+        Raises DeployError when the server cannot be reached.
+        """
+        try:
+            answer = self._session.get(f"{self._url}/clusterStatus", timeout=self._timeout_s)
+            return dict(answer.json()["clusterStatus"]) if answer.status_code == 200 else {}
+        except (ValueError, KeyError, TypeError):
+            raise DeployError(self._is_none()) from None
+        except requests.RequestException as error:
+            raise DeployError(str(unreachable(self._server, error))) from None
+
     def info(self) -> dict[str, Any]:
         """What the server says of itself, such as `version` and `serverStatus`. Raises DeployError."""
         try:

@@ -74,4 +74,4 @@ def _remove(settings: Settings) -> None:
 
 
 def _data_folders(settings: Settings) -> list[Path]:
-    return [settings.state_path / name for name in DATA_FOLDERS]
+    return [*(settings.state_path / name for name in DATA_FOLDERS), *settings.state_path.glob("ksqldb-*")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +13,8 @@ from streamguard.metrics.targets import port_of, targets_folder
 from streamguard.schedules.plan import has_jobs
 from streamguard.stack.ksqldb_config import config_file
 
+USERS_FILE = "users.properties"
+"""In the folder of the first SQL engine; all have these users."""
 _PYTHON = (sys.executable, "-I", "-u")
 """Isolated: no module of the current folder, of PYTHONPATH or of the person's own site-packages is taken for one of ours."""
 
@@ -39,10 +41,37 @@ NAMES = {"postgres": "Postgres", "broker": "Kafka", "ksqldb": "ksqlDB"}
 """The parts that may be somebody else's, as people call those."""
 
 
-def embedded_parts(settings: Settings) -> list[Part]:
-    """Postgres, the broker and the SQL engine on this machine, but for those whose address was given."""
-    parts = [_postgres(settings), _broker(settings), _ksqldb(settings)]
+def embedded_parts(settings: Settings, engines: int = 1) -> list[Part]:
+    """Postgres, the broker and the SQL engines on this machine, but for those whose address was given."""
+    parts = [_postgres(settings), _broker(settings), *engine_parts(settings, engines)]
     return [part for part in parts if part.name not in settings.external]
+
+
+def engine_parts(settings: Settings, number: int) -> list[Part]:
+    """So many engines that share the rules: `ksqldb` at the address of the settings, `ksqldb-2` and so on at ports that the
+    system gives them."""
+    first = _ksqldb(settings)
+    if number == 1:
+        return [first]
+    return [
+        replace(first, command=(*first.command, "--share-as", "engine-1")),
+        *(_further_engine(settings, first, member) for member in range(2, number + 1)),
+    ]
+
+
+def _further_engine(settings: Settings, first: Part, member: int) -> Part:
+    name, words = f"ksqldb-{member}", list(first.command)
+    mine = {
+        "--data-dir": str(engine_folder(settings, name)),
+        "--listen": f"{first.host}:0",
+        "--metrics": "127.0.0.1:0",
+        "--metrics-file": str(targets_folder(settings) / f"{name}.json"),
+    }
+    for option, value in mine.items():
+        if option in words:
+            words[words.index(option) + 1] = value
+    words += ["--share-as", f"engine-{member}"]
+    return Part(name, tuple(words), first.priority, reached_by=f"streamguard logs {name}")
 
 
 def _postgres(settings: Settings) -> Part:
@@ -96,9 +125,9 @@ def _metrics(settings: Settings, name: str) -> list[str]:
     return ["--metrics", f"127.0.0.1:{port_of(settings, name)}", "--metrics-file", str(file)]
 
 
-def engine_folder(settings: Settings) -> Path:
-    """Where the SQL engine keeps what is not in Kafka, among it its users."""
-    return settings.state_path / "ksqldb"
+def engine_folder(settings: Settings, name: str = "ksqldb") -> Path:
+    """Where a SQL engine keeps what is not in Kafka, the first among it the users."""
+    return settings.state_path / name
 
 
 def _secured_engine(settings: Settings) -> list[str]:
@@ -107,6 +136,7 @@ def _secured_engine(settings: Settings) -> list[str]:
         "ssl.certificate.location": settings.ksqldb_certificate and settings.ksqldb_certificate.absolute(),
         "ssl.key.location": settings.ksqldb_key and settings.ksqldb_key.absolute(),
         "authentication.method": "BASIC" if settings.ksqldb_username else None,
+        "authentication.users.file": settings.ksqldb_username and engine_folder(settings).absolute() / USERS_FILE,
     }
     return [word for name, value in given.items() if value for word in ("--set", f"{name}={value}")]
 

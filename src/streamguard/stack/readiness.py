@@ -100,6 +100,12 @@ def ksqldb_probe(settings: Settings, timeout_s: float = 2.0) -> Problem | None:
     return None if problem is None else Problem(str(problem), problem.permanent)
 
 
+def engines_probe(settings: Settings, number: int) -> str | None:
+    """Ready when so many SQL engines share the service id."""
+    found = len(Server(settings.ksqldb).engines())
+    return None if found >= number else f"{found} of {number} engines share the rules"
+
+
 def wait(part: Part, probe: Probe, supervisor: Supervisor | None, logs: Path, timeout_s: float = 60.0) -> None:
     """Return when `probe` is satisfied. Raises StackError with the part's last log line if it ends or takes too long."""
     deadline = time.monotonic() + timeout_s

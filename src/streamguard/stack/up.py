@@ -39,16 +39,18 @@ from streamguard.sqldeploy import (
 from streamguard.sqldeploy.deployed import note_deployed
 from streamguard.sqldeploy.script import read
 from streamguard.sqldeploy.state import Server
-from streamguard.stack import compose, conf, consumers, extras, leftovers, locks, logins, passwords, ports, state
+from streamguard.stack import compose, conf, extras, leftovers, locks, logins, passwords, ports, state
 from streamguard.stack.broker_door import check_broker, make_user
 from streamguard.stack.door import check_door
 from streamguard.stack.errors import StackError
 from streamguard.stack.interrupts import interrupts_held_back
 from streamguard.stack.ksqldb_config import write_config
+from streamguard.stack.numbers import CONSUMERS, ENGINES
 from streamguard.stack.parts import NAMES, Part, application_parts, by_name, consumer_parts, embedded_parts, sink_part
 from streamguard.stack.readiness import (
     consumer_probe,
     desk_probe,
+    engines_probe,
     kafka_probe,
     ksqldb_probe,
     postgres_probe,
@@ -77,6 +79,8 @@ class StartOptions:
     """What `--with` asks for; None: as at the last start."""
     consumers: int | None = None
     """How many consumers run; None: as at the last start."""
+    engines: int | None = None
+    """The same of SQL engines."""
 
 
 @dataclass
@@ -102,7 +106,8 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
         )
     state.check(settings)
     extras.check(settings, options.extras)
-    _consumers(settings, options)
+    CONSUMERS.of(settings, options.consumers)
+    _check_engines(settings, options)
     rules = [*sql_files(options.rules), *sql_of(extras.sinks_of(settings, options.extras))]
     is_new = not settings.state_path.exists()
     if is_new:
@@ -117,6 +122,7 @@ def start(settings: Settings, options: StartOptions, report: Report) -> Started:
 def _start(settings: Settings, options: StartOptions, rules: list[Path], report: Report, *, checked: bool) -> Started:
     supervisor = Supervisor(settings)
     running = supervisor.processes() if supervisor.alive() else None
+    _check_running_engines(settings, options, running or {})
     if running is None:
         leftovers.end(settings, report)
     started = Started(_parts(settings, options, running or {}), settings)
@@ -130,7 +136,9 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
     if options.extras is not None:
         extras.keep(settings, options.extras)
     if options.consumers is not None:
-        consumers.keep(settings, options.consumers)
+        CONSUMERS.keep(settings, options.consumers)
+    if options.engines is not None:
+        ENGINES.keep(settings, options.engines)
     if not options.docker:
         started.settings = passwords.keep(settings)
     _launch_and_start(started.settings, options, started, rules, report, is_new=running is None)
@@ -140,7 +148,7 @@ def _start(settings: Settings, options: StartOptions, rules: list[Path], report:
 def _parts(settings: Settings, options: StartOptions, running: Mapping[str, Process]) -> list[Part]:
     """What is to run. What runs is left running but for sinks and further consumers, which are as they are asked for now."""
     optional = {name: getattr(options, name) or name in running for name in ("desk", "generator")}
-    infrastructure = [] if options.docker else embedded_parts(settings)
+    infrastructure = [] if options.docker else embedded_parts(settings, ENGINES.of(settings, options.engines))
     sinks = extras.sinks_of(settings, options.extras)
     return [
         *infrastructure,
@@ -149,13 +157,29 @@ def _parts(settings: Settings, options: StartOptions, running: Mapping[str, Proc
             desk=optional["desk"],
             generator=optional["generator"],
             sinks=sinks,
-            consumers=_consumers(settings, options),
+            consumers=CONSUMERS.of(settings, options.consumers),
         ),
     ]
 
 
-def _consumers(settings: Settings, options: StartOptions) -> int:
-    return consumers.kept(settings) if options.consumers is None else consumers.check(options.consumers)
+def _check_engines(settings: Settings, options: StartOptions) -> None:
+    """Raises StackError for a number of engines that cannot be: a bad one, or of engines that are not ours."""
+    asked = ENGINES.of(settings, options.engines)
+    if asked > 1 and (options.docker or "ksqldb" in settings.external):
+        raise StackError(
+            f"--engines {asked}: the SQL engine is not the embedded one; give its own servers one service id"
+        )
+
+
+def _check_running_engines(settings: Settings, options: StartOptions, running: Mapping[str, Process]) -> None:
+    """Raises StackError for another number than run: one engine alone, and each of several, are started differently."""
+    run = sum(name.partition("-")[0] == "ksqldb" for name in running)
+    asked = ENGINES.of(settings, options.engines)
+    if run and run != asked and 1 in (run, asked):
+        raise StackError(
+            f"--engines {asked}: {run} {'runs' if run == 1 else 'run'}, and an engine alone becomes one of several by a restart:"
+            f" `streamguard down`, then `{options.command} --engines {asked}`"
+        )
 
 
 def _launch_and_start(
@@ -230,7 +254,12 @@ def _start_infrastructure(
         if name == "postgres" and (answer := [name for name in ("postgres", "broker") if name in ours]):
             report(f"{' and '.join(answer)} {'answer' if answer[1:] else 'answers'}")
     _start_terminated(settings, parts, supervisor, report)
-    report("ksqldb answers")
+    engines = [name for name in parts if name.partition("-")[0] == "ksqldb"]
+    for name in engines:
+        supervisor.start(name)
+    for name in engines[1:]:
+        wait(parts[name], partial(engines_probe, settings, len(engines)), supervisor, logs)
+    report("ksqldb answers" if not engines[1:] else f"{len(engines)} SQL engines answer and share the rules")
 
 
 def _start_terminated(settings: Settings, parts: dict[str, Part], supervisor: Supervisor, report: Report) -> None:
@@ -274,7 +303,7 @@ def _start_application(
 ) -> None:
     """The consumers, and the desk and the generator stream where they are asked for, side by side."""
     logs = settings.state_path / "logs"
-    members = [part.name for part in consumer_parts(_consumers(settings, options))]
+    members = [part.name for part in consumer_parts(CONSUMERS.of(settings, options.consumers))]
     names = [*members, *(name for name in ("desk", "generator") if getattr(options, name))]
     for name in names:
         supervisor.start(name)
@@ -290,7 +319,10 @@ def _start_application(
     if sinks:
         report(f"sinks: {', '.join(sinks)}")
     report(f"{', '.join(names[:-1])} and {names[-1]} run" if names[1:] else f"{names[0]} runs")
-    if members[1:] and (sentence := consumers.standing_by(len(members), _partitions(settings))):
+    engines = ENGINES.of(settings, options.engines)
+    if engines > 1 and (sentence := ENGINES.standing_by(engines, _partitions(settings))):
+        report(sentence)
+    if members[1:] and (sentence := CONSUMERS.standing_by(len(members), _partitions(settings))):
         report(sentence)
 
 

@@ -6,7 +6,7 @@ the user's are KsqlError (and its subclasses, with ksqlDB's error codes).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -167,7 +167,10 @@ class Runtime(Protocol):
         """The same of all of them by id, with one question to Kafka; without offsets where it does not answer."""
 
     def stats_everywhere(self, authorization: str | None = None) -> Mapping[str, QueryStats]:
-        """As `all_stats`, of all engines of the service together."""
+        """As `all_stats`, of all engines of the service that answer together."""
+
+    def stats_to_show(self, authorization: str | None = None) -> Callable[[str], QueryStats]:
+        """As `stats`, of all engines of the service that answer together."""
 
     def engines(self) -> Sequence[EngineInfo]:
         """The engines that share the service id; none where this one is alone."""

@@ -18,7 +18,8 @@ from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.sharing import Member
 
 PULL, STATS = "/peers/pull", "/peers/stats"
-TIMEOUT_S = 10.0
+ROWS_S, STATS_S = 10.0, 3.0
+"""How long an answer may take; figures are shown without those that do not come."""
 
 
 class PeerError(KsqlError):
@@ -30,13 +31,14 @@ def rows(
 ) -> list[Sequence[Any]]:
     """The rows of a pull query that another engine has in these slots. Raises PeerError."""
     question = {"sql": text, "properties": dict(properties), "slots": sorted(slots)}
-    found: list[Sequence[Any]] = _ask(member, PULL, question, authorization)
+    found: list[Sequence[Any]] = _ask(member, PULL, question, authorization, ROWS_S)
     return found
 
 
 def stats(member: Member, authorization: str | None) -> dict[str, QueryStats]:
     """What another engine's part of each query has done. Raises PeerError."""
-    return {query_id: _stats(found) for query_id, found in _ask(member, STATS, {}, authorization).items()}
+    found = _ask(member, STATS, {}, authorization, STATS_S)
+    return {query_id: _stats(one) for query_id, one in found.items()}
 
 
 def packed_stats(found: Mapping[str, QueryStats]) -> bytes:
@@ -75,10 +77,10 @@ def added(mine: QueryStats, other: QueryStats) -> QueryStats:
 _SUMS = ("consumed", "consumed_bytes", "produced", "errors", "state_entries", "state_bytes")
 
 
-def _ask(member: Member, path: str, question: Mapping[str, Any], authorization: str | None) -> Any:
+def _ask(member: Member, path: str, question: Mapping[str, Any], authorization: str | None, timeout_s: float) -> Any:
     headers = {} if authorization is None else {"authorization": authorization}
     try:
-        answer = requests.post(member.address + path, data=encode(question), headers=headers, timeout=TIMEOUT_S)
+        answer = requests.post(member.address + path, data=encode(question), headers=headers, timeout=timeout_s)
     except requests.RequestException as error:
         raise PeerError(
             f"The engine {member.name} at {member.address}, which has a part of the table, does not answer"

@@ -447,8 +447,7 @@ class QueryRunner:
             producer = self._producer(f"{self.group}-changelog", compression_type="none")
             self._changes = Sender(producer, self._stop)
             self._begin_transactions(producer)
-        if self._sharing.name:
-            self._topics.wait_for_transactions(self.changelog.topic, self._stop)
+        self._topics.wait_for_transactions(self.changelog.topic, self._stop)
         return self.changelog.restore(topology.runtime.stores, self._own_partitions())
 
     def _own_partitions(self) -> frozenset[int] | None:

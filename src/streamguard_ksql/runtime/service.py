@@ -472,14 +472,31 @@ class KafkaRuntime:
         return {name: runner.stats(bounds) for name, runner in sorted(runners.items())}
 
     def stats_everywhere(self, authorization: str | None = None) -> dict[str, QueryStats]:
-        """As `all_stats`, of all engines of the service together; PeerError where one does not answer."""
+        """As `all_stats`, of all engines of the service together that answer."""
         found = self.all_stats()
         for member in self._members():
             if self._membership is not None and member.name != self._membership.name:
-                for query_id, other in peers.stats(member, authorization).items():
+                for query_id, other in self._stats_of(member, authorization).items():
                     if query_id in found:
                         found[query_id] = peers.added(found[query_id], other)
         return found
+
+    def _stats_of(self, member: Member, authorization: str | None) -> dict[str, QueryStats]:
+        try:
+            return peers.stats(member, authorization)
+        except peers.PeerError as error:
+            log.warning("figures are without those of %s: %s", member.name, error)
+            return {}
+
+    def stats_to_show(self, authorization: str | None = None) -> Callable[[str], QueryStats]:
+        if self._membership is None:
+            return self.stats
+        found = self.stats_everywhere(authorization)
+
+        def stats(query_id: str) -> QueryStats:
+            return found.get(query_id) or self.stats(query_id)
+
+        return stats
 
     def _members(self) -> list[Member]:
         return [] if self._membership is None else sorted(self._membership.members(), key=lambda m: m.name)

@@ -187,7 +187,7 @@ class _Endpoints:
         for one in prepared:
             if not isinstance(one.statement, ast.Reading):
                 given.principal.check_write(one.statement.text)
-        return execute(prepared, self.server)
+        return execute(prepared, self.server, given.principal.authorization)
 
     def _refuse_if_terminated(self) -> None:
         if self.server.terminated:

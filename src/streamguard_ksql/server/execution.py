@@ -38,13 +38,16 @@ class Context:
     server: Server
     properties: Mapping[str, Any]
     variables: Mapping[str, str]
+    authorization: str | None = None
+    """The login of who sent the statement, for questions to other engines of the service."""
 
     @property
     def runtime(self) -> Runtime:
         return self.server.runtime
 
     def describer(self) -> Describer:
-        return Describer(self.runtime.engine, self.runtime.stats, self.server.host, self.server.clock_ms())
+        stats = self.runtime.stats_to_show(self.authorization)
+        return Describer(self.runtime.engine, stats, self.server.host, self.server.clock_ms())
 
     def source(self, name: str) -> DataSource:
         """The stream or table of that name; KsqlError if there is none."""
@@ -55,14 +58,14 @@ class Context:
         return source
 
 
-def execute(prepared: Sequence[Prepared], server: Server) -> list[Entity]:
+def execute(prepared: Sequence[Prepared], server: Server, authorization: str | None = None) -> list[Entity]:
     """Carry out the statements of a request; RestError for the first refused, with the answers of those before it."""
     _check_endpoint(prepared, server)
     _try_together(prepared, server)
     answers: list[Entity] = []
     for one in prepared:
         text = one.statement.text
-        context = Context(server, one.properties, one.variables)
+        context = Context(server, one.properties, one.variables, authorization)
         try:
             answers += (executes.find(type(one.statement)) or _unsupported)(one.statement, context)
         except KsqlError as error:

@@ -59,7 +59,7 @@ def strangers(around: Surroundings) -> Iterator[Finding]:
         return
     state = around.settings.state_path
     ours = _descendants(int(pid_file(around.settings).read_text()))
-    for process in locks.users([state / "broker", state / "ksqldb", state / "postgres"]):
+    for process in locks.users([state / "broker", state / "ksqldb", *state.glob("ksqldb-*"), state / "postgres"]):
         if process.pid not in ours:
             yield Finding(
                 f"{_command(process)} (process {process.pid}) works in {state} and is no part of the stack that runs there",

@@ -83,6 +83,7 @@ def look(settings: Settings) -> model.Status:
             backlog=_known(lambda: _one(context, model.Backlog, _WAITING)),
             disk=_disk(settings),
             findings=found,
+            engines=_known(lambda: _engines(context)) or [],
         )
 
 
@@ -135,6 +136,20 @@ def _rates(context: Context, begun: _Sample | None, now: _Sample | None) -> mode
     prefix = f"{context.settings.transactions_topic}/"
     read = sum(at - begun.offsets.get(place, 0) for place, at in now.offsets.items() if place.startswith(prefix))
     return model.Rates(round(passed, 1), round(max(0, read) / passed, 1), **lately)
+
+
+def _engines(context: Context) -> list[model.EngineFigures]:
+    """Who has which part of the queries, where several share them."""
+    if context.engine is None:
+        return []
+    return [
+        model.EngineFigures(
+            str(engine.get("name", address)),
+            address,
+            {query: len(share["activePartitions"]) for query, share in sorted(engine["activeStandbyPerQuery"].items())},
+        )
+        for address, engine in sorted(context.engine.engines().items())
+    ]
 
 
 def _queries(context: Context, kafka: Overview | None) -> list[model.QueryFigures] | None:

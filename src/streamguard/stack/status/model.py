@@ -6,7 +6,7 @@ does not answer.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import orjson
 
@@ -36,6 +36,15 @@ class QueryFigures:
     name: str
     state: str
     lag: int | None
+
+
+@dataclass(frozen=True)
+class EngineFigures:
+    """One of several SQL engines that share the rules: its address, and by query the number of partitions that it reads."""
+
+    name: str
+    address: str
+    partitions: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,8 @@ class Status:
     backlog: Backlog | None
     disk: Disk
     findings: list[FoundProblem]
+    engines: list[EngineFigures] = field(default_factory=list)
+    """Empty where there is one."""
 
     @property
     def problems(self) -> list[FoundProblem]:

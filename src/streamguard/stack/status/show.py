@@ -50,6 +50,7 @@ def lines(status: Status, width: int | None = None) -> list[Line]:
         *_findings(status, width, serious=True),
         *_parts(status.parts, width),
         *_queries(status, width),
+        *_engines(status, width),
         *_rules(status, width),
         *_topics(status.topics),
         *_figures(status, width),
@@ -117,6 +118,17 @@ def _queries(status: Status, width: int | None) -> Iterator[Line]:
         facts = [f"{query.name} {count(query.lag)}" for query in behind[:_MOST_BEHIND]]
         more = [f"and {len(behind) - _MOST_BEHIND} more"] if len(behind) > _MOST_BEHIND else []
         yield from _row("  behind", [*facts, *more], width)
+
+
+def _engines(status: Status, width: int | None) -> Iterator[Line]:
+    """Which part of the queries each of several engines has."""
+    for engine in sorted(status.engines, key=lambda engine: engine.name):
+        facts = [
+            f"{engine.address}",
+            f"{len(engine.partitions)} queries" if engine.partitions else "stands by",
+            *([f"{sum(engine.partitions.values())} of their partitions"] if engine.partitions else []),
+        ]
+        yield from _row(f"  {engine.name}", facts, width)
 
 
 def _rules(status: Status, width: int | None) -> Iterator[Line]:

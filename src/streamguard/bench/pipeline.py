@@ -5,10 +5,17 @@ Latency is from the time that a payment is given to the producer (its event time
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
+
+from streamguard.config import UserError
 
 
 @dataclass(frozen=True)
@@ -72,3 +79,55 @@ def measure_run(connection: Connection, started: object, prefix: str) -> Figures
     seconds = float(row.seconds or 1) or 1.0
     decided_ms = tuple(decided.latency_ms) if decided.latency_ms else None
     return Figures(row.stored, row.stored / seconds, p50, p95, p99, decided.alerts, decided_ms)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The generator at a rate for some seconds, and what came of it; `behind_s` is how long the last row took to come."""
+
+    tps: float
+    seconds: int
+    sent: int
+    behind_s: float
+    figures: Figures
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether everything was stored, as fast as it was to be sent."""
+        return self.figures.stored >= self.sent and self.figures.rate >= self.tps * SHARE
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the rate can go on: also the generator has kept it, and nothing was left waiting."""
+        return self.is_stored and self.sent >= self.tps * self.seconds * SHARE and self.behind_s <= BEHIND_S
+
+
+SHARE, BEHIND_S = 0.95, 2.0
+
+
+class GeneratorFailed(UserError):
+    """What the generator said as it ended with an error."""
+
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+def run_trial(connect: Connect, tps: float, seconds: int, seed: int | None = None) -> Trial:
+    """Run the generator beside the running stack. Raises GeneratorFailed."""
+    with connect() as connection:
+        started = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    chosen = str(seed if seed is not None else time.time_ns() % 1_000_000_007)
+    command = [sys.executable, "-m", "streamguard.cli", "generate", "stream", "--tps", f"{tps:g}"]
+    done = subprocess.run(
+        [*command, "--duration", str(seconds), "--seed", chosen],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    sent = re.search(r"sent ([\d,]+)", done.stdout)
+    if done.returncode != 0 or sent is None:
+        raise GeneratorFailed(done.stdout.strip().removeprefix("streamguard: "))
+    ended, count = time.monotonic(), int(sent[1].replace(",", ""))
+    with connect() as connection:
+        prefix, behind_s = wait_stored(connection, started, count, ended)
+        return Trial(tps, seconds, count, behind_s, measure_run(connection, started, prefix))

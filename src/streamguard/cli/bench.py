@@ -5,12 +5,12 @@ Comparisons with other products are in `benchmarks/` of the repository.
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -24,8 +24,9 @@ from streamguard.bench.engine.latency import percentile
 from streamguard.bench.engine.measure import measure_all, measure_latencies
 from streamguard.bench.pages import examples
 from streamguard.bench.pages import measure as measure_pages
-from streamguard.bench.pipeline import measure_run, wait_stored
+from streamguard.bench.pipeline import Connect, Trial, run_trial
 from streamguard.bench.runs import spread, write_json
+from streamguard.bench.saturation import highest_held
 from streamguard.bench.sizes import RATES
 from streamguard.bench.sizes import measure as measure_sizes
 from streamguard.cli.shared import database, new_app
@@ -184,32 +185,52 @@ def pipeline(
     tps: Annotated[float, typer.Option("--tps", min=1, help="Transactions per second.")] = 1_000,
     duration: Annotated[int, typer.Option("--duration", min=1, help="Seconds.")] = 60,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the generator; the clock's if not given.")] = None,
+    saturate: Annotated[
+        bool,
+        typer.Option("--saturate", help="Find the highest rate that is held for --duration, beginning with --tps."),
+    ] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Measured runs, after one to warm up if there are several.")] = 1,
+    file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
 ) -> None:
     """Run the generator at --tps for --duration seconds; print throughput and the 50/95/99th percentile of latency.
 
     Exits 1 if not every transaction is stored within 30 s of the last one.
     """
-    with database(autocommit=True) as connection:
-        started = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    run_seed = str(seed if seed is not None else time.time_ns() % 1_000_000_007)
-    command = [sys.executable, "-m", "streamguard.cli", "generate", "stream", "--tps", f"{tps:g}"]
-    done = subprocess.run(
-        [*command, "--duration", str(duration), "--seed", run_seed],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        typer.echo(done.stdout, err=True)
-        raise typer.Exit(done.returncode)
-    ended = time.monotonic()
-    sent = int(re.search(r"sent ([\d,]+)", done.stdout).group(1).replace(",", ""))  # type: ignore[union-attr]
-    with database(autocommit=True) as connection:
-        prefix, behind_s = wait_stored(connection, started, sent, ended)
-        figures = measure_run(connection, started, prefix)
-    print(f"sent          {sent:,} transactions at {sent / duration:,.0f}/s")
+    connect = partial(database, autocommit=True)
+    trials = []
+    for _ in range(runs + (runs > 1)):
+        rate = _highest_held(connect, tps, duration) if saturate else tps
+        trials.append(run_trial(connect, rate, duration, seed))
+    measured = trials[runs > 1 :]
+    for trial in measured:
+        _print_trial(trial)
+    if file is not None:
+        write_json(file, runs, _pipeline_figures(measured, saturate=saturate))
+    for trial in measured:
+        if not trial.is_stored:
+            figures = trial.figures
+            typer.echo(f"{figures.stored:,} of {trial.sent:,} transactions stored, at {figures.rate:,.0f}/s", err=True)
+            raise typer.Exit(1)
+
+
+def _highest_held(connect: Connect, first_tps: float, seconds: int) -> float:
+    def holds(tps: float, wanted_s: int) -> bool:
+        found = run_trial(connect, tps, wanted_s)
+        is_held = found.is_held
+        print(f"{tps:>9,.0f}/s for {wanted_s} s: {'held' if is_held else 'not held'}", flush=True)
+        return is_held
+
+    found = highest_held(holds, first_tps, seconds)
+    if not found:
+        raise StackError("no rate is held: `streamguard status` says what stands still")
+    return found
+
+
+def _print_trial(trial: Trial) -> None:
+    sent, figures = trial.sent, trial.figures
+    print(f"sent          {sent:,} transactions at {sent / trial.seconds:,.0f}/s")
     print(
-        f"stored        {figures.stored:,} at {figures.rate:,.0f}/s; the last {behind_s:.2f} s after the sender's end"
+        f"stored        {figures.stored:,} at {figures.rate:,.0f}/s; the last {trial.behind_s:.2f} s after the sender's end"
     )
     print(f"event to row  p50 {figures.p50_ms:.0f} ms   p95 {figures.p95_ms:.0f} ms   p99 {figures.p99_ms:.0f} ms")
     if figures.decided_ms is not None:
@@ -217,9 +238,23 @@ def pipeline(
         print(
             f"event to decided row  p50 {p50:.0f} ms   p95 {p95:.0f} ms   p99 {p99:.0f} ms   ({figures.alerts:,} alerts)"
         )
-    if figures.stored < sent or figures.rate < tps * 0.95:
-        typer.echo(f"{figures.stored:,} of {sent:,} transactions stored, at {figures.rate:,.0f}/s", err=True)
-        raise typer.Exit(1)
+
+
+def _pipeline_figures(trials: Sequence[Trial], *, saturate: bool) -> dict[str, object]:
+    """Each percentile is the median of the runs."""
+    found: dict[str, object] = {
+        "saturate": saturate,
+        "tps": [trial.tps for trial in trials],
+        "seconds": trials[0].seconds,
+        "transactions_per_s": spread([trial.figures.rate for trial in trials]),
+        "stored_ms": _percentiles([(t.figures.p50_ms, t.figures.p95_ms, t.figures.p99_ms) for t in trials]),
+    }
+    decided = [trial.figures.decided_ms for trial in trials if trial.figures.decided_ms is not None]
+    return {**found, "decided_ms": _percentiles(decided)} if decided else found
+
+
+def _percentiles(runs: Sequence[tuple[float, float, float]]) -> dict[str, float]:
+    return {name: median(run[n] for run in runs) for n, name in enumerate(("p50", "p95", "p99"))}
 
 
 @app.command()

@@ -6,6 +6,7 @@ question comes from.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +16,9 @@ import requests
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.operators.state import decode, encode
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
-from streamguard_ksql.runtime.sharing import Member
+from streamguard_ksql.runtime.sharing import Member, Membership
+
+log = logging.getLogger(__name__)
 
 PULL, STATS = "/peers/pull", "/peers/stats"
 ROWS_S, STATS_S = 10.0, 3.0
@@ -39,6 +42,25 @@ def stats(member: Member, authorization: str | None) -> dict[str, QueryStats]:
     """What another engine's part of each query has done. Raises PeerError."""
     found = _ask(member, STATS, {}, authorization, STATS_S)
     return {query_id: _stats(one) for query_id, one in found.items()}
+
+
+def with_others(
+    mine: dict[str, QueryStats], membership: Membership | None, authorization: str | None
+) -> dict[str, QueryStats]:
+    """What the queries have done here and in all other engines of the service that answer."""
+    found = dict(mine)
+    for member in () if membership is None else membership.members():
+        if membership is None or member.name == membership.name:
+            continue
+        try:
+            theirs = stats(member, authorization)
+        except PeerError as error:
+            log.warning("figures are without those of %s: %s", member.name, error)
+            continue
+        for query_id, other in theirs.items():
+            if query_id in found:
+                found[query_id] = added(found[query_id], other)
+    return found
 
 
 def packed_stats(found: Mapping[str, QueryStats]) -> bytes:

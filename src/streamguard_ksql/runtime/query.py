@@ -19,7 +19,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -42,11 +42,11 @@ from streamguard_ksql.runtime.clients import (
     as_partitions,
 )
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
+from streamguard_ksql.runtime.holding import Holding
 from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import Reader
 from streamguard_ksql.runtime.scans import Scans
-from streamguard_ksql.runtime.shares import Share, share_of, slots_of
 from streamguard_ksql.runtime.sharing import TRANSACTION_MS, Alone, Sharing
 from streamguard_ksql.topology import Topology, most_ahead_ms
 
@@ -133,15 +133,7 @@ class QueryRunner:
         self._reported = self._passed_lost = False
         self._replaced = threading.Event()
         self._sharing = sharing or Alone()
-        self._slots: frozenset[int] | None = None
-        """Those that the share at work was made of."""
-        self._losses = 0
-        self._share: Share = {}
-        self._partitions_of: dict[str, int] = {}
-        """How many partitions each of its topics has."""
-        self.still = threading.Event()
-        """Set while nothing is read and all is committed: another engine may have the share."""
-        self.still.set()
+        self.holding = Holding(query.plan, query.query_id, self._sharing, self._ends)
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
@@ -173,22 +165,7 @@ class QueryRunner:
 
     def source_partitions(self) -> dict[str, int]:
         """How many partitions each of its topics has, as it reads them; empty while it is not reading."""
-        return {} if self._reader is None else self._partitions_of
-
-    def slots(self) -> Collection[int]:
-        """The slots in which the query is, whoever has them; empty while that is not known."""
-        return slots_of(self.query.plan, self.query_id, self._partitions_of) if self._partitions_of else ()
-
-    def share_with(self, slots: Collection[int]) -> Share:
-        """What an engine with these slots reads; empty where that is nothing, or not known."""
-        if not self._partitions_of:
-            return {}
-        return share_of(self.query.plan, self.query_id, self._partitions_of, slots)
-
-    @property
-    def has_no_share(self) -> bool:
-        """Whether other engines run all of it."""
-        return self._slots is not None and not self._share
+        return {} if self._reader is None else dict(self.holding.partitions)
 
     def restart(self) -> None:
         """Commit, and start again with the topics as they are then."""
@@ -306,8 +283,18 @@ class QueryRunner:
         """From open to close; raises what went wrong."""
         self._replaced.clear()
         self.pulse.reset()
-        if not self._take_share():
-            return
+        try:
+            if not self.holding.take(self._partitions):
+                if self.holding.is_elsewhere:
+                    self.ready.set()
+                self.holding.still.set()
+                self.holding.wait()
+                return
+            self._work_on_share()
+        finally:
+            self.holding.still.set()
+
+    def _work_on_share(self) -> None:
         producer = self._producer(self.group) if self.exactly_once else clients.producer(self.servers)
         consumer = self._connect()
         sender = Sender(producer, self._stop)
@@ -331,38 +318,10 @@ class QueryRunner:
                 clients.close_producer(self._changes.client, transactional=True)
             if self._changes is not sender:
                 clients.close_producer(producer)
-            self.still.set()
 
-    def _take_share(self) -> bool:
-        """Find out what to read, waiting while the shares are divided; False where it is nothing, once that may have changed."""
-        self.still.clear()
-        self._losses = self._sharing.losses
-        self._slots = self._sharing.slots
-        if self._slots is not None:
-            self._partitions_of = self._partitions()
-            self._share = self.share_with(self._slots)
-            if self._share:
-                return True
-            self.ready.set()
-        self.still.set()
-        while self._sharing.slots is self._slots and not self._stop.is_set() and not self._replaced.is_set():
-            self._sharing.wait(POLL_S) if self._slots is None else self._stop.wait(POLL_S)
-        return False
-
-    def _keeps_share(self) -> bool:
-        """Whether the share is as it was; waits while the shares are divided anew. All has to be committed."""
-        self.still.set()
-        try:
-            while (slots := self._sharing.slots) is None and not self._stop.is_set() and not self._replaced.is_set():
-                self._sharing.wait(POLL_S)
-            if slots is None or self._sharing.losses != self._losses or self.share_with(slots) != self._share:
-                return False
-            self.still.clear()
-            self._slots = slots
-            return self._sharing.slots is slots
-        finally:
-            if self._slots is not self._sharing.slots:
-                self.still.set()
+    def _ends(self) -> bool:
+        """Whether what is at work, or waits for work, has to end."""
+        return self._stop.is_set() or self._replaced.is_set()
 
     def _producer(self, name: str, **settings: Any) -> Producer:
         """A transactional producer of this engine's."""
@@ -388,13 +347,13 @@ class QueryRunner:
         return partitions
 
     def _open(self, consumer: Consumer, sender: Sender) -> Reader:
-        share = self._share
+        share = self.holding.share
         runtime = Runtime(
             self.query.query_id,
             self._output(sender),
             self._row_error,
             self.query.config,
-            partitions=max(self._partitions_of.values()),
+            partitions=max(self.holding.partitions.values()),
             skipped=self.skipped,
         )
         topology = Topology(self.query.plan, runtime)
@@ -448,23 +407,18 @@ class QueryRunner:
             self._changes = Sender(producer, self._stop)
             self._begin_transactions(producer)
         self._topics.wait_for_transactions(self.changelog.topic, self._stop)
-        return self.changelog.restore(topology.runtime.stores, self._own_partitions())
-
-    def _own_partitions(self) -> frozenset[int] | None:
-        """Which partitions' state is here; None: all."""
-        mine = {p for partitions in self._share.values() for p in partitions}
-        return None if len(mine) == max(self._partitions_of.values()) else frozenset(mine)
+        return self.changelog.restore(topology.runtime.stores, self.holding.own_partitions())
 
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit = time.monotonic()
         dirty, self._uncommitted_since_s = False, None
-        while not self._stop.is_set() and not self._replaced.is_set():
-            if self._sharing.slots is not self._slots:
-                if dirty and self._sharing.losses == self._losses:
+        while not self._ends():
+            if not self.holding.is_current:
+                if dirty and not self.holding.is_lost:
                     self._commit(reader)
                     sender.flush()
                     dirty, self._uncommitted_since_s = False, None
-                if not self._keeps_share():
+                if not self.holding.keep():
                     return
                 continue
             if self.pulse.exceeded is not None:
@@ -479,7 +433,7 @@ class QueryRunner:
             if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
                 self._commit(reader)
                 last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
-        if dirty and self._sharing.losses == self._losses:
+        if dirty and not self.holding.is_lost:
             self._commit(reader)
 
     def _step(self, reader: Reader) -> bool:
@@ -526,7 +480,7 @@ class QueryRunner:
         assert self.topology is not None
         with self.lock:
             self.changelog.write_changes(sender, self.topology.runtime.stores)
-        if self._own_partitions() is None:
+        if self.holding.own_partitions() is None:
             self.changelog.write_marker(sender, reader.positions)
         else:
             self.changelog.write_markers(sender, reader.positions)

@@ -22,7 +22,6 @@ from weakref import WeakSet
 from confluent_kafka import KafkaException, TopicPartition
 
 from streamguard_ksql import ast
-from streamguard_ksql.catalog import DataSource
 from streamguard_ksql.engine import Engine, Outcome, PersistentQuery
 from streamguard_ksql.errors import KsqlError
 from streamguard_ksql.limits import Limits
@@ -31,20 +30,22 @@ from streamguard_ksql.parser import parse_statement
 from streamguard_ksql.plan import Node
 from streamguard_ksql.planning.planner import PlannedQuery, plan_query
 from streamguard_ksql.refusals import accepted_before
-from streamguard_ksql.runtime import clients, names, peers, processing_log, pull
+from streamguard_ksql.runtime import clients, names, processing_log, pull
 from streamguard_ksql.runtime.api import EngineInfo, Properties, PullResult, QueryStats, RowStream, Submitted, TopicInfo
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message, Servers
 from streamguard_ksql.runtime.command_ids import command_id
 from streamguard_ksql.runtime.commands import Command, CommandLog, Superseded
 from streamguard_ksql.runtime.follower import Follower
 from streamguard_ksql.runtime.inserter import Inserter
+from streamguard_ksql.runtime.peers import with_others
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from streamguard_ksql.runtime.pulse import Statement
 from streamguard_ksql.runtime.push import Connection, PushQuery
 from streamguard_ksql.runtime.query import QueryRunner, streams_property
 from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
-from streamguard_ksql.runtime.sharing import Alone, Member, Membership, Sharing, by_slot, wait_for_slots
+from streamguard_ksql.runtime.sharing import Alone, Member, Membership, Sharing, wait_for_slots
+from streamguard_ksql.runtime.tables import Asked, Tables, pull_id
 from streamguard_ksql.runtime.topic_lines import print_topic
 from streamguard_ksql.runtime.trials import Trials
 from streamguard_ksql.runtime.upgrades import check_upgrade
@@ -92,6 +93,7 @@ class KafkaRuntime:
         self._scans = Scans(bootstrap_servers)
         self._membership = None if me is None else self._membership_of(me, on_taken)
         self._sharing: Sharing = self._membership or Alone()
+        self._tables = Tables(self._membership, self.bounded, self._report)
         shared_id = None if me is None else names.commands_id(service_id)
         self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id), shared_id)
         self.engine.catalog.add(processing_log.source(log_topic))
@@ -126,7 +128,7 @@ class KafkaRuntime:
         """Wait until all queries have committed what they have done, before others may have their shares."""
         deadline = time.monotonic() + STILL_S
         for runner in list(self._runners.values()):
-            if not runner.still.wait(max(0.0, deadline - time.monotonic())):
+            if not runner.holding.still.wait(max(0.0, deadline - time.monotonic())):
                 log.warning("query %s is still at work as its share is given up", runner.query_id)
 
     def _works(self) -> list[Watched]:
@@ -369,64 +371,22 @@ class KafkaRuntime:
         self, query: ast.Query, properties: Properties, text: str, authorization: str | None = None
     ) -> PullResult:
         planned, runner = self._plan_pull(query, properties)
-        rows = self._rows(planned, query, runner)
-        for member, slots in self._others(runner):
-            rows += peers.rows(member, slots, text, properties, authorization)
-        found = rows if query.limit is None else rows[: query.limit]
-        return PullResult(_pull_id(), planned.columns, pull.result_keys(planned, with_bounds=True), found)
+        rows = self._tables.rows(planned, query, runner, Asked(text, properties, authorization))
+        return PullResult(pull_id(), planned.columns, pull.result_keys(planned, with_bounds=True), rows)
 
     def pull_part(self, query: ast.Query, properties: Properties, slots: Collection[int]) -> Sequence[Sequence[Any]]:
-        """The rows that are here, for another engine, which takes these slots for ours. KsqlError where they are not."""
         planned, runner = self._plan_pull(query, properties)
-        mine = self._sharing.slots
-        if mine is None or not mine.issuperset(slots):
-            raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
-        rows = self._rows(planned, query, runner)
-        if self._sharing.slots is not mine:
-            raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
-        return rows
-
-    def _others(self, runner: QueryRunner) -> list[tuple[Member, list[int]]]:
-        """The other engines that have a part of a query, with the slots of it. KsqlError while some part is nobody's."""
-        if self._membership is None:
-            return []
-        mine = self._membership.slots or frozenset()
-        wanted = [slot for slot in runner.slots() if slot not in mine]
-        if not wanted:
-            return []
-        having = by_slot(self._membership.members())
-        found: dict[str, tuple[Member, list[int]]] = {}
-        for slot in wanted:
-            member = having.get(slot)
-            if member is None or member.name == self._membership.name:
-                raise KsqlError("The table's parts are being given to other engines: try again in a moment.")
-            found.setdefault(member.name, (member, []))[1].append(slot)
-        return list(found.values())
+        return self._tables.part(planned, query, runner, slots)
 
     def _plan_pull(self, query: ast.Query, properties: Properties) -> tuple[PlannedQuery, QueryRunner]:
         config = {**self.engine.config, **properties}
         with self.lock:
             planned = pull.plan_pull(query, self.engine.catalog, config)
-            return planned, self._materialising(self.engine.catalog.get(planned.source_names[0]))
-
-    def _rows(self, planned: PlannedQuery, query: ast.Query, runner: QueryRunner) -> list[Sequence[Any]]:
-        """The rows that are in the state here."""
-        name = planned.source_names[0]
-        if not runner.ready.wait(clients.TIMEOUT_S):
-            raise KsqlError(f"The table {name} is being restored: try again in a moment.")
-        with runner.lock:
-            if runner.topology is None:
-                if runner.has_no_share:
-                    return []
-                raise KsqlError(f"The query that fills {name} is being restarted: try again in a moment.")
-            with self.bounded(_pull_id()):
-                return pull.answer(planned, query, runner.topology, self._report)
-
-    def _materialising(self, source: DataSource) -> QueryRunner:
-        runner = self._runners.get(source.query_id or "")
+            source = self.engine.catalog.get(planned.source_names[0])
+            runner = self._runners.get(source.query_id or "")
         if runner is None:
             raise pull.not_queryable(source)
-        return runner
+        return planned, runner
 
     def explain(self, query: ast.Query, properties: Properties) -> tuple[Node, Sequence[Column]]:
         with self.lock:
@@ -472,21 +432,7 @@ class KafkaRuntime:
         return {name: runner.stats(bounds) for name, runner in sorted(runners.items())}
 
     def stats_everywhere(self, authorization: str | None = None) -> dict[str, QueryStats]:
-        """As `all_stats`, of all engines of the service together that answer."""
-        found = self.all_stats()
-        for member in self._members():
-            if self._membership is not None and member.name != self._membership.name:
-                for query_id, other in self._stats_of(member, authorization).items():
-                    if query_id in found:
-                        found[query_id] = peers.added(found[query_id], other)
-        return found
-
-    def _stats_of(self, member: Member, authorization: str | None) -> dict[str, QueryStats]:
-        try:
-            return peers.stats(member, authorization)
-        except peers.PeerError as error:
-            log.warning("figures are without those of %s: %s", member.name, error)
-            return {}
+        return with_others(self.all_stats(), self._membership, authorization)
 
     def stats_to_show(self, authorization: str | None = None) -> Callable[[str], QueryStats]:
         if self._membership is None:
@@ -498,15 +444,13 @@ class KafkaRuntime:
 
         return stats
 
-    def _members(self) -> list[Member]:
-        return [] if self._membership is None else sorted(self._membership.members(), key=lambda m: m.name)
-
     def engines(self) -> list[EngineInfo]:
-        """The engines that share the service id, with what each runs; none where this one is alone."""
+        if self._membership is None:
+            return []
         runners = sorted(self._runners.items())
         return [
-            EngineInfo(m.name, m.address, {q: share for q, r in runners if (share := r.share_with(m.slots))})
-            for m in self._members()
+            EngineInfo(m.name, m.address, {q: share for q, r in runners if (share := r.holding.share_with(m.slots))})
+            for m in self._membership.members()
         ]
 
     def config_value(self, name: str) -> Any:
@@ -541,7 +485,3 @@ class KafkaRuntime:
         self._report.close()
         self._inserter.close()
         self._commands.close()
-
-
-def _pull_id() -> str:
-    return f"query_{int(time.time() * 1000)}"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,7 @@ class Alone:
 
     def wait(self, timeout_s: float) -> None:
         """Nothing changes."""
+        time.sleep(timeout_s)
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,9 @@ class Membership:
     # --- the queries' side --------------------------------------------------------------------------------------------
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the slots are known, at most so long."""
+        """Wait until the slots may have changed, at most so long."""
         with self._changed:
-            self._changed.wait_for(lambda: self.slots is not None, timeout_s)
+            self._changed.wait(timeout_s)
 
     def fence(self, producer: Producer) -> None:
         """Add to the open transaction an offset of this group, which only a living member may commit (KIP-447)."""
@@ -202,7 +203,8 @@ class Membership:
             found = future[self.group].result()
         except KafkaException as error:
             raise KafkaUnavailable(f"Kafka does not say which engines there are: {error.args[0].str()}") from error
-        return [member for one in found.members if (member := _member(one)) is not None]
+        members = [member for one in found.members if (member := _member(one)) is not None]
+        return sorted(members, key=lambda member: member.name)
 
 
 def _member(found: Any) -> Member | None:
@@ -215,10 +217,9 @@ def _member(found: Any) -> Member | None:
     return Member(name, address, version, frozenset(tp.partition for tp in assigned))
 
 
-def by_slot(members: Mapping[str, Member] | list[Member]) -> dict[int, Member]:
+def by_slot(members: Iterable[Member]) -> dict[int, Member]:
     """Who has each slot."""
-    found = members.values() if isinstance(members, Mapping) else members
-    return {slot: member for member in found for slot in member.slots}
+    return {slot: member for member in members for slot in member.slots}
 
 
 def wait_for_slots(sharing: Sharing, timeout_s: float = JOIN_S) -> frozenset[int] | None:

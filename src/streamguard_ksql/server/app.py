@@ -225,9 +225,13 @@ class _Endpoints:
 
     async def peer_pull(self, request: Request) -> Response:
         """Another engine asks for the rows of a pull query that are here."""
-        asked = decode(await requests.read_body(request))
-        given = SqlRequest(asked["sql"], asked["properties"], principal=request.scope["principal"])
-        rows = await self.server.run(pull_part, self.server, given, asked["slots"])
+        try:
+            asked = decode(await requests.read_body(request))
+            sql, properties, slots = str(asked["sql"]), dict(asked["properties"]), frozenset(map(int, asked["slots"]))
+        except (ValueError, TypeError, KeyError):
+            raise RestError("This is not what an engine of the service asks another one for rows with.") from None
+        given = SqlRequest(sql, properties, principal=request.scope["principal"])
+        rows = await self.server.run(pull_part, self.server, given, slots)
         return Response(encode([list(row) for row in rows]), headers={"content-type": MESSAGEPACK})
 
     async def peer_stats(self, request: Request) -> Response:

@@ -97,9 +97,10 @@ def _reads_stream(server: Server, query: ast.Query) -> bool:
 def pull_part(server: Server, request: SqlRequest, slots: Collection[int]) -> Sequence[Sequence[Any]]:
     """The rows of a pull query that are here, for another engine, which takes these slots for ours. Blocks; RestError."""
     try:
-        [prepared] = new_session(server, request).prepare(request.sql)
-        assert isinstance(prepared.statement, ast.QueryStatement)
-        return server.runtime.pull_part(prepared.statement.query, prepared.properties, slots)
+        prepared = new_session(server, request).prepare(request.sql)
+        if len(prepared) != 1 or not isinstance(statement := prepared[0].statement, ast.QueryStatement):
+            raise BadRequest("Other engines of the service are asked for the rows of a query, and for nothing else.")
+        return server.runtime.pull_part(statement.query, prepared[0].properties, slots)
     except KsqlError as error:
         raise refusal(error, request.sql) from None
 

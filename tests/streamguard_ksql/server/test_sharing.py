@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import pytest
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
+from streamguard_ksql.operators.state import encode
+from streamguard_ksql.runtime import names
 from tests.support.broker import BrokerProcess
 from tests.support.engine import create_topic, produce
-from tests.support.ksqldb import EARLIEST, KsqlServerProcess
+from tests.support.ksqldb import EARLIEST, KsqlServerProcess, running_server
 from tests.support.processes import eventually
 
 PARTITIONS = 6
@@ -223,3 +226,49 @@ def test_same_name(tmp_path: Path, broker: BrokerProcess) -> None:
         for engine in (first, second):
             if engine.process is not None and engine.process.poll() is None:
                 engine.kill()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        encode({"sql": "SHOW STREAMS;"}),
+        encode({"sql": "SHOW STREAMS;", "properties": {}, "slots": [1]}),
+        encode({"sql": "DROP STREAM KSQL_PROCESSING_LOG;", "properties": {}, "slots": [1]}),
+        encode({"sql": "SELECT * FROM a; SELECT * FROM b;", "properties": {}, "slots": [1]}),
+        encode({"sql": "", "properties": {}, "slots": []}),
+    ],
+)
+def test_a_question_that_no_engine_asks(alone: KsqlServerProcess, body: bytes) -> None:
+    """Refused in one sentence, and nothing is carried out; an engine alone has no part to give."""
+    answer = requests.post(f"{alone.url}/peers/pull", body, timeout=10)
+    assert answer.status_code == 400, answer.text
+    assert "\n" not in answer.json()["message"]
+    assert [s["name"] for s in alone.ksql("SHOW STREAMS;")[0]["streams"]] == ["KSQL_PROCESSING_LOG"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KsqlServerProcess]:
+    with running_server(tmp_path_factory.mktemp("alone")) as server:
+        yield server
+
+
+def test_another_version(tmp_path: Path, broker: BrokerProcess) -> None:
+    """An engine of another version does not join: one sentence that names both."""
+    group = names.sharing_topic("default_")
+    create_topic(broker.address, group, 120)
+    settings = {
+        "bootstrap.servers": broker.address,
+        "group.id": group,
+        "client.id": "engine-9|0.0.1|http://127.0.0.1:9",
+    }
+    with closing(Consumer(settings)) as other:
+        joined: list[object] = []
+        other.subscribe([group], on_assign=lambda _, partitions: joined.append(partitions))
+        eventually(lambda: (other.poll(0.1), joined)[1], bool)
+        engine = KsqlServerProcess(tmp_path / "engine", broker.address, ("--share-as", "engine-1"))
+        said = subprocess.run(engine.command, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 1
+    assert "The engine engine-9 at http://127.0.0.1:9 has version 0.0.1, and this one " in said.stderr
+    assert "engines that share a service id are of one version; stop the others first." in said.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import settings
 
 from tests.support.broker import free_port
 from tests.support.postgres import EmbeddedPostgres
@@ -17,6 +18,9 @@ FIRST = ("tests/integration/", "tests/streamguard_ksql/runtime/", "tests/streamg
 
 TEST_SECONDS = 240
 """Far beyond what any test takes on a loaded machine: what takes longer waits for something that does not come."""
+
+settings.register_profile("any machine", deadline=None)  # By default an example fails that takes longer than 200 ms.
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

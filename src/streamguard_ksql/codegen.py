@@ -74,21 +74,30 @@ class Environment:
         name = getattr(function, "__name__", "")
         return f"{self.bind(function, f'{name}_' if name.isidentifier() else 'f')}({', '.join(arguments)})"
 
-    def guarded(self, operands: Sequence[Code], result: Callable[..., str], otherwise: str = "None") -> str:
-        """`result(texts)`, or `otherwise` where one of the operands is NULL; each operand is evaluated once."""
-        tests, texts = [], []
+    def guarded(
+        self, operands: Sequence[Code], result: Callable[..., str], otherwise: str = "None", *, strict: bool = False
+    ) -> str:
+        """`result(texts)`, or `otherwise` where one of the operands is NULL; each operand is evaluated once.
+
+        All that are computed are evaluated first, also where another is NULL: one may fail, and then so does all of it.
+        With `strict`, `otherwise` fails too.
+        """
+        tested = [o for o in operands if o.nullable and not (o.constant and not o.is_null)]
+        computed, simple, texts = [], [], []
         for operand in operands:
-            if not operand.nullable:
+            # A lambda has no type, and stays where it is called.
+            is_first = operand in tested or (tested and not strict and operand.type is not None)
+            if operand.constant or is_simple(operand.text) or not is_first:
                 texts.append(operand.text)
-            elif operand.is_null:
-                return otherwise
-            elif is_simple(operand.text):
-                tests.append(f"{operand.text} is None")
-                texts.append(operand.text)
+                if operand in tested and operand.text != "None":
+                    simple.append(f"{operand.text} is None")
             else:
-                name = self.fresh()
-                tests.append(f"({name} := {operand.text}) is None")
-                texts.append(name)
+                texts.append(self.fresh())
+                computed.append(f"({texts[-1]} := {operand.text}) is None")
+        if "None" in texts:
+            return f"({otherwise} if ({', '.join(computed)},) else None)" if computed else otherwise
+        together = [" | ".join(f"({test})" for test in computed)] if len(computed) > 1 else computed
+        tests = [*together, *simple]
         body = result(*texts)
         return f"({otherwise} if {' or '.join(tests)} else {body})" if tests else body
 
@@ -96,7 +105,7 @@ class Environment:
         self, operands: Sequence[Code], result: Callable[..., str], sql_type: SqlType | None, *, strict: bool = False
     ) -> Code:
         """`guarded` as Code. `strict`: an operand that is NULL is an error, as it is for Java's arithmetic."""
-        text = self.guarded(operands, result, self.call(null_operand) if strict else "None")
+        text = self.guarded(operands, result, self.call(null_operand) if strict else "None", strict=strict)
         if not strict and all(o.lenient is None for o in operands):
             return Code(text, sql_type)
         lenient = self.guarded([o if o.lenient is None else Code(o.lenient, o.type) for o in operands], result)

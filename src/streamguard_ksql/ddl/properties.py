@@ -46,6 +46,7 @@ REGISTRY = frozenset(
         "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
     }
 )
+NUMBERS = {"PARTITIONS": "INT", "REPLICAS": "SHORT", "RETENTION_MS": "LONG"}
 WINDOW_TYPES = ("SESSION", "HOPPING", "TUMBLING")
 DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT = (
     "ksql.persistence.default.format.key",
@@ -75,7 +76,13 @@ class SourceProperties:
         try:
             return int(str(value))
         except ValueError:
-            raise preparing(f"Invalid value {value} for property {name}: Not a number of type INT") from None
+            kind = NUMBERS[name]
+            raise preparing(f"Invalid value {value} for property {name}: Not a number of type {kind}") from None
+
+    def check_numbers(self) -> None:
+        """KsqlError for a number of partitions or replicas, or a retention, that is none."""
+        for name in NUMBERS:
+            self.number(name)
 
     def timestamp_format(self) -> str | None:
         """TIMESTAMP_FORMAT, a pattern of Java's DateTimeFormatter; KsqlError for one that cannot be."""

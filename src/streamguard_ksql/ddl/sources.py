@@ -46,6 +46,7 @@ def source_from_create(statement: ast.CreateSource, catalog: Catalog, config: Ma
         partitions=properties.number("PARTITIONS"),
     )
     check_formats(source)
+    properties.check_numbers()
     return source
 
 
@@ -86,6 +87,7 @@ def source_from_query(
         partitions=properties.number("PARTITIONS"),
     )
     check_formats(source)
+    properties.check_numbers()
     return source
 
 

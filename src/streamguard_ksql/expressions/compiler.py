@@ -333,7 +333,8 @@ class Compiler(Predicates):
             parameter_types, body_type = resolved.lambdas[i]
             names, body = self._lambda_body(function, parameter_types)
             body = self.converted(body, body_type)
-            decided = self.env.call(require_boolean, body.text) if body_type == BOOLEAN and body.nullable else body.text
+            is_condition = body_type == BOOLEAN and resolved.function.name == "FILTER"
+            decided = self.env.call(require_boolean, body.text) if is_condition and body.nullable else body.text
             arguments.append(Code(lambda_text(names, decided), None, nullable=False))
         return arguments
 

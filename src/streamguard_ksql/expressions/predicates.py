@@ -257,6 +257,8 @@ class Predicates:
 
     def _visit_isnull(self, node: ast.IsNull) -> Code:
         operand = self.compile(node.operand)
+        if operand.constant:
+            return Code(repr(operand.is_null is not node.negated), BOOLEAN, nullable=False)
         return Code(f"({operand.text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
 
     def _visit_between(self, node: ast.Between) -> Code:

@@ -9,13 +9,14 @@ from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.functions.registry import CallSite, scalar
 from streamguard_ksql.functions.sizes import check_array
 from streamguard_ksql.java import wrap_int
-from streamguard_ksql.ordering import order_of
+from streamguard_ksql.ordering import element_order, identity, identity_of
 from streamguard_ksql.text import renderer
 from streamguard_ksql.types import Array, Map, Struct
 
 ARRAY = "ARRAY"
 _TWO_ARRAYS = "(left ARRAY<T>, right ARRAY<T>) -> ARRAY<T>"
 List = list[Any]
+Body = Callable[..., Any]
 
 
 def _distinct(items: List) -> List:
@@ -30,20 +31,42 @@ def _distinct(items: List) -> List:
         return found
 
 
+def _distinct_doubles(items: List) -> List:
+    found: dict[Any, Any] = {}
+    for item in items:
+        found.setdefault(identity(item), item)
+    return list(found.values())
+
+
+def _by_element(plain: Body, with_doubles: Body) -> Callable[[CallSite], Body]:
+    """Which of two bodies, by whether the elements have doubles in them, whose equality is not Python's."""
+
+    def bind(site: CallSite) -> Body:
+        source = site.types[0]
+        item = source.item if isinstance(source, Array) else None
+        return plain if identity_of(item) is None else with_doubles
+
+    return bind
+
+
 @scalar("ARRAY_LENGTH", "(array ARRAY<T>) -> INT", category=ARRAY, description="The number of elements.")
 def array_length(array: List) -> int:
     return len(array)
 
 
-@scalar(
+scalar(
     "ARRAY_CONTAINS",
     "(array ARRAY<T>, val T) -> BOOLEAN",
     category=ARRAY,
     nulls="pass",
+    bind=True,
     description="Whether a value is among the elements.",
+)(
+    _by_element(
+        lambda array, value: array is not None and value in array,
+        lambda array, value: array is not None and identity(value) in map(identity, array),
+    )
 )
-def array_contains(array: List | None, value: Any) -> bool:
-    return array is not None and value in array
 
 
 @scalar(
@@ -59,42 +82,57 @@ def array_concat(left: List | None, right: List | None) -> List | None:
     return left + right
 
 
-@scalar(
-    "ARRAY_DISTINCT", "(input ARRAY<T>) -> ARRAY<T>", category=ARRAY, description="The different elements, NULL too."
-)
-def array_distinct(array: List) -> List:
-    return _distinct(array)
+def _without(left: List, right: List) -> List:
+    others = set(map(identity, right))
+    return [item for item in _distinct_doubles(left) if identity(item) not in others]
 
 
-@scalar(
-    "ARRAY_EXCEPT",
-    _TWO_ARRAYS,
-    category=ARRAY,
-    description="The different elements of the first that the second does not have.",
-)
-def array_except(left: List, right: List) -> List:
-    return [item for item in _distinct(left) if item not in right]
+def _common(left: List, right: List) -> List:
+    others = set(map(identity, right))
+    return [item for item in _distinct_doubles(left) if identity(item) in others]
 
 
-@scalar("ARRAY_INTERSECT", _TWO_ARRAYS, category=ARRAY, description="The different elements that both have.")
-def array_intersect(left: List, right: List) -> List:
-    return [item for item in _distinct(left) if item in right]
+for name, signature, description, plain, with_doubles in (
+    ("DISTINCT", "(input ARRAY<T>) -> ARRAY<T>", "The different elements, NULL too.", _distinct, _distinct_doubles),
+    (
+        "EXCEPT",
+        _TWO_ARRAYS,
+        "The different elements of the first that the second does not have.",
+        lambda left, right: [item for item in _distinct(left) if item not in right],
+        _without,
+    ),
+    (
+        "INTERSECT",
+        _TWO_ARRAYS,
+        "The different elements that both have.",
+        lambda left, right: [item for item in _distinct(left) if item in right],
+        _common,
+    ),
+    (
+        "UNION",
+        _TWO_ARRAYS,
+        "The different elements of both.",
+        lambda left, right: _distinct(left + right),
+        lambda left, right: _distinct_doubles(left + right),
+    ),
+):
+    scalar(f"ARRAY_{name}", signature, category=ARRAY, bind=True, description=description)(
+        _by_element(plain, with_doubles)
+    )
 
-
-@scalar("ARRAY_UNION", _TWO_ARRAYS, category=ARRAY, description="The different elements of both.")
-def array_union(left: List, right: List) -> List:
-    return _distinct(left + right)
-
-
-@scalar(
+scalar(
     "ARRAY_REMOVE",
     "(array ARRAY<T>, victim T) -> ARRAY<T>",
     category=ARRAY,
     nulls="pass",
+    bind=True,
     description="The elements that are not equal to a value.",
+)(
+    _by_element(
+        lambda array, victim: None if array is None else [item for item in array if item != victim],
+        lambda array, victim: None if array is None else [item for item in array if identity(item) != identity(victim)],
+    )
 )
-def array_remove(array: List | None, victim: Any) -> List | None:
-    return None if array is None else [item for item in array if item != victim]
 
 
 def _primitive_items(site: CallSite, name: str) -> None:
@@ -105,7 +143,7 @@ def _primitive_items(site: CallSite, name: str) -> None:
 
 def _order(site: CallSite) -> Callable[[Any], Any] | None:
     source = site.types[0]
-    return order_of(source.item) if isinstance(source, Array) else None
+    return element_order(source.item) if isinstance(source, Array) else None
 
 
 def _extreme(name: str, pick: Callable[..., Any]) -> Callable[[CallSite], Callable[[List], Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from streamguard_ksql.functions.registry import scalar
+from streamguard_ksql.functions.registry import CallSite, scalar
+from streamguard_ksql.ordering import identity_of
 
 CONDITIONAL = "CONDITIONAL"
 
@@ -24,10 +26,13 @@ def if_null(expression: Any, alternative: Any) -> Any:
     return alternative if expression is None else expression
 
 
-@scalar("NULLIF", "(expr1 T, expr2 T) -> T", category=CONDITIONAL, nulls="pass",
+@scalar("NULLIF", "(expr1 T, expr2 T) -> T", category=CONDITIONAL, nulls="pass", bind=True,
         description="NULL if both are equal, else the first.")  # fmt: skip
-def null_if(first: Any, second: Any) -> Any:
-    return None if first == second else first
+def bind_null_if(site: CallSite) -> Callable[[Any, Any], Any]:
+    key = identity_of(site.returns)
+    if key is None:
+        return lambda first, second: None if first == second else first
+    return lambda first, second: None if key(first) == key(second) else first
 
 
 @scalar("AS_VALUE", "(keyColumn T) -> T", category="OTHER", nulls="pass",

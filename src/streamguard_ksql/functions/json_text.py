@@ -26,15 +26,29 @@ def _no_constant(word: str) -> Any:
     raise ValueError(word)
 
 
+_BLANK = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
 
 
 def read(text: str) -> Any:
     """The first JSON value of a text; NotJson if there is none (an empty text has none)."""
+    start = text.lstrip(_BLANK)
     try:
-        return _DECODER.raw_decode(text.lstrip(" \t\r\n"))[0]
+        value, end = _DECODER.raw_decode(start)
     except (ValueError, RecursionError):
         raise NotJson(f"Invalid JSON format: {text[:200]}") from None
+    if not _ends(start[end : end + 1], value):
+        raise NotJson(f"Invalid JSON format: {text[:200]}")
+    return value
+
+
+def _ends(behind: str, value: Any) -> bool:
+    """Whether a value ends before a character: a number does where there is a blank, a word where it does not go on."""
+    if not behind or isinstance(value, str | list | dict):
+        return True
+    if value is None or isinstance(value, bool):
+        return not (behind.isalnum() or behind in "_$")
+    return behind in _BLANK
 
 
 def quote(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from streamguard_ksql import java
 from streamguard_ksql.codegen import Expression
 from streamguard_ksql.functions.registry import CallSite, scalar
-from streamguard_ksql.ordering import order_of
+from streamguard_ksql.ordering import element_order
 from streamguard_ksql.types import Decimal, SqlType
 
 MATH = "MATHEMATICAL"
@@ -174,7 +174,7 @@ _EXTREMES = tuple(f"(val {word}, vals {word}...) -> {word}" for word in _COMPARA
 
 def _extreme(pick: Callable[..., Any]) -> Callable[[CallSite], Callable[..., Any]]:
     def prepare(site: CallSite) -> Callable[..., Any]:
-        key = order_of(site.returns)
+        key = element_order(site.returns)
 
         def run(*values: Any) -> Any:
             return pick((value for value in values if value is not None), default=None, key=key)

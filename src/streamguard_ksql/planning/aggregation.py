@@ -15,7 +15,7 @@ from streamguard_ksql.planning import projection
 from streamguard_ksql.planning.context import Context, check_predicate, name_of, refuse_window_bounds
 from streamguard_ksql.planning.names import WINDOW_BOUNDS
 from streamguard_ksql.planning.projection import Item, KeyInfo
-from streamguard_ksql.refusals import PlainError
+from streamguard_ksql.refusals import PlainError, accepted_before
 from streamguard_ksql.schema import Column, Schema
 from streamguard_ksql.transform import calls, column_refs, rewrite
 from streamguard_ksql.types import BIGINT
@@ -195,7 +195,9 @@ class _Aggregation:
         return rewritten
 
     def _bounds(self) -> frozenset[str]:
-        return frozenset(WINDOW_BOUNDS if self.query.window is not None else ())
+        """The bounds of the query's window, which ksqlDB does not find among the columns of a join."""
+        is_hidden = self.context.names.is_join and not accepted_before.get()
+        return frozenset(() if self.query.window is None or is_hidden else WINDOW_BOUNDS)
 
     def _expand_stars(self, items: Sequence[Item]) -> list[Item]:
         expanded = []

@@ -27,7 +27,7 @@ from streamguard_ksql.planning.context import Context, check_predicate, name_of,
 from streamguard_ksql.planning.names import WINDOW_BOUNDS, Names, bind
 from streamguard_ksql.planning.projection import Item, KeyInfo, Projection
 from streamguard_ksql.refusals import PlainError
-from streamguard_ksql.schema import ROWTIME, Column, Schema
+from streamguard_ksql.schema import ROWOFFSET, ROWPARTITION, ROWTIME, Column, Schema
 from streamguard_ksql.transform import calls, column_refs, rewrite
 from streamguard_ksql.types import BIGINT, SqlType
 
@@ -63,6 +63,8 @@ def plan_query(
 
     Raises KsqlError, worded as in ksqlDB, for what it refuses.
     """
+    if not persistent and query.emit is None:
+        _refuse_places(query)
     query = _with_types(query, catalog)
     stars = frozenset(item.source for item in query.select if isinstance(item, ast.SelectAll))
     try:
@@ -73,6 +75,15 @@ def plan_query(
         if persistent:
             refusals.planning(error)
         raise
+
+
+def _refuse_places(query: ast.Query) -> None:
+    """A pull query has no partition and offset of a row: a table's state does not keep them."""
+    for clause, part in (("WHERE", query.where), ("SELECT", query.select)):
+        found = sorted({ref.name for ref in column_refs(part)} & {ROWPARTITION, ROWOFFSET})
+        if found:
+            listed = " and ".join(f"`{name}`" for name in found)
+            raise KsqlError(f"Pull queries don't support the following columns in {clause} clauses: {listed}")
 
 
 def _with_types(query: ast.Query, catalog: Catalog) -> ast.Query:

@@ -118,13 +118,14 @@ class Session:
             return
         word = first_word(substituted)
         # Moved to its place in the script, so that lines and columns in the server's messages are those of the script.
-        placed = "\n" * (line - 1) + " " * (column - 1) + statement
+        place = "\n" * (line - 1) + " " * (column - 1)
+        # ksqlDB's server puts variables into statements, but not into queries and PRINT.
         if word == "SELECT":
-            self._select(placed)
+            self._select(place + substituted)
         elif word == "PRINT":
-            self._print(placed)
+            self._print(place + substituted)
         else:
-            self._execute(placed)
+            self._execute(place + statement)
 
     def _execute(self, text: str) -> None:
         try:
@@ -143,7 +144,7 @@ class Session:
             self.write(line)
 
     def _select(self, text: str) -> None:
-        lines = self.client.query(text, self.properties, self.variables, self.query_timeout_s)
+        lines = self.client.query(text, self.properties, {}, self.query_timeout_s)
         try:
             show_rows(
                 lines,
@@ -162,7 +163,7 @@ class Session:
             self.write("Query terminated")
 
     def _print(self, text: str) -> None:
-        lines = self.client.query(text, self.properties, self.variables, self.query_timeout_s)
+        lines = self.client.query(text, self.properties, {}, self.query_timeout_s)
         try:
             show_lines(lines, self.write, self.row_limit)
         except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from streamguard_ksql.formatter import format_columns, format_properties, format
 from streamguard_ksql.parsing import checks
 from streamguard_ksql.parsing.lexer import Token
 from streamguard_ksql.plan import MaterializeNode, SourceColumn, SourceNode
+from streamguard_ksql.refusals import accepted_before, preparing
 from streamguard_ksql.schema import Schema
 from streamguard_ksql.server.execution import submit
 from streamguard_ksql.statements.registry import applies, builds, command_ids, executes, prints
@@ -70,6 +71,9 @@ def _create_source(engine: Engine, statement: ast.CreateSource, config: Mapping[
     if existing is not None and statement.if_not_exists:
         return Outcome(exists_message(statement, existing), statement.text, skipped=True)
     check_replacement(statement, existing)
+    if statement.kind != STREAM and not accepted_before.get() and "CLEANUP_POLICY" in statement.properties:
+        # A table's topic is compacted; only what is shown of the statement says so.
+        raise preparing("Invalid config variable(s) in the WITH clause: CLEANUP_POLICY")
     statement = _with_columns(engine, statement)
     sql = format_statement(normal_create(statement))
     if existing is not None and not statement.or_replace:

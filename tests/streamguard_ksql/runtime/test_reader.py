@@ -79,12 +79,14 @@ def test_pull_queries_that_are_refused(filled: RunningEngine) -> None:
     filled.sql(
         "CREATE TABLE raw (k VARCHAR PRIMARY KEY, total BIGINT) WITH (KAFKA_TOPIC='totals', VALUE_FORMAT='JSON');"
     )
-    for text in (
-        "SELECT * FROM raw;",
-        "SELECT k, COUNT(*) FROM totals GROUP BY k;",
-        "SELECT * FROM totals t JOIN many m ON t.k = m.k;",
+    for text, reason in (
+        ("SELECT * FROM raw;", "isn't queryable"),
+        ("SELECT k, COUNT(*) FROM totals GROUP BY k;", "GROUP BY"),
+        ("SELECT * FROM totals t JOIN many m ON t.k = m.k;", "JOIN"),
+        ("SELECT k FROM totals WHERE ROWPARTITION = 0;", "in WHERE clauses: `ROWPARTITION`"),
+        ("SELECT k, ROWOFFSET FROM totals;", "in SELECT clauses: `ROWOFFSET`"),
     ):
-        with pytest.raises(KsqlError):
+        with pytest.raises(KsqlError, match=reason):
             filled.pull(text)
 
 

@@ -104,7 +104,7 @@ def test_generated_records_are_received_as_they_were_sent(desk: Desk) -> None:
     ]
     records = [Record("transactions", 0, number, one.key, one.value) for number, one in enumerate(made)]
     dead = desk.feed(*records)
-    received = dict(desk.rows("SELECT transaction_id, raw FROM received_records"))
+    received = {str(name): raw for name, raw in desk.rows("SELECT transaction_id, raw FROM received_records")}
     sent = [orjson.loads(one.value or b"null") for one in made]
     assert len(received) == len(made) - dead
     assert all(received.get(one["transaction_id"], one) == one for one in sent)

@@ -29,7 +29,8 @@ INSERT INTO schema_version (version, name) VALUES
     (16, 'quality'),
     (17, 'analytics'),
     (18, 'schedules'),
-    (19, 'alerts_to_check');
+    (19, 'alerts_to_check'),
+    (20, 'received_records');
 
 CREATE TABLE transactions (
     transaction_id    TEXT PRIMARY KEY,
@@ -51,8 +52,10 @@ CREATE TABLE transactions (
     is_fraud          BOOLEAN NOT NULL DEFAULT FALSE,
     source_partition  INTEGER NOT NULL,
     source_offset     BIGINT NOT NULL,
-    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    stored_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    raw_is_row        BOOLEAN NOT NULL DEFAULT FALSE
 );
+COMMENT ON COLUMN transactions.raw_is_row IS 'the record was an object of exactly these fields and values: it is not in transaction_records';
 COMMENT ON COLUMN transactions.is_fraud IS 'linked to an alert that an analyst confirmed, or to an open one of an active rule that nobody dismissed';
 
 -- Links and account context look an account up by time.
@@ -75,6 +78,18 @@ CREATE TABLE transaction_records (
 -- For looking one up beside its row, and for cutting the month that the limit falls in.
 CREATE INDEX transaction_records_time ON transaction_records (event_time);
 COMMENT ON TABLE transaction_records IS 'records as they were read, personal data protected; cut by age';
+
+CREATE VIEW received_records AS
+SELECT t.transaction_id, t.event_time, coalesce(r.raw, CASE WHEN t.raw_is_row THEN jsonb_build_object(
+    'transaction_id', t.transaction_id, 'account_id', t.account_id, 'amount', trim_scale(t.amount),
+    'currency', t.currency, 'transaction_type', t.transaction_type, 'channel', t.channel,
+    'merchant_id', t.merchant_id, 'merchant_name', t.merchant_name, 'merchant_category', t.merchant_category,
+    'city', t.city, 'country', t.country, 'latitude', t.latitude, 'longitude', t.longitude,
+    'device_id', t.device_id, 'ip_address', t.ip_address,
+    'event_time', (extract(epoch FROM t.event_time) * 1000)::BIGINT
+) END) AS raw
+FROM transactions t LEFT JOIN transaction_records r USING (event_time, transaction_id);
+COMMENT ON VIEW received_records IS 'the JSON of each transaction as it was received, personal data protected; null where it is not kept';
 
 -- Make what is missing of the tables that hold these months (the first day of each; limits are UTC). Times before 2000 and
 -- after 2049 share a table at either end: a stream of nonsense must not make a table per record.

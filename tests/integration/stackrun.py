@@ -35,7 +35,7 @@ SNAPSHOT = {
     " ORDER BY 1, 2, 3",
     "alert_versions": "SELECT alert_id, tx_count, transaction_id, evidence::TEXT, judged, refused_topic,"
     " refused_partition, refused_offset FROM alert_versions ORDER BY 1, 2",
-    "transaction_records": "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
+    "transaction_records": "SELECT transaction_id, event_time, raw::TEXT FROM received_records ORDER BY 1",
     "dead_letters": "SELECT source_topic, source_partition, source_offset, reason FROM dead_letters ORDER BY 1, 2, 3",
     "offsets": "SELECT partition_no, next_offset, records_read FROM consumer_offsets"
     " WHERE topic = 'transactions' ORDER BY 1",

@@ -196,7 +196,7 @@ def stream(
     bad: opt.Bad = None,
     chargebacks: opt.Chargebacks = False,
     to_file: opt.ToFile = None,
-    compression: opt.Compression = "none",
+    compression: opt.Compression = "lz4",
     wait: opt.Wait = 30.0,
 ) -> None:
     """Send transactions at a steady rate, stamped with the time they are sent at."""

@@ -18,9 +18,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from kafka.partitioner import murmur2
-
 from streamguard.database.locks import Lock
+from streamguard.kafka.partitions import positive_murmur2
 
 BUCKETS = 240
 """The bucket of a key says its partition wherever the number of partitions divides this. A lock takes room in memory that
@@ -70,4 +69,4 @@ def bucket_of(account: str) -> int:
 
     Source: Apache Kafka, documentation of the producer setting `partitioner.class`, "hash of the key": murmur2.
     """
-    return (int(murmur2(account.encode())) & 0x7FFFFFFF) % BUCKETS
+    return positive_murmur2(account.encode()) % BUCKETS

@@ -34,15 +34,15 @@ def _stage_type(column: Column[Any]) -> str:
 
 
 FIELDS = tuple(column.name for column in TRANSACTION_COLUMNS)
-"""The fields of a transaction, in the order in which COPY takes them; partition and offset follow."""
+"""The fields of a transaction, in the order in which COPY takes them; partition, offset and `raw_is_row` follow."""
 
-_COLUMNS = ", ".join((*FIELDS, "source_partition", "source_offset"))
+_COLUMNS = ", ".join((*FIELDS, "source_partition", "source_offset", "raw_is_row"))
 _STAGED = ", ".join(_from_ms(c.name) if _is_instant(c) else c.name for c in TRANSACTION_COLUMNS)
 
 MAKE_STAGE = f"""
 CREATE TEMP TABLE IF NOT EXISTS stage (
     {", ".join(f"{c.name} {_stage_type(c)}" for c in TRANSACTION_COLUMNS)},
-    source_partition INTEGER, source_offset BIGINT
+    source_partition INTEGER, source_offset BIGINT, raw_is_row BOOLEAN
 ) ON COMMIT DELETE ROWS
 """
 
@@ -51,7 +51,7 @@ COPY_STAGE = f"COPY stage ({_COLUMNS}) FROM STDIN WITH (FORMAT text, NULL E'\\x0
 # Of two rows with one id the first in the batch stays; TAKE_DUPLICATES finds the other.
 INSERT_TRANSACTIONS = f"""
 INSERT INTO transactions ({_COLUMNS})
-SELECT {_STAGED}, source_partition, source_offset
+SELECT {_STAGED}, source_partition, source_offset, raw_is_row
 FROM stage
 ON CONFLICT (transaction_id) DO NOTHING
 """

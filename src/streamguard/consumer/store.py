@@ -33,6 +33,7 @@ from streamguard.consumer.copy_text import escaped, fields_line, instant_field, 
 from streamguard.consumer.exclusion import Exclusion, Foreign, everything, only
 from streamguard.consumer.judge import Judged, judge
 from streamguard.consumer.quality import BatchQuality, Outcome
+from streamguard.consumer.raw_records import is_row
 from streamguard.consumer.records import Batch, ConsumedRecord, DeadRecord, wall_clock_ms
 from streamguard.consumer.refusal_statements import UNSETTLED
 from streamguard.consumer.refusals import account_of, id_of, settle_refusals
@@ -290,10 +291,12 @@ class Store:
         self, cursor: Any, batch: Batch, rows: Sequence[tuple[Any, ...]]
     ) -> dict[tuple[int, int], _Duplicate]:
         """Store the transactions; return the records whose id was stored before, by partition and offset."""
+        keep, raw = self._settings.keep_raw, self._raw
+        known = [keep and is_row(raw(record), transaction.__dict__) for record, transaction in batch.transactions]
         lines = "".join(
             [
-                f"{fields_line(row)}\t{record.partition}\t{record.offset}\n"
-                for row, (record, _) in zip(rows, batch.transactions, strict=True)
+                f"{fields_line(row)}\t{record.partition}\t{record.offset}\t{'t' if is_known else 'f'}\n"
+                for row, (record, _), is_known in zip(rows, batch.transactions, known, strict=True)
             ]
         )
         copy_text(cursor, sql.COPY_STAGE, lines)
@@ -302,15 +305,15 @@ class Store:
         if cursor.rowcount < len(batch.transactions):
             cursor.execute(sql.TAKE_DUPLICATES)
             duplicates = {(found.partition, found.offset_no): found for found in fetch(cursor, _Duplicate)}
-        if self._settings.keep_raw:
-            stored = batch.transactions
+        if keep:
+            stored = [pair for pair, is_known in zip(batch.transactions, known, strict=True) if not is_known]
             if duplicates:
                 stored = [pair for pair in stored if (pair[0].partition, pair[0].offset) not in duplicates]
             self._copy_records(cursor, stored)
         return duplicates
 
     def _copy_records(self, cursor: Any, stored: Sequence[tuple[ConsumedRecord, Transaction]]) -> None:
-        """Keep the records of the transactions just stored, protected, each in the month of its event."""
+        """Keep records of transactions just stored, protected, each in the month of its event."""
         if not stored:
             return
         cursor.execute(sql.MAKE_MONTHS, {"months": months_of(transaction.event_time for _, transaction in stored)})

@@ -77,6 +77,7 @@ TRANSACTIONS = Table(
     Column("source_partition", Integer, nullable=False),
     Column("source_offset", BigInteger, nullable=False),
     Column("stored_at", _INSTANT, nullable=False, server_default=_NOW),
+    Column("raw_is_row", Boolean, nullable=False, server_default=text("false")),
 )
 """A transaction, stored once, with the partition and offset of its record."""
 

@@ -38,6 +38,7 @@ from streamguard.models.fields import (
     check_places,
     parts,
 )
+from streamguard.models.quick import quick_reader
 
 
 class BadRecord(ValueError):
@@ -100,10 +101,12 @@ class Transaction(BaseModel):
 
         ksqlDB counts by the record's key and the database by the field, so a record in which the two differ is bad.
         """
-        return _read(cls, value, key, _TRANSACTION_FIELDS)
+        quick = _quick_transaction(value, key)
+        return _read(cls, value, key, _TRANSACTION_FIELDS) if quick is None else quick
 
 
 _TRANSACTION_FIELDS = _readers(Transaction)
+_quick_transaction = quick_reader(Transaction)
 
 
 class FraudAlert(BaseModel):

@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.partitioner.default import murmur2
 
 from streamguard.config import Settings
 from streamguard.kafka import clients
+from streamguard.kafka.appender import Appender, encode_headers
 from streamguard.kafka.diagnosis import diagnosis
+from streamguard.kafka.partitions import positive_murmur2
 from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
 from streamguard.metrics.latency import Latency
@@ -37,6 +39,8 @@ _NEVER_MS = 2**31 - 1
 _PARTITION_CACHE = 100_000
 _REMIND_S = 10.0
 _PARTING_S = 10.0
+_WATCH_S = 0.05
+"""Between two looks for a silence, while records are sent one after the other."""
 
 _REASONS = {
     "KafkaStorageError": "it cannot write to its disk, which may be full (KafkaStorageError; its log says more)",
@@ -92,14 +96,18 @@ class KafkaSink:
         self._moved_s = time.monotonic()
         self._silent_since_s: float | None = None
         self._said_s = 0.0
+        self._watched_s = 0.0
         self._acked = 0
         self._failed = 0
         self._error: BaseException | None = None
         self._progress = threading.Event()
-        self._partitions: dict[bytes, int] = {}
+        self._partitions: dict[bytes, TopicPartition] = {}
+        self._headers: dict[tuple[str, str, str, str], bytes] = {}
         self._retries = _Retries()
         self._producer = self._connect(settings, compression, wait_s, extra_topics, linger_ms)
-        self._partition_count = len(self._producer.partitions_for(self._topic))
+        partitions = sorted(self._producer.partitions_for(self._topic))
+        self._places = [TopicPartition(self._topic, partition) for partition in partitions]
+        self._appender = Appender(self._producer, self._on_done)
 
     def _connect(
         self, settings: Settings, compression: str, wait_s: float, extra_topics: tuple[str, ...], linger_ms: int
@@ -177,27 +185,43 @@ class KafkaSink:
                 raise Stopped
         if self._failed:
             raise self._refusal()
-        self._watch()
-        if record.topic and record.topic not in self._topics:
-            self._make_topic(record.topic)
+        now_s = time.monotonic()
+        if now_s >= self._watched_s + _WATCH_S:
+            self._watch()
         try:
-            partition = None if record.topic else self._partition(record.key)
-            if self._on_send is not None and partition is not None:
-                self._on_send(partition)
-            headers, span = record.headers(), None
-            if self._tracer is not None and not record.topic:
-                span = self._begin(self._tracer, headers)
-            future = self._producer.send(record.topic or self._topic, record.value, record.key, headers, partition)
+            if record.topic:
+                self._send_aside(record)
+            else:
+                self._append(record, now_s)
         except KafkaError as error:
             raise self._failure(f"a record could not be sent ({error})") from None
         self.sent += 1
-        if span is not None:
-            future.add_callback(lambda _: span.end())
-        if self._latency is None:
-            future.add_callback(self._on_ack)
-        else:
-            future.add_callback(self._on_timed_ack, time.monotonic())
-        future.add_errback(self._on_error)
+
+    def _append(self, record: Record, now_s: float) -> None:
+        """A transaction into the batch of its partition."""
+        place = self._partitions.get(record.key) or self._place(record.key)
+        if self._on_send is not None:
+            self._on_send(place.partition)
+        kinds = record[3:7]
+        headers = self._headers.get(kinds)
+        if headers is None:
+            headers = encode_headers(record.headers())
+            if not record.incident:
+                self._headers[kinds] = headers
+        span = None
+        if self._tracer is not None:
+            given = record.headers()
+            span = self._begin(self._tracer, given)
+            headers = encode_headers(given)
+        self._appender.append(place, record.key, record.value, headers, (now_s, span))
+
+    def _send_aside(self, record: Record) -> None:
+        """A record of another topic: a few."""
+        if record.topic not in self._topics:
+            self._make_topic(record.topic)
+        future = self._producer.send(record.topic, record.value, record.key, record.headers())
+        future.add_callback(lambda _: self._count(1))
+        future.add_errback(lambda error: self._on_error(1, error))
 
     def _begin(self, tracer: Tracer, headers: list[tuple[str, bytes]]) -> Any:
         """A trace that begins with a record, if it is sampled: its header is added to `headers`, its span returned."""
@@ -241,32 +265,42 @@ class KafkaSink:
         if self._tracer is not None:
             self._tracer.close()
 
-    def _partition(self, key: bytes) -> int:
+    def _place(self, key: bytes) -> TopicPartition:
         """The partition that the Java client would choose; those who pay often are hashed once."""
-        partition = self._partitions.get(key)
-        if partition is None:
-            if len(self._partitions) >= _PARTITION_CACHE:
-                self._partitions.clear()
-            partition = self._partitions[key] = (murmur2(key) & 0x7FFFFFFF) % self._partition_count
-        return partition
+        if len(self._partitions) >= _PARTITION_CACHE:
+            self._partitions.clear()
+        place = self._places[positive_murmur2(key) % len(self._places)]
+        self._partitions[key] = place
+        return place
 
-    def _on_ack(self, stored: Any) -> None:
+    def _on_done(
+        self, place: TopicPartition, first: int, count: int, notes: list[Any], error: BaseException | None
+    ) -> None:
+        """A batch of transactions is stored, or refused."""
+        if error is not None:
+            self._on_error(count, error)
+            return
+        if self._on_stored is not None:
+            for offset in range(first, first + count):
+                self._on_stored(place.partition, offset)
+        if self._tracer is not None:
+            for _, span in notes:
+                if span is not None:
+                    span.end()
+        self._count(count)
+        if self._latency is not None:
+            self._latency.add([self._moved_s - sent_s for sent_s, _ in notes])
+
+    def _count(self, stored: int) -> None:
         # Only the client's sender thread comes here, so the count needs no lock.
-        self._acked += 1
+        self._acked += stored
         self._retries.reason = ""
-        if self._on_stored is not None and stored.topic == self._topic:
-            self._on_stored(stored.partition, stored.offset)
         self._moved_s = time.monotonic()
         if not self._progress.is_set():
             self._progress.set()
 
-    def _on_timed_ack(self, sent_s: float, stored: Any) -> None:
-        self._on_ack(stored)
-        assert self._latency is not None
-        self._latency.add((self._moved_s - sent_s,))
-
-    def _on_error(self, error: BaseException) -> None:
-        self._failed += 1
+    def _on_error(self, records: int, error: BaseException) -> None:
+        self._failed += records
         self._error = self._error or error
         self._progress.set()
 
@@ -282,7 +316,7 @@ class KafkaSink:
 
     def _watch(self) -> None:
         """Say so when the broker has been silent for a while with records on the way, and when it is back."""
-        now_s = time.monotonic()
+        now_s = self._watched_s = time.monotonic()
         if not self.unacknowledged:
             self._moved_s = now_s
         if now_s - self._moved_s < self._patience_s:

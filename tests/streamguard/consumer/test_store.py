@@ -32,7 +32,7 @@ STATE = (
     "SELECT source_topic, source_partition, source_offset, reason, raw_value, transaction_id, account_id FROM dead_letters"
     " ORDER BY 1, 2, 3",
     "SELECT topic, partition_no, next_offset, records_read FROM consumer_offsets ORDER BY 1, 2",
-    "SELECT transaction_id, event_time, raw::TEXT FROM transaction_records ORDER BY 1",
+    "SELECT transaction_id, event_time, raw::TEXT FROM received_records ORDER BY 1",
 )
 
 

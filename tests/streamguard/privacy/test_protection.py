@@ -157,7 +157,7 @@ def test_protection_changes_names_and_nothing_else(desk: Desk) -> None:
         states.append("".join(sorted(text)))
         desk.rows(
             "TRUNCATE transactions, fraud_alerts, alert_handling, alert_notes,"
-            " alert_transactions, alert_versions, decisions, consumer_offsets"
+            " alert_transactions, alert_versions, alerts_to_check, decisions, consumer_offsets"
         )
     assert states[0] == states[1]
 

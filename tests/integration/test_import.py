@@ -37,7 +37,7 @@ def stored(stack: StackRun, account: str | None, amount: object, time: str) -> l
     """The rows of an account, amount and time, with what their records hold beside."""
     rows = stack.query(
         "SELECT t.account_id, t.amount, t.currency, to_jsonb(t) || r.raw FROM transactions t"
-        f" JOIN transaction_records r USING (transaction_id) WHERE t.event_time = TIMESTAMPTZ '{time}Z'"
+        f" JOIN received_records r USING (transaction_id) WHERE t.event_time = TIMESTAMPTZ '{time}Z'"
     )
     return [
         {**more, "account_id": found, "amount": exact, "currency": currency}

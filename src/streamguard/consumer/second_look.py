@@ -78,6 +78,11 @@ def number(cursor: Any) -> None:
     cursor.execute(_NUMBER)
 
 
+def number_anew(cursor: Any) -> None:
+    """At a start: the numbers may be those of the server that a backup was made on."""
+    cursor.execute("UPDATE alerts_to_check SET running_before = NULL WHERE running_before IS NOT NULL")
+
+
 def ripe(cursor: Any) -> list[Noted]:
     """The alerts to which nothing of the moment of their note is invisible any more."""
     cursor.execute(_RIPE)

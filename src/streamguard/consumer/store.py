@@ -265,6 +265,7 @@ class Store:
         with self._engine.begin() as connection:
             cursor = connection.connection.cursor()
             exclusion = everything(cursor)
+            second_look.number_anew(cursor)
             cursor.execute(UNSETTLED)
             alerts = {alert_id for (alert_id,) in cursor.fetchall()}
             if not alerts:

@@ -217,6 +217,15 @@ def test_a_bucket_says_the_partition_of_its_keys(account: str, partitions: int) 
     assert bucket_of(account) < BUCKETS
 
 
+def test_a_start_numbers_notes_anew_that_came_with_a_backup(desk: Desk, members: tuple[Member, Member]) -> None:
+    members[0].feed([high_amount(0, "t1", "A", 4_000, T0_MS)])
+    desk.rows("UPDATE alerts_to_check SET running_before = 1000000000000000")
+    members[0].desk.store.look_again()
+    assert desk.rows("SELECT count(*) FROM alerts_to_check") == [(1,)]
+    desk.store.settle_waiting()
+    look_again(members[0])
+
+
 def _batches(owned: dict[Partition, int], picks: Sequence[int], cuts: set[int], member: int) -> list[list[Record]]:
     """What a member reads, in an order that keeps that of each partition, cut into batches."""
     left = {partition: list(WORLD[partition]) for partition, owner in owned.items() if owner == member}

@@ -139,13 +139,13 @@ def check_other(example: tuple[list[str], list[Input], list[Result], int]) -> No
     assert by_key(run(statements, records, width)) == by_key(expected), statements[-1]
 
 
-@settings(LOOSE, max_examples=400, derandomize=True)
+@settings(LOOSE, max_examples=250, derandomize=True)
 @given(aggregations())
 def test_aggregations(example: tuple[str, list[Input], list[Result], int]) -> None:
     check_aggregation(example)
 
 
-@settings(LOOSE, max_examples=400, derandomize=True)
+@settings(LOOSE, max_examples=250, derandomize=True)
 @given(others())
 def test_sessions_joins_and_filters(example: tuple[list[str], list[Input], list[Result], int]) -> None:
     check_other(example)

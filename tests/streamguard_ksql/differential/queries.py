@@ -113,6 +113,25 @@ def grouped(
     return found
 
 
+def final(records: Sequence[Input], by: Callable[[Input], Any], window: Window, aggregate: str) -> list[Result]:
+    """The same with EMIT FINAL: one result of each window, once no record of it can come any more.
+
+    As recorded, a window is lost that began more than its size and grace before the window of the record that closes it.
+    """
+    found: list[Result] = []
+    last: dict[Any, Any] = {}
+    for i, record in enumerate(records):
+        last.update(grouped(records[: i + 1], by, window, aggregate, 1))
+        times = [r.time for r in records[: i + 1] if r.value is not None and by(r) is not None]
+        if record.value is None or by(record) is None or record.time < max(times):
+            continue
+        newest = window.starts(record.time)[-1]
+        for key in (k for k in last if not window.is_open(k[1], record.time)):
+            if key[1] >= newest - (window.size or 0) - (window.grace or 0) and key not in dict(found):
+                found.append((key, last[key]))
+    return found
+
+
 def sessions(records: Sequence[Input], gap: int, aggregate: str) -> list[Result]:
     """SELECT id, aggregate FROM stream WINDOW SESSION (gap) GROUP BY id: as recorded, what grows is removed first."""
     found: list[Result] = []

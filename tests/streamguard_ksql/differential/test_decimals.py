@@ -71,7 +71,7 @@ def check(sign: str, a: Number, b: Number) -> None:
     assert compiler.type_of(expression) == Decimal(precision, scale)
 
 
-@settings(LOOSE, max_examples=300, derandomize=True)
+@settings(LOOSE, max_examples=150, derandomize=True)
 @given(st.sampled_from("+-*/%"), numbers(), numbers())
 def test_arithmetic(sign: str, a: Number, b: Number) -> None:
     check(sign, a, b)

@@ -99,7 +99,7 @@ LOOSE = settings(
 )
 
 
-@settings(LOOSE, max_examples=1_500, derandomize=True)
+@settings(LOOSE, max_examples=700, derandomize=True)
 @given(examples())
 def test_expressions(example: tuple[Term, dict[str, Any]]) -> None:
     check(example)
@@ -146,7 +146,7 @@ def takes(signature: Signature, kinds: tuple[str, ...]) -> bool:
     return len(parameters) == len(kinds) and (len(found) < 2 or found <= {*WIDER, "DOUBLE"})
 
 
-@settings(LOOSE, max_examples=400, derandomize=True)
+@settings(LOOSE, max_examples=250, derandomize=True)
 @given(st.sampled_from(NAMES), st.lists(st.sampled_from(TYPES), max_size=5).map(tuple))
 def test_wrong_types_are_refused(name: str, kinds: tuple[str, ...]) -> None:
     if any(takes(s, kinds) for s in RECORDED if s.name == name):

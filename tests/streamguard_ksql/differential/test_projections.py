@@ -122,7 +122,7 @@ def check(example: Example) -> None:
     )
 
 
-@settings(LOOSE, max_examples=250, derandomize=True)
+@settings(LOOSE, max_examples=150, derandomize=True)
 @given(examples())
 def test_queries(example: Example) -> None:
     check(example)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -23,6 +24,17 @@ _DEFINITION_WAIT_S = 30.0
 
 class Rejected(RuntimeError):
     """The server answered with an error; the text is its message."""
+
+
+_CREATES_TABLE = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(SOURCE\s+)?TABLE\b", re.IGNORECASE)
+_SELECTS = re.compile(r"\bAS\s+SELECT\b", re.IGNORECASE)
+
+
+def repeatable(statement: str) -> str:
+    """A statement as DESCRIBE shows it, without the property that it shows of every table, and that CREATE TABLE rejects."""
+    if not _CREATES_TABLE.match(statement) or _SELECTS.search(statement):
+        return statement
+    return re.sub(r"\bCLEANUP_POLICY='[a-z,]*',? ?", "", statement, count=1)
 
 
 class Server:
@@ -62,14 +74,14 @@ class Server:
         return entities
 
     def definition(self, name: str) -> str | None:
-        """The statement that made a stream or table; None if there is none of this name."""
+        """The statement that made a stream or table, as the server takes it again; None if there is none of this name."""
         try:
             [entity] = self.execute(f"DESCRIBE `{name}`;")
         except Rejected as error:
             if "Could not find" in str(error):
                 return None
             raise
-        return str(entity["sourceDescription"]["statement"])
+        return repeatable(str(entity["sourceDescription"]["statement"]))
 
     def queries(self) -> dict[str, str]:
         """The persistent queries: id in upper case to the statement each runs."""

@@ -130,7 +130,18 @@ def admin_client(servers: Servers, on_error: Callable[[KafkaError], None] | None
     return AdminClient(config, logger=client_log)
 
 
-def consumer(servers: Servers, group: str, *, read_committed: bool = True, **settings: Any) -> Consumer:
+Committed = Callable[[KafkaError | None, Sequence[TopicPartition]], None]
+"""Called by the poll that finds the answer to a commit that was not waited for."""
+
+
+def consumer(
+    servers: Servers,
+    group: str,
+    *,
+    read_committed: bool = True,
+    on_commit: Committed | None = None,
+    **settings: Any,
+) -> Consumer:
     """A consumer whose positions are its owner's: auto-commit is disabled.
 
     It reports the end of a partition: the only way to know that what is left there are control
@@ -154,7 +165,7 @@ def consumer(servers: Servers, group: str, *, read_committed: bool = True, **set
             "queued.max.messages.kbytes": 8 * 1024,
             "fetch.queue.backoff.ms": 10,
             "topic.metadata.refresh.interval.ms": 60_000,
-            "on_commit": _committed,
+            **({"on_commit": on_commit} if on_commit is not None else {}),
             **QUIET,
             **_dotted(settings),
         },
@@ -164,11 +175,6 @@ def consumer(servers: Servers, group: str, *, read_committed: bool = True, **set
 
 def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "."): value for name, value in settings.items()}
-
-
-def _committed(error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-    if error is not None:
-        log.warning("offsets were not stored: %s", error.str())
 
 
 def producer(

@@ -42,6 +42,7 @@ from streamguard_ksql.runtime.clients import (
     as_partitions,
 )
 from streamguard_ksql.runtime.corrupt import CorruptBatch, LostBatch
+from streamguard_ksql.runtime.group_offsets import GroupOffsets
 from streamguard_ksql.runtime.holding import Holding
 from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
@@ -134,6 +135,7 @@ class QueryRunner:
         self._replaced = threading.Event()
         self._sharing = sharing or Alone()
         self.holding = Holding(query.plan, query.query_id, self._sharing, self._ends)
+        self._group_offsets = GroupOffsets(topics, self.group)
         self.changelog = Changelog(servers, topics, names.changelog_topic(service_id, query.query_id))
 
     # --- from outside -------------------------------------------------------------------------------------------------
@@ -296,7 +298,7 @@ class QueryRunner:
 
     def _work_on_share(self) -> None:
         producer = self._producer(self.group) if self.exactly_once else clients.producer(self.servers)
-        consumer = self._connect()
+        consumer = self._group_offsets.connect()
         sender = Sender(producer, self._stop)
         try:
             self._changes = sender if self.exactly_once else None
@@ -310,6 +312,7 @@ class QueryRunner:
                 sender.flush()  # the results of what came before the record
             raise
         finally:
+            self._group_offsets.disconnect()
             (self._reader or consumer).close()
             self._reader = None
             with self.lock:
@@ -332,9 +335,6 @@ class QueryRunner:
     def _begin_transactions(self, producer: Producer) -> None:
         """End what a crash left open: from here on no other process writes for this query."""
         producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
-
-    def _connect(self) -> Consumer:
-        return clients.consumer(self.servers, self.group)
 
     def _partitions(self) -> dict[str, int]:
         known = self._topics.all()
@@ -360,7 +360,7 @@ class QueryRunner:
         self.stateful = bool(runtime.stores.by_name)
         known = self._restore(topology) if self.stateful else clients.committed(consumer, share)
         reader = Reader(
-            self._connect,
+            self._group_offsets.connect,
             self._topics,
             share,
             known,
@@ -414,8 +414,8 @@ class QueryRunner:
         dirty, self._uncommitted_since_s = False, None
         while not self._ends():
             if not self.holding.is_current:
-                if dirty and not self.holding.is_lost:
-                    self._commit(reader)
+                if not self.holding.is_lost:
+                    self._commit_last(reader, dirty=dirty)
                     sender.flush()
                     dirty, self._uncommitted_since_s = False, None
                 if not self.holding.keep():
@@ -430,11 +430,12 @@ class QueryRunner:
                 if dirty and self._uncommitted_since_s is None:
                     self._uncommitted_since_s = time.monotonic()
             sender.client.poll(0)
+            self._group_offsets.go_on()
             if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
                 self._commit(reader)
                 last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
-        if dirty and not self.holding.is_lost:
-            self._commit(reader)
+        if not self.holding.is_lost:
+            self._commit_last(reader, dirty=dirty)
 
     def _step(self, reader: Reader) -> bool:
         """Read and process what there is; whether there was anything."""
@@ -458,13 +459,28 @@ class QueryRunner:
         return True
 
     def _commit(self, reader: Reader) -> None:
+        """Commit where the reader is."""
+        self._commit_results(reader)
+        if not self.exactly_once:
+            self._commit_group(reader)
+
+    def _commit_last(self, reader: Reader, *, dirty: bool) -> None:
+        """Commit where the reader is, if there was anything since, and wait until the group has it: so that a clean stop
+        repeats nothing, here or on another engine."""
+        if dirty:
+            self._commit_results(reader)
+        if not self.exactly_once:
+            reader.rest()
+            self._group_offsets.finish(reader.positions if dirty else None)
+
+    def _commit_results(self, reader: Reader) -> None:
+        """Have Kafka store the results, and the state with its positions."""
         if self._reported:
             self._report.flush()
             self._reported = False
         if self.exactly_once:
             self._commit_transaction(reader)
-            return
-        if self.stateful:
+        elif self.stateful:
             assert self._changes is not None
             self._changes.client.begin_transaction()
             self._write_state(reader, self._changes)
@@ -473,7 +489,9 @@ class QueryRunner:
             self._changes.client.commit_transaction(clients.TRANSACTION_TIMEOUT_S)
         else:
             self._sender.flush()
-        self._commit_group(reader)
+
+    def _commit_group(self, reader: Reader) -> None:
+        self._group_offsets.store(reader.positions)
 
     def _write_state(self, reader: Reader, sender: Sender) -> None:
         """Into the open transaction: what changed, and the positions that it means."""
@@ -497,20 +515,6 @@ class QueryRunner:
         self._sharing.fence(client)
         client.commit_transaction(timeout_s)
         self._in_transaction = False
-
-    def _commit_group(self, reader: Reader) -> None:
-        """The group's offsets: the positions themselves for a query without state, else for Kafka's tools to see.
-
-        Not waited for: what a crash finds not yet stored is read once more, as at-least-once has it. The last commit of
-        a query without state is waited for, so that a clean stop repeats nothing.
-        """
-        try:
-            if self._stop.is_set() and not self.stateful:
-                self._topics.store_group_positions(self.group, reader.positions)
-            else:
-                reader.client.commit(offsets=as_partitions(reader.positions), asynchronous=True)
-        except (KafkaException, KafkaUnavailable) as error:
-            log.warning("%s: the group's offsets were not stored: %s", self.query.query_id, error)
 
     def _lost(self, batch: LostBatch) -> None:
         """Go on behind a corrupt batch: it is counted and reported, and the position behind it is committed."""

@@ -88,6 +88,11 @@ class Reader:
         self._leave()
         self.client.close()
 
+    def rest(self) -> None:
+        """Fetch nothing, and keep no other query waiting, until the next `poll` goes on from here."""
+        self._leave()
+        self._assign(frozenset())
+
     def poll(self, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
         if self._order is not None:
@@ -151,9 +156,8 @@ class Reader:
         """What has come of the topics that are not read together, waiting only where records here wait for it."""
         others = frozenset(self.positions) - {self._together}
         self._assign(others)
-        if self._order is None or not others:
-            return Fetched([], [])
-        waits = any(topic in others for topic, _ in self._order.awaited())
+        waits = self._order is not None and any(topic in others for topic, _ in self._order.awaited())
+        # Also where there are none: the client keeps the answers to its commits until it is asked.
         return fetch(self.client, self._servers, timeout_s if waits else 0)
 
     def _assign(self, topics: frozenset[str]) -> None:

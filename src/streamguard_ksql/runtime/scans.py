@@ -32,14 +32,17 @@ class Scan:
         self._scan = SharedScan(limits)
         self._not_before_s = 0.0
         """When the next fetch may begin."""
+        self._to_go = 0
+        """Records from where the scan is up to the end of the topic, as of the last fetch. Not asked of the consumer when
+        a query joins: it answers only once the fetch that another thread waits in is over."""
 
     def join(self, positions: dict[int, int]) -> Member | None:
         """Take part from `positions` on; None if they are too far behind those of the others, or the scan is closed."""
         with self._changed:
-            joined = self._scan.join(positions, self._to_go(), time.monotonic())
+            joined = self._scan.join(positions, self._to_go, time.monotonic())
             while joined is Step.WAIT:
                 self._changed.wait()
-                joined = self._scan.join(positions, self._to_go(), time.monotonic(), waited=True)
+                joined = self._scan.join(positions, self._to_go, time.monotonic(), waited=True)
             self._changed.notify_all()
             if not isinstance(joined, Joined):
                 return None
@@ -47,15 +50,13 @@ class Scan:
                 self._assign(joined.assign)
             return joined.member
 
-    def _to_go(self) -> int:
-        """Records from where the scan is up to the end of the topic, as far as the consumer knows."""
-        if self._client is None:
-            return 0
-        to_go = 0
+    def _left(self, client: Consumer) -> int:
+        """Records from where the scan is up to the end of the topic, as far as the consumer of the calling thread knows."""
+        left = 0
         for partition, at in self._scan.start.items():
-            _, end = self._client.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
-            to_go += max(0, end - at)
-        return to_go
+            _, end = client.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+            left += max(0, end - at)
+        return left
 
     def _assign(self, positions: Mapping[int, int]) -> None:
         if self._client is None:
@@ -122,6 +123,7 @@ class Scan:
         finally:
             self._changed.acquire()
             is_full = found is not None and len(found) >= BATCH
+            self._to_go = self._left(self._client) if is_full else 0
             self._not_before_s = 0.0 if is_full else time.monotonic() + PAUSE_PER_MEMBER_S * len(self._scan.members)
             if found is not None and found.lost:
                 corrupt.abandon(self._client)

@@ -18,8 +18,8 @@ from streamguard_ksql.runtime import scans as scans_module
 from streamguard_ksql.runtime.clients import KafkaTopics, Positions
 from streamguard_ksql.runtime.corrupt import LostBatch
 from streamguard_ksql.runtime.reader import Reader
-from streamguard_ksql.runtime.scans import Scans
-from streamguard_ksql.runtime.shared_scan import Limits
+from streamguard_ksql.runtime.scans import Scan, Scans
+from streamguard_ksql.runtime.shared_scan import Limits, Member
 from tests.streamguard_ksql.runtime.conftest import Start
 from tests.support.engine import consume, produce
 from tests.support.ksqldb import eventually
@@ -121,6 +121,8 @@ class OneReader(threading.Thread):
                     given += [record.offset for record in records]
                 if self._is_done():
                     return
+                if self.draw.random() < 0.02:
+                    reader.rest()
                 if self.draw.random() < 0.05:
                     time.sleep(self.draw.choice([0.001, 0.01, 0.1]))
         except KafkaException:
@@ -282,3 +284,38 @@ def test_a_query_from_the_beginning_catches_up_alone(
     reader.close()
     _read_all([])
     assert [len(offsets) for offsets in behind.given.values()] == [behind.ends[(TOPIC, p)] for p in range(PARTITIONS)]
+
+
+def test_joining_does_not_wait_for_a_fetch(
+    servers: str, topics: KafkaTopics, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query that is far behind is told so while another one waits for records at the end of the topic."""
+    begun = threading.Event()
+
+    def fetch(client: Consumer, servers: str, timeout_s: float) -> fetch_module.Fetched:
+        begun.set()
+        return fetch_module.fetch(client, servers, timeout_s)
+
+    monkeypatch.setattr(scans_module, "fetch", fetch)
+    scan = scans.of(TOPIC, range(PARTITIONS))
+    ahead = scan.join({p: topics.ends(TOPIC, p)[1] for p in range(PARTITIONS)})
+    assert ahead is not None
+    given: list[object] = []
+    waiting = threading.Thread(target=lambda: given.append(_take_records(scan, ahead)), daemon=True)
+    waiting.start()
+    assert begun.wait(30)
+    for _ in range(20):
+        assert scan.join(dict.fromkeys(range(PARTITIONS), 0)) is None
+    assert not given
+    produce(servers, TOPIC, [("k", {"V": 1})])
+    waiting.join(30)
+    assert given == [1]
+
+
+def _take_records(scan: Scan, member: Member) -> int:
+    """How many records come first; waits for them as one fetch."""
+    while True:
+        found = scan.take(member, 60.0)
+        assert found is not None
+        if len(found):
+            return len(found)

@@ -12,9 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from streamguard.backtest import topic as topics
@@ -23,6 +21,7 @@ from streamguard.backtest.records import batches
 from streamguard.backtest.run import Job, Outcome, Run, new_outcome
 from streamguard.config import UserError
 from streamguard.evaluation.replay import TRANSACTIONS
+from streamguard.evaluation.workers import ForkServerProcess, context
 from streamguard.kafka.clients import Servers
 
 _NICE = 10
@@ -47,7 +46,7 @@ def run_on_topic(job: Job, reading: Reading, *, together: bool, advance: Callabl
     """Run a job over the topics; `together` in one process. Raises BacktestError, KafkaUnavailable."""
     waiting = list(enumerate([reading] if together else _by_partition(reading)))
     most = _AT_ONCE * (os.cpu_count() or 1)
-    started: dict[Connection, tuple[int, SpawnProcess]] = {}
+    started: dict[Connection, tuple[int, ForkServerProcess]] = {}
     outcomes: dict[int, Outcome] = {}
     try:
         while waiting or started:
@@ -87,16 +86,16 @@ def _by_partition(reading: Reading) -> list[Reading]:
     ]
 
 
-def _start(job: Job, reading: Reading) -> tuple[Connection, SpawnProcess]:
-    context = get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, reading, writer), daemon=True, name="streamguard backtest")
+def _start(job: Job, reading: Reading) -> tuple[Connection, ForkServerProcess]:
+    workers = context((__name__,))
+    reader, writer = workers.Pipe(duplex=False)
+    process = workers.Process(target=_work, args=(job, reading, writer), daemon=True, name="streamguard backtest")
     process.start()
     writer.close()
     return reader, process
 
 
-def _message(reader: Connection, process: SpawnProcess) -> tuple[str, Any]:
+def _message(reader: Connection, process: ForkServerProcess) -> tuple[str, Any]:
     try:
         kind, content = reader.recv()
     except EOFError:

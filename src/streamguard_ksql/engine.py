@@ -82,7 +82,7 @@ class Outcome:
 
 @dataclass
 class Engine:
-    """The catalogue and the queries. `next_number` numbers the queries' ids, as the command topic's offsets do."""
+    """The catalogue and the queries. `next_number`: in the id of the next query, from its place in the command topic."""
 
     topics: Topics
     config: dict[str, Any] = field(default_factory=dict)

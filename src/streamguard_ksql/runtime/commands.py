@@ -1,7 +1,8 @@
 """The command topic: every statement that defines or ends something, in order; the truth that a restart replays.
 
-The offset of a statement numbers the query it starts, so that a replay gives every query the id it had.
-Key: the command's id as ksqlDB forms it. Value: JSON with the statement and the properties it was sent with.
+The offset of a statement numbers the query it starts, so that a replay gives every query the id it had: as in ksqlDB the
+statements are written in transactions, whose markers have every other offset, and the number is the one behind the offset.
+Key: the command's id as ksqlDB forms it. Value: JSON with the statement, the properties it was sent with, and VERSION.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics, KafkaUnavailable, Message, Servers
 from streamguard_ksql.runtime.corrupt import read_range
-from streamguard_ksql.runtime.inserter import ANSWER_S, Inserter
+from streamguard_ksql.runtime.inserter import ANSWER_S
 from streamguard_ksql.runtime.sharing import TRANSACTION_MS
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ _unheard = logging.getLogger(f"{__name__}.claims")
 """The client calls the end of a claim a fatal error; here it is how engines take turns."""
 _unheard.addHandler(logging.NullHandler())
 _unheard.propagate = False
+VERSION = 2
+"""Of the records. A query that a record without it has started is numbered with the offset itself."""
 _TAKEN = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
 """Another producer has claimed the transactional id."""
 
@@ -41,6 +44,8 @@ class Command:
     offset: int
     text: str
     properties: Mapping[str, Any]
+    number: int
+    """Of the query that it starts."""
 
 
 class Superseded(Exception):
@@ -50,29 +55,27 @@ class Superseded(Exception):
 class CommandLog:
     """Appends statements and reads them back. `next_offset`: of the first statement that has not been carried out.
 
-    With `shared_id` several engines write, one at a time: who wants to claims the transactional id, which ends the claim of
-    who had it before, and reads what that one wrote. So nobody appends a statement that was checked against a catalogue of
-    before (Superseded).
+    One engine writes at a time: who wants to claims the transactional id, which ends the claim of who had it before, and
+    reads what that one wrote. So nobody appends a statement that was checked against a catalogue of before (Superseded).
     """
 
-    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str, shared_id: str | None = None) -> None:
+    def __init__(self, servers: Servers, topics: KafkaTopics, topic: str, writer_id: str) -> None:
         self.servers = servers
         self.topic = topic
         self.next_offset = 0
         self.doubtful = False
         self._topics = topics
         topics.create(topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"})
-        self._inserter = Inserter(servers)
-        self._shared_id = shared_id
+        self._writer_id = writer_id
         self._claimed: Producer | None = None
 
     def claim(self) -> None:
-        """Become the engine that writes, where there are several; what is not carried out yet is to be read after that."""
-        if self._shared_id is None or self._claimed is not None:
+        """Become the engine that writes; what is not carried out yet is to be read after that. KafkaUnavailable."""
+        if self._claimed is not None:
             return
         producer = clients.producer(
             self.servers,
-            transactional_id=self._shared_id,
+            transactional_id=self._writer_id,
             reports=True,
             linger_ms=0,
             log_to=_unheard,
@@ -81,10 +84,11 @@ class CommandLog:
         try:
             producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
         except KafkaException as error:
+            clients.close_producer(producer, transactional=True)
             raise KafkaUnavailable(f"The command topic cannot be written: {error.args[0].str()}") from error
         self._claimed, self.doubtful = producer, True
 
-    def _append_claimed(self, producer: Producer, record: OutputRecord) -> int:
+    def _write(self, producer: Producer, record: OutputRecord) -> int:
         offsets: list[int] = []
 
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -119,25 +123,24 @@ class CommandLog:
             if command is not None:
                 yield command
 
-    def append(self, key: str, text: str, properties: Mapping[str, Any]) -> int:
-        """Write a statement; its offset. Returns once it is on disk.
+    def append(self, key: str, text: str, properties: Mapping[str, Any]) -> Command:
+        """Write a statement, as who has claimed the topic. Returns once it is on disk.
 
         KafkaUnavailable if there was no answer in time: it may be stored all the same, so `doubtful` is set, and `replay`
         is to be asked before anything else is appended. Superseded where another engine has claimed the topic since.
         """
-        value = orjson.dumps({"statement": text, "streamsProperties": dict(properties)})
+        assert self._claimed is not None
+        value = {"statement": text, "streamsProperties": dict(properties), "version": VERSION}
         try:
-            record = OutputRecord(self.topic, key.encode(), value, -1)
-            claimed = self._claimed
-            offset = self._inserter.insert(record) if claimed is None else self._append_claimed(claimed, record)
+            offset = self._write(self._claimed, OutputRecord(self.topic, key.encode(), orjson.dumps(value), -1))
         except KafkaUnavailable:
             self.doubtful = True
             raise
         self.next_offset = offset + 1
-        return offset
+        return Command(offset, text, properties, offset + 1)
 
     def close(self) -> None:
-        self._inserter.close()
+        """Close the connection."""
         if self._claimed is not None:
             clients.close_producer(self._claimed, transactional=True)
 
@@ -152,4 +155,5 @@ def _command(offset: int, value: bytes | None) -> Command | None:
     if not isinstance(properties, dict) or "statement" not in entry:
         log.error("record %d of the command topic is no statement and is left out: %.200r", offset, value)
         return None
-    return Command(offset, str(entry["statement"]), properties)
+    number = offset + 1 if entry.get("version") == VERSION else offset
+    return Command(offset, str(entry["statement"]), properties, number)

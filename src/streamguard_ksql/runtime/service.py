@@ -94,8 +94,9 @@ class KafkaRuntime:
         self._membership = None if me is None else self._membership_of(me, on_taken)
         self._sharing: Sharing = self._membership or Alone()
         self._tables = Tables(self._membership, self.bounded, self._report)
-        shared_id = None if me is None else names.commands_id(service_id)
-        self._commands = CommandLog(bootstrap_servers, self._topics, names.command_topic(service_id), shared_id)
+        self._commands = CommandLog(
+            bootstrap_servers, self._topics, names.command_topic(service_id), names.commands_id(service_id)
+        )
         self.engine.catalog.add(processing_log.source(log_topic))
         folder = self.engine.config.get(STATE_DIR)
         self._trials = Trials(None if folder is None else Path(folder))
@@ -188,7 +189,7 @@ class KafkaRuntime:
         """Carry out a statement of the command topic; the queries it ended."""
         try:
             statement = parse_statement(command.text)
-            self.engine.next_number = command.offset
+            self.engine.next_number = command.number
             if isinstance(statement, (ast.Pause, ast.Resume)):
                 self._mark_paused(statement, paused)
                 return ()
@@ -235,11 +236,11 @@ class KafkaRuntime:
                 check_upgrade(self.engine.queries.get(outcome.query.query_id), outcome.query)
             if outcome.skipped:
                 return Submitted(outcome, -1)
-            offset = self._commands.append(command_id(statement, outcome), text, properties)
-            self.engine.next_number = offset
+            command = self._commands.append(command_id(statement, outcome), text, properties)
+            self.engine.next_number = command.number
             outcome = self.engine.execute(statement, properties)
             self._carry_out(outcome)
-            return Submitted(outcome, offset)
+            return Submitted(outcome, command.offset)
 
     def _catch_up(self) -> None:
         """Carry out a statement whose writing was not acknowledged, if it was written after all, and those of other engines."""
@@ -257,7 +258,7 @@ class KafkaRuntime:
     def _carry_out_written(self, command: Command, topics: SandboxTopics) -> None:
         """A statement that was accepted when it was written. Its topics are there, made by who wrote it, or are made now."""
         statement = parse_statement(command.text)
-        self.engine.next_number = command.offset
+        self.engine.next_number = command.number
         if isinstance(statement, (ast.Pause, ast.Resume)):
             self._set_paused(statement)
             return
@@ -321,11 +322,11 @@ class KafkaRuntime:
     def _pause_or_resume(self, statement: ast.Pause | ast.Resume, text: str) -> Submitted:
         if statement.query_id is not None:
             self.engine.query(statement.query_id)
-        offset = self._commands.append(command_id(statement, None), text, {})
-        self.engine.next_number = offset
+        command = self._commands.append(command_id(statement, None), text, {})
+        self.engine.next_number = command.number
         self._set_paused(statement)
         pause = isinstance(statement, ast.Pause)
-        return Submitted(Outcome("Query paused." if pause else "Query resumed.", text), offset)
+        return Submitted(Outcome("Query paused." if pause else "Query resumed.", text), command.offset)
 
     def _set_paused(self, statement: ast.Pause | ast.Resume) -> None:
         for query_id in list(self._runners) if statement.query_id is None else [statement.query_id]:

@@ -70,7 +70,7 @@ def test_topic_that_comes_later_and_goes_and_grows(tmp_path: Path) -> None:
         engine.sql("CREATE STREAM copy WITH (KAFKA_TOPIC='copy') AS SELECT * FROM s;")
         produce(broker.address, "given", [(f"k{n}", {"V": n}) for n in range(5)])
         engine.settle()
-        query = "CSAS_COPY_1"
+        query = "CSAS_COPY_3"
         # A restart without the topic: the source and its query are still there, and wait.
         engine.runtime.close()
         topics.delete("given")

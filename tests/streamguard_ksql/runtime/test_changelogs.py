@@ -23,7 +23,7 @@ from tests.support.engine import SERVICE_ID, RunningEngine, consume, create_topi
 from tests.support.processes import eventually
 
 pytestmark = pytest.mark.integration
-QUERIES = ("CTAS_TOTALS_2", "CTAS_WINDOWS_3", "CTAS_REMAINDERS_4")
+QUERIES = ("CTAS_TOTALS_5", "CTAS_WINDOWS_7", "CTAS_REMAINDERS_9")
 
 
 def test_changelog_has_one_partition_and_is_compacted_with_a_lag(engine: RunningEngine, servers: str) -> None:
@@ -38,7 +38,7 @@ def test_changelog_has_one_partition_and_is_compacted_with_a_lag(engine: Running
     config: Any = topics.admin.describe_configs([resource])[resource].result(10)
     assert config["cleanup.policy"].value == "compact"
     assert config["min.compaction.lag.ms"].value == "600000"
-    assert changelog_topic(SERVICE_ID, "CSAS_SEVENS_1") not in topics.all()
+    assert changelog_topic(SERVICE_ID, "CSAS_SEVENS_3") not in topics.all()
 
 
 def test_a_commit_is_a_transaction(engine: RunningEngine, servers: str) -> None:

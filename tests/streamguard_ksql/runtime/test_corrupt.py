@@ -146,13 +146,13 @@ def test_a_query_whose_changelog_is_corrupt_ends(broker: BrokerProcess) -> None:
     engine.sql(SOURCE + COUNT + COPY)
     engine.settle()
     engine.close()
-    damage(broker, "_confluent-ksql-test_query_CTAS_N_1-changelog", b"Aggregate")
+    damage(broker, "_confluent-ksql-test_query_CTAS_N_3-changelog", b"Aggregate")
     engine = RunningEngine(broker.address)
     try:
         stream, table = sorted(engine.runtime.engine.queries)
         failure = str(eventually(lambda: engine.runtime.stats(table).failure, 20))
         assert failure.startswith(
-            "CorruptBatch: The record batch of topic _confluent-ksql-test_query_CTAS_N_1-changelog"
+            "CorruptBatch: The record batch of topic _confluent-ksql-test_query_CTAS_N_3-changelog"
         )
         assert "restore the topic from a backup, or drop the query" in failure
         assert engine.runtime.stats(stream).state == "RUNNING"

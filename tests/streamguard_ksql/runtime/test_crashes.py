@@ -151,7 +151,7 @@ def begin(servers: str, start: Start, config: dict[str, Any]) -> Given:
 
 def finish(servers: str, engine: RunningEngine, given: Given, *, exact: bool) -> None:
     engine.settle()
-    assert engine.runtime.stats("CTAS_TOTALS_2").errors == 0
+    assert engine.runtime.stats("CTAS_TOTALS_5").errors == 0
     check_states(engine, given)
     engine.close()  # what is on the topics now is committed
     check_topics(servers, given)

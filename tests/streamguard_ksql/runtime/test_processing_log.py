@@ -50,7 +50,7 @@ def test_bad_records_are_logged_and_the_rest_goes_on(engine: RunningEngine, serv
     ]
     produce(servers, "given", [("good", GOOD), *bad, ("empty list", {**GOOD, "ITEMS": []}), ("last", GOOD)])
     engine.settle()
-    stats = engine.runtime.stats("CSAS_RESULTS_1")
+    stats = engine.runtime.stats("CSAS_RESULTS_3")
     assert stats.state == "RUNNING"
     results = results_of(servers)
     whole = {"QUOTIENT": 25, "NUMBER": 7, "LAST": 3, "LENGTH": 1}
@@ -63,7 +63,7 @@ def test_bad_records_are_logged_and_the_rest_goes_on(engine: RunningEngine, serv
     kinds = [e["message"]["type"] for e in entries]
     assert kinds.count(0) >= 5
     assert kinds.count(1) >= 2
-    assert all(e["level"] == "ERROR" and "CSAS_RESULTS_1" in e["logger"] for e in entries)
+    assert all(e["level"] == "ERROR" and "CSAS_RESULTS_3" in e["logger"] for e in entries)
     # The log is a stream.
     stream = engine.push("SELECT message->type FROM ksql_processing_log;")
     assert len(rows_of(stream)) == len(entries)
@@ -81,7 +81,7 @@ def test_a_megabyte_of_text_passes(engine: RunningEngine, servers: str) -> None:
     engine.settle()
     engine.restart()
     assert engine.pull("SELECT text FROM last WHERE k = 'a';") == [[text]]
-    assert engine.runtime.stats("CTAS_LAST_1").errors == 0
+    assert engine.runtime.stats("CTAS_LAST_3").errors == 0
 
 
 def test_table_records_without_key_are_logged(engine: RunningEngine, servers: str) -> None:
@@ -91,7 +91,7 @@ def test_table_records_without_key_are_logged(engine: RunningEngine, servers: st
     produce(servers, "t", [("a", {"V": 1}), (None, {"V": 2}), ("b", {"V": 3})])
     engine.settle()
     assert sorted(engine.pull("SELECT * FROM copy;")) == [["a", 1], ["b", 3]]
-    assert engine.runtime.stats("CTAS_COPY_1").errors == 1
+    assert engine.runtime.stats("CTAS_COPY_3").errors == 1
     assert "without a key" in log_of(servers)[0]["message"]["recordProcessingError"]["errorMessage"]
 
 

@@ -158,7 +158,7 @@ def test_a_restart_keeps_the_streams_and_ends_open_queries_cleanly(tmp_path: Pat
             assert server.stop() == 0
             assert response.text.endswith('{"finalMessage":"Query terminated"}]')
         server.start()
-        assert [q["id"] for q in server.ksql("SHOW QUERIES;")[0]["queries"]] == ["CSAS_T_1"]
+        assert [q["id"] for q in server.ksql("SHOW QUERIES;")[0]["queries"]] == ["CSAS_T_3"]
 
 
 def test_terminating_the_cluster_leaves_nothing(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,7 @@ STILL = {
     *("streamguard_broker_removed_offsets_total", "streamguard_broker_connections_closed_silent_total"),
     *("streamguard_producer_retries_total", "streamguard_producer_errors_total", "streamguard_kafka_up"),
     *("streamguard_database_up", "streamguard_sink_outages_total", "streamguard_consumer_outages_total"),
+    *("streamguard_sink_destination_up", "streamguard_schedule_last_run_failed"),
     *("streamguard_query_errors_total", "streamguard_query_state", "kafka_consumergroup_members"),
     *("streamguard_broker_group_members", "streamguard_desk_live_streams", "streamguard_database_connections"),
     # What may be at 0 at each scrape where work is done at once.
@@ -99,6 +100,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
     ports = {"STREAMGUARD_METRICS_PORT": str(_free_block()), "STREAMGUARD_GENERATOR_TPS": str(TPS)}
     stack = StackRun(folder / ".streamguard", ports)
+    stack.state.mkdir()
+    (stack.state / "schedule.yaml").write_text('looks: {command: "rules list", every: 1m}\n', encoding="utf-8")
     prometheus = Prometheus(folder)
     # Not in pytest's own folder, which it may move away.
     disk = Path(tempfile.mkdtemp(prefix="streamguard-disk-"))
@@ -116,8 +119,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     sink = Program("sink", ["streamguard.cli", "sink", "jsonl", str(folder / "copy")], stack.environment, folder)
     try:
         said = stack.start()
-        stack.wait_count("transactions", 20 * TPS, timeout_s=240)
-        stack.wait_count("fraud_alerts", TPS // 10, timeout_s=240)
+        stack.wait_count("transactions", 60 * TPS, timeout_s=400)
+        consumer = addresses(stack.settings)["consumer"]
+        first = counts(consumer)
+        stack.wait_count("transactions", 120 * TPS, timeout_s=400)
+        usual = history(first, counts(consumer))
         monitor.environment["DATABASE_URL"] = _database_url(stack)
         sink.environment = {**sink.environment, "DATABASE_URL": _database_url(stack)}
         monitor.start()
@@ -126,7 +132,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         eventually(file.exists, bool, 60, monitor.said)
         shutil.copy(file, targets_folder(stack.settings) / "monitor-of-the-small-disk.json")
         small = json.loads(file.read_text())[0]["targets"][0]
-        prometheus.remember(history(addresses(stack.settings)["consumer"]))
+        prometheus.remember(usual)
         prometheus.start()
         with _visitor(stack, said):
             yield Watched(stack, prometheus, disk, certificate, small)
@@ -179,18 +185,33 @@ def _listen(live: requests.Response) -> None:
             pass
 
 
-def history(address: str) -> str:
-    """Four weeks, scaled, in which the share of flagged transactions and the alerts of each rule were what they are now, by the
-    figures of the consumer at the address."""
-    decided: defaultdict[str, float] = defaultdict(float)
-    flagged = stored = 0.0
+@dataclass
+class Counts:
+    """What the consumer has counted: decisions by rule, flagged and stored transactions."""
+
+    decided: Counter[str] = field(default_factory=Counter)
+    flagged: float = 0.0
+    stored: float = 0.0
+
+
+def counts(address: str) -> Counts:
+    """What the consumer at the address has counted so far."""
+    found = Counts()
     text = requests.get(f"http://{address}/metrics", timeout=30).text
     for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
         if sample.name == "streamguard_consumer_decisions_total":
-            decided[sample.labels["rule"]] += sample.value
-            flagged += sample.value if sample.labels["outcome"] in ("review", "block") else 0
+            found.decided[sample.labels["rule"]] += int(sample.value)
+            found.flagged += sample.value if sample.labels["outcome"] in ("review", "block") else 0
         elif sample.name == "streamguard_consumer_records_stored_total" and sample.labels["kind"] == "transaction":
-            stored = sample.value
+            found.stored = sample.value
+    return found
+
+
+def history(first: Counts, last: Counts) -> str:
+    """Four weeks, scaled, in which the share of flagged transactions and the alerts of each rule were what they were between
+    these counts: the share of the first minute is not the usual one, since no account has a history yet."""
+    stored, decided = last.stored - first.stored, last.decided - first.decided
+    flagged = last.flagged - first.flagged
     now_s, share, seconds, hour_s = time.time(), flagged / stored, stored / TPS, 3_600 // FACTOR
     lines = ["# TYPE streamguard:flagged_share:1h gauge"]
     lines += [

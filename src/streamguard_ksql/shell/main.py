@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, default: Default | None = None)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed to
+        _discard_output()
         return 1
     finally:
         if session is not None:
@@ -150,7 +150,18 @@ def _work(session: Session, given: argparse.Namespace) -> None:
 
 
 def _print(line: str) -> None:
-    print(visible(line), flush=True)
+    try:
+        print(visible(line), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise ShellError(f"The output cannot be written: {error.strerror}.") from None
+
+
+def _discard_output() -> None:
+    """What Python flushes at exit goes to the null device."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminal_width() -> int | None:

@@ -1,0 +1,64 @@
+"""Commands whose standard streams are closed or full, as cron, `nohup` and full disks leave them, or with strict warnings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import PROJECT_ROOT
+
+STREAMGUARD = str(PROJECT_ROOT / ".venv" / "bin" / "streamguard")
+GENERATE = str(PROJECT_ROOT / "generate_transactions.py")
+
+
+def run(redirection: str, *command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with its streams as a shell's redirection makes them; stderr is what is seen."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "command", "code", "said"),
+    [
+        ("<&- >&-", (STREAMGUARD, "down"), 0, ""),
+        ("2>&-", (STREAMGUARD, "nosuch"), 2, ""),
+        (
+            "<&-",
+            (STREAMGUARD, "import", "-"),
+            2,
+            "streamguard: standard input is empty: there is nothing to import\n",
+        ),
+        (
+            ">/dev/full",
+            (STREAMGUARD, "--help"),
+            1,
+            "streamguard: the output cannot be written (No space left on device): send it elsewhere\n",
+        ),
+        (
+            ">/dev/full",
+            (sys.executable, GENERATE, "preview", "--count", "1"),
+            1,
+            "generate: the output cannot be written (No space left on device): send it elsewhere\n",
+        ),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(
+    redirection: str, command: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    done = run(redirection, *command, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_warnings_of_libraries_end_no_command(tmp_path: Path) -> None:
+    done = run("", STREAMGUARD, "topics", "--help", folder=tmp_path, PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, "")

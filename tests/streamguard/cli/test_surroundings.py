@@ -20,7 +20,7 @@ def run(redirection: str, *command: str, folder: Path, **environment: str) -> su
     return subprocess.run(
         ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -46,7 +46,7 @@ def run(redirection: str, *command: str, folder: Path, **environment: str) -> su
         ),
         (
             ">/dev/full",
-            (sys.executable, GENERATE, "preview", "--count", "1"),
+            (sys.executable, GENERATE, "batch", "--count", "1", "--to-file", "one.jsonl"),
             1,
             "generate: the output cannot be written (No space left on device): send it elsewhere\n",
         ),

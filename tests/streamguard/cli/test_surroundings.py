@@ -62,3 +62,11 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
 def test_warnings_of_libraries_end_no_command(tmp_path: Path) -> None:
     done = run("", STREAMGUARD, "topics", "--help", folder=tmp_path, PYTHONWARNINGS="error")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_kafka_on_the_path_is_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "kafka.py").write_text("raise RuntimeError('another kafka')\n")
+    done = run(
+        "", sys.executable, "-m", "streamguard.cli", "topics", "--help", folder=tmp_path, PYTHONPATH=str(tmp_path)
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Commands whose standard streams are closed or full, as cron, `nohup` and full disks leave them, or with strict warnings."""
+"""Commands whose standard streams are closed or full, as cron and full disks leave them, or whose Python is told odd things."""
 
 from __future__ import annotations
 
@@ -31,13 +31,6 @@ def run(redirection: str, *command: str, folder: Path, **environment: str) -> su
     ("redirection", "command", "code", "said"),
     [
         ("<&- >&-", (STREAMGUARD, "down"), 0, ""),
-        ("2>&-", (STREAMGUARD, "nosuch"), 2, ""),
-        (
-            "<&-",
-            (STREAMGUARD, "import", "-"),
-            2,
-            "streamguard: standard input is empty: there is nothing to import\n",
-        ),
         (
             ">/dev/full",
             (STREAMGUARD, "--help"),
@@ -59,14 +52,8 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
     assert (done.returncode, done.stderr) == (code, said)
 
 
-def test_warnings_of_libraries_end_no_command(tmp_path: Path) -> None:
-    done = run("", STREAMGUARD, "topics", "--help", folder=tmp_path, PYTHONWARNINGS="error")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_another_kafka_on_the_path_is_not_taken_for_ours(tmp_path: Path) -> None:
+def test_strict_warnings_and_another_kafka_on_the_path_end_no_command(tmp_path: Path) -> None:
     (tmp_path / "kafka.py").write_text("raise RuntimeError('another kafka')\n")
-    done = run(
-        "", sys.executable, "-m", "streamguard.cli", "topics", "--help", folder=tmp_path, PYTHONPATH=str(tmp_path)
-    )
+    environment = {"PYTHONWARNINGS": "error", "PYTHONPATH": str(tmp_path)}
+    done = run("", sys.executable, "-m", "streamguard.cli", "topics", "--help", folder=tmp_path, **environment)
     assert (done.returncode, done.stderr) == (0, "")

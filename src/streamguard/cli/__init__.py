@@ -10,6 +10,7 @@ import gc
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
@@ -28,7 +29,8 @@ from typer.core import TyperCommand, TyperGroup
 from streamguard.cli import surroundings
 from streamguard.cli.usage import INTERRUPTED
 from streamguard.cli.usage import run as run_command_line
-from streamguard.config.visible import protect_output
+from streamguard.config import UserError
+from streamguard.config.visible import one_line, protect_output
 
 if _has_pythons_handler:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -160,6 +162,16 @@ def main() -> NoReturn:
         code = INTERRUPTED
     gc.freeze()
     raise SystemExit(code)
+
+
+def load_generator() -> Callable[[], NoReturn]:
+    """What `generate_transactions.py` runs. A setting that cannot be used is one sentence, also where a module reads it first."""
+    try:
+        from streamguard.cli.generate import run
+    except UserError as error:
+        print(f"generate: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    return run
 
 
 if __name__ == "__main__":

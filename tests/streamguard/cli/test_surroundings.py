@@ -57,3 +57,9 @@ def test_strict_warnings_and_another_kafka_on_the_path_end_no_command(tmp_path: 
     environment = {"PYTHONWARNINGS": "error", "PYTHONPATH": str(tmp_path)}
     done = run("", sys.executable, "-m", "streamguard.cli", "topics", "--help", folder=tmp_path, **environment)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_limit_of_the_rules_that_cannot_be_is_one_sentence_of_the_generator(tmp_path: Path) -> None:
+    done = run("", sys.executable, GENERATE, "preview", folder=tmp_path, STREAMGUARD_RULES_X="1")
+    sentence = "generate: STREAMGUARD_RULES_X is not a setting; the nearest one is "
+    assert done.returncode == 2 and done.stderr.startswith(sentence) and done.stderr.count("\n") == 1, done.stderr

@@ -20,7 +20,9 @@ HANDED_OVER = "GENERATOR_HANDED_OVER"
 def main():
     """Import the packages, or find a Python that can, or say what to type."""
     try:
-        from streamguard.cli.generate import run
+        from streamguard.cli import load_generator
+
+        run = load_generator()
     except ImportError as error:
         if os.path.exists(VENV_PYTHON) and HANDED_OVER not in os.environ:
             os.environ[HANDED_OVER] = "1"

@@ -9,6 +9,7 @@ a file is looked at later.
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import unicodedata
 
@@ -55,6 +56,26 @@ def allow_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_UNENCODABLE)
+
+
+class OutputError(Exception):
+    """What a command says cannot be written: the disk of the file is full, say."""
+
+
+def print_line(line: str) -> None:
+    """Write to stdout at once; raises BrokenPipeError, and OutputError after which nothing more is written."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        raise OutputError(f"The output cannot be written: {error.strerror}.") from None
+
+
+def discard_output() -> None:
+    """What is left, and flushed at the exit, goes to the null device."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:

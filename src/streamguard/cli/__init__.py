@@ -7,11 +7,10 @@ The processes of the stack start through it too, and must not pay for each other
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
@@ -27,24 +26,17 @@ if _has_pythons_handler:
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamguard.cli import surroundings
 from streamguard.cli.usage import INTERRUPTED
 from streamguard.cli.usage import run as run_command_line
-from streamguard.config.visible import protect_output
+from streamguard.config import UserError
+from streamguard.config.visible import one_line, protect_output
 
 if _has_pythons_handler:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _prefer_our_packages() -> None:
-    """Behind our own packages comes what PYTHONPATH and the current folder have: a `kafka` there may be another one."""
-    folders = {os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder}
-    with suppress(FileNotFoundError):
-        folders.add(os.getcwd())
-    others = [entry for entry in sys.path if not entry or os.path.abspath(entry) in folders]
-    sys.path[:] = [entry for entry in sys.path if entry not in others] + others
-
-
-_prefer_our_packages()
+surroundings.prepare()
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("streamguard.cli.stack", "up_app", "Start everything on this machine."),
@@ -170,6 +162,16 @@ def main() -> NoReturn:
         code = INTERRUPTED
     gc.freeze()
     raise SystemExit(code)
+
+
+def load_generator() -> Callable[[], NoReturn]:
+    """What `generate_transactions.py` runs. A setting that cannot be used is one sentence, also where a module reads it first."""
+    try:
+        from streamguard.cli.generate import run
+    except UserError as error:
+        print(f"generate: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    return run
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from streamguard.cli.usage import INTERRUPTED, discard_output
 from streamguard.cli.usage import run as run_command_line
 from streamguard.config import UserError, get_settings
 from streamguard.config.logs import configure_logging, writes_json
-from streamguard.config.visible import protect_output
+from streamguard.config.visible import OutputError, protect_output
 from streamguard.metrics.latency import Latency
 from streamguard.metrics.producer import ProducerMetrics, send_seconds
 from streamguard.metrics.traces import tracer_of
@@ -63,6 +63,8 @@ def _exit_codes() -> Iterator[None]:
     """Turns a UserError into its sentence on stderr and its exit code."""
     try:
         yield
+    except OutputError:
+        raise  # said where the output is given up
     except UserError as error:
         say(str(error))
         raise typer.Exit(error.exit_code) from None

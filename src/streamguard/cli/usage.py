@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from streamguard.config import UserError
-from streamguard.config.visible import one_line
+from streamguard.config.visible import OutputError, one_line
 
 # Newer Typers bring a Click of their own, older ones take the installed one; BadParameter is the way to both.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -26,6 +26,7 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
     arguments = sys.argv[1:]
     try:
         code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
@@ -37,6 +38,8 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
         # What a server adds on further lines, as ksqlDB does, stays on the one line.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         print(f"{speaker or name}: {one_line('; '.join(lines))}", file=sys.stderr)
+        if isinstance(error, OutputError):
+            discard_output()
         return error.exit_code
     except typer.Abort as error:
         return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1
@@ -47,7 +50,7 @@ def run(app: typer.Typer, *, name: str | None = None, speaker: str | None = None
 
 
 def discard_output() -> None:
-    """After a broken pipe: what Python flushes at exit goes to the null device."""
+    """After a broken pipe or on a full disk: what Python flushes at exit goes to the null device."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

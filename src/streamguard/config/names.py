@@ -37,6 +37,11 @@ class CheckedSettings(BaseSettings):
             raise SettingsError(
                 f"{Path(ENV_FILE).absolute()} is not UTF-8 text ({error.reason}): save it as that"
             ) from None
+        except OSError as error:
+            file = Path(error.filename or ENV_FILE).absolute()
+            raise SettingsError(
+                f"{file} cannot be read ({error.strerror}): make it yours to read, or remove it"
+            ) from None
         except UnreadableSource as error:
             field = re.search(r'field "(\w+)"', str(error))
             name = self.variable_of(field[1]) if field else "settings"

@@ -14,7 +14,10 @@ import codecs
 import logging
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import Any, TextIO
+
+from streamguard.config.errors import UserError
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNENCODABLE = "streamguard.visible"
@@ -54,19 +57,36 @@ def one_line(text: object) -> str:
     return text if text.isprintable() else text.translate(_LINE)
 
 
+class OutputError(UserError, OSError):
+    """What a command says cannot be written: the disk of the file is full, say."""
+
+
 class VisibleOutput:
-    """A text stream that writes visible text only; all else is that of `stream`."""
+    """A text stream that writes visible text only; all else is that of `stream`. Raises OutputError, BrokenPipeError."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
         """Write; the length of the text that was given."""
-        self.stream.write(visible(text))
+        _written(self.stream.write, visible(text))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        _written(self.stream.flush)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def _written(write: Callable[..., object], *text: str) -> None:
+    try:
+        write(*text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"the output cannot be written ({error.strerror}): send it elsewhere") from None
 
 
 def protect_output() -> None:

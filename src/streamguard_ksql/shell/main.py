@@ -18,7 +18,7 @@ from pathlib import Path
 from streamguard_ksql.shell.client import Client, ShellError, login_of, normal_url
 from streamguard_ksql.shell.commands import run_own
 from streamguard_ksql.shell.session import JSON, TABULAR, Leave, Session
-from streamguard_ksql.visible import allow_any_character, visible
+from streamguard_ksql.visible import OutputError, allow_any_character, discard_output, print_line, visible
 
 DEFAULT_URL = "http://127.0.0.1:8088"
 URL_VARIABLE = "KSQLDB_URL"
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, default: Default | None = None)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed to
+        discard_output()
         return 1
     finally:
         if session is not None:
@@ -150,7 +150,10 @@ def _work(session: Session, given: argparse.Namespace) -> None:
 
 
 def _print(line: str) -> None:
-    print(visible(line), flush=True)
+    try:
+        print_line(visible(line))
+    except OutputError as error:
+        raise ShellError(str(error)) from None
 
 
 def _terminal_width() -> int | None:

@@ -18,7 +18,7 @@ import typer
 
 from streamguard_ksql.testing.cases import Case, CaseFileError, find_files, load, load_records
 from streamguard_ksql.testing.run import Difference, run_case
-from streamguard_ksql.visible import allow_any_character, one_line, visible
+from streamguard_ksql.visible import OutputError, allow_any_character, one_line, print_line, visible
 
 app = typer.Typer(add_completion=False)
 
@@ -40,7 +40,7 @@ def run(
         if not paths:
             raise CaseFileError("Nothing to test: give -s, -i and -o, or case files or folders (see --help).")
         raise typer.Exit(_run_files(list(find_files(paths)), report))
-    except CaseFileError as error:
+    except (CaseFileError, OutputError) as error:
         print(visible(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -59,9 +59,9 @@ def _run_script(sql_file: Path, input_file: Path | None, output_file: Path | Non
     outputs = load_records(output_file, "outputs")
     reason = _reason(Case(sql_file, sql_file.name, (text,), inputs, outputs))
     if reason is None:
-        print("\t >>> Test passed!")
+        print_line("\t >>> Test passed!")
         return 0
-    print(f"\t >>>>> Test failed: {visible(reason)}")
+    print_line(f"\t >>>>> Test failed: {visible(reason)}")
     return 1
 
 
@@ -77,10 +77,10 @@ def _run_files(files: Sequence[Path], report: Path | None) -> int:
             else:
                 failures.append({"file": path.name, "name": case.name, "reason": reason})
         passed += good
-        print(f"{one_line(str(path))} {good}/{len(cases)}")
+        print_line(f"{one_line(str(path))} {good}/{len(cases)}")
     for failure in failures:
-        print(f"FAILED {one_line(failure['file'])}: {one_line(failure['name'])}\n  {visible(failure['reason'])}")
-    print(f"{passed} passed, {len(failures)} failed")
+        print_line(f"FAILED {one_line(failure['file'])}: {one_line(failure['name'])}\n  {visible(failure['reason'])}")
+    print_line(f"{passed} passed, {len(failures)} failed")
     if report is not None:
         content = {"passed": passed, "failed": len(failures), "failures": failures}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,21 @@ def test_nonsense_is_one_sentence_naming_the_variable(
         load_settings()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_an_env_file_of_somebody_else_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch()
+    # No mode of a file keeps root, as whom tests may run, from reading it.
+    monkeypatch.setattr("dotenv.main.open", refuse, raising=False)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert (
+        str(caught.value) == f"{tmp_path}/.env cannot be read (Permission denied): make it yours to read, or remove it"
+    )
 
 
 def test_an_env_file_that_is_no_text_and_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,3 +183,17 @@ def test_ctrl_c_ends_a_script(ksqldb: KsqlServerProcess, tmp_path: Path) -> None
     out, err = shell.communicate(timeout=20)
     assert (shell.returncode, err) == (130, "")
     assert "Kafka Topic" not in out
+
+
+def test_output_that_cannot_be_written_is_one_sentence(ksqldb: KsqlServerProcess, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-c", CODE, "-e", "SHOW TOPICS;"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=shell_environment(ksqldb, tmp_path),
+        )
+    sentence = "The output cannot be written: No space left on device."
+    assert (shown.returncode, shown.stderr) == (1, f"line 1: SHOW TOPICS;\n{sentence}\n")

@@ -251,3 +251,11 @@ def test_the_console_script(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("ksql-test-runner")
     done = subprocess.run([command, cases], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, f"{cases} 1/1\n1 passed, 0 failed\n")
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    cases = write(tmp_path / "cases.json", {"tests": [CASE]})
+    command = [Path(sys.executable).with_name("ksql-test-runner"), cases]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "The output cannot be written: No space left on device.\n")

@@ -53,6 +53,9 @@ from streamguard_ksql.topology import Topology, most_ahead_ms
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
+COMMIT_LATEST_S, COMMIT_RECORDS = 2.0, 1_000
+"""While records keep coming a commit may be so late, if these are not more: a commit of every query costs what hundreds of
+records cost, and after it the group is as near to the end as alarms on lag want it. No longer than ksqlDB's default."""
 POLL_S = 0.1
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 INTERRUPT_S = 2.0
@@ -125,7 +128,9 @@ class QueryRunner:
         self.pulse = Pulse(self._thread)
         guarantee = str(streams_property(query.config, "processing.guarantee", "at_least_once"))
         self.exactly_once = guarantee.lower() in ("exactly_once_v2", "exactly_once")
-        self.commit_interval_s = int(streams_property(query.config, "commit.interval.ms", COMMIT_INTERVAL_MS)) / 1000
+        interval_ms = streams_property(query.config, "commit.interval.ms", None)
+        self.commit_interval_s = int(COMMIT_INTERVAL_MS if interval_ms is None else interval_ms) / 1000
+        self._may_be_late = interval_ms is None and not self.exactly_once
         self._reader: Reader | None = None
         self._changes: Sender | None = None
         """Writes the changelog, in transactions; None for a query without state."""
@@ -410,7 +415,7 @@ class QueryRunner:
         return self.changelog.restore(topology.runtime.stores, self.holding.own_partitions())
 
     def _run(self, reader: Reader, sender: Sender) -> None:
-        last_commit = time.monotonic()
+        last_commit, consumed = time.monotonic(), self.consumed
         dirty, self._uncommitted_since_s = False, None
         while not self._ends():
             if not self.holding.is_current:
@@ -423,17 +428,22 @@ class QueryRunner:
                 continue
             if self.pulse.exceeded is not None:
                 raise self.pulse.exceeded
+            idle = True
             if self._paused.is_set():
                 self._stop.wait(POLL_S)
             else:
-                dirty |= self._step(reader)
+                idle = not self._step(reader)
+                dirty |= not idle
                 if dirty and self._uncommitted_since_s is None:
                     self._uncommitted_since_s = time.monotonic()
             sender.client.poll(0)
             self._group_offsets.go_on()
-            if dirty and time.monotonic() - last_commit >= self.commit_interval_s:
+            may_be_late = self._may_be_late and not idle and self.consumed - consumed < COMMIT_RECORDS
+            due_s = max(COMMIT_LATEST_S, self.commit_interval_s) if may_be_late else self.commit_interval_s
+            if dirty and time.monotonic() - last_commit >= due_s:
                 self._commit(reader)
-                last_commit, dirty, self._uncommitted_since_s = time.monotonic(), False, None
+                last_commit, consumed = time.monotonic(), self.consumed
+                dirty, self._uncommitted_since_s = False, None
         if not self.holding.is_lost:
             self._commit_last(reader, dirty=dirty)
 

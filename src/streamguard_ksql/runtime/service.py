@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -436,12 +437,11 @@ class KafkaRuntime:
         return with_others(self.all_stats(), self._membership, authorization)
 
     def stats_to_show(self, authorization: str | None = None) -> Callable[[str], QueryStats]:
-        if self._membership is None:
-            return self.stats
-        found = self.stats_everywhere(authorization)
+        # All together, and only if asked for: one query's figures take two requests to Kafka, as all of them do.
+        found = cache(lambda: self.stats_everywhere(authorization))
 
         def stats(query_id: str) -> QueryStats:
-            return found.get(query_id) or self.stats(query_id)
+            return found().get(query_id) or self.stats(query_id)
 
         return stats
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streamguard_ksql.runtime import clients
 from streamguard_ksql.runtime.clients import KafkaTopics
 from streamguard_ksql.runtime.group_offsets import RETRY_S, GroupOffsets
-from tests.support.engine import create_topic
+from tests.support.engine import RunningEngine, create_topic, produce
 from tests.support.processes import eventually
 
 pytestmark = pytest.mark.integration
@@ -98,3 +98,27 @@ def test_a_commit_that_fails_is_repeated_but_not_at_once() -> None:
     offsets.go_on()
     assert client.sent == 2
     assert offsets._wanted == {TOPIC: {0: 2}}
+
+
+def test_a_query_that_is_never_idle_commits_all_the_same(servers: str) -> None:
+    """Records keep coming: the group follows all the same, and is at the end once they have ended."""
+    create_topic(servers, TOPIC, 1)
+    engine = RunningEngine(servers)
+    try:
+        engine.sql(f"CREATE STREAM s (k VARCHAR KEY, v BIGINT) WITH (KAFKA_TOPIC='{TOPIC}', VALUE_FORMAT='JSON');")
+        [copy] = engine.sql("CREATE STREAM o AS SELECT * FROM s;")
+        assert copy.outcome.query is not None
+        runner = engine.runtime._runners[copy.outcome.query.query_id]
+        watched, sent = clients.consumer(servers, runner.group), 0
+
+        def stored_while_they_come() -> int:
+            nonlocal sent
+            produce(servers, TOPIC, [("k", {"V": sent})])
+            sent += 1
+            return at(watched)
+
+        eventually(stored_while_they_come, lambda offset: offset > 0, 30)
+        eventually(lambda: at(watched), lambda offset: offset == sent, 30)
+        watched.close()
+    finally:
+        engine.close()

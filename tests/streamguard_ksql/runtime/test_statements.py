@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamguard_ksql.errors import KsqlError
@@ -130,3 +132,24 @@ def test_a_refused_statement_changes_nothing(engine: RunningEngine) -> None:
         engine.sql("CREATE TABLE wrong AS SELECT nothing FROM s GROUP BY k;")
     engine.restart()
     assert sorted(engine.runtime.engine.catalog.sources) == ["KSQL_PROCESSING_LOG", "S"]
+
+
+def test_the_figures_of_all_queries_are_asked_for_together(
+    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request for each of dozens of queries makes SHOW QUERIES take seconds while payments come."""
+    engine.sql(SOURCE + "".join(f"CREATE STREAM o{n} AS SELECT * FROM s;" for n in range(4)))
+    ids = list(engine.runtime.engine.queries)
+    eventually(lambda: [engine.runtime.stats(query).offsets for query in ids], all)
+    asked, ask = 0, KafkaTopics.offsets
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return ask(*arguments)
+
+    monkeypatch.setattr(KafkaTopics, "offsets", counted)
+    stats = engine.runtime.stats_to_show()
+    assert asked == 0
+    assert [len(stats(query).offsets) for query in ids] == [1, 1, 1, 1]
+    assert asked == 1

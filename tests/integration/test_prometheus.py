@@ -33,7 +33,7 @@ from tests.ops.test_grafana import FILES, expressions
 from tests.support import pages
 from tests.support.broker import free_port
 from tests.support.processes import Program, eventually
-from tests.support.prometheus import FACTOR, Prometheus, is_there
+from tests.support.prometheus import FACTOR, SCRAPE_MS, Prometheus, is_there
 from tests.support.tls import Authority
 
 pytestmark = [
@@ -225,6 +225,16 @@ def history(first: Counts, last: Counts) -> str:
             for at_s in range(int(now_s) - 26 * hour_s, int(now_s) - 60, 30)
         ]
     return "\n".join([*lines, "# EOF", ""])
+
+
+def test_no_alarm_fires_in_an_hour_of_normal_work(watched: Watched) -> None:
+    """An hour as long as the alarms' own. One certificate ends soon, and one disk is small, for what comes after."""
+    hour_ms = 3_600_000 // FACTOR
+    passed = f"count_over_time(up{{part='consumer'}}[{hour_ms}ms]) >= {hour_ms // SCRAPE_MS - 5}"
+    eventually(lambda: watched.prometheus.query(passed), bool, 900, "an hour does not pass")
+    fired = f"count_over_time(ALERTS{{alertstate='firing', alertname!='CertificateExpires'}}[{hour_ms}ms])"
+    found = [labels for labels, _ in watched.prometheus.query(fired) if labels.get("instance") != watched.small]
+    assert found == []
 
 
 def test_a_consumer_that_is_stopped(watched: Watched) -> None:

@@ -69,8 +69,11 @@ def test_what_another_client_had_sent_is_sent_again(servers: str, group: str) ->
     first = offsets.connect()
     offsets.store({TOPIC: {0: 1}})
     second = offsets.connect()
-    offsets.store({TOPIC: {0: 2}})
     first.close()  # its answers come now, and are none to the second
+    assert offsets._wanted == {TOPIC: {0: 1}}
+    eventually(lambda: settled(offsets, second), bool, 30)
+    assert at(second) == 1
+    offsets.store({TOPIC: {0: 2}})
     eventually(lambda: settled(offsets, second), bool, 30)
     assert at(second) == 2
     second.close()

@@ -121,7 +121,7 @@ class OneReader(threading.Thread):
                     given += [record.offset for record in records]
                 if self._is_done():
                     return
-                if self.draw.random() < 0.02:
+                if self.draw.random() < 0.002:
                     reader.rest()
                 if self.draw.random() < 0.05:
                     time.sleep(self.draw.choice([0.001, 0.01, 0.1]))

@@ -228,13 +228,13 @@ def history(first: Counts, last: Counts) -> str:
 
 
 def test_no_alarm_fires_in_an_hour_of_normal_work(watched: Watched) -> None:
-    """An hour as long as the alarms' own. One certificate ends soon, and one disk is small, for what comes after."""
+    """An hour as long as the alarms' own. One certificate ends soon, and disks are small, some
+    for what comes after; at this rate a machine's own may be full within a day."""
     hour_ms = 3_600_000 // FACTOR
     passed = f"count_over_time(up{{part='consumer'}}[{hour_ms}ms]) >= {hour_ms // SCRAPE_MS - 5}"
     eventually(lambda: watched.prometheus.query(passed), bool, 900, "an hour does not pass")
-    fired = f"count_over_time(ALERTS{{alertstate='firing', alertname!='CertificateExpires'}}[{hour_ms}ms])"
-    found = [labels for labels, _ in watched.prometheus.query(fired) if labels.get("instance") != watched.small]
-    assert found == []
+    fired = f"count_over_time(ALERTS{{alertstate='firing', alertname!~'CertificateExpires|DiskFills'}}[{hour_ms}ms])"
+    assert watched.prometheus.query(fired) == []
 
 
 def test_a_consumer_that_is_stopped(watched: Watched) -> None:

@@ -53,7 +53,7 @@ from streamguard_ksql.topology import Topology, most_ahead_ms
 
 log = logging.getLogger(__name__)
 COMMIT_INTERVAL_MS = 500
-COMMIT_LATEST_S, COMMIT_RECORDS = 2.0, 1_000
+COMMIT_LATEST_S, COMMIT_RECORDS = 2.0, 500
 """While records keep coming a commit may be so late, if these are not more: a commit of every query costs what hundreds of
 records cost, and after it the group is as near to the end as alarms on lag want it. No longer than ksqlDB's default."""
 POLL_S = 0.1

@@ -1,6 +1,7 @@
-"""How much memory a query's state takes: an estimate from a few entries of each store, cheap enough for every second.
+"""How much memory a query's state takes: an estimate from a few entries of each store, cheap enough for every second; and
+how often the garbage collector looks at it.
 
-Sources: docs of sys.getsizeof; a dict's own size does not include its entries.
+Sources: docs of sys.getsizeof, where a dict's own size does not include its entries; docs of gc.freeze.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ SAMPLED = 4
 """Entries from each end of a collection that stand for all of it."""
 INDEX_BYTES = 200
 """What an entry costs beside itself: in the indexes of joins, and among the keys changed since the last commit."""
+
+YOUNG = 100_000
+"""Containers more than before at which the collector looks at the new ones: some 10 ms."""
+YOUNG_COLLECTIONS = 5
+"""After so many it looks at those that were left by them: some 50 ms."""
 
 
 def stores_bytes(stores: Stores) -> int:
@@ -48,8 +54,25 @@ def _sampled(whole: Collection[Any], forwards: Iterable[Any], backwards: Iterabl
     return sum(map(value_bytes, sample)) * len(whole) // len(sample)
 
 
+def look_at_state_once() -> None:
+    """Let the garbage collector look at what is new alone.
+
+    The state of queries is millions of small containers that are in no circle. What has outlived two collections is most
+    likely state: it is not looked at again until `give_back`, or each look would stop all queries for seconds. A circle that
+    forms of what is that old stays; one that a request makes is found while it is new.
+    """
+    gc.set_threshold(YOUNG, YOUNG_COLLECTIONS)
+    gc.callbacks.append(_freeze_the_old)
+
+
+def _freeze_the_old(phase: str, info: Mapping[str, int]) -> None:
+    if phase == "stop" and info["generation"] > 0:
+        gc.freeze()
+
+
 def give_back() -> None:
     """Collect what ended queries have left, and return free memory to the system where the C library can (glibc)."""
+    gc.unfreeze()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from typing import Any
 from hypercorn.config import Config
 
 from streamguard_ksql.limits import Limits
+from streamguard_ksql.runtime import memory
 from streamguard_ksql.runtime.clients import Servers
 from streamguard_ksql.runtime.service import KafkaRuntime
 from streamguard_ksql.runtime.sharing import Member
@@ -72,9 +72,7 @@ def run(
     # Until there is a server to be stopped in order, there is nothing that a crash could not do as well.
     signal.signal(signal.SIGTERM, _leave)
     listener = bind(host, port)
-    # The state of queries is millions of small containers that are no garbage: the collector's default pace would look
-    # at them again and again, for half of the time there is.
-    gc.set_threshold(200_000, 50, 1_000)
+    memory.look_at_state_once()
     load_statements()
     settings = {"ksql.streams.bootstrap.servers": str(bootstrap_servers), "ksql.streams.state.dir": str(data_dir)}
     try:

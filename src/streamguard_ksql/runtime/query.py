@@ -46,7 +46,7 @@ from streamguard_ksql.runtime.group_offsets import GroupOffsets
 from streamguard_ksql.runtime.holding import Holding
 from streamguard_ksql.runtime.memory import stores_bytes
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
-from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.runtime.reader import ASK_EVERY_S, Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.sharing import TRANSACTION_MS, Alone, Sharing
 from streamguard_ksql.topology import Topology, most_ahead_ms
@@ -417,6 +417,7 @@ class QueryRunner:
     def _run(self, reader: Reader, sender: Sender) -> None:
         last_commit, consumed = time.monotonic(), self.consumed
         dirty, self._uncommitted_since_s = False, None
+        asked_s = 0.0
         while not self._ends():
             if not self.holding.is_current:
                 if not self.holding.is_lost:
@@ -436,7 +437,9 @@ class QueryRunner:
                 dirty |= not idle
                 if dirty and self._uncommitted_since_s is None:
                     self._uncommitted_since_s = time.monotonic()
-            sender.client.poll(0)
+            if time.monotonic() - asked_s >= ASK_EVERY_S:
+                sender.client.poll(0)
+                asked_s = time.monotonic()
             self._group_offsets.go_on()
             may_be_late = self._may_be_late and not idle and self.consumed - consumed < COMMIT_RECORDS
             due_s = max(COMMIT_LATEST_S, self.commit_interval_s) if may_be_late else self.commit_interval_s

@@ -8,6 +8,7 @@ with others, too: the stream of a join with tables, which is where the records a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
@@ -24,6 +25,8 @@ MOST_HELD = 10_000
 """Records of one partition that wait for another one before no more are fetched of it."""
 FETCHED_AT_ONCE = 8
 """How many full batches are taken from the consumer before the ends of the topics are asked for."""
+ASK_EVERY_S = 0.1
+"""How often a client is asked that only has answers for us: asking gives the interpreter to another thread."""
 
 
 class Reader:
@@ -74,6 +77,8 @@ class Reader:
         if len(partitions) == 1:
             together = self._wanted[0].topic
         self._together = together
+        self._ask_at_s = 0.0
+        """When a client that fetches nothing is asked next."""
         self._scan = None
         if scans is not None and together is not None:
             self._scan = scans.of(together, self.positions[together])
@@ -156,8 +161,11 @@ class Reader:
         """What has come of the topics that are not read together, waiting only where records here wait for it."""
         others = frozenset(self.positions) - {self._together}
         self._assign(others)
+        now_s = time.monotonic()
+        if not others and now_s < self._ask_at_s:
+            return Fetched([], [])
+        self._ask_at_s = now_s + ASK_EVERY_S
         waits = self._order is not None and any(topic in others for topic, _ in self._order.awaited())
-        # Also where there are none: the client keeps the answers to its commits until it is asked.
         return fetch(self.client, self._servers, timeout_s if waits else 0)
 
     def _assign(self, topics: frozenset[str]) -> None:

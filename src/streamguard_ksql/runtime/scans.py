@@ -46,7 +46,7 @@ class Scan:
             while joined is Step.WAIT:
                 self._changed.wait()
                 joined = self._scan.join(positions, self._to_go, time.monotonic(), waited=True)
-            self._changed.notify_all()
+            self._wake()
             if not isinstance(joined, Joined):
                 return None
             if joined.assign is not None:
@@ -72,7 +72,7 @@ class Scan:
             if self._scan.state is ScanState.IDLE and self._client is not None:
                 # No member is left to fetch for; what the consumer fetches ahead would only fill memory.
                 self._client.unassign()
-            self._changed.notify_all()
+            self._wake()
 
     def close(self) -> None:
         """Evict all members, and let no query join any more."""
@@ -91,26 +91,36 @@ class Scan:
         """
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while True:
-                step = self._next(member)
-                if not isinstance(step, Step):
-                    return step
-                if step is Step.EVICTED:
-                    return None
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    return Fetched([], [])
-                if step is Step.WAIT:
-                    self._changed.wait(remaining)
-                else:
-                    self._fetch(remaining)
+            try:
+                return self._take(member, deadline)
+            finally:
+                self._wake()
 
-    def _next(self, member: Member) -> Fetched | Step:
-        members = len(self._scan.members)
-        step = self._scan.next(member, time.monotonic())
-        if len(self._scan.members) < members:
+    def _take(self, member: Member, deadline: float) -> Fetched | None:
+        while True:
+            step = self._scan.next(member, time.monotonic())
+            if not isinstance(step, Step):
+                return step
+            if step is Step.EVICTED:
+                return None
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return Fetched([], [])
+            if step is Step.WAIT:
+                self._changed.wait(remaining)
+            else:
+                self._fetch(remaining)
+
+    def _wake(self) -> None:
+        """Wake the member that has waited longest; when it has what it waited for it wakes the next.
+
+        All at once would stand in line for the interpreter, and look several times each whether it is their turn. All are
+        woken where somebody waits for something else than a batch.
+        """
+        if self._scan.state in (ScanState.READING, ScanState.FETCHING):
+            self._changed.notify()
+        else:
             self._changed.notify_all()
-        return step
 
     def _fetch(self, timeout_s: float) -> None:
         """Fetch a batch; the lock is released meanwhile."""
@@ -133,7 +143,7 @@ class Scan:
                 self._client = None
                 self._assign(self._scan.positions_after(found))
             self._scan.fetched(found)
-            self._changed.notify_all()
+            self._wake()
 
 
 class Scans:

@@ -114,7 +114,7 @@ class Settings(CheckedSettings):
     """The group.instance.id of this member, unique in its group; empty makes a dynamic member."""
     batch_max_records: int = Field(5_000, ge=1)
     batch_linger_ms: int = Field(10, ge=0)
-    """How long a batch may wait for more records after its first, milliseconds."""
+    """How long a batch waits for more records after its first, milliseconds; up to five times that where storing takes long."""
     record_max_bytes: int = Field(1_048_576, ge=1_024)
     """A record above this is a dead letter: no transaction needs a megabyte."""
 

@@ -37,6 +37,8 @@ REPORT_EVERY_S = 10.0
 COMMIT_EVERY_S = 1.0
 FIRST_IDLE_S = 10.0
 LONGEST_IDLE_S = 300.0
+MOST_LINGERS = 5
+"""A batch waits for more records as long as the one before took to be stored, at most so many times the setting."""
 
 _OF_THE_DATA = ("21", "22", "23", "44", "54", "P0")
 """Classes of SQLSTATE: cardinality, data, constraints, check options, limits, and what a trigger raises."""
@@ -83,6 +85,8 @@ class Consumer:
         self._wait_s = FIRST_WAIT_S
         self._committed_at = 0.0
         self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
+        self._lasted_s = 0.0
+        """How long it took to store the last batch."""
         self._meter = Meter()
         self._unready: str | None = "it has not read from Kafka yet"
 
@@ -214,9 +218,10 @@ class Consumer:
                 )
 
     def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]]) -> None:
-        if self._settings.batch_linger_ms and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
-            # A short wait makes one commit of what would be many.
-            time.sleep(self._settings.batch_linger_ms / 1000)
+        linger_s = self._settings.batch_linger_ms / 1000
+        if linger_s and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
+            # A short wait makes one commit of what would be many; the slower the machine, the fewer it can have.
+            time.sleep(min(max(linger_s, self._lasted_s), MOST_LINGERS * linger_s))
             for partition, records in reader.poll(timeout_ms=0).items():
                 polled.setdefault(partition, []).extend(records)
             if self._listener.changes != self._seen_changes:
@@ -304,7 +309,8 @@ class Consumer:
             self._positions[partition] = span.next_offset
         records = sum(span.records for span in batch.spans.values())
         if self._metrics is not None:
-            self._metrics.batch(records, time.monotonic() - started_s)
+            self._lasted_s = time.monotonic() - started_s
+            self._metrics.batch(records, self._lasted_s)
         self._count(stored, [transaction.event_time for _, transaction in batch.transactions])
         if stored.outbox:
             self._publisher.wake()

@@ -110,6 +110,9 @@ class Run:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._outcome = new_outcome()
+        clock_ms = job.clock_ms
+        self._clock = lambda: clock_ms
+        """One for all engines: what they ask alike of a record is asked once (`streamguard_ksql.operators.conditions`)."""
         self._engines = [self._new_engine(part) for part in job.parts]
         self._versions = [Versions(engine) for engine in self._engines]
         self._history = History()
@@ -120,7 +123,7 @@ class Run:
         self._judged_alike = job.judging[A] == job.judging[B]
 
     def _new_engine(self, part: Part) -> LocalEngine:
-        engine = new_engine(part.statements, self._job.partitions, lambda: self._job.clock_ms)
+        engine = new_engine(part.statements, self._job.partitions, self._clock)
         tables = {sql.name for sql in part.statements}
         for statement in map(parse_statement, self._job.values):
             if isinstance(statement, InsertValues) and statement.target in tables:

@@ -21,7 +21,7 @@ from streamguard.backtest.records import batches
 from streamguard.backtest.run import Job, Outcome, Run, new_outcome
 from streamguard.config import UserError
 from streamguard.evaluation.replay import TRANSACTIONS
-from streamguard.evaluation.workers import ForkServerProcess, context
+from streamguard.evaluation.workers import BACKTEST, ForkServerProcess, context
 from streamguard.kafka.clients import Servers
 
 _NICE = 10
@@ -87,7 +87,7 @@ def _by_partition(reading: Reading) -> list[Reading]:
 
 
 def _start(job: Job, reading: Reading) -> tuple[Connection, ForkServerProcess]:
-    workers = context((__name__,))
+    workers = context(BACKTEST)
     reader, writer = workers.Pipe(duplex=False)
     process = workers.Process(target=_work, args=(job, reading, writer), daemon=True, name="streamguard backtest")
     process.start()

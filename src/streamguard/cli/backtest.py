@@ -82,6 +82,11 @@ def backtest(
         _check_alone(context)
         return
     _check_json(json_file)
+    from streamguard.evaluation import workers
+
+    if data is None:
+        # They import what they need while it is found out what is to be run.
+        workers.context(workers.BACKTEST)
     from streamguard.backtest.prepare import Files, Request, at, duration_ms, prepare
     from streamguard.backtest.prepare import until_offsets as offsets_of
 

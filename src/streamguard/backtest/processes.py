@@ -109,7 +109,7 @@ def _message(reader: Connection, process: ForkServerProcess) -> tuple[str, Any]:
 def _work(job: Job, reading: Reading, writer: Connection) -> None:
     """What a process does. It ends with the one that started it, to which it reports after each batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(_NICE)
+    _give_way()
     # What is kept refers to itself in no circle, and there is so much of it that looking for circles takes long.
     gc.disable()
     with suppress(BrokenPipeError):
@@ -120,6 +120,13 @@ def _work(job: Job, reading: Reading, writer: Connection) -> None:
         else:
             writer.send((_DONE, outcome))
     writer.close()
+
+
+def _give_way() -> None:
+    """Run when nothing else wants the processor: what runs live is asked first, and at once (sched(7), SCHED_IDLE)."""
+    os.nice(_NICE)
+    with suppress(AttributeError, OSError):  # not Linux, or not allowed
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _run(job: Job, reading: Reading, advance: Callable[[int], None]) -> Outcome:

@@ -30,9 +30,7 @@ def _pack_other(value: Any) -> Any:
 
 
 def _unpack_other(tag: int, data: bytes) -> Any:
-    if tag == _TUPLE:
-        return tuple(decode(data))
-    return decimal.Decimal(bytes(data).decode())
+    return tuple(decode(data)) if tag == _TUPLE else decimal.Decimal(data.decode())
 
 
 def encode(value: Any) -> bytes:

@@ -24,6 +24,7 @@ from streamguard_ksql.operators.record import OutputRecord
 from streamguard_ksql.operators.state import Stores, decode, decode_key, encode, encode_key
 from streamguard_ksql.runtime.clients import LARGEST_RECORD_BYTES, KafkaTopics, Message, Positions, Sender, Servers
 from streamguard_ksql.runtime.corrupt import read_range
+from streamguard_ksql.runtime.memory import restoring
 
 log = logging.getLogger(__name__)
 _COMMIT = ("commit",)
@@ -75,11 +76,12 @@ class Changelog:
         restored = 0
         positions: Positions = {}
         before = read_range(self._servers, self.topic, start, tail[0].offset(), NEED)
-        for message in chain(before, tail):
-            if _is_marker(message.key()):
-                _move(positions, _with_numbers(decode(message.value())), partitions)
-            else:
-                restored += self._apply(stores, message, partitions)
+        with restoring():
+            for message in chain(before, tail):
+                if _is_marker(message.key()):
+                    _move(positions, _with_numbers(decode(message.value())), partitions)
+                else:
+                    restored += self._apply(stores, message, partitions)
         log.info("%s: restored %d entries", self.topic, restored)
         return positions
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -24,6 +26,11 @@ YOUNG = 100_000
 """Containers more than before at which the collector looks at the new ones: some 10 ms."""
 YOUNG_COLLECTIONS = 5
 """After so many it looks at those that were left by them: some 50 ms."""
+_lock = threading.Lock()
+_restoring = 0
+"""Threads that put state back."""
+_is_frozen = False
+"""Whether this process looks at state once."""
 
 
 def stores_bytes(stores: Stores) -> int:
@@ -61,6 +68,8 @@ def look_at_state_once() -> None:
     likely state: it is not looked at again until `give_back`, or each look would stop all queries for seconds. A circle that
     forms of what is that old stays; one that a request makes is found while it is new.
     """
+    global _is_frozen
+    _is_frozen = True
     gc.set_threshold(YOUNG, YOUNG_COLLECTIONS)
     gc.callbacks.append(_freeze_the_old)
 
@@ -68,6 +77,24 @@ def look_at_state_once() -> None:
 def _freeze_the_old(phase: str, info: Mapping[str, int]) -> None:
     if phase == "stop" and info["generation"] > 0:
         gc.freeze()
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """While state is put back, by any number of threads, the collector looks at nothing: it would take a third of the time."""
+    global _restoring
+    with _lock:
+        _restoring += 1
+        if _is_frozen:
+            gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _restoring -= 1
+            if _is_frozen and not _restoring:
+                gc.freeze()
+                gc.enable()
 
 
 def give_back() -> None:

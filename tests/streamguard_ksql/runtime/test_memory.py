@@ -29,7 +29,11 @@ gc.collect()
 assert known() is not None, "it is as old as the state"
 memory.give_back()
 assert known() is None
-print(looks)
+before = dict(looks)
+with memory.restoring(), memory.restoring():
+    state += [[number] for number in range(3 * memory.YOUNG)]
+    assert not gc.isenabled()
+assert gc.isenabled() and looks == before and gc.get_freeze_count() > len(state) / 2
 """
 
 

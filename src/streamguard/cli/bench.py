@@ -6,7 +6,7 @@ Comparisons with other products are in `benchmarks/` of the repository.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 from streamguard.bench.broker.measure import ROWS, measure_ours
 from streamguard.bench.desk import measure as measure_desk
+from streamguard.bench.engine.growth import measure_restart
 from streamguard.bench.engine.latency import percentile
 from streamguard.bench.engine.measure import measure_all, measure_latencies
 from streamguard.bench.pages import examples
@@ -126,10 +127,7 @@ def engine(
         "memory_mb": (f"{what}: resident memory, MB", 0),
         "restart_s": ("engine: kill -9 to answering again, s", 2),
     }
-    table = Table("", "median", "min", "max", box=None)
-    for name, (label, digits) in labels.items():
-        table.add_row(label, *(f"{figures[name][column]:,.{digits}f}" for column in ("median", "min", "max")))
-    Console(file=drawn_on(sys.stdout), width=110).print(table)
+    _print_spread("", labels, figures)
     if file is not None:
         write_json(file, runs, {"engines": engines, "records": records, **figures})
 
@@ -140,6 +138,43 @@ def _engine_latency(rules: Path) -> None:
     for rule, values in (("high amount", found.high_amount), ("high velocity", found.high_velocity)):
         shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
         table.add_row(rule, str(len(values)), *shares)
+    Console(file=drawn_on(sys.stdout), width=110).print(table)
+
+
+@app.command()
+def growth(
+    open_windows: Annotated[int, typer.Option(min=1_000, help="Accounts with a payment in the window.")] = 2_000_000,
+    rules: Annotated[Path, typer.Option(exists=True, help="The SQL that is run.")] = RULES,
+    runs: Annotated[int, typer.Option(min=1)] = 1,
+    file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+) -> None:
+    """An engine with many open windows: how soon it counts again after a kill -9, and what memory it takes."""
+    found = [measure_restart(rules, open_windows) for _ in range(runs)]
+    figures = {
+        "answers_s": spread([run.answers_s for run in found]),
+        "counts_s": spread([run.counts_s for run in found]),
+        "filled_s": spread([run.filled_s for run in found]),
+        "memory_mb": spread([run.memory_mb[0] for run in found]),
+        "memory_after_mb": spread([run.memory_mb[1] for run in found]),
+    }
+    labels = {
+        "filled_s": ("the windows counted, s", 1),
+        "answers_s": ("kill -9 to answering again, s", 2),
+        "counts_s": ("kill -9 to a new payment counted and committed, s", 2),
+        "memory_mb": ("resident memory before, MB", 0),
+        "memory_after_mb": ("resident memory after, MB", 0),
+    }
+    _print_spread(f"{open_windows:,} open windows", labels, figures)
+    if file is not None:
+        write_json(file, runs, {"open_windows": open_windows, **figures})
+
+
+def _print_spread(
+    title: str, labels: Mapping[str, tuple[str, int]], figures: Mapping[str, Mapping[str, float]]
+) -> None:
+    table = Table(title, "median", "min", "max", box=None)
+    for name, (label, digits) in labels.items():
+        table.add_row(label, *(f"{figures[name][column]:,.{digits}f}" for column in ("median", "min", "max")))
     Console(file=drawn_on(sys.stdout), width=110).print(table)
 
 

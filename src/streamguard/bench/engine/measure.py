@@ -106,8 +106,8 @@ def measure_engine(
         started = time.perf_counter()
         outcomes = deploy(Server(running[0].url), [rules])
         assert outcomes
-        groups = _groups(servers)
-        _wait_until_read(servers, groups, records)
+        groups = groups_of_readers(servers)
+        wait_until_read(servers, groups, records)
         elapsed = time.perf_counter() - started
         cpu = sum(cpu_seconds(engine.pid) - at for engine, at in zip(running, before, strict=True))
         memory = sum(resident_mb(engine.pid) for engine in running)
@@ -138,7 +138,7 @@ def _wait_for_shares(url: str, engines: int) -> None:
             time.sleep(0.1)
 
 
-def _groups(servers: str) -> list[str]:
+def groups_of_readers(servers: str) -> list[str]:
     """The groups of the two rules' queries that read the transactions."""
     prefix = names.query_group(SERVICE_ID, "")
     admin = KafkaTopics(servers).admin
@@ -152,7 +152,8 @@ def _groups(servers: str) -> list[str]:
     raise RuntimeError("the queries did not start within 30 s")
 
 
-def _wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
+def wait_until_read(servers: str, groups: Sequence[str], records: int) -> None:
+    """Wait until each group has committed so many records of the transactions."""
     wanted = [TopicPartition(TOPIC, p) for p in range(KafkaTopics(servers).partitions(TOPIC) or 0)]
     for group in groups:
         watcher = Consumer({"bootstrap.servers": servers, "group.id": group})

@@ -34,6 +34,10 @@ class Target(Protocol):
     def environment(self) -> dict[str, str]: ...
     def away(self) -> None: ...
     def back(self) -> None: ...
+    def mend(self) -> None:
+        """What whoever runs it does when there is room on its disk again."""
+        ...
+
     def rows(self) -> Iterator[Row]: ...
     def count(self) -> int: ...
     def close(self) -> None: ...
@@ -68,6 +72,9 @@ class Files:
         (self.folder / "copies").rename(self.folder / "hindrance")
         (self.folder / "aside").rename(self.folder / "copies")
 
+    def mend(self) -> None:
+        pass
+
     def rows(self) -> Iterator[Row]:
         for file in sorted((self.folder / "copies").glob("*.jsonl")):
             topic, _, partition = file.name.split(".")[0].rpartition("-")
@@ -100,6 +107,9 @@ class Lake:
     def back(self) -> None:
         (self.folder / "lake").unlink()
         (self.folder / "aside").rename(self.folder / "lake")
+
+    def mend(self) -> None:
+        pass
 
     def rows(self) -> Iterator[Row]:
         for table in TABLES:
@@ -140,6 +150,11 @@ class Mongo:
     def back(self) -> None:
         self.server.start()
 
+    def mend(self) -> None:
+        # WiredTiger makes an end of itself where its journal has no room, in MongoDB as here.
+        self.server.kill()
+        self.server.start()
+
     def rows(self) -> Iterator[Row]:
         client: Any = pymongo.MongoClient(self.server.url)
         try:
@@ -171,8 +186,7 @@ class Snowflake:
         self.server = SnowflakeProcess(self.folder / "snowflake").start()
 
     def environment(self) -> dict[str, str]:
-        # fakesnow inserts row by row: a large batch would not be done before the next kill.
-        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p", "BATCH_RECORDS": "300", "BATCH_S": "0"}
+        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p", "BATCH_S": "0.5"}
         return {f"STREAMGUARD_SNOWFLAKE_{name}": value for name, value in access.items()}
 
     def away(self) -> None:
@@ -180,6 +194,9 @@ class Snowflake:
 
     def back(self) -> None:
         self.server.start()
+
+    def mend(self) -> None:
+        pass
 
     def rows(self) -> Iterator[Row]:
         for table in TABLES:
@@ -223,6 +240,9 @@ class Webhook:
 
     def back(self) -> None:
         self._status = 204
+
+    def mend(self) -> None:
+        pass
 
     def rows(self) -> Iterator[Row]:
         for body in list(self._taken):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pymongo
 from deltalake import DeltaTable
 
 from tests.support.mongodb import MongoProcess
+from tests.support.object_storage import BUCKET, ObjectStorage
 from tests.support.receiver import Receiver
 from tests.support.snowflake import SnowflakeProcess
 
@@ -112,21 +114,64 @@ class Lake:
         pass
 
     def rows(self) -> Iterator[Row]:
-        for table in TABLES:
-            folder = self.folder / "lake" / table
-            if not DeltaTable.is_deltatable(str(folder)):
-                continue
-            what = "value" if table == "rejected" else "transaction_id"
-            found = DeltaTable(str(folder)).to_pyarrow_table(columns=["topic", "partition", "offset", what])
-            for row in found.to_pylist():
-                yield (row["topic"], row["partition"], row["offset"]), row[what]
+        return _lake_rows(str(self.folder / "lake"))
 
     def count(self) -> int:
-        folders = [str(self.folder / "lake" / table) for table in TABLES]
-        return sum(DeltaTable(folder).count() for folder in folders if DeltaTable.is_deltatable(folder))
+        return _lake_count(str(self.folder / "lake"))
 
     def close(self) -> None:
         pass
+
+
+@dataclass
+class LakeInBucket:
+    """Object storage. Away: it answers nothing."""
+
+    folder: Path
+    name: str = "lake"
+    is_once: bool = True
+    storage: ObjectStorage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.storage = ObjectStorage(self.folder).start()
+
+    def environment(self) -> dict[str, str]:
+        return {"LAKE_URI": f"s3://{BUCKET}/lake", "STREAMGUARD_LAKE_BATCH_S": "0.5", **self.storage.access}
+
+    def away(self) -> None:
+        self.storage.stop()
+
+    def back(self) -> None:
+        self.storage.go_on()
+
+    def mend(self) -> None:
+        pass
+
+    def rows(self) -> Iterator[Row]:
+        return _lake_rows(f"s3://{BUCKET}/lake", self.storage.access)
+
+    def count(self) -> int:
+        return _lake_count(f"s3://{BUCKET}/lake", self.storage.access)
+
+    def close(self) -> None:
+        self.storage.kill()
+
+
+def _lake_tables(uri: str, access: Mapping[str, str]) -> Iterator[tuple[str, DeltaTable]]:
+    for table in TABLES:
+        if DeltaTable.is_deltatable(f"{uri}/{table}", dict(access)):
+            yield table, DeltaTable(f"{uri}/{table}", storage_options=dict(access))
+
+
+def _lake_rows(uri: str, access: Mapping[str, str] = MappingProxyType({})) -> Iterator[Row]:
+    for name, table in _lake_tables(uri, access):
+        what = "value" if name == "rejected" else "transaction_id"
+        for row in table.to_pyarrow_table(columns=["topic", "partition", "offset", what]).to_pylist():
+            yield (row["topic"], row["partition"], row["offset"]), row[what]
+
+
+def _lake_count(uri: str, access: Mapping[str, str] = MappingProxyType({})) -> int:
+    return sum(table.count() for _, table in _lake_tables(uri, access))
 
 
 @dataclass
@@ -256,4 +301,11 @@ class Webhook:
         self.receiver.__exit__(None, None, None)
 
 
-KINDS: dict[str, Any] = {"jsonl": Files, "lake": Lake, "mongodb": Mongo, "http": Webhook, "snowflake": Snowflake}
+KINDS: dict[str, Any] = {
+    "jsonl": Files,
+    "lake": Lake,
+    "lake in a bucket": LakeInBucket,
+    "mongodb": Mongo,
+    "http": Webhook,
+    "snowflake": Snowflake,
+}

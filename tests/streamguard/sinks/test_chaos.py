@@ -200,7 +200,7 @@ FULL = {
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(FULL))
 def test_a_full_disk_is_waited_for(kind: str, broker: BrokerProcess, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 256) as disk:
         target: Any = KINDS[kind](disk.folder)

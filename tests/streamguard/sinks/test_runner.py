@@ -18,7 +18,7 @@ from streamguard.config import Settings, load_settings
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks import SINKS, Batch, Sink, SinkError, SinkRecord, SinkUnavailable
+from streamguard.sinks import SINKS, Batch, Sink, SinkError, SinkRecord, SinkUnavailable, runner
 from streamguard.sinks.runner import run
 from tests.support.broker import BrokerProcess
 
@@ -104,9 +104,10 @@ class Full:
 
 
 def test_a_destination_that_answers_and_takes_nothing_stays_unavailable(
-    broker: BrokerProcess, caplog: pytest.LogCaptureFixture
+    broker: BrokerProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The alarm needs two minutes of it, and a person one line."""
+    monkeypatch.setattr(runner, "FIRST_RETRY_S", 0.05)
     settings = load_settings(kafka_bootstrap_servers=broker.address)
     sink, metrics = Full(), SinkMetrics("jsonl")
 

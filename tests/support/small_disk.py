@@ -31,12 +31,14 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """Makes the folder; skips the test where nothing may be mounted."""
+    """Makes the folder; skips the test where nothing may be mounted. Others than root get there, as Postgres has to."""
     folder.mkdir()
     options = f"size={megabytes}m,mode=0755"
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no small file system may be mounted here: {done.stderr.strip()}")
+    for parent in folder.parents[:3]:
+        parent.chmod(0o755)
     try:
         yield SmallDisk(folder)
     finally:

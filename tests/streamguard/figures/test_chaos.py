@@ -93,8 +93,6 @@ def test_a_full_disk_is_waited_for(broker: BrokerProcess, tmp_path: Path) -> Non
     ]
     records = [("k", b"{") if n % 100 == 99 else record for n, record in enumerate(records)]
     KafkaTopics(broker.address).create(topic, 1, {})
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)  # Postgres is not run by root
     with small_disk(tmp_path / "disk", 512) as disk:
         postgres = EmbeddedPostgres(disk.folder / "postgres", free_port())
         addresses = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "DATABASE_URL": postgres.url()}

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class ObjectStorage:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def access(self) -> Mapping[str, str]:
+    def access(self) -> dict[str, str]:
         """As environment variables, or options of delta-rs."""
         keys = {"AWS_ACCESS_KEY_ID": "u", "AWS_SECRET_ACCESS_KEY": "p", "AWS_REGION": "us-east-1"}
         return {**keys, "AWS_ENDPOINT_URL": self.url, "AWS_ALLOW_HTTP": "true"}

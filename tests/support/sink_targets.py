@@ -1,66 +1,29 @@
-"""The destinations of sinks for tests: each can be made unavailable, come back, and be read with eyes other than the sink's."""
+"""The destinations of all sinks, for tests."""
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import pymongo
-from deltalake import DeltaTable
 
+from tests.support.lake_targets import Lake, LakeInBucket
 from tests.support.mongodb import MongoProcess
-from tests.support.object_storage import BUCKET, ObjectStorage
 from tests.support.receiver import Receiver
+from tests.support.sink_target import TABLES, Row, Target, row_of_json
 from tests.support.snowflake import SnowflakeProcess
-
-Place = tuple[str, int, int]
-Row = tuple[Place, object]
-"""Topic, partition and offset; and the transaction's id, or the bytes of what is no transaction."""
-
-TABLES = ("transactions", "fraud_alerts", "decisions", "rejected")
-
-
-class Target(Protocol):
-    """Where a sink writes to."""
-
-    name: str
-    is_once: bool
-    """Whether a record may be there once only."""
-
-    def environment(self) -> dict[str, str]: ...
-    def away(self) -> None: ...
-    def back(self) -> None: ...
-    def mend(self) -> None:
-        """What whoever runs it does when there is room on its disk again."""
-        ...
-
-    def rows(self) -> Iterator[Row]: ...
-    def count(self) -> int: ...
-    def close(self) -> None: ...
-
-
-def _of_json(record: dict[str, Any], place: Place) -> Row:
-    if "value_base64" in record:
-        return place, base64.b64decode(record["value_base64"])
-    value = record["value"]
-    if value is None or isinstance(value, dict):
-        return place, None if value is None else value.get("transaction_id")
-    return place, json.dumps(value).encode()
 
 
 @dataclass
-class Files:
+class Files(Target):
     """A folder. Away: a folder is in the place of each file; who has them open notices at the next start."""
 
     folder: Path
     name: str = "jsonl"
-    is_once: bool = True
 
     def environment(self) -> dict[str, str]:
         return {"STREAMGUARD_SINK_FILES": str(self.folder / "copies")}
@@ -74,113 +37,20 @@ class Files:
         (self.folder / "copies").rename(self.folder / "hindrance")
         (self.folder / "aside").rename(self.folder / "copies")
 
-    def mend(self) -> None:
-        pass
-
     def rows(self) -> Iterator[Row]:
         for file in sorted((self.folder / "copies").glob("*.jsonl")):
             topic, _, partition = file.name.split(".")[0].rpartition("-")
             for line in file.read_bytes().splitlines():
                 record = json.loads(line)
-                yield _of_json(record, (topic, int(partition), record["offset"]))
-
-    def count(self) -> int:
-        return len({place for place, _ in self.rows()})
-
-    def close(self) -> None:
-        pass
+                yield row_of_json(record, (topic, int(partition), record["offset"]))
 
 
 @dataclass
-class Lake:
-    """A folder. Away: a file is in its place."""
-
-    folder: Path
-    name: str = "lake"
-    is_once: bool = True
-
-    def environment(self) -> dict[str, str]:
-        return {"LAKE_URI": str(self.folder / "lake"), "STREAMGUARD_LAKE_BATCH_S": "0.5"}
-
-    def away(self) -> None:
-        (self.folder / "lake").rename(self.folder / "aside")
-        (self.folder / "lake").write_text("in the way")
-
-    def back(self) -> None:
-        (self.folder / "lake").unlink()
-        (self.folder / "aside").rename(self.folder / "lake")
-
-    def mend(self) -> None:
-        pass
-
-    def rows(self) -> Iterator[Row]:
-        return _lake_rows(str(self.folder / "lake"))
-
-    def count(self) -> int:
-        return _lake_count(str(self.folder / "lake"))
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class LakeInBucket:
-    """Object storage. Away: it answers nothing."""
-
-    folder: Path
-    name: str = "lake"
-    is_once: bool = True
-    storage: ObjectStorage = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.storage = ObjectStorage(self.folder).start()
-
-    def environment(self) -> dict[str, str]:
-        return {"LAKE_URI": f"s3://{BUCKET}/lake", "STREAMGUARD_LAKE_BATCH_S": "0.5", **self.storage.access}
-
-    def away(self) -> None:
-        self.storage.stop()
-
-    def back(self) -> None:
-        self.storage.go_on()
-
-    def mend(self) -> None:
-        pass
-
-    def rows(self) -> Iterator[Row]:
-        return _lake_rows(f"s3://{BUCKET}/lake", self.storage.access)
-
-    def count(self) -> int:
-        return _lake_count(f"s3://{BUCKET}/lake", self.storage.access)
-
-    def close(self) -> None:
-        self.storage.kill()
-
-
-def _lake_tables(uri: str, access: Mapping[str, str]) -> Iterator[tuple[str, DeltaTable]]:
-    for table in TABLES:
-        if DeltaTable.is_deltatable(f"{uri}/{table}", dict(access)):
-            yield table, DeltaTable(f"{uri}/{table}", storage_options=dict(access))
-
-
-def _lake_rows(uri: str, access: Mapping[str, str] = MappingProxyType({})) -> Iterator[Row]:
-    for name, table in _lake_tables(uri, access):
-        what = "value" if name == "rejected" else "transaction_id"
-        for row in table.to_pyarrow_table(columns=["topic", "partition", "offset", what]).to_pylist():
-            yield (row["topic"], row["partition"], row["offset"]), row[what]
-
-
-def _lake_count(uri: str, access: Mapping[str, str] = MappingProxyType({})) -> int:
-    return sum(table.count() for _, table in _lake_tables(uri, access))
-
-
-@dataclass
-class Mongo:
+class Mongo(Target):
     """SecantusDB. Away: it was killed."""
 
     folder: Path
     name: str = "mongodb"
-    is_once: bool = True
     server: MongoProcess = field(init=False)
 
     def __post_init__(self) -> None:
@@ -219,12 +89,11 @@ class Mongo:
 
 
 @dataclass
-class Snowflake:
+class Snowflake(Target):
     """fakesnow. Away: it was killed."""
 
     folder: Path
     name: str = "snowflake"
-    is_once: bool = True
     server: SnowflakeProcess = field(init=False)
 
     def __post_init__(self) -> None:
@@ -239,9 +108,6 @@ class Snowflake:
 
     def back(self) -> None:
         self.server.start()
-
-    def mend(self) -> None:
-        pass
 
     def rows(self) -> Iterator[Row]:
         for table in TABLES:
@@ -258,7 +124,7 @@ class Snowflake:
 
 
 @dataclass
-class Webhook:
+class Webhook(Target):
     """A receiver. Away: it answers 503. A crash may send a batch again."""
 
     folder: Path
@@ -286,16 +152,10 @@ class Webhook:
     def back(self) -> None:
         self._status = 204
 
-    def mend(self) -> None:
-        pass
-
     def rows(self) -> Iterator[Row]:
         for body in list(self._taken):
             for record in json.loads(body):
-                yield _of_json(record, (record["topic"], record["partition"], record["offset"]))
-
-    def count(self) -> int:
-        return len({place for place, _ in self.rows()})
+                yield row_of_json(record, (record["topic"], record["partition"], record["offset"]))
 
     def close(self) -> None:
         self.receiver.__exit__(None, None, None)

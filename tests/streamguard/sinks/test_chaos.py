@@ -22,7 +22,8 @@ from streamguard.kafka.topics import ensure_topics
 from tests.streamguard.sinks.examples import POISON, transaction
 from tests.support.broker import BrokerProcess
 from tests.support.processes import Program, eventually
-from tests.support.sink_targets import KINDS, Target
+from tests.support.sink_target import Target
+from tests.support.sink_targets import KINDS
 from tests.support.small_disk import small_disk
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

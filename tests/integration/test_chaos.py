@@ -34,6 +34,7 @@ from streamguard.stack.supervisor import Supervisor
 from tests.integration.stackrun import BIN, StackRun
 from tests.support.processes import eventually
 from tests.support.project import PROJECT_ROOT
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.integration
 
@@ -337,25 +338,16 @@ def test_poison_in_each_topic(stack: StackRun, recording: Recording, undisturbed
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, small enough to be filled."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    size = f"size={DISK_MB}m,mode=0755"
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no small file system may be mounted here: {done.stderr.strip()}")
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=False)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", DISK_MB) as mounted:
+        yield mounted.folder
 
 
 @pytest.mark.soak
-def test_a_full_disk(small_disk: Path, recording: Recording, undisturbed: Snapshot) -> None:
+def test_a_full_disk(disk: Path, recording: Recording, undisturbed: Snapshot) -> None:
     """Log, engine and database run out of space together; once there is some again, all goes on by itself."""
-    stack = StackRun(small_disk / "state")
-    ballast = small_disk / "ballast"
+    stack = StackRun(disk / "state")
+    ballast = disk / "ballast"
     full = threading.Event()
 
     def fill(run: StackRun) -> None:

@@ -35,7 +35,8 @@ class MongoProcess:
     def start(self, timeout_s: float = 60.0) -> MongoProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [str(Path(sys.executable).with_name("secantusd-py")), "--host", "127.0.0.1", "--port", str(self.port)]
-        with self.folder.with_name(self.folder.name + ".log").open("ab") as log:
+        said = self.folder.with_name(self.folder.name + ".log")
+        with said.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--storage-path", str(self.folder)], stdout=log, stderr=subprocess.STDOUT
             )
@@ -46,7 +47,8 @@ class MongoProcess:
                 client.admin.command("ping")
                 return self
             except PyMongoError:
-                assert time.monotonic() < deadline and self.process.poll() is None, "SecantusDB does not start"
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise RuntimeError(f"SecantusDB does not start:\n{said.read_text()[-2_000:]}") from None
             finally:
                 client.close()
 

@@ -1,60 +1,29 @@
-"""The destinations of sinks for tests: each can be made unavailable, come back, and be read with eyes other than the sink's."""
+"""The destinations of all sinks, for tests."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pymongo
-from deltalake import DeltaTable
 
+from tests.support.lake_targets import Lake, LakeInBucket
 from tests.support.mongodb import MongoProcess
 from tests.support.receiver import Receiver
+from tests.support.sink_target import TABLES, Row, Target, row_of_json
 from tests.support.snowflake import SnowflakeProcess
-
-Place = tuple[str, int, int]
-Row = tuple[Place, object]
-"""Topic, partition and offset; and the transaction's id, or the bytes of what is no transaction."""
-
-TABLES = ("transactions", "fraud_alerts", "decisions", "rejected")
-
-
-class Target(Protocol):
-    """Where a sink writes to."""
-
-    name: str
-    is_once: bool
-    """Whether a record may be there once only."""
-
-    def environment(self) -> dict[str, str]: ...
-    def away(self) -> None: ...
-    def back(self) -> None: ...
-    def rows(self) -> Iterator[Row]: ...
-    def count(self) -> int: ...
-    def close(self) -> None: ...
-
-
-def _of_json(record: dict[str, Any], place: Place) -> Row:
-    if "value_base64" in record:
-        return place, base64.b64decode(record["value_base64"])
-    value = record["value"]
-    if value is None or isinstance(value, dict):
-        return place, None if value is None else value.get("transaction_id")
-    return place, json.dumps(value).encode()
 
 
 @dataclass
-class Files:
+class Files(Target):
     """A folder. Away: a folder is in the place of each file; who has them open notices at the next start."""
 
     folder: Path
     name: str = "jsonl"
-    is_once: bool = True
 
     def environment(self) -> dict[str, str]:
         return {"STREAMGUARD_SINK_FILES": str(self.folder / "copies")}
@@ -73,59 +42,15 @@ class Files:
             topic, _, partition = file.name.split(".")[0].rpartition("-")
             for line in file.read_bytes().splitlines():
                 record = json.loads(line)
-                yield _of_json(record, (topic, int(partition), record["offset"]))
-
-    def count(self) -> int:
-        return len({place for place, _ in self.rows()})
-
-    def close(self) -> None:
-        pass
+                yield row_of_json(record, (topic, int(partition), record["offset"]))
 
 
 @dataclass
-class Lake:
-    """A folder. Away: a file is in its place."""
-
-    folder: Path
-    name: str = "lake"
-    is_once: bool = True
-
-    def environment(self) -> dict[str, str]:
-        return {"LAKE_URI": str(self.folder / "lake"), "STREAMGUARD_LAKE_BATCH_S": "0.5"}
-
-    def away(self) -> None:
-        (self.folder / "lake").rename(self.folder / "aside")
-        (self.folder / "lake").write_text("in the way")
-
-    def back(self) -> None:
-        (self.folder / "lake").unlink()
-        (self.folder / "aside").rename(self.folder / "lake")
-
-    def rows(self) -> Iterator[Row]:
-        for table in TABLES:
-            folder = self.folder / "lake" / table
-            if not DeltaTable.is_deltatable(str(folder)):
-                continue
-            what = "value" if table == "rejected" else "transaction_id"
-            found = DeltaTable(str(folder)).to_pyarrow_table(columns=["topic", "partition", "offset", what])
-            for row in found.to_pylist():
-                yield (row["topic"], row["partition"], row["offset"]), row[what]
-
-    def count(self) -> int:
-        folders = [str(self.folder / "lake" / table) for table in TABLES]
-        return sum(DeltaTable(folder).count() for folder in folders if DeltaTable.is_deltatable(folder))
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class Mongo:
+class Mongo(Target):
     """SecantusDB. Away: it was killed."""
 
     folder: Path
     name: str = "mongodb"
-    is_once: bool = True
     server: MongoProcess = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +63,11 @@ class Mongo:
         self.server.kill()
 
     def back(self) -> None:
+        self.server.start()
+
+    def mend(self) -> None:
+        # WiredTiger makes an end of itself where its journal has no room, in MongoDB as here.
+        self.server.kill()
         self.server.start()
 
     def rows(self) -> Iterator[Row]:
@@ -159,20 +89,18 @@ class Mongo:
 
 
 @dataclass
-class Snowflake:
+class Snowflake(Target):
     """fakesnow. Away: it was killed."""
 
     folder: Path
     name: str = "snowflake"
-    is_once: bool = True
     server: SnowflakeProcess = field(init=False)
 
     def __post_init__(self) -> None:
         self.server = SnowflakeProcess(self.folder / "snowflake").start()
 
     def environment(self) -> dict[str, str]:
-        # fakesnow inserts row by row: a large batch would not be done before the next kill.
-        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p", "BATCH_RECORDS": "300", "BATCH_S": "0"}
+        access = {"ACCOUNT": self.server.url, "USER": "u", "PASSWORD": "p", "BATCH_S": "0.5"}
         return {f"STREAMGUARD_SNOWFLAKE_{name}": value for name, value in access.items()}
 
     def away(self) -> None:
@@ -196,7 +124,7 @@ class Snowflake:
 
 
 @dataclass
-class Webhook:
+class Webhook(Target):
     """A receiver. Away: it answers 503. A crash may send a batch again."""
 
     folder: Path
@@ -227,13 +155,17 @@ class Webhook:
     def rows(self) -> Iterator[Row]:
         for body in list(self._taken):
             for record in json.loads(body):
-                yield _of_json(record, (record["topic"], record["partition"], record["offset"]))
-
-    def count(self) -> int:
-        return len({place for place, _ in self.rows()})
+                yield row_of_json(record, (record["topic"], record["partition"], record["offset"]))
 
     def close(self) -> None:
         self.receiver.__exit__(None, None, None)
 
 
-KINDS: dict[str, Any] = {"jsonl": Files, "lake": Lake, "mongodb": Mongo, "http": Webhook, "snowflake": Snowflake}
+KINDS: dict[str, Any] = {
+    "jsonl": Files,
+    "lake": Lake,
+    "lake in a bucket": LakeInBucket,
+    "mongodb": Mongo,
+    "http": Webhook,
+    "snowflake": Snowflake,
+}

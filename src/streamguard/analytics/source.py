@@ -17,6 +17,7 @@ from streamguard.analytics.session import REMOTE, first_line
 from streamguard.config import Settings
 from streamguard.config.extras import need
 from streamguard.config.ksqldb import without_login
+from streamguard.config.storage import storage_error
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -137,7 +138,7 @@ def _has_table(lake: str, name: str) -> bool:
     try:
         return bool(delta.DeltaTable.is_deltatable(f"{lake.rstrip('/')}/{name}"))
     except (OSError, ValueError, delta.exceptions.DeltaError) as error:
-        raise JobError(f"the lake {without_login(lake)} (LAKE_URI) cannot be read: {first_line(error)}") from None
+        raise JobError(f"the lake {without_login(lake)} (LAKE_URI) cannot be read: {storage_error(error)}") from None
 
 
 def _from_micros(value: int) -> datetime:

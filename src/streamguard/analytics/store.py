@@ -17,6 +17,7 @@ from streamguard.analytics.source import Opened
 from streamguard.config import Settings
 from streamguard.config.extras import need
 from streamguard.config.ksqldb import without_login
+from streamguard.config.storage import storage_error
 from streamguard.database.copy import copy_text
 
 MOST_ROWS = 5_000
@@ -95,8 +96,8 @@ def write_delta(settings: Settings, run_id: UUID, job: str, tables: Mapping[str,
         try:
             delta.write_deltalake(address, table.add_column(0, "run_id", ids), mode="append", schema_mode="merge")
         except (OSError, ValueError, delta.exceptions.DeltaError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise JobError(f"{without_login(address)} (LAKE_URI) cannot be written to: {first}") from None
+            said = storage_error(error)
+            raise JobError(f"{without_login(address)} (LAKE_URI) cannot be written to: {said}") from None
 
 
 def plain_rows(table: pa.Table, most: int | None = None) -> Iterator[dict[str, Any]]:

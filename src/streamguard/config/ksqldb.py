@@ -52,7 +52,9 @@ class Ksqldb:
 
 
 def without_login(url: str) -> str:
-    """A URL that may be shown: without user name and password."""
+    """A URL that may be shown: without user name and password. The path of a folder is shown as it is."""
+    if url.startswith(("/", ".")):
+        return url
     before, separator, rest = url.partition("://")
     address, slash, path = rest.partition("/")
     return f"{before}{separator}{address.rpartition('@')[2]}{slash}{path}" if separator else url.rpartition("@")[2]

@@ -32,20 +32,24 @@ class SinkMetrics:
         """The records of all topics that the sink has stored."""
         return self._records.total()
 
-    def connected(self) -> None:
-        """Note that Kafka and the destination are there, and the sink reads on from where it was."""
-        self._unready, self._is_available = None, True
+    def connected(self) -> bool:
+        """Note that Kafka and the destination answer; whether the destination was unavailable.
+
+        One that took nothing stays unavailable until it has a record, where there are any: it may answer with its disk full.
+        """
+        return (self._is_available or not any(self._behind.values())) and self._available()
 
     def behind(self, records: Mapping[str, int]) -> None:
         """Note how many records of each topic the sink does not have yet."""
         self._behind = dict(records)
 
-    def written(self, sizes: Iterable[tuple[str, int]], now_s: float) -> None:
-        """Count records that the sink has: topic and bytes of each."""
+    def written(self, sizes: Iterable[tuple[str, int]], now_s: float) -> bool:
+        """Count records that the sink has: topic and bytes of each. Whether the destination was unavailable."""
         for topic, size in sizes:
             self._records[topic] += 1
             self._bytes[topic] += size
         self._written_at_s = now_s
+        return self._available()
 
     def outage(self) -> None:
         """Count a time that Kafka was not there; it is tried again."""
@@ -58,6 +62,11 @@ class SinkMetrics:
         self._outages += is_new
         self._unready = why
         return is_new
+
+    def _available(self) -> bool:
+        was_available = self._is_available
+        self._unready, self._is_available = None, True
+        return not was_available
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are those of `collect`."""

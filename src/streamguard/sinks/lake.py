@@ -18,11 +18,15 @@ from typing import IO, Any
 
 from streamguard.config import Settings
 from streamguard.config.extras import need
+from streamguard.config.ksqldb import without_login
+from streamguard.config.storage import storage_error
 from streamguard.sinks.base import Batch, SinkError, SinkRecord, SinkUnavailable, sink
 from streamguard.sinks.lake_tables import Rows, columns, split
 from streamguard.sinks.lake_upkeep import Upkeep
 from streamguard.sinks.typed import REJECTED, TABLES, tables_of
 
+_PATIENCE = {"retry_timeout": "20s"}
+"""How long a request to object storage is repeated: the sink tries again by itself, and says that it has to."""
 _LOG_DAYS = 30
 _CHECKPOINT_COMMITS = 100
 
@@ -51,6 +55,7 @@ class LakeSink:
     ) -> None:
         self._delta: Any = need("lake", "deltalake")
         self._uri = destination.rstrip("/")
+        self._shown = without_login(self._uri)
         self._tables = dict(tables or {name: name for name in TABLES})
         self._opened: dict[str, Any] = {}
         self._lock: IO[bytes] | None = None
@@ -85,7 +90,7 @@ class LakeSink:
             for name in sorted(found, key=lambda name: name != REJECTED):
                 self._commit(name, found[name], records)
         except self._mismatch as error:
-            raise SinkError(f"{self._uri}: a table has other columns than the sink: {error}") from None
+            raise SinkError(f"{self._shown}: a table has other columns than the sink: {error}") from None
         except self._errors as error:
             raise self._unavailable(error) from None
         if self._upkeep is not None:
@@ -134,15 +139,20 @@ class LakeSink:
             "delta.checkpointInterval": str(_CHECKPOINT_COMMITS),
         }
         self._opened[name] = self._delta.DeltaTable.create(
-            f"{self._uri}/{name}", columns(name), mode="ignore", partition_by=["day"], configuration=configuration
+            f"{self._uri}/{name}",
+            columns(name),
+            mode="ignore",
+            partition_by=["day"],
+            configuration=configuration,
+            storage_options=_PATIENCE if "://" in self._uri else None,
         )
         return self._opened[name]
 
     def _unavailable(self, error: Exception) -> SinkUnavailable:
         self._opened.clear()
         if isinstance(error, self._conflict):
-            return SinkUnavailable(f"another process has written to {self._uri}: its offsets are read again")
-        return SinkUnavailable(f"the lake {self._uri} cannot be used: {' '.join(str(error).split())}")
+            return SinkUnavailable(f"another process has written to {self._shown}: its offsets are read again")
+        return SinkUnavailable(f"the lake {self._shown} cannot be used: {storage_error(error)}")
 
     def _lock_folder(self) -> None:
         """Raises SinkError where another process writes to the folder, SinkUnavailable where it cannot be made."""

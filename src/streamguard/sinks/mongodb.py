@@ -165,10 +165,13 @@ class MongoSink:
                 collection.create_index([(_STORED_AT, 1)], name=_STORED_AT, expireAfterSeconds=wanted)
 
     def _failed(self, error: Exception) -> SinkError:
-        # What pymongo goes on to say of timeouts and topologies helps nobody here.
-        text = re.split(r" \(configured timeouts|, Timeout: ", " ".join(str(error).split()))[0][:300]
-        codes = [one["code"] for one in (getattr(error, "details", None) or {}).get("writeErrors", [])]
-        if any(code != _DUPLICATE and code not in _PASSING for code in codes):
-            reasons = [one["errmsg"] for one in error.details["writeErrors"] if one["code"] != _DUPLICATE]  # type: ignore[attr-defined]
-            return SinkError(f"MongoDB at {self._shown} rejects a document: {reasons[0][:300]}")
-        return SinkUnavailable(f"MongoDB at {self._shown} (MONGODB_URL) takes no documents: {text}")
+        details = getattr(error, "details", None) or {}
+        refused = [one for one in details.get("writeErrors", []) if one["code"] != _DUPLICATE]
+        if wrong := [one["errmsg"] for one in refused if one["code"] not in _PASSING]:
+            return SinkError(f"MongoDB at {self._shown} rejects a document: {wrong[0][:300]}")
+        said = [one["errmsg"] for one in (*refused, *details.get("writeConcernErrors", [])) if "errmsg" in one]
+        # What pymongo goes on to say of timeouts, topologies and answers helps nobody here.
+        text = re.split(
+            r" \(configured timeouts|, Timeout: |, full error: ", " ".join((said or [str(error)])[0].split())
+        )[0]
+        return SinkUnavailable(f"MongoDB at {self._shown} (MONGODB_URL) takes no documents: {text[:300]}")

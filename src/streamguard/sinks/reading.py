@@ -103,6 +103,7 @@ class Reading:
             self._written[partition] = max(offset, first[partition])
         self._commit()
         self.measure()
+        self._is_back(self._metrics.connected())
 
     def copy(self, sink: Sink, stop: threading.Event, to_end: bool) -> None:
         """Until `stop` is set, or up to where the topics end now. Raises SinkError, PartitionsChanged."""
@@ -115,6 +116,7 @@ class Reading:
                 self._write(sink)
             if time.monotonic() - self._measured_s > MEASURE_S:
                 self.measure()
+                self._is_back(self._metrics.connected())
                 if self._found() != self._partitions:
                     self._write(sink)
                     raise PartitionsChanged("a topic has more partitions: they are read too")
@@ -130,6 +132,10 @@ class Reading:
             behind[partition.topic] += max(0, end - self._written.get(partition, 0))
         self._metrics.behind(behind)
         self._measured_s = time.monotonic()
+
+    def _is_back(self, was_unavailable: bool) -> None:
+        if was_unavailable:
+            log.info("the destination takes records again: reading continues behind what it has")
 
     def _found(self) -> list[TopicPartition]:
         return [
@@ -161,7 +167,7 @@ class Reading:
         if self._pending:
             sink.write(self._pending)
             sizes = [(r.topic, len(r.key or b"") + len(r.value or b"")) for r in self._pending]
-            self._metrics.written(sizes, time.time())
+            self._is_back(self._metrics.written(sizes, time.time()))
         self._drop()
         # The position is also behind markers of transactions, which are no records.
         self._written = {partition: self._consumer.position(partition) for partition in self._partitions}

@@ -73,15 +73,12 @@ def _copy(reading: Reading, sink: Sink, stop: threading.Event, to_end: bool, met
     while True:
         try:
             reading.seek(sink)
-            metrics.connected()
-            if delay_s > FIRST_RETRY_S:
-                log.info("the destination answers again: reading continues behind what it has")
-                delay_s = FIRST_RETRY_S
             reading.copy(sink, stop, to_end)
             return
         except SinkUnavailable as error:
             if metrics.unavailable(str(error)):
-                log.warning("%s; nothing is lost, it is tried again until it answers", error)
+                log.warning("%s; nothing is lost, it is tried again until it takes records", error)
+                delay_s = FIRST_RETRY_S
             if stop.wait(delay_s):
                 return
             reading.measure()

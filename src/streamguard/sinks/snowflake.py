@@ -19,8 +19,6 @@ from streamguard.sinks import snowflake_tables as statements
 from streamguard.sinks.base import Batch, SinkError, SinkRecord, SinkUnavailable, sink
 from streamguard.sinks.typed import REJECTED, TABLES, tables_of
 
-_MOST_VALUES = 50_000
-"""Of an INSERT; from 65,280 on the connector uploads a file first."""
 _ANSWER_S, _LOGIN_S = 60, 15
 
 
@@ -106,15 +104,19 @@ class SnowflakeSink:
             with self._cursor() as cursor:
                 cursor.execute("BEGIN")
                 for table, found in statements.rows(self._tables, records).items():
-                    self._stage(cursor, f"{table}_batch", statements.insert(table), found)
+                    self._stage(cursor, table, found)
                     cursor.execute(statements.merge(table))
-                moved = [(*place, end) for place, end in ends.items()]
-                insert = f"INSERT INTO {statements.OFFSETS}_batch (topic, partition_no, next_offset) VALUES (?, ?, ?)"
-                self._stage(cursor, f"{statements.OFFSETS}_batch", insert, moved)
+                self._stage(cursor, statements.OFFSETS, [(*place, end) for place, end in ends.items()])
                 cursor.execute(statements.MERGE_OFFSETS)
                 cursor.execute("COMMIT")
+                # A COMMIT after which nothing is left of the transaction is no error: it may have been aborted before, or
+                # the connector repeats the one that failed.
+                cursor.execute(f"SELECT topic, partition_no, next_offset FROM {statements.OFFSETS}")
+                has = {(topic, int(number)): int(offset) for topic, number, offset in cursor.fetchall()}
         except self._snowflake.Error as error:
             raise self._unavailable(error) from None
+        if any(has.get(place, 0) < end for place, end in ends.items()):
+            raise self._unavailable("the transaction was rolled back at its end")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -123,11 +125,10 @@ class SnowflakeSink:
                 self._connection.close()
             self._connection = None
 
-    def _stage(self, cursor: Any, table: str, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        cursor.execute(f"DELETE FROM {table}")
-        most = _MOST_VALUES // len(rows[0])
-        for first in range(0, len(rows), most):
-            cursor.executemany(insert, rows[first : first + most])
+    def _stage(self, cursor: Any, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        cursor.execute(f"DELETE FROM {table}_batch")
+        for array in statements.arrays(rows):
+            cursor.execute(statements.insert(table), (array,))
 
     def _cursor(self) -> Any:
         if self._connection is None:
@@ -145,12 +146,7 @@ class SnowflakeSink:
     def _prepare(self) -> None:
         """The tables where they are missing, the columns that an earlier version had not, and the session's temporary ones."""
         with self._connection.cursor() as cursor:
-            cursor.execute(statements.CREATE_OFFSETS)
-            cursor.execute(
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS {statements.OFFSETS}_batch"
-                " (topic VARCHAR, partition_no NUMBER(10), next_offset NUMBER(19))"
-            )
-            for table in (*TABLES, REJECTED):
+            for table in (statements.OFFSETS, *TABLES, REJECTED):
                 for statement in statements.create(table):
                     cursor.execute(statement)
                 cursor.execute(f"SELECT * FROM {table} LIMIT 0")
@@ -159,7 +155,7 @@ class SnowflakeSink:
                     if name not in has:
                         cursor.execute(statements.add_column(table, name))
 
-    def _unavailable(self, error: Exception) -> SinkUnavailable:
+    def _unavailable(self, error: object) -> SinkUnavailable:
         self.close()
         text = " ".join(str(error).split())[:300]
         return SinkUnavailable(f"Snowflake at {self._shown} takes no records: {text}")

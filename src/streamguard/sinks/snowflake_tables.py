@@ -1,6 +1,7 @@
 """The tables in Snowflake: columns, made from the models of the records, statements, and the rows of a batch.
 
-Rows go into a temporary table of texts and numbers first; the MERGE gives them their types.
+Rows go into a temporary table of texts and numbers first, many in one bound JSON array: one statement and one value to bind,
+however many columns there are. The MERGE gives them their types.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from streamguard.models.columns import storable
 from streamguard.models.fields import parts
 from streamguard.models.records import BadRecord
 from streamguard.sinks.base import SinkRecord
@@ -21,12 +23,13 @@ OFFSETS = "sink_offsets"
 KEY = ("topic", "partition_no", "record_offset")
 """What a MERGE compares: a record is in its table once."""
 _KEY_TYPES = dict(zip(KEY, ("VARCHAR", "NUMBER(10)", "NUMBER(19)"), strict=True))
+_OFFSET_TYPES = {"topic": "VARCHAR", "partition_no": "NUMBER(10)", "next_offset": "NUMBER(19)"}
+_NUMBERS = {"partition_no", "record_offset", "next_offset"}
+"""Columns that a temporary table has as numbers; all others are texts there."""
 _TYPES: dict[Any, str] = {Decimal: "NUMBER(19,4)", float: "FLOAT", int: "NUMBER(19)", str: "VARCHAR"}
+_MOST_BYTES = 1_000_000
+"""Of a statement with its bound values (https://docs.snowflake.com/en/user-guide/query-size-limits); one row may be larger."""
 
-CREATE_OFFSETS = (
-    f"CREATE TABLE IF NOT EXISTS {OFFSETS} (topic VARCHAR NOT NULL, partition_no NUMBER(10) NOT NULL,"
-    " next_offset NUMBER(19) NOT NULL)"
-)
 MERGE_OFFSETS = f"""
 MERGE INTO {OFFSETS} AS t USING {OFFSETS}_batch AS s ON t.topic = s.topic AND t.partition_no = s.partition_no
 WHEN MATCHED AND t.next_offset < s.next_offset THEN UPDATE SET next_offset = s.next_offset
@@ -37,6 +40,8 @@ WHEN NOT MATCHED THEN INSERT (topic, partition_no, next_offset) VALUES (s.topic,
 @cache
 def columns(table: str) -> Mapping[str, str]:
     """The columns of a table with their types."""
+    if table == OFFSETS:
+        return _OFFSET_TYPES
     if table == REJECTED:
         return {**_KEY_TYPES, "record_time": "TIMESTAMP_TZ", "reason": "VARCHAR", "key": "BINARY", "value": "BINARY"}
     found = {name: _type(table, name) for name in TABLES[table].model_fields}
@@ -55,7 +60,7 @@ def create(table: str) -> Iterator[str]:
     """The table, and the temporary one of its batches."""
     found = columns(table)
     yield f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(f'{name} {kind}' for name, kind in found.items())})"
-    staged = ", ".join(f"{name} {'NUMBER(19)' if name in KEY[1:] else 'VARCHAR'}" for name in found)
+    staged = ", ".join(f"{name} {_staged(name)}" for name in found)
     yield f"CREATE TEMPORARY TABLE IF NOT EXISTS {table}_batch ({staged})"
 
 
@@ -65,9 +70,28 @@ def add_column(table: str, name: str) -> str:
 
 
 def insert(table: str) -> str:
-    """A row of the temporary table."""
+    """Rows of the temporary table, from one of `arrays`."""
     found = columns(table)
-    return f"INSERT INTO {table}_batch ({', '.join(found)}) VALUES ({', '.join('?' * len(found))})"
+    cells = ", ".join(f"value[{number}]::{_staged(name)}" for number, name in enumerate(found))
+    return f"INSERT INTO {table}_batch ({', '.join(found)}) SELECT {cells} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?)))"
+
+
+def arrays(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The rows as JSON arrays of arrays, none of them much above a megabyte."""
+    lines: list[bytes] = []
+    size = 0
+    for line in map(orjson.dumps, rows):
+        if lines and size + len(line) > _MOST_BYTES:
+            yield f"[{b','.join(lines).decode()}]"
+            lines, size = [], 0
+        lines.append(line)
+        size += len(line) + 1
+    if lines:
+        yield f"[{b','.join(lines).decode()}]"
+
+
+def _staged(name: str) -> str:
+    return "NUMBER(19)" if name in _NUMBERS else "VARCHAR"
 
 
 def merge(table: str) -> str:
@@ -125,8 +149,11 @@ def _variant(text: str) -> str:
 
 def _bound(value: Any) -> Any:
     """A value as a text or a whole number."""
-    if value is None or type(value) in (int, str):
+    if value is None or type(value) is int:
         return value
+    if type(value) is str:
+        # Such as the reason of a decision: no parser of JSON is sure to take a NUL.
+        return storable(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list):

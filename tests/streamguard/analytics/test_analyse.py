@@ -36,7 +36,9 @@ from streamguard.sinks import SINKS, SinkRecord
 from tests.streamguard.analytics.data import Made
 from tests.streamguard.analytics.reading import Reading
 from tests.streamguard.analytics.test_jobs import compare
+from tests.streamguard.sinks.examples import transaction
 from tests.support.broker import free_port
+from tests.support.object_storage import BUCKET, ObjectStorage
 from tests.support.pages import blocks
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import eventually
@@ -52,7 +54,7 @@ class Place:
     state: Path
     monkeypatch: pytest.MonkeyPatch
 
-    def run(self, *arguments: str, lake: Path | None = None, **variables: str) -> Outcome:
+    def run(self, *arguments: str, lake: Path | str | None = None, **variables: str) -> Outcome:
         """The command, in this process."""
         self.monkeypatch.setenv("DATABASE_URL", self.postgres.url())
         self.monkeypatch.setenv("STREAMGUARD_STATE_DIR", str(self.state))
@@ -76,6 +78,24 @@ def one_engine(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import nullcontext
 
     monkeypatch.setattr("streamguard.analytics.session.spark", lambda folder: nullcontext(engine))
+
+
+@pytest.mark.soak
+def test_the_lake_may_be_in_object_storage(place: Place, tmp_path: Path) -> None:
+    storage, lake = ObjectStorage(tmp_path).start(), f"s3://{BUCKET}/lake"
+    try:
+        for name, value in storage.access.items():
+            place.monkeypatch.setenv(name, value)
+        with closing(SINKS["lake"](lake)) as sink:
+            sink.write([transaction(offset) for offset in range(200)])
+        done = place.run("channels", lake=lake)
+        assert done.exit_code == 0, done.output
+        assert place.postgres.query("SELECT source, rows, status FROM analytics_runs") == [(lake, 200, "done")]
+        assert deltalake.DeltaTable(f"{lake}/analytics/channels/by_channel").count() == 1
+    finally:
+        storage.kill()
+    with pytest.raises(JobError, match=rf"the lake {lake} \(LAKE_URI\) cannot be read: Connection refused"):
+        raise place.run("channels", lake=lake).exception or AssertionError
 
 
 def test_results_are_tables_with_the_id_of_their_run_and_a_page(place: Place, small: Made) -> None:

@@ -1,7 +1,8 @@
-"""The sink of live figures killed again and again while transactions come: each window is stored as a plain reading has it."""
+"""The sink of live figures killed while transactions come, its database away or full: windows are those of a plain reading."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +15,17 @@ from streamguard.config import load_settings
 from streamguard.kafka.topics import ensure_topics
 from streamguard.sqldeploy.run import topics_of
 from streamguard.sqldeploy.script import read
-from tests.streamguard.figures.test_store import stored
+from streamguard_ksql.runtime.clients import KafkaTopics
+from tests.streamguard.figures.test_store import stored, window
 from tests.streamguard.rules_sql.figures_reading import NAMED_BY, read_plainly
 from tests.streamguard.rules_sql.test_analytics import FILES, KSQLDB, generated, shuffled
-from tests.support.broker import BrokerProcess
+from tests.support.broker import BrokerProcess, free_port
 from tests.support.engine import RunningEngine, produce
 from tests.support.postgres import EmbeddedPostgres
 from tests.support.processes import Program, eventually
+from tests.support.small_disk import small_disk
 
-RATE, KILLS = 2_000, 6
+RATE, KILLS, AWAY_S = 2_000, 6, 60
 FASTER = 4
 """Times pass so much faster than on the clock: together less than the grace of a window, so that nothing is late however slow the
 machine is."""
@@ -44,7 +47,7 @@ def sink(broker: BrokerProcess, postgres: EmbeddedPostgres, tmp_path: Path) -> I
 
 
 @pytest.mark.soak
-def test_50_000_transactions_and_kills(
+def test_50_000_transactions_kills_and_a_database_that_is_away(
     broker: BrokerProcess, postgres: EmbeddedPostgres, sink: Program, tmp_path: Path
 ) -> None:
     arrivals = shuffled(at_rate(generated(tmp_path, 50_000, 3)), Random(3), 60_000)
@@ -66,9 +69,59 @@ def test_50_000_transactions_and_kills(
             assert sink.process is not None
             sink.process.kill()
             sink.process.wait()
-            sink.start()
+            if number == KILLS // 2:
+                postgres.kill()
+                sink.start()
+                time.sleep(AWAY_S)
+                postgres.start()
+            else:
+                sink.start()
         engine.settle(600)
         wanted = read_plainly((fields for fields, is_valid in arrivals if is_valid), NAMED_BY)
         eventually(lambda: stored(postgres) == wanted, bool, 300, sink.said)
     finally:
         engine.close()
+
+
+@pytest.mark.soak
+def test_a_full_disk_is_waited_for(broker: BrokerProcess, tmp_path: Path) -> None:
+    """Of Postgres: the windows that came meanwhile are stored when it has room again, beside poison."""
+    topic, rng = "figures_by_type", Random(2)
+    # Noise, which no compression makes small.
+    records: list[tuple[Any, Any]] = [
+        ("k", window(n, n + 1, name=rng.randbytes(200).hex()).value) for n in range(8_000)
+    ]
+    records = [("k", b"{") if n % 100 == 99 else record for n, record in enumerate(records)]
+    KafkaTopics(broker.address).create(topic, 1, {})
+    with small_disk(tmp_path / "disk", 512) as disk:
+        postgres = EmbeddedPostgres(disk.folder / "postgres", free_port())
+        addresses = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "DATABASE_URL": postgres.url()}
+        addresses["STREAMGUARD_STATE_DIR"] = str(tmp_path / "state")
+        program = Program("sink", ["streamguard.cli", "sink", "figures"], addresses, tmp_path)
+        try:
+            postgres.start()
+            program.start()
+            produce(broker.address, topic, records[:200])
+            count = "SELECT count(*), sum(transactions) FROM live_figures"
+            eventually(
+                lambda: to_regclass(postgres) and postgres.query(count)[0][0], lambda n: n == 198, 60, program.said
+            )
+            disk.fill(100_000)
+            produce(broker.address, topic, records[200:])
+            eventually(program.said, lambda said: "nothing is lost" in said, 120)
+            said = next(line for line in program.said().splitlines() if "nothing is lost" in line)
+            assert re.search(
+                "the database is unavailable: could not extend file .*: No space left on device; nothing", said
+            )
+            disk.empty()
+            eventually(lambda: postgres.query(count)[0][0], lambda n: n == 7_920, 120, program.said)
+            assert postgres.query(count)[0][1] == sum(n + 1 for n in range(8_000) if n % 100 != 99)
+            assert program.end() == 0
+        finally:
+            program.close()
+            postgres.kill()
+
+
+def to_regclass(postgres: EmbeddedPostgres) -> bool:
+    """Whether the table is there yet."""
+    return postgres.query("SELECT to_regclass('live_figures') IS NOT NULL") == [(True,)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from streamguard.sinks import SINKS, SinkError, SinkRecord, SinkUnavailable
 from streamguard.sinks.mongodb import MongoSink
@@ -140,6 +141,29 @@ def test_a_server_that_is_away_is_tried_again() -> None:
         with pytest.raises(SinkUnavailable):
             sink.write([decision(0)])
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (OperationFailure("internal server error", 1, {"ok": 0}), SinkUnavailable, "internal server error"),
+        (BulkWriteError({"writeErrors": [{"code": 14031, "errmsg": "disk  full"}]}), SinkUnavailable, "disk full"),
+        (
+            BulkWriteError({"writeConcernErrors": [{"code": 64, "errmsg": "no majority"}]}),
+            SinkUnavailable,
+            "no majority",
+        ),
+        (
+            BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "twice"}, {"code": 121, "errmsg": "too old"}]}),
+            SinkError,
+            "rejects a document: too old",
+        ),
+    ],
+)
+def test_an_answer_of_the_server_is_one_sentence(error: Exception, kind: type[SinkError], said: str) -> None:
+    with closing(MongoSink("mongodb://127.0.0.1:1/streamguard")) as sink:
+        found = sink._failed(error)
+    assert type(found) is kind and str(found).endswith(said)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "mongodb://", "mongodb://h:99999"])

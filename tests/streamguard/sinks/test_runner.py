@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -16,7 +18,7 @@ from streamguard.config import Settings, load_settings
 from streamguard.kafka.lags import group_lag
 from streamguard.kafka.topics import ensure_topics
 from streamguard.metrics.sink import SinkMetrics
-from streamguard.sinks import SINKS, Batch, Sink, SinkError
+from streamguard.sinks import SINKS, Batch, Sink, SinkError, SinkRecord, SinkUnavailable, runner
 from streamguard.sinks.runner import run
 from tests.support.broker import BrokerProcess
 
@@ -79,6 +81,57 @@ def test_a_destination_that_is_away_is_waited_for(
     found = {s.name: s.value for family in metrics.collect() for s in family.samples}
     assert found["streamguard_sink_outages_total"] == 1 and found["streamguard_sink_destination_up"] == 1
     assert found["streamguard_sink_lag_records"] == 0
+
+
+class Full:
+    """A sink that says what it has, and takes nothing while it is full."""
+
+    def __init__(self) -> None:
+        self.is_full, self.tried = True, 0
+        self.records: list[SinkRecord] = []
+
+    def next_offsets(self, topic: str) -> Mapping[int, int]:
+        return {r.partition: r.offset + 1 for r in self.records}
+
+    def write(self, records: Sequence[SinkRecord]) -> None:
+        self.tried += 1
+        if self.is_full:
+            raise SinkUnavailable("there is no room")
+        self.records += records
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_destination_that_answers_and_takes_nothing_stays_unavailable(
+    broker: BrokerProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm needs two minutes of it, and a person one line."""
+    monkeypatch.setattr(runner, "FIRST_RETRY_S", 0.05)
+    settings = load_settings(kafka_bootstrap_servers=broker.address)
+    sink, metrics = Full(), SinkMetrics("jsonl")
+
+    def is_up() -> bool:
+        return any(s.value for f in metrics.collect() for s in f.samples if s.name == "streamguard_sink_destination_up")
+
+    def is_down_for_long() -> bool:
+        assert not is_up() and metrics.ready() == "there is no room"
+        return sink.tried >= 4
+
+    def has(count: int) -> bool:
+        return len(sink.records) == count
+
+    with caplog.at_level(logging.INFO), running(settings, sink, metrics):
+        for sent in (30, 60):
+            until(lambda: metrics.ready() is None)
+            sink.is_full, sink.tried = True, 0
+            send(settings, 30)
+            until(lambda: metrics.ready() == "there is no room")
+            until(is_down_for_long)
+            sink.is_full = False
+            until(partial(has, sent))
+            until(lambda: is_up() and metrics.ready() is None)
+    assert caplog.text.count("nothing is lost") == caplog.text.count("takes records again") == 2
 
 
 def test_the_group_is_told_of_what_is_written(broker: BrokerProcess, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streamguard.sinks import SINKS, Sink, SinkRecord, SinkUnavailable
+from streamguard.sinks import SINKS, Sink, SinkRecord, SinkUnavailable, snowflake_tables
 from tests.streamguard.sinks.examples import BEGIN_MS, EXTREME_DECISIONS, POISON, alert, decision, poison, transaction
 from tests.support.broker import free_port
 from tests.support.snowflake import SnowflakeProcess
@@ -70,6 +70,13 @@ def test_alerts_and_decisions_have_their_tables(server: SnowflakeProcess, databa
     assert ask(server, database, "SELECT score, verdicts[0]:rule::VARCHAR FROM decisions") == [(90, "amount")]
 
 
+def test_a_batch_of_many_statements_is_stored_as_a_whole(server: SnowflakeProcess, database: str) -> None:
+    records = [transaction(n, note="n" * 1_000) for n in range(3_000)]
+    write(server, database, *records, poison(3_000))
+    question = "SELECT count(*), max(record_offset), min(transaction_id) FROM transactions"
+    assert ask(server, database, question) == [(3_000, 2_999, "t-0-0")]
+
+
 def test_a_repeated_record_is_stored_once(server: SnowflakeProcess, database: str) -> None:
     write(server, database, transaction(0), poison(1), transaction(0, partition=1))
     write(server, database, transaction(0), poison(1), transaction(2), transaction(0, partition=1))
@@ -100,6 +107,18 @@ def test_a_transaction_that_is_cut_off_leaves_nothing(server: SnowflakeProcess, 
             sink.write([transaction(1), poison(2)])
     assert ask(server, database, "SELECT count(*) FROM transactions") == [(1,)]
     assert ask(server, database, "SELECT count(*) FROM rejected") == [(0,)]
+
+
+def test_a_transaction_that_is_gone_at_its_end_is_noticed(
+    server: SnowflakeProcess, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COMMIT succeeds also where there is nothing to commit."""
+    with closing(opened(server, database)) as sink:
+        sink.write([transaction(0)])
+        monkeypatch.setattr(snowflake_tables, "MERGE_OFFSETS", "ROLLBACK")
+        with pytest.raises(SinkUnavailable, match="takes no records: the transaction was rolled back at its end"):
+            sink.write([transaction(1)])
+        assert sink.next_offsets("transactions") == {0: 1}
 
 
 def test_columns_that_a_table_lacks_are_added(server: SnowflakeProcess, database: str) -> None:

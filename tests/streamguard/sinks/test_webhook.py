@@ -49,10 +49,10 @@ def test_a_value_that_is_no_json_is_base64(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_fails_gets_the_same_again_in_order(tmp_path: Path) -> None:
-    statuses = iter([204, 503, 302, 429])
+    statuses = iter([204, 503, 302, 429, 507])
     with Receiver(lambda _: next(statuses, 204)) as receiver, closing(opened(receiver.url, tmp_path)) as sink:
         records = [decision(n) for n in range(MOST_RECORDS + 1)]
-        for status in (503, 302, 429):
+        for status in (503, 302, 429, 507):
             first = sink.next_offsets("decisions").get(0, 0)
             with pytest.raises(SinkUnavailable, match=f"http://127.0.0.1 answers {status}"):
                 sink.write(records[first:])

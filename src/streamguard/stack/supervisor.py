@@ -117,8 +117,10 @@ class Supervisor:
             umask=0o077,
         )
         if done.returncode != 0:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")
+            lines = (done.stderr or done.stdout).strip().splitlines() or [str(done.returncode)]
+            # An error of its configuration has advice in the line behind it that helps nobody here.
+            reason = next((line for line in lines if line.startswith("Error: ")), lines[-1])
+            raise StackError(f"supervisord did not start: {reason.removeprefix('Error: ')}")
         deadline = time.monotonic() + timeout_s
         while not self.alive():
             if time.monotonic() > deadline:

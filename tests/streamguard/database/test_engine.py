@@ -71,20 +71,26 @@ def test_what_libpq_reads_from_the_environment_is_not_for_the_embedded_database(
     postgres: EmbeddedPostgres, names: list[str]
 ) -> None:
     given = {"STREAMGUARD_POSTGRES_PORT": str(postgres.port)} | {name: LIBPQ[name] for name in names}
-    done = select_one(postgres, given)
+    done = run(SELECT_ONE, postgres, given)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def test_the_doctor_does_without_what_libpq_reads_too(postgres: EmbeddedPostgres) -> None:
+    looks = "from streamguard.stack.doctor.run import examine; print([one.check for one in examine().unchecked])"
+    done = run(looks, postgres, {"STREAMGUARD_POSTGRES_PORT": str(postgres.port), "PGSERVICE": "nowhere"})
+    assert done.returncode == 0 and "Version of Postgres" not in done.stdout, done.stdout + done.stderr
 
 
 def test_what_libpq_reads_from_the_environment_is_for_a_database_elsewhere(postgres: EmbeddedPostgres) -> None:
     given = {"STREAMGUARD_POSTGRES_PORT": str(free_port()), "PGSERVICE": "nowhere"}
-    done = select_one(postgres, given)
+    done = run(SELECT_ONE, postgres, given)
     assert done.returncode != 0 and 'definition of service "nowhere" not found' in done.stderr
 
 
-def select_one(postgres: EmbeddedPostgres, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """A process of the application that has these variables asks the database for 1."""
+def run(program: str, postgres: EmbeddedPostgres, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A process of the application that has these variables."""
     return subprocess.run(
-        [sys.executable, "-c", SELECT_ONE],
+        [sys.executable, "-c", program],
         env={**os.environ, "DATABASE_URL": postgres.url(), **given},
         capture_output=True,
         text=True,

@@ -129,8 +129,16 @@ class Supervisor:
             time.sleep(0.05)
 
     def reread(self) -> None:
-        """Apply a changed configuration: new processes are added, changed ones replaced, gone ones removed."""
-        [[added, changed, removed]] = self._call("reloadConfig")
+        """Apply a changed configuration: new processes are added, changed ones replaced, gone ones removed. Raises StackError."""
+        try:
+            [[added, changed, removed]] = self._call("reloadConfig")
+        except StackError as error:
+            if "could not find config file" not in str(error):
+                raise
+            raise StackError(
+                f"what runs was started before its folder came to {self._settings.state_path}: stop it"
+                " (`streamguard down`), then start again"
+            ) from None
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name, True)
             self._call("removeProcessGroup", name)

@@ -13,7 +13,7 @@ import pytest
 
 from streamguard.config import load_settings
 from streamguard.config.resources import sql_file
-from streamguard.stack import state
+from streamguard.stack import conf, state
 from streamguard.stack.errors import StackError
 from streamguard.stack.supervisor import Supervisor
 from tests.support.broker import free_port
@@ -141,6 +141,18 @@ def test_a_supervisor_that_cannot_start(tmp_path: Path, taken: str, said: str) -
     (tmp_path / ".streamguard" / taken).mkdir(parents=True)
     assert said in up(tmp_path)
     assert not Supervisor(load_settings(state_dir=tmp_path / ".streamguard")).alive()
+
+
+def test_a_folder_that_was_moved_under_what_runs_in_it(tmp_path: Path) -> None:
+    before, moved = (load_settings(state_dir=tmp_path / name) for name in ("before", "moved"))
+    conf.write(before, [])
+    Supervisor(before).launch()
+    try:
+        before.state_path.rename(moved.state_path)
+        with pytest.raises(StackError, match=r"was started before its folder came to .*/moved: stop it .*, then start"):
+            Supervisor(moved).reread()
+    finally:
+        Supervisor(moved).shutdown()
 
 
 def test_a_folder_with_a_line_break(tmp_path: Path) -> None:

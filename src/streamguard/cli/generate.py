@@ -4,7 +4,8 @@ The same Typer app is `streamguard generate` and `generate_transactions.py`. A c
 records (`runs.py`; `import_run.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
 Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 nothing was acknowledged or no
-broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short.
+broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short,
+or anything stopped before a broker answered.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from streamguard.producer.record import Record
 from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.send import Tally, drive, progress, say, summary
-from streamguard.producer.signals import Stop, stop_on_signals
+from streamguard.producer.signals import Stop, Stopped, stop_on_signals
 from streamguard.producer.sinks import FileSink, Sink
 
 MOST_TPS = 1_000_000
@@ -60,7 +61,7 @@ def now_ms() -> int:
 
 @contextmanager
 def _exit_codes() -> Iterator[None]:
-    """Turns a UserError into its sentence on stderr and its exit code."""
+    """Turns a UserError, and a signal before anything was sent, into a sentence on stderr and an exit code."""
     try:
         yield
     except OutputError:
@@ -68,6 +69,10 @@ def _exit_codes() -> Iterator[None]:
     except UserError as error:
         say(str(error))
         raise typer.Exit(error.exit_code) from None
+    except Stopped:
+        # Later ones are for `drive`, which knows what was sent.
+        say("stopped before a broker answered: nothing was sent")
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         discard_output()
         raise typer.Exit(1) from None

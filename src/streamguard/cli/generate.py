@@ -40,7 +40,7 @@ from streamguard.producer.record import Record
 from streamguard.producer.report import write_report
 from streamguard.producer.runs import Recipe, Run
 from streamguard.producer.send import Tally, drive, progress, say, summary
-from streamguard.producer.signals import Stop, Stopped, stop_on_signals
+from streamguard.producer.signals import Stop, stop_on_signals
 from streamguard.producer.sinks import FileSink, Sink
 
 MOST_TPS = 1_000_000
@@ -61,7 +61,7 @@ def now_ms() -> int:
 
 @contextmanager
 def _exit_codes() -> Iterator[None]:
-    """Turns a UserError, and a signal before anything was sent, into a sentence on stderr and an exit code."""
+    """Turns a UserError into its sentence on stderr and its exit code."""
     try:
         yield
     except OutputError:
@@ -69,10 +69,6 @@ def _exit_codes() -> Iterator[None]:
     except UserError as error:
         say(str(error))
         raise typer.Exit(error.exit_code) from None
-    except Stopped:
-        # Later ones are for `drive`, which knows what was sent.
-        say("stopped before a broker answered: nothing was sent")
-        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         discard_output()
         raise typer.Exit(1) from None

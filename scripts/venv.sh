@@ -15,6 +15,14 @@ find_python() {
   return 1
 }
 
+# Whether programs of this folder run: on a disk that is mounted noexec the compiled parts of packages cannot be loaded.
+runs_programs() {
+  local code=0
+  { printf '#!/bin/sh\n' > .venv-probe && chmod +x .venv-probe && ./.venv-probe; } 2>/dev/null || code=$?
+  rm -f .venv-probe
+  [ "$code" -ne 126 ]
+}
+
 # Into .venv, whatever pip's settings of this person say about other places (user = yes, PIP_TARGET).
 pip_install() {
   # Readable by others: Postgres, which refuses to run as root, is run as `nobody` then.
@@ -55,6 +63,10 @@ ensure_venv() {
   fi
   if ! .venv/bin/python -I -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
     python=$(find_python) || return
+    if ! runs_programs; then
+      echo "StreamGuard cannot be installed in $PWD: no program runs from this disk (it is mounted noexec); clone it to another" >&2
+      return 1
+    fi
     echo "Making .venv with $("$python" --version)"
     (umask 022 && env -u PYTHONPATH -u PYTHONHOME "$python" -m venv --clear .venv) || return
   fi

@@ -5,6 +5,7 @@
     broker.md, ksql-shell.md         the console blocks; the servers' synopses; the options in the tables
     own-data.md                      the console blocks, beside a copy of examples/
     FAKE_GENERATOR_GUIDE.md          its scorecard
+    runbook                          the bytes of a transaction, on the scorecard's batch
 
 The rest has tests of its own: the guides of generator and producer (tests/streamguard/producer/test_guides.py), and
 testing-your-rules.md (tests/streamguard_ksql/testing/test_page.py).
@@ -25,6 +26,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from streamguard.bench.sizes import Sizes, measure
+from streamguard.database.engine import make_engine
+from streamguard.kafka.clients import kafka_admin
 from tests.docs.commands import commands as shell_commands
 from tests.integration.stackrun import BIN, StackRun
 from tests.support import pages
@@ -99,7 +103,19 @@ def scored(stack: StackRun) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def started(stack: StackRun, scored: tuple[str, str]) -> tuple[StackRun, str]:
+def sizes(stack: StackRun, scored: tuple[str, str]) -> Sizes:
+    """What the guide's batch takes on the disk, before anything else is sent."""
+    stack.wait_count("transactions", 20_000)
+    engine = make_engine(stack.settings)
+    try:
+        with kafka_admin(stack.settings) as kafka, engine.connect() as connection:
+            return measure(connection, kafka)
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def started(stack: StackRun, scored: tuple[str, str], sizes: Sizes) -> tuple[StackRun, str]:
     """The same stack with a generator, a burst and some payments in it, and what its starts printed."""
     said = scored[0] + stack.start()
     stack.generate("batch", "--count", "500", "--begin-with", "high_amount")
@@ -129,6 +145,24 @@ def alert_of(stack: StackRun, rule: str) -> str:
 
 def test_the_scorecard_of_the_guide_is_what_evaluate_prints(scored: tuple[str, str]) -> None:
     assert scored[1] == pages.blocks(GENERATOR_GUIDE, "text")[0]
+
+
+def sizes_of_the_runbook() -> dict[str, int]:
+    """Bytes of a transaction: in its topic, in its table, in all indexes of that, and in each by its name."""
+    row = re.compile(r"^\| `transactions`, a transaction \| (\d+) \| (\d+)(.*) \|$", re.MULTILINE)
+    (topic, _, _), (table, indexes, each) = row.findall(pages.read("docs/runbook.md").split("\n## Sizes\n")[1])
+    by_name = {f"transactions_{name}": int(size) for name, size in re.findall(r"`(\w+)` (\d+)", each)}
+    return {"topic": int(topic), "table": int(table), "indexes": int(indexes), **by_name}
+
+
+def test_a_transaction_takes_the_bytes_that_the_runbook_says(sizes: Sizes) -> None:
+    (topic,) = [topic.bytes for topic in sizes.topics if topic.name == "transactions"]
+    (table,) = [found.bytes for found in sizes.relations if found.name == "transactions"]
+    indexes = {found.name: found.bytes for found in sizes.relations if found.name.startswith("transactions_")}
+    bytes_of = {"topic": topic, "table": table, "indexes": sum(indexes.values()), **indexes}
+    found = {name: size / sizes.transactions for name, size in bytes_of.items()}
+    assert found == {name: pytest.approx(size, rel=0.15, abs=1) for name, size in sizes_of_the_runbook().items()}
+    assert sizes.topic_bytes + sizes.database_bytes <= 900
 
 
 @pytest.mark.parametrize("command", commands())

@@ -62,7 +62,8 @@ def test_two_starts_at_once_give_one_stack(stack: StackRun) -> None:
     starts = [begun(stack), begun(stack)]
     said = [process.communicate(timeout=120) for process in starts]
     assert [process.returncode for process in starts] == [0, 0], said
-    assert held(stack) == ["broker", "consumer", "ksqldb", "postgres"]
+    # The start does not wait for the monitor.
+    eventually(lambda: held(stack), lambda parts: parts == ["broker", "consumer", "ksqldb", "monitor", "postgres"])
     assert not any(errors for _, errors in said)
 
 

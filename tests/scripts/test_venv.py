@@ -46,3 +46,29 @@ def test_extras_are_the_names_behind_with() -> None:
 def test_a_name_that_is_no_extra_is_left_to_the_program() -> None:
     done = sourced("ensure_extras nope ../requirements")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+NOEXEC = """
+mount -t tmpfs -o noexec none "$1" || exit 77
+cp -r start.sh scripts pyproject.toml requirements*.lock "$1"
+cd "$1"
+bash start.sh
+"""
+
+
+def test_a_disk_that_runs_no_programs_is_one_sentence(tmp_path: Path) -> None:
+    own = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--mount", "--map-root-user")
+    try:
+        done = subprocess.run(
+            [*own, "sh", "-c", NOEXEC, "sh", str(tmp_path)],
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare, which mounts a disk for this test alone")
+    if done.returncode == 77 or done.stderr.startswith("unshare: "):
+        pytest.skip(f"a disk cannot be mounted here: {done.stderr}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stdout + done.stderr
+    assert done.stderr.startswith(f"StreamGuard cannot be installed in {tmp_path}: ")

@@ -68,6 +68,13 @@ def write_samples(settings: Settings, samples: Samples) -> None:
     _save(folder_of(settings) / "samples.json", {"series": samples.dump()})
 
 
+def forget(settings: Settings) -> None:
+    """Of data that was wiped nothing is known any more. What receivers were told stays, so that they hear of its end."""
+    if folder_of(settings).exists():
+        write(settings, Kept(told=read(settings).told))
+        _save(folder_of(settings) / "samples.json", {"series": []})
+
+
 def _load(file: Path) -> dict[str, Any] | None:
     try:
         found = orjson.loads(file.read_bytes())

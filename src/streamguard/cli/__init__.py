@@ -152,6 +152,7 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line: exit code 0; 1 or 2 with one sentence for a UserError or wrong arguments; 130 for Ctrl-C."""
+    surroundings.keep_assertions()
     # Searching hundreds of modules for cycles, while they are imported and once more at the exit, takes two fifths of a
     # short command's time and finds nothing.
     gc.set_threshold(50_000, 20, 100)
@@ -166,6 +167,7 @@ def main() -> NoReturn:
 
 def load_generator() -> Callable[[], NoReturn]:
     """What `generate_transactions.py` runs. A setting that cannot be used is one sentence, also where a module reads it first."""
+    surroundings.keep_assertions()
     try:
         from streamguard.cli.generate import run
     except UserError as error:

@@ -4,7 +4,8 @@ The same Typer app is `streamguard generate` and `generate_transactions.py`. A c
 records (`runs.py`; `import_run.py` for files), opens a sink (`kafka_sink.py`, `sinks.py`) and sends them (`send.py`).
 
 Exit codes: 0 all sent and acknowledged (a stream ended by Ctrl-C or SIGTERM included); 1 nothing was acknowledged or no
-broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short.
+broker answered; 2 an option, file or setting that cannot be used; 3 a part was acknowledged; 130 a batch or replay cut short,
+or anything stopped before a broker answered.
 """
 
 from __future__ import annotations

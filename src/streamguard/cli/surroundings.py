@@ -1,4 +1,4 @@
-"""What the shell of whoever types a command may have done to it: other people's packages, closed streams, strict warnings."""
+"""What the shell of whoever types a command may have done to it: others' packages, closed streams, warnings, no assertions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def prepare() -> None:
     if "PYTHONWARNINGS" in os.environ:
         # Meant for programs under development: as errors, warnings of libraries end commands.
         warnings.simplefilter("ignore")
+
+
+def keep_assertions() -> None:
+    """Begin this process anew where PYTHONOPTIMIZE leaves assertions out: kafka-python reads the end of an answer in one."""
+    if sys.flags.optimize and os.environ.pop("PYTHONOPTIMIZE", ""):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _open_closed_streams() -> None:

@@ -1,7 +1,9 @@
-"""A Postgres URL taken apart, with the parameters that libpq takes after its question mark."""
+"""A Postgres URL taken apart, with the parameters that libpq takes after its question mark, and its variables."""
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -70,3 +72,12 @@ class DatabaseAddress:
             "PGDATABASE": self.name,
             **{_ENVIRONMENT[name]: value for name, value in self.parameters.items()},
         }
+
+
+def forget_libpq_environment() -> None:
+    """Take from this process, and so from those that it starts, what libpq reads from the environment (`PGSERVICE`, ...).
+
+    https://www.postgresql.org/docs/current/libpq-envars.html: arguments of a connection overrule most of it, not all.
+    """
+    for name in [name for name in os.environ if re.match("PG[A-Z]", name)]:
+        del os.environ[name]

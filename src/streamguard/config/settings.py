@@ -19,7 +19,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_valid
 from pydantic_settings import SettingsConfigDict
 
 from streamguard.config.cluster import Cluster, Mechanism, Protocol, Security, check_file, check_pair, read_secret
-from streamguard.config.database import DatabaseAddress
+from streamguard.config.database import DatabaseAddress, forget_libpq_environment
 from streamguard.config.http import is_loopback
 from streamguard.config.ksqldb import Ksqldb, without_login
 from streamguard.config.names import CheckedSettings
@@ -550,4 +550,8 @@ def load_settings(**overrides: Any) -> Settings:
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The settings of this process, read once; raises SettingsError."""
-    return load_settings()
+    settings = load_settings()
+    if "postgres" not in settings.external:
+        # What a person has set for another database would lead away from the embedded one, or ask it for TLS.
+        forget_libpq_environment()
+    return settings

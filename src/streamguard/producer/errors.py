@@ -19,6 +19,12 @@ class BrokerUnreachable(ProducerError):
     """No broker answered within the given time."""
 
 
+class StoppedEarly(ProducerError):
+    """Ctrl-C or SIGTERM came while a broker was waited for."""
+
+    exit_code = 130
+
+
 class NotAcknowledged(ProducerError):
     """Records were sent that the broker did not confirm to have stored: none of them."""
 

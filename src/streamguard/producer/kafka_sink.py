@@ -29,7 +29,7 @@ from streamguard.kafka.producers import close_producer
 from streamguard.kafka.topics import MAX_RECORD_BYTES, Topic, ensure_topics
 from streamguard.metrics.latency import Latency
 from streamguard.metrics.traces import HEADER, Tracer
-from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged
+from streamguard.producer.errors import BrokerUnreachable, InputError, NotAcknowledged, PartlyAcknowledged, StoppedEarly
 from streamguard.producer.record import Record
 from streamguard.producer.signals import Stop, Stopped
 
@@ -104,7 +104,10 @@ class KafkaSink:
         self._partitions: dict[bytes, TopicPartition] = {}
         self._headers: dict[tuple[str, str, str, str], bytes] = {}
         self._retries = _Retries()
-        self._producer = self._connect(settings, compression, wait_s, extra_topics, linger_ms)
+        try:
+            self._producer = self._connect(settings, compression, wait_s, extra_topics, linger_ms)
+        except Stopped:
+            raise StoppedEarly("stopped before a broker answered: nothing was sent") from None
         partitions = sorted(self._producer.partitions_for(self._topic))
         self._places = [TopicPartition(self._topic, partition) for partition in partitions]
         self._appender = Appender(self._producer, self._on_done)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from streamguard.alarms.store import forget
 from streamguard.config import Settings
 from streamguard.metrics.targets import forget_dead
 from streamguard.privacy.key import key_file
@@ -37,7 +38,7 @@ def stop(settings: Settings, report: Callable[[str], None]) -> bool:
 
 
 def wipe(settings: Settings, report: Callable[[str], None]) -> None:
-    """Remove the data of both stacks and the key of its masks and tokens, and nothing else below the state folder.
+    """Remove the data of both stacks, its alarms and the key of its masks and tokens, and nothing else of the state folder.
 
     Raises StackError while anything uses the folder, and where a folder cannot be removed.
     """
@@ -45,6 +46,7 @@ def wipe(settings: Settings, report: Callable[[str], None]) -> None:
         with locks.command(settings, report), locks.alone(settings) as held:
             _refuse_in_use(settings, held)
             _remove(settings)
+            forget(settings)
     compose.wipe()
     report(f"wiped the data in {settings.state_path}")
     for name, variable in settings.external.items():

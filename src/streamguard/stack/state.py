@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import resource
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from streamguard.config import Settings
 from streamguard.config.visible import one_line
 from streamguard.stack.errors import StackError
-from streamguard.stack.privileges import can_cross_shut_folders
+from streamguard.stack.privileges import can_cross_shut_folders, unprivileged_user
 
 FORMAT = 1
 """Counts up with every change that an earlier program could not read."""
@@ -24,9 +25,20 @@ LEAST_FREE_BYTES = 500 * 1024 * 1024
 
 RESTORE_FOLDER = "restore.new"
 """Where a restore builds; there only while one is under way, or was cut off."""
-LEAST_OPEN_FILES = 1024
-"""What supervisord asks for; the broker has two files for each segment open."""
-
+LEAST_OPEN_FILES, LEAST_PROCESSES = 1024, 200
+"""What supervisord asks for; the broker has two files for each segment open, the engine a dozen of threads."""
+_LIMITS = (
+    (
+        resource.RLIMIT_NOFILE,
+        LEAST_OPEN_FILES,
+        "a process may open {:,} files here, {:,} are needed: raise the limit (`ulimit -n 4096`)",
+    ),
+    (
+        resource.RLIMIT_NPROC,
+        LEAST_PROCESSES,
+        "a user may have {:,} processes here, {:,} are needed: raise the limit (`ulimit -u 4096`)",
+    ),
+)
 
 _DATABASE = ("postgres", "postgres.new")
 """Postgres keeps its own folder closed, which may belong to another user."""
@@ -48,11 +60,11 @@ def check(settings: Settings, *, restoring: bool = False) -> None:
         if re.search(r"[\x00-\x1f\x7f]", str(path)):
             # supervisord's configuration has a line for each, and no way to write these in it.
             raise StackError(f"{one_line(path)} has a control character in its path: use another folder")
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
-        raise StackError(
-            f"a process may open {files} files here, {LEAST_OPEN_FILES:,} are needed: raise the limit (`ulimit -n 4096`)"
-        )
+    for limit, least, sentence in _LIMITS:
+        _, most = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY and most < least:
+            raise StackError(sentence.format(most, least))
+    _check_user(settings)
     present = next(folder for folder in (state, *state.parents) if folder.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         raise StackError(
@@ -71,6 +83,21 @@ def check(settings: Settings, *, restoring: bool = False) -> None:
             f"only {free // 2**20} MiB are free for {state} (STREAMGUARD_STATE_DIR);"
             f" {LEAST_FREE_BYTES // 2**20} MiB are needed"
         )
+
+
+def _check_user(settings: Settings) -> None:
+    """Containers run as numbers that nobody has (`docker run --user 12345`); initdb does not."""
+    made = (settings.state_path / "postgres" / "PG_VERSION").exists()
+    user = os.geteuid() or unprivileged_user()[0]
+    if made or "postgres" in settings.external:
+        return
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        raise StackError(
+            f"user {user} has no name on this machine, which the embedded Postgres needs: give it one (a line of /etc/passwd),"
+            " start as another user, or set DATABASE_URL to a Postgres elsewhere"
+        ) from None
 
 
 def make(settings: Settings) -> None:

@@ -117,8 +117,10 @@ class Supervisor:
             umask=0o077,
         )
         if done.returncode != 0:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            raise StackError(f"supervisord did not start: {lines[-1] if lines else done.returncode}")
+            lines = (done.stderr or done.stdout).strip().splitlines() or [str(done.returncode)]
+            # An error of its configuration has advice in the line behind it that helps nobody here.
+            reason = next((line for line in lines if line.startswith("Error: ")), lines[-1])
+            raise StackError(f"supervisord did not start: {reason.removeprefix('Error: ')}")
         deadline = time.monotonic() + timeout_s
         while not self.alive():
             if time.monotonic() > deadline:
@@ -127,8 +129,16 @@ class Supervisor:
             time.sleep(0.05)
 
     def reread(self) -> None:
-        """Apply a changed configuration: new processes are added, changed ones replaced, gone ones removed."""
-        [[added, changed, removed]] = self._call("reloadConfig")
+        """Apply a changed configuration: new processes are added, changed ones replaced, gone ones removed. Raises StackError."""
+        try:
+            [[added, changed, removed]] = self._call("reloadConfig")
+        except StackError as error:
+            if "could not find config file" not in str(error):
+                raise
+            raise StackError(
+                f"what runs was started before its folder came to {self._settings.state_path}: stop it"
+                " (`streamguard down`), then start again"
+            ) from None
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name, True)
             self._call("removeProcessGroup", name)

@@ -11,6 +11,7 @@ from streamguard.alarms.notify import BETWEEN_S, FIRST_WAIT_S, LONGEST_WAIT_S, T
 from streamguard.alarms.promql.evaluate import Evaluation
 from streamguard.alarms.promql.parser import parse
 from streamguard.alarms.states import Active
+from streamguard.stack.down import wipe
 from tests.streamguard.alarms.conftest import T0_S, Alarms, Process, bodies, told
 from tests.support.receiver import Receiver
 
@@ -70,6 +71,21 @@ def test_a_restart_forgets_nothing_and_tells_nothing_twice(
     assert told(receiver) == [[FIRING]]
     samples = store.folder_of(alarms.settings) / "samples.json"
     assert "kafka_consumergroup_lag_sum" in samples.read_text()
+
+
+def test_a_wipe_forgets_the_alarms_of_the_data_and_receivers_hear_of_their_end(
+    alarms: Alarms, process: Process, receiver: Receiver
+) -> None:
+    process.lag(1_500)
+    alarms.look(90)
+    alarms.loop.save()
+    wipe(alarms.settings, lambda _: None)
+    process.lag(0)
+    alarms.start()
+    assert alarms.states == []
+    assert "kafka_consumergroup_lag_sum" not in (store.folder_of(alarms.settings) / "samples.json").read_text()
+    alarms.look(90)
+    assert told(receiver) == [[FIRING], [RESOLVED]]
 
 
 def test_a_kept_state_that_is_nonsense_begins_anew(alarms: Alarms, process: Process) -> None:

@@ -193,6 +193,26 @@ def test_no_broker_is_one_sentence() -> None:
     assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.parametrize("sent_to", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["batch", "stream", "replay"])
+def test_ctrl_c_while_the_broker_is_waited_for_is_one_sentence(
+    command: str, sent_to: signal.Signals, tmp_path: Path
+) -> None:
+    here("batch", "--count", 5, "--to-file", tmp_path / "r.jsonl")
+    arguments = [command, str(tmp_path / "r.jsonl")] if command == "replay" else [command]
+    process = begun(arguments, f"127.0.0.1:{free_port()}")
+    try:
+        assert process.stderr is not None
+        assert any("waiting for the broker" in line for line in process.stderr)
+        process.send_signal(sent_to)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    last = errors.splitlines()[-1]
+    assert (process.returncode, last) == (130, "generate: stopped before a broker answered: nothing was sent"), errors
+    assert "Traceback" not in errors
+
+
 def test_settings_that_make_no_sense_are_one_sentence() -> None:
     outcome = here("batch", "--count", 5, address="nonsense")
     assert outcome.exit_code == 2

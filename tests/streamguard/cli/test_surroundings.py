@@ -59,6 +59,18 @@ def test_strict_warnings_and_another_kafka_on_the_path_end_no_command(tmp_path: 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [(STREAMGUARD, "rules"), (sys.executable, "-m", "streamguard.cli", "rules"), (sys.executable, GENERATE)],
+)
+def test_a_python_that_leaves_out_assertions_and_texts_changes_nothing(
+    program: tuple[str, ...], tmp_path: Path
+) -> None:
+    """kafka-python reads the end of an answer within an `assert`; texts of commands and rules are docstrings."""
+    usual, optimised = (run("", *program, "--help", folder=tmp_path, PYTHONOPTIMIZE=level) for level in ("", "2"))
+    assert (optimised.returncode, optimised.stdout, optimised.stderr) == (0, usual.stdout, "")
+
+
 def test_a_limit_of_the_rules_that_cannot_be_is_one_sentence_of_the_generator(tmp_path: Path) -> None:
     done = run("", sys.executable, GENERATE, "preview", folder=tmp_path, STREAMGUARD_RULES_X="1")
     sentence = "generate: STREAMGUARD_RULES_X is not a setting; the nearest one is "

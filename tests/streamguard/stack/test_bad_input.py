@@ -13,7 +13,7 @@ import pytest
 
 from streamguard.config import load_settings
 from streamguard.config.resources import sql_file
-from streamguard.stack import state
+from streamguard.stack import conf, state
 from streamguard.stack.errors import StackError
 from streamguard.stack.supervisor import Supervisor
 from tests.support.broker import free_port
@@ -106,12 +106,28 @@ def test_two_parts_on_one_port(tmp_path: Path) -> None:
     assert not (tmp_path / ".streamguard").exists()
 
 
-def test_too_few_open_files(tmp_path: Path) -> None:
-    command = ["bash", "-c", 'ulimit -n 64 && exec "$@"', "bash", sys.executable, "-m", "streamguard.cli", "up"]
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("-n 64", "a process may open 64 files here, 1,024 are needed: raise the limit (`ulimit -n 4096`)"),
+        ("-u 60", "a user may have 60 processes here, 200 are needed: raise the limit (`ulimit -u 4096`)"),
+    ],
+)
+def test_limits_that_are_too_low(tmp_path: Path, limit: str, said: str) -> None:
+    command = ["bash", "-c", f'ulimit {limit} && exec "$@"', "bash", sys.executable, "-m", "streamguard.cli", "up"]
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "a process may open 64 files here, 1,024 are needed: raise the limit (`ulimit -n 4096`)" in done.stderr
+    assert said in done.stderr
     assert not (tmp_path / ".streamguard").exists()
+
+
+def test_a_user_without_a_name_is_told_so_where_postgres_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    with pytest.raises(StackError, match="user 54321 has no name on this machine, which the embedded Postgres needs"):
+        state.check(load_settings(state_dir=tmp_path))
+    state.check(load_settings(state_dir=tmp_path, database_url="postgresql://u:p@db.example/x"))
 
 
 @pytest.mark.parametrize(
@@ -125,6 +141,18 @@ def test_a_supervisor_that_cannot_start(tmp_path: Path, taken: str, said: str) -
     (tmp_path / ".streamguard" / taken).mkdir(parents=True)
     assert said in up(tmp_path)
     assert not Supervisor(load_settings(state_dir=tmp_path / ".streamguard")).alive()
+
+
+def test_a_folder_that_was_moved_under_what_runs_in_it(tmp_path: Path) -> None:
+    before, moved = (load_settings(state_dir=tmp_path / name) for name in ("before", "moved"))
+    conf.write(before, [])
+    Supervisor(before).launch()
+    try:
+        before.state_path.rename(moved.state_path)
+        with pytest.raises(StackError, match=r"was started before its folder came to .*/moved: stop it .*, then start"):
+            Supervisor(moved).reread()
+    finally:
+        Supervisor(moved).shutdown()
 
 
 def test_a_folder_with_a_line_break(tmp_path: Path) -> None:

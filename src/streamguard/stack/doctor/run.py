@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-from streamguard.config import Settings, load_settings
+from streamguard.config import Settings, get_settings
 from streamguard.config.errors import SettingsError
 from streamguard.database import error_message
 from streamguard.stack.doctor import settings as of_settings
@@ -21,7 +21,7 @@ _FAILURES = (*FAILURES, OSError)
 def examine(
     environment: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.time,
-    load: Callable[[], Settings] = load_settings,
+    load: Callable[[], Settings] = get_settings,
 ) -> Report:
     """Check everything; nothing is changed. Without settings that can be used, they alone are checked."""
     report, environment = Report(), os.environ if environment is None else environment

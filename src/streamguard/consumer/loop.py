@@ -31,6 +31,8 @@ from streamguard.privacy.protection import NO_PROTECTION, Protection
 log = logging.getLogger("streamguard.consumer")
 
 POLL_MS = 200
+SILENT_S = 8.0
+"""Without a heartbeat for so long the session of a member is over, and its client does not know."""
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 REPORT_EVERY_S = 10.0
@@ -85,6 +87,8 @@ class Consumer:
         self._wait_s = FIRST_WAIT_S
         self._committed_at = 0.0
         self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
+        self._listened_at = 0.0
+        """When it was last looked whether the client still sends heartbeats."""
         self._lasted_s = 0.0
         """How long it took to store the last batch."""
         self._meter = Meter()
@@ -150,6 +154,9 @@ class Consumer:
                 if self._idle_for_good():
                     log.info("no partition was assigned for a while; rejoining")
                     return
+                if not polled and self._is_silent(reader):
+                    log.info("the client has sent no heartbeat for %.0f s; rejoining", SILENT_S)
+                    return
                 if polled:
                     self._store_polled(reader, polled)
                 self._housekeeping(reader)
@@ -182,6 +189,16 @@ class Consumer:
         self._idle_since, self._idle_patience_s = now, min(self._idle_patience_s * 2, LONGEST_IDLE_S)
         return True
 
+    def _is_silent(self, reader: KafkaConsumer) -> bool:
+        """Whether the client has fallen silent since it has its partitions. On a busy machine kafka-python 3.0 was seen to
+        send nothing any more just after it had joined, neither heartbeats nor fetches, and to find no end of that."""
+        now = time.monotonic()
+        if now - self._listened_at < SILENT_S:
+            return False
+        self._listened_at = now
+        ago_s = reader.metrics().get("consumer-coordinator-metrics", {}).get("last-heartbeat-seconds-ago", 0.0)
+        return bool(self._positions) and ago_s > SILENT_S
+
     def _seek(self, reader: KafkaConsumer) -> None:
         """Continue from the offsets of the database."""
         changes = self._listener.changes
@@ -195,7 +212,7 @@ class Consumer:
         except AssertionError:
             # The client asserts that a partition is assigned; it was revoked just now. The next round seeks again.
             return
-        self._seen_changes = changes
+        self._seen_changes, self._listened_at = changes, time.monotonic()
         self._store.is_alone = all(
             len(reader.partitions_for_topic(topic) or ()) == sum(p.topic == topic for p in assigned)
             for topic in (self._settings.transactions_topic, self._settings.alerts_topic)
@@ -308,8 +325,8 @@ class Consumer:
         for partition, span in batch.spans.items():
             self._positions[partition] = span.next_offset
         records = sum(span.records for span in batch.spans.values())
+        self._lasted_s = time.monotonic() - started_s
         if self._metrics is not None:
-            self._lasted_s = time.monotonic() - started_s
             self._metrics.batch(records, self._lasted_s)
         self._count(stored, [transaction.event_time for _, transaction in batch.transactions])
         if stored.outbox:

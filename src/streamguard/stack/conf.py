@@ -12,8 +12,10 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from streamguard.config import Settings
 from streamguard.stack import launcher, locks
@@ -21,6 +23,8 @@ from streamguard.stack.errors import StackError
 from streamguard.stack.parts import Part
 
 _SOCKET = "supervisor.sock"
+SOCKET_VARIABLE = "SUPERVISOR_SOCKET"
+"""Tells supervisord the path to bind to, where the folder's own is too long (`socket_within_reach`)."""
 
 _HEAD = """\
 ; Written by streamguard at every start; edits are lost. Settings belong into .env.
@@ -69,21 +73,36 @@ def pid_file(settings: Settings) -> Path:
 
 
 def socket_file(settings: Settings) -> Path:
-    """The control socket; beside the state, unless that path is too long for a Unix socket (about 100 bytes)."""
-    beside = settings.state_path / _SOCKET
+    """The control socket."""
+    return settings.state_path / _SOCKET
+
+
+@contextmanager
+def socket_within_reach(settings: Settings) -> Iterator[str]:
+    """A path of the control socket that fits into a socket's address (sun_path of unix(7): some 100 bytes).
+
+    A folder with a longer path is reached through a symbolic link, for as long as the context lasts: what a name in /tmp
+    says for good is not found when the folder moves.
+    """
+    if _fits(settings):
+        yield str(socket_file(settings))
+        return
+    # Not in TMPDIR, which may be long itself.
+    with TemporaryDirectory(prefix="streamguard-", dir="/tmp") as place:
+        link = Path(place) / "state"
+        link.symlink_to(settings.state_path.absolute())
+        yield str(link / _SOCKET)
+
+
+def _fits(settings: Settings) -> bool:
     # supervisord first binds to a longer name, FILE.PID, and then links it.
-    if len(os.fsencode(beside)) < 90:
-        return beside
-    digest = hashlib.sha256(os.fsencode(settings.state_path)).hexdigest()[:16]
-    # Not in TMPDIR: that may be long itself, and another one where the stack is stopped.
-    return Path("/tmp") / f"streamguard-{os.getuid()}-{digest}.sock"
+    return len(os.fsencode(socket_file(settings).absolute())) < 90
 
 
 def render(settings: Settings, parts: Iterable[Part]) -> str:
     """The whole configuration as text."""
-    socket = socket_file(settings)
     head = _HEAD.format(
-        socket=f"%(here)s/{_SOCKET}" if socket.parent == settings.state_path else socket,
+        socket=f"%(here)s/{_SOCKET}" if _fits(settings) else f"%(ENV_{SOCKET_VARIABLE})s",
         user="user=root\n" if os.geteuid() == 0 else "",
     )
     return head + "".join(

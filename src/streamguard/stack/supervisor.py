@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streamguard.config import Settings
-from streamguard.stack.conf import conf_file, socket_file
+from streamguard.stack.conf import SOCKET_VARIABLE, conf_file, socket_file, socket_within_reach
 from streamguard.stack.errors import StackError
 from streamguard.stack.logs import last_log_line
 
@@ -40,24 +40,25 @@ _STATE_S = 5.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_s: float) -> None:
+    def __init__(self, settings: Settings, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
-        self._path = path
+        self._settings = settings
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        with socket_within_reach(self._settings) as path:
+            self.sock.connect(path)
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._path = path
+        self._settings = settings
         self.timeout_s = _ANSWER_S
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path, self.timeout_s)
+        connection = _UnixConnection(self._settings, self.timeout_s)
         # Where the base class looks for what it has to close.
         self._connection = host, connection
         return connection
@@ -69,7 +70,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._socket = socket_file(settings)
-        self._transport = _UnixTransport(str(self._socket))
+        self._transport = _UnixTransport(settings)
         self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport)
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -108,14 +109,16 @@ class Supervisor:
         ]
         # In a session of its own: Ctrl-C is for us, who then end it in order. Its log is opened before it takes the umask
         # of its configuration.
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            umask=0o077,
-        )
+        with socket_within_reach(self._settings) as path:
+            done = subprocess.run(
+                command,
+                env={**os.environ, SOCKET_VARIABLE: path},
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                umask=0o077,
+            )
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines() or [str(done.returncode)]
             # An error of its configuration has advice in the line behind it that helps nobody here.

@@ -143,14 +143,18 @@ def test_a_supervisor_that_cannot_start(tmp_path: Path, taken: str, said: str) -
     assert not Supervisor(load_settings(state_dir=tmp_path / ".streamguard")).alive()
 
 
-@pytest.mark.soak  # where the folder is long its socket is elsewhere, by its name: then it is not found after the move
-def test_a_folder_that_was_moved_under_what_runs_in_it(tmp_path: Path) -> None:
-    before, moved = (load_settings(state_dir=tmp_path / name) for name in ("before", "moved"))
+@pytest.mark.parametrize(
+    ("name", "later"), [("a", "moved"), ("long" * 30, "moved"), ("a", "moved" * 30), ("long" * 30, "moved" * 30)]
+)
+def test_a_folder_that_was_moved_under_what_runs_in_it(tmp_path: Path, name: str, later: str) -> None:
+    before, moved = (load_settings(state_dir=tmp_path / folder) for folder in (name, later))
     conf.write(before, [])
     Supervisor(before).launch()
     try:
         before.state_path.rename(moved.state_path)
-        with pytest.raises(StackError, match=r"was started before its folder came to .*/moved: stop it .*, then start"):
+        with pytest.raises(
+            StackError, match=r"was started before its folder came to .*/(moved)+: stop it .*, then start"
+        ):
             Supervisor(moved).reread()
     finally:
         Supervisor(moved).shutdown()

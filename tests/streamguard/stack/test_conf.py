@@ -13,7 +13,7 @@ from supervisor.options import ServerOptions
 
 from streamguard.config import Settings, load_settings
 from streamguard.stack import ports
-from streamguard.stack.conf import pid_file, socket_file, write
+from streamguard.stack.conf import SOCKET_VARIABLE, pid_file, socket_file, socket_within_reach, write
 from streamguard.stack.parts import Part, application_parts, embedded_parts
 
 
@@ -30,6 +30,7 @@ def test_supervisord_reads_every_part_as_it_is_meant(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path / ODD)
     settings = _settings(Path(ODD), postgres_password=ODD, postgres_port=15000)
     parts = [*embedded_parts(settings), *application_parts(settings, desk=True, generator=True)]
+    monkeypatch.setenv(SOCKET_VARIABLE, str(socket_file(settings)))
     options = ServerOptions()
     options.realize(["-n", "-c", str(write(settings, parts))])
     folder = tmp_path / ODD / ODD
@@ -66,12 +67,16 @@ def test_the_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600} and len(private) == 4
 
 
-def test_a_long_path_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = _settings(tmp_path / ("x" * 100))
+@pytest.mark.parametrize("name", ["x" * 200, "é" * 90])
+def test_a_long_path_has_its_socket_within_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    long = _settings(tmp_path / name)
+    long.state_path.mkdir(parents=True)
     monkeypatch.setenv("TMPDIR", str(long.state_path))
-    assert len(str(socket_file(long))) < 100
-    accented = _settings(tmp_path / ("é" * (80 - len(str(tmp_path)))))
-    assert len(os.fsencode(socket_file(accented))) < 100
+    with socket_within_reach(long) as path:
+        assert len(os.fsencode(path)) < 90
+        Path(path).touch()
+        assert socket_file(long).exists()
+    assert not Path(path).parent.is_symlink()
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from streamguard.config import Settings, load_settings
+from streamguard.kafka import clients
+from streamguard.kafka.lags import has_record, lags
 from streamguard.sqldeploy import DeployError
 from streamguard.sqldeploy.state import Server
 from streamguard.stack.supervisor import Supervisor
@@ -41,6 +45,18 @@ SNAPSHOT = {
     " WHERE topic = 'transactions' ORDER BY 1",
 }
 """Everything but the wall clock, and where an alert stood in its topic (a crash may write one twice)."""
+
+Tables = dict[str, list[tuple[Any, ...]]]
+"""The rows of each of them."""
+
+
+def differences(found: Tables, expected: Tables) -> dict[str, tuple[set[Any], set[Any]]]:
+    """Of each table that is not the same: the rows that only `found` has, and those that only `expected` has."""
+    return {
+        name: (set(rows) - set(expected[name]), set(expected[name]) - set(rows))
+        for name, rows in found.items()
+        if rows != expected[name]
+    }
 
 
 @dataclass
@@ -134,12 +150,12 @@ class StackRun:
         eventually(rows, lambda seen: seen >= count, timeout_s, f"{count} rows in {table}")
 
     def wait_settled(self, quiet_s: float = 2.0, timeout_s: float = 60) -> None:
-        """Until the rules have read all there is, and alerts and decisions, none of them waiting for its transaction, have not
-        changed for a while."""
+        """Until rules and consumer have read all there is, and alerts and decisions, none of them waiting for its transaction,
+        have not changed for a while."""
         last: object = None
         since = time.monotonic()
         deadline = since + timeout_s
-        while time.monotonic() - since < quiet_s or (last and last[-1][2]) or not self.rules_have_read():  # type: ignore[index]
+        while time.monotonic() - since < quiet_s or (last and last[-1][2]) or not self.all_is_read():  # type: ignore[index]
             assert time.monotonic() < deadline, f"not settled within {timeout_s} s: {last}"
             try:
                 seen = self.query(
@@ -152,15 +168,29 @@ class StackRun:
                 last, since = seen, time.monotonic()
             time.sleep(0.1)
 
-    def rules_have_read(self) -> bool:
-        """Whether each query that runs is at the end of its topics; one that starts again after a failure is not."""
+    def all_is_read(self) -> bool:
+        """Whether each query that runs is at the end of its topics (one that starts again after a failure is not), and then the
+        consumer at the end of what they wrote."""
         try:
             figures = Server(self.settings.ksqldb, timeout_s=10).figures()
         except DeployError:
             return False
-        return all(query["lag"] == 0 for query in figures if query["state"] != "PAUSED")
+        return all(query["lag"] == 0 for query in figures if query["state"] != "PAUSED") and self._consumer_has_read()
 
-    def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
+    def _consumer_has_read(self) -> bool:
+        servers = self.settings.kafka
+        try:
+            read = self.query("SELECT topic, partition_no, next_offset FROM consumer_offsets")
+            admin = clients.admin(servers)
+            try:
+                behind = lags(admin, {TopicPartition(topic, number): offset for topic, number, offset in read})
+            finally:
+                admin.close()
+            return not any(lag.records and has_record(servers, lag, timeout_s=10) for lag in behind)
+        except (KafkaError, psycopg2.Error):
+            return False
+
+    def snapshot(self) -> Tables:
         return {name: self.query(statement) for name, statement in SNAPSHOT.items()}
 
 

@@ -20,6 +20,7 @@ from streamguard_ksql.codegen import Code, Environment, applied, is_simple, lamb
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError
 from streamguard_ksql.expressions.coercion import common_type, read_string
 from streamguard_ksql.expressions.predicates import Predicates, require_boolean
+from streamguard_ksql.expressions.remembered import Answers, is_worth_it, sole_column
 from streamguard_ksql.expressions.scope import Scope
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.functions.registry import CLOCK, CallSite, Resolved, wall_clock_ms
@@ -55,6 +56,8 @@ class Compiler(Predicates):
         self._heights: list[int] = []
         """For each expression that is being compiled, how many levels of generated code its parts have."""
         self._compiled = 0
+        self._remembers = False
+        """Whether what is compiled is part of a condition whose answers are remembered."""
 
     # --- entry points -------------------------------------------------------------------------------------------------
 
@@ -71,7 +74,7 @@ class Compiler(Predicates):
             )
         self._heights.append(0)
         try:
-            code: Code = visit(expression)
+            code: Code = self._remembered(expression) or visit(expression)
         finally:
             height = self._heights.pop() + 1
         if height > NESTED and not code.constant:
@@ -80,6 +83,32 @@ class Compiler(Predicates):
             height = 0
         self._is_over(height)
         return code
+
+    def _remembered(self, *conditions: ast.Expression, op: str = "AND") -> Code | None:
+        """Conditions on one text column, joined by `op`, that are asked once for each of its values; None for others."""
+        if (
+            self._remembers
+            or self._lambdas
+            or not (column := sole_column(conditions[0]))
+            or not is_worth_it(*conditions)
+        ):
+            return None
+        try:
+            value, sql_type = self.scope.column(column)
+        except KsqlError:
+            return None
+        if sql_type != STRING:
+            return None
+        self._remembers = True
+        try:
+            texts = [self._boolean(condition, op) for condition in conditions]
+        finally:
+            self._remembers = False
+        answers, name = Answers(), self.env.fresh()
+        kept = f"{self.env.bind(answers.keep)}({value}, {f' {op.lower()} '.join(texts)})"
+        asked = self.env.outlined("remembered", [f"return {kept}"])
+        known = f"{self.env.bind(answers.get)}({value})"
+        return Code(f"({name} if ({name} := {known}) is not None else {asked})", BOOLEAN, nullable=False)
 
     def _is_over(self, height: int) -> None:
         """Note that the expression that is being compiled has a part of so many levels."""
@@ -258,7 +287,9 @@ class Compiler(Predicates):
             return known
         if resolved.variant.nulls == "pass":
             return Code(applied(self.env, body, *(a.text for a in arguments)), resolved.returns)
-        return self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
+        code = self.env.guarded_code(arguments, lambda *a: applied(self.env, body, *a), resolved.returns)
+        # What has no argument, a clock or a random number, is never NULL.
+        return code if arguments else replace(code, nullable=False)
 
     def _known_result(self, arguments: Sequence[Code], body: Callable[..., Any], resolved: Resolved) -> Code | None:
         """The number that a function gives for literal numbers, computed once; None where it is no such call, or fails.

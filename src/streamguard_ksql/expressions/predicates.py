@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast, refusals
@@ -17,6 +18,7 @@ from streamguard_ksql.expressions.numbers import (
     integer_operation,
     result_type,
 )
+from streamguard_ksql.expressions.remembered import sole_column
 from streamguard_ksql.formatter import format_expression
 from streamguard_ksql.java import divide_doubles, remainder, remainder_doubles, wrap_int, wrap_long
 from streamguard_ksql.ordering import signed
@@ -69,6 +71,7 @@ class Predicates:
 
         def compile(self, expression: ast.Expression) -> Code: ...
         def _is_over(self, height: int) -> None: ...
+        def _remembered(self, *conditions: ast.Expression, op: str = "AND") -> Code | None: ...
         def converted(self, code: Code, target: SqlType | None) -> Code: ...
         def coerced(self, expressions: Sequence[ast.Expression]) -> tuple[list[Code], SqlType | None]: ...
 
@@ -217,9 +220,9 @@ class Predicates:
     def _comparable_numbers(self, left: Code, right: Code) -> tuple[Code, Code]:
         """DECIMAL against DOUBLE is compared by the double's text; a short literal is turned into a double instead.
 
-        A whole number that a DECIMAL is compared with is made one beforehand: Python compares two of a kind faster.
+        A whole number that one of them is compared with is made one beforehand: Python compares two of a kind faster.
         """
-        left, right = self._as_decimal(left, right), self._as_decimal(right, left)
+        left, right = self._of_a_kind(left, right), self._of_a_kind(right, left)
         if not (isinstance(left.type, Decimal) and right.type == DOUBLE) and not (
             left.type == DOUBLE and isinstance(right.type, Decimal)
         ):
@@ -230,10 +233,13 @@ class Predicates:
                 return (left, short) if literal is right else (short, right)
         return self._exact(left), self._exact(right)
 
-    def _as_decimal(self, code: Code, other: Code) -> Code:
-        if not (isinstance(other.type, Decimal) and code.constant and type(code.value) is int):
+    def _of_a_kind(self, code: Code, other: Code) -> Code:
+        """A literal whole number as DECIMAL or DOUBLE, where the other is one and nothing is lost."""
+        if not (code.constant and type(code.value) is int):
             return code
-        return replace(code, text=self.env.bind(exact(code.value)))
+        if isinstance(other.type, Decimal):
+            return replace(code, text=self.env.bind(exact(code.value)))
+        return replace(code, text=repr(float(code.value))) if other.type == DOUBLE and abs(code.value) < 2**53 else code
 
     def _exact(self, code: Code) -> Code:
         if code.type != DOUBLE:
@@ -249,7 +255,12 @@ class Predicates:
         return self.env.call(require_boolean, code.text) if code.nullable else code.text
 
     def _visit_logical(self, node: ast.Logical) -> Code:
-        texts = [self._boolean(operand, node.op) for operand in ast.operands(node, node.op)]
+        texts = []
+        # Neighbours that one text column decides are remembered together; all of them keep their order.
+        for _, neighbours in groupby(ast.operands(node, node.op), key=sole_column):
+            operands = list(neighbours)
+            together = self._remembered(*operands, op=node.op) if len(operands) > 1 else None
+            texts += [together.text] if together else [self._boolean(operand, node.op) for operand in operands]
         return Code(f"({f' {node.op.lower()} '.join(texts)})", BOOLEAN, nullable=False)
 
     def _visit_not(self, node: ast.Not) -> Code:
@@ -275,6 +286,7 @@ class Predicates:
         self._in_code(low, codes[0], codes[1])
         if types == {BYTES}:
             codes = [self._signed(code) for code in codes]
+        codes[1:] = [self._of_a_kind(code, codes[0]) for code in codes[1:]]
         text = self.env.guarded(codes, lambda x, a, b: f"({a} <= {x} <= {b})", otherwise="False")
         return Code(text, BOOLEAN, nullable=False)
 

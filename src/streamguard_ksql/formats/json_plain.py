@@ -157,7 +157,7 @@ def _decoder(
         body += [
             f"if {is_there}:",
             f"    t = str(r.c{i}, 'ascii')",
-            f"    r.c{i} = {number} if '-' <= t[0] <= '9' else {env.call(one.other, 't')}",
+            f"    r.c{i} = {number} if '-' <= t < ':' else {env.call(one.other, 't')}",
         ]
     doubles = [i for i, column in enumerate(columns) if column.type.base == "DOUBLE"]
     if doubles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from streamguard_ksql.codegen import Expression
@@ -24,13 +25,13 @@ class CollectList:
 
     def __init__(self, site: CallSite) -> None:
         self._limit = _limit(site, "collect_list")
+        self.add: Callable[[list[Any], Any], list[Any]] = Expression(
+            f"{{state}}.append({{value}}) or {{state}} if len({{state}}) < {self._limit} else {{state}}",
+            "state",
+            "value",
+        )
 
     initial = Expression("[]")
-
-    def add(self, state: list[Any], value: Any) -> list[Any]:
-        if len(state) < self._limit:
-            state.append(value)
-        return state
 
     def undo(self, state: list[Any], value: Any) -> list[Any]:
         """Takes the last of the equal values out."""

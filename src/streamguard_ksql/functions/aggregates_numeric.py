@@ -58,10 +58,7 @@ class _Sum:
     add: Callable[[Any, Any], Any]
 
     def __init__(self, site: CallSite) -> None:
-        self._zero = _zero(site.types[0])
-
-    def initial(self) -> Any:
-        return self._zero
+        self.initial: Callable[[], Any] = Expression("{zero}", zero=_zero(site.types[0]))
 
     def undo(self, state: Any, value: Any) -> Any:
         return state if value is None else self.add(state, -value)

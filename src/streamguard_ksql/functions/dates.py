@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timezone
 
 from streamguard_ksql import datetime_patterns as patterns
 from streamguard_ksql import simple_date_format
 from streamguard_ksql.ast import UNIT_MS
+from streamguard_ksql.codegen import Expression
 from streamguard_ksql.datetimes import DAY_MS, convert_zone, zone
 from streamguard_ksql.errors import EvaluationError
-from streamguard_ksql.functions.registry import CallSite, scalar
+from streamguard_ksql.functions.registry import CallSite, scalar, wall_clock_ms
 from streamguard_ksql.java import wrap_int, wrap_long
 
 DATE = "DATE / TIME"
@@ -153,7 +155,11 @@ def bind_today(site: CallSite) -> Callable[[], int]:
     description="The milliseconds from 1970-01-01 to a timestamp, or to now.",
 )
 def bind_now(site: CallSite) -> Callable[[], int]:
-    return site.now_ms
+    return _NOW_MS if site.now_ms is wall_clock_ms else site.now_ms
+
+
+_NOW_MS = Expression("{time_ns}() // 1_000_000", time_ns=time.time_ns)
+"""`wall_clock_ms` in the place of a call."""
 
 
 def _unit_ms(unit: str) -> int:

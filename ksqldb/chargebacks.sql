@@ -54,7 +54,8 @@ SELECT t.account_id AS account_id,
        t.event_time AS window_end,
        t.event_time AS detected_at
 FROM transactions t
-JOIN merchant_fraud m ON t.merchant_id = m.merchant_id
+-- What has no merchant meets none, and is not left out for want of a key.
+JOIN merchant_fraud m ON COALESCE(t.merchant_id, '') = m.merchant_id
 WHERE ARRAY_LENGTH(FILTER(m.times, x => x > t.event_time - ${run_ms})) > 0
   AND ARRAY_MIN(FILTER(m.times, x => x > t.event_time - ${run_ms})) > t.event_time - ${compromised_ms}
   AND (ARRAY_LENGTH(FILTER(m.times, x => x > t.event_time - ${run_ms})) > 1 OR ARRAY_MIN(FILTER(m.times, x => x > t.event_time - ${run_ms})) > t.event_time - ${single_ms})

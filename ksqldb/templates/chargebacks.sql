@@ -42,7 +42,8 @@ INSERT INTO fraud_alerts WITH (QUERY_ID='compromised_merchant')
 {{ alert('COMPROMISED_MERCHANT', of='t.', count='CAST(ARRAY_LENGTH(' ~ recent ~ ') AS BIGINT)',
          start='ARRAY_MIN(' ~ recent ~ ')', end='t.event_time', at='t.event_time') }}
 FROM transactions t
-JOIN merchant_fraud m ON t.merchant_id = m.merchant_id
+-- What has no merchant meets none, and is not left out for want of a key.
+JOIN merchant_fraud m ON COALESCE(t.merchant_id, '') = m.merchant_id
 WHERE ARRAY_LENGTH({{ recent }}) > 0
   AND ARRAY_MIN({{ recent }}) > t.event_time - ${compromised_ms}
   AND (ARRAY_LENGTH({{ recent }}) > 1 OR ARRAY_MIN({{ recent }}) > t.event_time - ${single_ms})

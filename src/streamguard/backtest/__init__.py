@@ -6,10 +6,6 @@
 4. `run.Run` sends each batch through the engines of both sides and judges what they raise, as the consumer does.
 5. `result.result_of` compares the alerts; `result.encode` has the bytes, the same for the same inputs.
 6. `store.keep` keeps inputs and result in one statement: a back-test that is killed leaves nothing.
+
+Nothing is imported here: the desk shows back-tests, and needs no engine for that.
 """
-
-from streamguard.backtest.errors import BacktestError
-from streamguard.backtest.execute import execute
-from streamguard.backtest.prepare import Request, Stack, prepare
-
-__all__ = ["BacktestError", "Request", "Stack", "execute", "prepare"]

@@ -12,12 +12,12 @@ from typing import Any
 
 from streamguard.backtest import topic as topics
 from streamguard.backtest.errors import BacktestError
-from streamguard.backtest.plan import A, B, Plan, make_plan, needs_all_partitions, new_engine
+from streamguard.backtest.plan import Plan, make_plan, needs_all_partitions, new_engine
 from streamguard.backtest.processes import Reading, run_on_topic
 from streamguard.backtest.records import BATCH
 from streamguard.backtest.result import result_of
 from streamguard.backtest.run import Job, Judging, Outcome, Run, new_outcome
-from streamguard.backtest.sides import Side
+from streamguard.backtest.sides import A, B, Side
 from streamguard.backtest.spec import FileSource, Spec, TopicSource
 from streamguard.evaluation.data import DAY_MS, Labelled
 from streamguard.evaluation.files import read

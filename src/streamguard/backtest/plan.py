@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from streamguard.backtest.errors import BacktestError
-from streamguard.backtest.sides import Side
+from streamguard.backtest.sides import A, B, Side
 from streamguard.backtest.statements import Sql, Statements, chains, same_chain
 from streamguard.evaluation.replay import TRANSACTIONS
 from streamguard.rules.catalogue import python_rules
@@ -22,8 +22,6 @@ from streamguard_ksql.local.query import JOINS, LocalQuery
 from streamguard_ksql.plan import AggregateNode, ForeignKeyJoinNode, Node, SelectKeyNode, StreamTableJoinNode, walk
 from streamguard_ksql.plan import sources as sources_in
 from streamguard_ksql.topology import exchanges, moves_groups
-
-A, B = "a", "b"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from importlib.metadata import version
 from typing import Any
 
 from streamguard.backtest.found import Found, SideFound, json_of
-from streamguard.backtest.plan import A, B, Plan
+from streamguard.backtest.plan import Plan
 from streamguard.backtest.run import TOGETHER, Outcome
+from streamguard.backtest.sides import CHANGED, GAINED, KINDS, LOST, A, B
 from streamguard.rules.catalogue import catalogue
 
-GAINED, LOST, CHANGED = "gained", "lost", "changed"
-KINDS = (GAINED, LOST, CHANGED)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 

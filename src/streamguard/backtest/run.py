@@ -14,8 +14,9 @@ from decimal import Decimal
 from functools import partial
 
 from streamguard.backtest.found import Found, Place, SideFound, covered, found_of
-from streamguard.backtest.plan import A, B, Part, failures, new_engine
+from streamguard.backtest.plan import Part, failures, new_engine
 from streamguard.backtest.records import Facts, facts_of
+from streamguard.backtest.sides import A, B
 from streamguard.evaluation.accounts import History, Kept, readable
 from streamguard.evaluation.replay import TRANSACTIONS, Past, Versions, decision_on
 from streamguard.models import FraudAlert, Transaction

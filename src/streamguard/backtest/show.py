@@ -9,8 +9,7 @@ from typing import Any
 
 from streamguard.backtest.errors import BacktestError
 from streamguard.backtest.execute import instant
-from streamguard.backtest.plan import A, B
-from streamguard.backtest.result import KINDS
+from streamguard.backtest.sides import KINDS, A, B
 from streamguard.models.amounts import show_amount
 
 _EXAMPLES = 3

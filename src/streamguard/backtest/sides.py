@@ -19,6 +19,12 @@ from streamguard.sqldeploy.script import DeployError, Item, read, variables_in
 from streamguard.sqldeploy.state import Rejected, Server
 from streamguard_ksql.errors import KsqlError
 
+A, B = "a", "b"
+"""The names of the sides: what runs, and the change."""
+GAINED, LOST, CHANGED = "gained", "lost", "changed"
+KINDS = (GAINED, LOST, CHANGED)
+"""How an alert of one side may differ from the other's."""
+
 MODES = (ACTIVE, SHADOW, OFF)
 
 

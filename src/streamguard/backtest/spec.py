@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from streamguard.backtest.plan import A, B
-from streamguard.backtest.sides import Side
+from streamguard.backtest.sides import A, B, Side
 from streamguard.backtest.statements import Sql, by_key
 from streamguard.rules import RuleLimits
 from streamguard.rules.listed import ListEntry, Lists

@@ -129,8 +129,8 @@ def _check_acceptable(request: Request) -> None:
 
 def _accept(request: Request, spec: Spec, result: str, define: list[str], reason: str, who: str) -> None:
     """Deploy B. Raises BacktestError where a query of it has ended, and where the files are no longer those of the back-test."""
-    from streamguard.backtest import BacktestError
     from streamguard.backtest.accept import check_ended
+    from streamguard.backtest.errors import BacktestError
     from streamguard.backtest.sides import read_change
     from streamguard.rules.replacements import NOW
     from streamguard.sqldeploy import variables_of

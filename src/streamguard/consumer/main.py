@@ -8,6 +8,7 @@ import threading
 
 from streamguard.config import Settings
 from streamguard.config.logs import configure_logging
+from streamguard.consumer import CONSUMER_NAME
 from streamguard.consumer.limit_changes import note_limits
 from streamguard.consumer.loop import Consumer
 from streamguard.consumer.publisher import Publisher
@@ -25,9 +26,6 @@ from streamguard.rules import RuleLimits
 from streamguard.rules.catalogue import sql_rules
 
 log = logging.getLogger("streamguard.consumer")
-
-CONSUMER_NAME = "streamguard-consumer"
-"""The application name of the consumer's connections in `pg_stat_activity`; the stack waits for one."""
 
 
 def consume(settings: Settings) -> None:

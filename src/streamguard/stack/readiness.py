@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streamguard.config import Settings
 from streamguard.config.http import http_session
-from streamguard.consumer.main import CONSUMER_NAME
+from streamguard.consumer import CONSUMER_NAME
 from streamguard.database import error_message, make_engine
 from streamguard.database.trust import certificate_problem
 from streamguard.kafka.diagnosis import ANSWER_S, Problem, diagnosis

@@ -25,7 +25,7 @@ from streamguard_ksql.operators.base import ProcessingError
 from streamguard_ksql.operators.order import merge_by_time
 from streamguard_ksql.operators.record import Batch, InputRecord, Record
 from streamguard_ksql.parser import parse_statement, split_statements
-from streamguard_ksql.runtime.query import from_beginning
+from streamguard_ksql.runtime.streams import from_beginning
 from streamguard_ksql.variables import substitute
 
 Listener = Callable[[Sequence[InputRecord]], None]

@@ -22,8 +22,8 @@ from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.clients import KafkaTopics, Servers
 from streamguard_ksql.runtime.pull import result_keys
 from streamguard_ksql.runtime.pulse import Interrupted, Pulse
-from streamguard_ksql.runtime.query import from_beginning
 from streamguard_ksql.runtime.reader import Reader
+from streamguard_ksql.runtime.streams import from_beginning
 from streamguard_ksql.schema import Column
 from streamguard_ksql.topology import Topology, most_ahead_ms
 

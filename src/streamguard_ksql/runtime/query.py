@@ -19,7 +19,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -28,7 +28,6 @@ from streamguard_ksql.engine import PersistentQuery
 from streamguard_ksql.errors import FatalRecordError, KsqlError, LimitExceeded
 from streamguard_ksql.operators.base import ProcessingError, Runtime, Skip
 from streamguard_ksql.operators.record import OutputRecord
-from streamguard_ksql.plan import Node, sources
 from streamguard_ksql.runtime import clients, names
 from streamguard_ksql.runtime.api import PartitionOffsets, QueryStats
 from streamguard_ksql.runtime.changelog import TOPIC_CONFIG, Changelog, UncommittedChanges
@@ -49,6 +48,7 @@ from streamguard_ksql.runtime.pulse import Interrupted, Pulse
 from streamguard_ksql.runtime.reader import ASK_EVERY_S, Reader
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.sharing import TRANSACTION_MS, Alone, Sharing
+from streamguard_ksql.runtime.streams import from_beginning, stream_of, streams_property
 from streamguard_ksql.topology import Topology, most_ahead_ms
 
 log = logging.getLogger(__name__)
@@ -70,26 +70,6 @@ class Report(Protocol):
 
     def flush(self) -> None:
         """Wait a little until what was logged is on disk."""
-
-
-def streams_property(config: Mapping[str, Any], name: str, default: Any) -> Any:
-    """A Kafka Streams setting: `ksql.streams.NAME` or plain `NAME`."""
-    return config.get(f"ksql.streams.{name}", config.get(name, default))
-
-
-def from_beginning(plan: Node, config: Mapping[str, Any]) -> set[str]:
-    """The topics that a new query reads from their beginning: those of its tables, and of its streams only where
-    auto.offset.reset says so. A table read from its end would lack whatever changed before, for ever."""
-    earliest = str(streams_property(config, "auto.offset.reset", "latest")) == "earliest"
-    return {node.source.topic for node in sources(plan) if earliest or node.source.is_table}
-
-
-def stream_of(plan: Node) -> str | None:
-    """The topic of the stream that a plan joins with tables, if there is one: it has the records, the tables have few."""
-    found = sources(plan)
-    streams = {node.source.topic for node in found if not node.source.is_table}
-    tables = {node.source.topic for node in found if node.source.is_table}
-    return next(iter(streams)) if len(streams) == 1 and not streams & tables else None
 
 
 class QueryRunner:

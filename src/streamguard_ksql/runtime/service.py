@@ -42,10 +42,11 @@ from streamguard_ksql.runtime.peers import with_others
 from streamguard_ksql.runtime.processing_log import ProcessingLog
 from streamguard_ksql.runtime.pulse import Statement
 from streamguard_ksql.runtime.push import Connection, PushQuery
-from streamguard_ksql.runtime.query import QueryRunner, streams_property
+from streamguard_ksql.runtime.query import QueryRunner
 from streamguard_ksql.runtime.sandbox import SandboxTopics
 from streamguard_ksql.runtime.scans import Scans
 from streamguard_ksql.runtime.sharing import Alone, Member, Membership, Sharing, wait_for_slots
+from streamguard_ksql.runtime.streams import streams_property
 from streamguard_ksql.runtime.tables import Asked, Tables, pull_id
 from streamguard_ksql.runtime.topic_lines import print_topic
 from streamguard_ksql.runtime.trials import Trials

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from streamguard.backtest import Request, Stack, execute, prepare
-from streamguard.backtest.prepare import Files
+from streamguard.backtest.execute import execute
+from streamguard.backtest.prepare import Files, Request, Stack, prepare
 from streamguard.backtest.spec import Spec
 from streamguard.config import load_settings
 from tests.support.broker import BrokerProcess

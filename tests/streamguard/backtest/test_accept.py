@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.backtest import BacktestError
 from streamguard.backtest.accept import sql_of_change
+from streamguard.backtest.errors import BacktestError
 from streamguard.backtest.spec import load
 from streamguard.config import load_settings
 from streamguard.config.resources import sql_file

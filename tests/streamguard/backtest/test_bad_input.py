@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from streamguard.backtest import BacktestError, Request, execute
-from streamguard.backtest.prepare import Files, at, duration_ms, until_offsets
+from streamguard.backtest.errors import BacktestError
+from streamguard.backtest.execute import execute
+from streamguard.backtest.prepare import Files, Request, at, duration_ms, until_offsets
 from streamguard.config import UserError
 from streamguard.kafka.clients import KafkaUnavailable
 from tests.streamguard.backtest.conftest import START_MS, Bench, payments, send

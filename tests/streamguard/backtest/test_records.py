@@ -11,7 +11,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streamguard.backtest import BacktestError, Request, execute
+from streamguard.backtest.errors import BacktestError
+from streamguard.backtest.execute import execute
+from streamguard.backtest.prepare import Request
 from streamguard.backtest.records import batches, facts_of
 from streamguard.backtest.topic import read
 from streamguard_ksql.operators.record import InputRecord

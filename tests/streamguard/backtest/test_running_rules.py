@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.backtest import BacktestError, Request, Stack, execute
+from streamguard.backtest.errors import BacktestError
+from streamguard.backtest.execute import execute
+from streamguard.backtest.prepare import Request, Stack
 from streamguard.config.resources import sql_file
 from streamguard.privacy.protection import Protection
 from streamguard.sqldeploy import deploy

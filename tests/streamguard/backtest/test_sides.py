@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamguard.backtest import Request, Stack
 from streamguard.backtest.plan import needs_all_partitions, new_engine
+from streamguard.backtest.prepare import Request, Stack
 from streamguard.backtest.show import lines
 from streamguard.backtest.sides import catalogue_statements
 from streamguard.backtest.statements import Sql, by_key, chain, chains, same_chain

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from streamguard.backtest import Request, execute
-from streamguard.backtest.prepare import Files
+from streamguard.backtest.execute import execute
+from streamguard.backtest.prepare import Files, Request
 from streamguard.backtest.result import encode
 from streamguard.backtest.spec import dump
 from streamguard.backtest.store import keep

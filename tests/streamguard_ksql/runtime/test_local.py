@@ -39,19 +39,19 @@ Records = list[tuple[str, dict[str, Any]]]
 
 
 def transactions(draw: random.Random, numbers: range) -> Records:
-    """Transactions of 60 accounts, 50 ms apart, that meet every rule."""
+    """Transactions of 60 accounts, 50 ms apart, that meet every rule; what may be missing of a payment sometimes is."""
     made = []
     for n in numbers:
         value = {
             "transaction_id": f"tx{n}",
             "amount": round(draw.lognormvariate(5, 2), draw.choice([0, 2, 2, 2, 3])),
             "currency": draw.choice(["BRL", "USD", "KES", "JPY", "usd"]),
-            "merchant_id": f"M{draw.randrange(40)}",
+            "merchant_id": draw.choice([None, *(f"M{number}" for number in range(40))]),
             "merchant_category": draw.choice(["grocery", "travel", "gambling"]),
             "country": draw.choice(["BR", "US", "KE", None]),
             "latitude": draw.choice([None, -23.5, -23.6, 40.7]),
             "longitude": draw.choice([None, -46.6, -46.7, -74.0]),
-            "device_id": f"D{draw.randrange(200)}",
+            "device_id": draw.choice([None, *(f"D{number}" for number in range(200))]),
             "event_time": T0_MS + 50 * n,
         }
         made.append((f"ACC{draw.randrange(60):03d}", value))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from streamguard.backtest import BacktestError
+from streamguard.backtest.errors import BacktestError
 from streamguard.backtest.store import kept, listed
 from streamguard.desk.api.alerts import WHY
 from streamguard.desk.api.endpoint import Call, Model, endpoint

@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from streamguard.backtest import BacktestError
 from streamguard.backtest.accept import check_ended, sql_of_change
-from streamguard.backtest.plan import A, B
-from streamguard.backtest.result import KINDS
+from streamguard.backtest.errors import BacktestError
+from streamguard.backtest.sides import KINDS, A, B
 from streamguard.backtest.spec import Spec, load
 from streamguard.backtest.store import Kept, kept, listed
 from streamguard.config import UserError

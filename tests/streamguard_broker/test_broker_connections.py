@@ -218,6 +218,26 @@ def test_where_no_file_is_left_accepting_pauses(
     asyncio.run(scenario())
 
 
+def test_no_answer_waits_for_the_acknowledgement_of_another(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        broker = Broker(BrokerOptions(tmp_path))
+        admission: Admission[Connection] = Admission(broker.options, broker.clock)
+        made: list[asyncio.BaseTransport] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Connection, "connection_made", lambda _, transport: made.append(transport))
+            listener = Listener(broker, admission, None)
+            with socket.create_connection(("127.0.0.1", listener.open("127.0.0.1", 0))):
+                while not made:
+                    await asyncio.sleep(0)
+                accepted = made[0].get_extra_info("socket")
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                made[0].close()  # type: ignore[attr-defined]
+            listener.close()
+        await broker.close()
+
+    asyncio.run(scenario())
+
+
 @dataclass(eq=False)
 class Fake:
     """A connection without a socket."""

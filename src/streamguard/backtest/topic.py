@@ -124,9 +124,9 @@ class _Reader:
         while self._position < self._end:
             before = self._position
             messages = clients.take(self._client, _TAKE, 0.2)
-            records = [record for message in messages if (record := self._record(message)) is not None]
-            if records:
-                yield records
+            wanted = [message for message in messages if self._is_wanted(message)]
+            if wanted:
+                yield clients.input_records(wanted)
             if self._position != before:
                 progressed_s = time.monotonic()
             elif time.monotonic() - progressed_s > NO_PROGRESS_S:
@@ -135,17 +135,17 @@ class _Reader:
                     f" {NO_PROGRESS_S:.0f} s; see `streamguard status`, then try again"
                 )
 
-    def _record(self, message: clients.Message) -> InputRecord | None:
-        """The record of a message; None for what is no record of the range."""
+    def _is_wanted(self, message: clients.Message) -> bool:
+        """Whether a message is a record of the range; the position is behind it then."""
         error = message.error()
         if error is not None:
             self._take_error(message, error)
-            return None
-        offset = message.offset()
+            return False
+        offset: int = message.offset()
         if offset < self._position:
-            return None
+            return False
         self._position = offset + 1
-        return clients.input_record(message) if offset < self._end else None
+        return offset < self._end
 
     def _take_error(self, message: clients.Message, error: KafkaError) -> None:
         code = error.code()

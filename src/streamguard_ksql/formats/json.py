@@ -20,7 +20,7 @@ import orjson
 from streamguard_ksql.codegen import Environment, list_of
 from streamguard_ksql.errors import ROW_ERRORS, KsqlError, SerializationError
 from streamguard_ksql.formats.base import Deserializer, Format, FormatOptions, Serializer, register
-from streamguard_ksql.formats.json_plain import DecimalText, NeedsExact, PlainObjects, are_plain
+from streamguard_ksql.formats.json_plain import DecimalValue, NeedsExact, PlainObjects, are_plain
 from streamguard_ksql.java import (
     SPACE,
     decimal_to_string,
@@ -286,7 +286,7 @@ _MOST_SHAPES = 1000
 
 def _object_deserializer(columns: Sequence[Column], load: Callable[[bytes], Any]) -> Deserializer:
     if are_plain(columns):
-        decimals = {i: _decimal_text(c.type, load) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
+        decimals = {i: _decimal_value(c.type) for i, c in enumerate(columns) if isinstance(c.type, Decimal)}
         return PlainObjects(columns, load, _field_by_field(columns, lambda parsed: parsed), decimals).read
     return _field_by_field(columns, load)
 
@@ -415,20 +415,19 @@ def _decimal(value: Any, quantum: decimal.Decimal, precision: int, scale: int) -
     return result or _zero(quantum)
 
 
-def _decimal_text(sql_type: Decimal, load: Callable[[bytes], Any]) -> DecimalText:
-    """How the JSON text of a value becomes a DECIMAL.
-
-    ValueError, SerializationError or ArithmeticError where it cannot be.
-    """
+def _decimal_value(sql_type: Decimal) -> DecimalValue:
+    """How what JSON has becomes a DECIMAL; ValueError or ArithmeticError where it cannot."""
     convert = reader(sql_type)
     quantum = decimal.Decimal(1).scaleb(-sql_type.scale)
 
-    def other(text: str) -> decimal.Decimal | None:
-        value = load(text.encode())
+    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
+
+    def other(value: Any) -> decimal.Decimal | None:
+        if value.__class__ is int:
+            return quantize(decimal.Decimal(value), quantum)
         return None if value is None else convert(value)
 
-    quantize = decimal.Context(sql_type.precision, traps=_UNFIT).quantize
-    return DecimalText(quantize, quantum, _zero(quantum), other)
+    return DecimalValue(quantize, quantum, _zero(quantum), other)
 
 
 _UNFIT = [decimal.Inexact, decimal.InvalidOperation, decimal.Overflow]

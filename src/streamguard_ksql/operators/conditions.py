@@ -54,7 +54,7 @@ class Condition:
         self.whole: Test = self._test(self._parts)
         self.rest: Test | None = self.whole
         self._rest = self._parts
-        self._met: Test = self.whole
+        self._meet: Callable[[Sequence[tuple[Any, Any, Any]]], list[bool]] | None = None
         self._shared: object = None
         self._is_shared = [False] * len(self._parts)
         self._seen = -1
@@ -65,11 +65,38 @@ class Condition:
 
     def _test(self, parts: Sequence[ast.Expression]) -> Test:
         env = Environment()
+        loads, text = self._local(parts, env)
+        return env.define("where", RECORD_PARTS, [*loads, f"return {text}"])
+
+    def _meeting(self, parts: Sequence[ast.Expression]) -> Callable[[Sequence[tuple[Any, Any, Any]]], list[bool]]:
+        """Generated code: for each reading whether it meets parts over key and values alone; not where it cannot be read,
+        and not where they fail."""
+        env = Environment()
+        loads, text = self._local(parts, env)
+        return env.define(
+            "meet",
+            "readings",
+            [
+                "found = []",
+                "add = found.append",
+                "for k, v, _ in readings:",
+                "    if v.__class__ is not tuple and v.__class__ is not list:",
+                "        add(False)",
+                "        continue",
+                "    try:",
+                *(f"        {line}" for line in loads),
+                f"        add({text})",
+                f"    except {env.bind(ROW_ERRORS, 'errors')}:",
+                "        add(False)",
+                "return found",
+            ],
+        )
+
+    def _local(self, parts: Sequence[ast.Expression], env: Environment) -> tuple[list[str], str]:
+        """A local variable for each column, most of which are looked at several times, and the condition over these."""
         text = self._text(parts, env)
-        # A local variable for each column: most are looked at several times.
         loads = [f"c{i} = v[{i}]" for i in sorted(set(_COLUMN.findall(text)))]
-        local = _COLUMN.sub(r"c\1", text)
-        return env.define("where", RECORD_PARTS, [*loads, f"return {local}"])
+        return loads, _COLUMN.sub(r"c\1", text)
 
     def _text(self, parts: Sequence[ast.Expression], env: Environment) -> str:
         predicate = reduce(lambda left, right: ast.Logical("AND", left, right), parts)
@@ -83,12 +110,12 @@ class Condition:
         """For each record whether it meets what is shared; None where nothing is. `read` reads a batch of the kind of source."""
         if self._seen != _changes:
             self._divide()
-        if self._shared is None:
+        if self._shared is None or self._meet is None:
             return None
-        met, kind = self._met, self._kind
+        meeting, kind = self._meet, self._kind
 
         def meet(given: Batch) -> list[bool]:
-            return [_meets(met, key, values) for key, values, _ in given.reading(kind, read)]
+            return meeting(given.reading(kind, read))
 
         found: Sequence[bool] = batch.reading(self._shared, meet)
         return found
@@ -107,7 +134,7 @@ class Condition:
         rest = [part for part, is_one in zip(self._parts, is_shared, strict=True) if not is_one]
         self._shared = None
         if shared:
-            self._met = self._test(shared)
+            self._meet = self._meeting(shared)
             self.rest = self._test(rest) if rest else None
             self._rest = rest
             names = [name for name, is_one in zip(self.names, is_shared, strict=True) if is_one]
@@ -118,16 +145,6 @@ class Condition:
 def _shared_kind(*what: object) -> object:
     """One object for all that is equal."""
     return object()
-
-
-def _meets(test: Test, key: Any, values: Any) -> bool:
-    """Whether a record that can be read meets a condition over its key and values; False also where that fails."""
-    if type(values) is not list and type(values) is not tuple:
-        return False
-    try:
-        return test(values, key, 0, 0, 0, None, ())
-    except ROW_ERRORS:
-        return False
 
 
 def _name(part: ast.Expression, scope: Scope) -> object:

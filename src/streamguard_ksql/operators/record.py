@@ -49,13 +49,14 @@ class InputRecord(NamedTuple):
 class Batch(list[InputRecord]):
     """Records of one partition of a topic, in order, and what they say: read once for all queries that read them alike."""
 
-    __slots__ = ("_lock", "_partitions", "_readings")
+    __slots__ = ("_lock", "_partitions", "_readings", "_value_bytes")
 
     def __init__(self, records: Sequence[InputRecord] = ()) -> None:
         super().__init__(records)
         self._lock = threading.RLock()
         self._readings: dict[object, Any] = {}
         self._partitions: dict[int, Batch] | None = None
+        self._value_bytes: int | None = None
 
     def reading(self, kind: object, read: Callable[[Batch], Any]) -> Any:
         """What `read` makes of the records; of the calls with one `kind` only the first calls it.
@@ -67,6 +68,12 @@ class Batch(list[InputRecord]):
             if found is None:
                 found = self._readings[kind] = read(self)
         return found
+
+    def value_bytes(self) -> int:
+        """How many bytes the values have."""
+        if self._value_bytes is None:
+            self._value_bytes = sum([len(r[4]) for r in self if r[4] is not None])  # r[4]: its value
+        return self._value_bytes
 
     def know(self, kind: object, reading: Sequence[Any]) -> None:
         """What `reading` of that kind gives, where it is known without reading."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
@@ -34,6 +35,8 @@ def deserializers(source: DataSource) -> tuple[Deserializer, Deserializer]:
     )
 
 
+_NAME = re.compile(r"\b[a-z]\b")
+
 Reading = tuple[tuple[Any, ...] | None, Any, Window | None]
 """Key, values and window of a record."""
 
@@ -46,6 +49,13 @@ def _reading_kind(*what: object) -> object:
 
 def _indented(lines: Sequence[str], levels: int = 1) -> list[str]:
     return ["    " * levels + line for line in lines]
+
+
+def _of_message(headers: Sequence[str], *texts: str) -> list[str]:
+    """Generated code: those of RECORD_PARTS that are in the message itself, as far as texts use them."""
+    used = set(_NAME.findall("\n".join(texts)))
+    parts = {"p": "m[1]", "o": "m[2]", "h": list_of(headers) if headers else "()"}
+    return [f"{name} = {text}" for name, text in parts.items() if name in used]
 
 
 class Unreadable:
@@ -126,14 +136,16 @@ class Reader:
     def _all_rows(self, batch: Batch) -> Sequence[Record | None]:
         """A row of each record of a batch, None for all where one has none."""
         try:
-            rows: list[Record] = self._make_all(batch, batch.reading(self.kind, self.read))
-            usable = all(row.time is not None and row.time >= 0 for row in rows)
+            rows = self._make_all(batch, batch.reading(self.kind, self.read))
         except (TypeError, *ROW_ERRORS):
-            usable = False
-        return rows if usable else [None] * len(batch)
+            rows = None
+        return [None] * len(batch) if rows is None else rows
 
-    def _all_rows_function(self, node: SourceNode) -> Callable[..., list[Record]]:
-        """Generated code: the row of each message, for messages of which rows can be made."""
+    def _all_rows_function(self, node: SourceNode) -> Callable[..., list[Record] | None]:
+        """Generated code: the row of each message, for messages of which rows can be made; None where a time is negative.
+
+        TypeError where one has no time.
+        """
         env = Environment()
         texts = column_texts(node)
         headers = [env.call(_header_reader(c), "m[6]") for c in self.source.schema.headers]
@@ -144,9 +156,9 @@ class Reader:
             [
                 "found = []",
                 "for m, (k, v, w) in zip(messages, readings, strict=True):",
-                "    p, o = m[1], m[2]",
-                f"    h = {list_of(headers) if headers else '()'}",
+                *_indented(_of_message(headers, values)),
                 f"    t = {time_text(self.source, env) or 'm[5]'}",
+                "    if t < 0: return None",
                 f"    found.append({env.bind(Record, 'Record')}(k, {values}, t, w, m[6]))",
                 "return found",
             ],
@@ -183,18 +195,18 @@ class Reader:
                 "        continue",
             ]
             passes = "accepts is None or accepts(v, k, t, p, o, w, h)"
+        probe = [] if self._probe is None else self._probe(env)
         return env.define(
             "make_rows",
             parameters,
             [
                 *head,
-                "    p, o = m[1], m[2]",
-                f"    h = {list_of(headers) if headers else '()'}",
+                *_indented(_of_message(headers, passes, make, *probe)),
                 "    try:",
                 f"        t = {time_text(self.source, env) or 'm[5]'}",
                 *(self._without_time(env) if self.time is not None else ()),
                 f"        if not ({passes}): continue",
-                *([] if self._probe is None else self._probe(env)),
+                *probe,
                 f"    except {env.bind(ROW_ERRORS, 'errors')} as error:",
                 f"        {env.call(self._unusable, 'm', 'error', 'v')}",
                 "        continue",

@@ -82,7 +82,7 @@ class CommandLog:
             transaction_timeout_ms=TRANSACTION_MS,
         )
         try:
-            producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+            clients.begin_transactions(producer)
         except KafkaException as error:
             clients.close_producer(producer, transactional=True)
             raise KafkaUnavailable(f"The command topic cannot be written: {error.args[0].str()}") from error

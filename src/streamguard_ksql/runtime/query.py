@@ -319,7 +319,7 @@ class QueryRunner:
 
     def _begin_transactions(self, producer: Producer) -> None:
         """End what a crash left open: from here on no other process writes for this query."""
-        producer.init_transactions(clients.TRANSACTION_TIMEOUT_S)
+        clients.begin_transactions(producer)
 
     def _partitions(self) -> dict[str, int]:
         known = self._topics.all()
@@ -445,7 +445,7 @@ class QueryRunner:
             for partition, records in batches:
                 self.topology.feed(partition, records)
                 self.consumed += len(records)
-                self.consumed_bytes += sum([len(r[4]) for r in records if r[4] is not None])  # r[4]: its value
+                self.consumed_bytes += records.value_bytes()
         self.pulse.end()
         self.last_message_ms = batches[-1][1][-1].time
         self._event_lag_s = time.time() - self.last_message_ms / 1000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streamguard_ksql.operators.record import Batch, InputRecord
+from streamguard_ksql.operators.record import Batch
 from streamguard_ksql.runtime.clients import BATCH, KafkaTopics, Positions, as_partitions
 from streamguard_ksql.runtime.corrupt import LostBatch, abandon
 from streamguard_ksql.runtime.fetch import Fetched, fetch
@@ -98,7 +98,7 @@ class Reader:
         self._leave()
         self._assign(frozenset())
 
-    def poll(self, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
+    def poll(self, timeout_s: float) -> Sequence[tuple[int, Batch]]:
         """Batches of (partition, records of one topic in order), waiting at most so long for the first record."""
         if self._order is not None:
             return self._poll_in_order(self._order, timeout_s)
@@ -183,7 +183,7 @@ class Reader:
 
     # --- several topics -----------------------------------------------------------------------------------------------
 
-    def _poll_in_order(self, order: TimeOrder, timeout_s: float) -> Sequence[tuple[int, Sequence[InputRecord]]]:
+    def _poll_in_order(self, order: TimeOrder, timeout_s: float) -> Sequence[tuple[int, Batch]]:
         for _ in range(FETCHED_AT_ONCE):
             fetched = self._fetch(timeout_s)
             order.add(fetched)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 
-from streamguard_ksql.operators.record import Batch, InputRecord
+from streamguard_ksql.operators.record import Batch
 from streamguard_ksql.runtime.fetch import Fetched
 
 Place = tuple[str, int]
@@ -112,7 +112,7 @@ class TimeOrder:
         self._ends_are_new = True
         self.must_ask = False
 
-    def take(self) -> list[tuple[int, Sequence[InputRecord]]]:
+    def take(self) -> list[tuple[int, Batch]]:
         """The records that may be given out now, as batches of (partition, records of one topic)."""
         found = []
         while self._heads and self._nothing_earlier_can_come():
@@ -126,7 +126,7 @@ class TimeOrder:
         self.must_ask = bool(self._empty) and not self._ends_are_new
         return not self.must_ask
 
-    def _take_from(self, place: Place) -> Sequence[InputRecord]:
+    def _take_from(self, place: Place) -> Batch:
         """The next records of a partition, up to the first that is later than another partition's."""
         waiting = self._waiting[place][0]
         times, start = waiting.times, waiting.at

@@ -122,7 +122,10 @@ class Predicates:
         if op in "+-*" and (result == DOUBLE or (isinstance(result, Decimal) and result.precision < EXACT_DIGITS)):
             return lambda a, b: f"({a} {op} {b})"
         if op in "+-" and result in (INTEGER, BIGINT):
-            return lambda a, b: self._wrapping(f"{a} {op} {b}", result)
+            added = None
+            if right.constant and right.value is not None:
+                added = right.value if op == "+" else -right.value
+            return lambda a, b: self._wrapping(f"{a} {op} {b}", result, added)
         if result == DOUBLE:
             function: Callable[..., Any] = divide_doubles if op == "/" else remainder_doubles
         elif isinstance(result, Decimal):
@@ -131,11 +134,17 @@ class Predicates:
             function = integer_operation(op, result)
         return lambda a, b: self.env.call(function, a, b)
 
-    def _wrapping(self, text: str, result: SqlType) -> str:
-        """A sum or difference of integers: a call only for one that is out of range."""
+    def _wrapping(self, text: str, result: SqlType, added: int | None) -> str:
+        """A sum or difference of integers: a call only for one that is out of range, on the one side where it can be if it
+        is known what is `added`."""
         least, most, wrap = (INT_MIN, INT_MAX, wrap_int) if result == INTEGER else (BIGINT_MIN, BIGINT_MAX, wrap_long)
         name = self.env.fresh()
-        return f"({name} if {least} <= ({name} := {text}) <= {most} else {self.env.call(wrap, name)})"
+        found = f"({name} := {text})"
+        if added is None:
+            is_in_range = f"{least} <= {found} <= {most}"
+        else:
+            is_in_range = f"{found} <= {most}" if added >= 0 else f"{found} >= {least}"
+        return f"({name} if {is_in_range} else {self.env.call(wrap, name)})"
 
     def _remainder(self, a: str, b: str) -> str:
         """By a positive number: as Java has it, with the sign of the left side."""

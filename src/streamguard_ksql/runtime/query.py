@@ -421,14 +421,22 @@ class QueryRunner:
                 sender.client.poll(0)
                 asked_s = time.monotonic()
             self._group_offsets.go_on()
-            may_be_late = self._may_be_late and not idle and self.consumed - consumed < COMMIT_RECORDS
-            due_s = max(COMMIT_LATEST_S, self.commit_interval_s) if may_be_late else self.commit_interval_s
+            due_s = self._commit_due_s(idle, many=self.consumed - consumed >= COMMIT_RECORDS)
             if dirty and time.monotonic() - last_commit >= due_s:
                 self._commit(reader)
                 last_commit, consumed = time.monotonic(), self.consumed
                 dirty, self._uncommitted_since_s = False, None
         if not self.holding.is_lost:
             self._commit_last(reader, dirty=dirty)
+
+    def _commit_due_s(self, idle: bool, *, many: bool) -> float:
+        """Seconds after which a commit follows the one before, where `many` records came since then or few.
+
+        Where no more come after many, who waits for the end of a back-fill sees it at once.
+        """
+        if not self._may_be_late or idle != many:
+            return self.commit_interval_s
+        return 0.0 if idle else max(COMMIT_LATEST_S, self.commit_interval_s)
 
     def _step(self, reader: Reader) -> bool:
         """Read and process what there is; whether there was anything."""

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from streamguard_ksql import ast, refusals
-from streamguard_ksql.codegen import Code, Environment
+from streamguard_ksql.codegen import Code, Environment, is_simple
 from streamguard_ksql.datetimes import DAY_MS
 from streamguard_ksql.errors import EvaluationError, KsqlError
 from streamguard_ksql.expressions.like import like, like_matcher
@@ -279,7 +279,9 @@ class Predicates:
         operand = self.compile(node.operand)
         if operand.constant:
             return Code(repr(operand.is_null is not node.negated), BOOLEAN, nullable=False)
-        return Code(f"({operand.text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
+        # Of a name, since Python warns where what is compared is a text of its own, as NULL + NULL is.
+        text = operand.text if is_simple(operand.text) else f"({self.env.fresh()} := {operand.text})"
+        return Code(f"({text} is {'not ' if node.negated else ''}None)", BOOLEAN, nullable=False)
 
     def _visit_between(self, node: ast.Between) -> Code:
         """Both comparisons; the operand is evaluated once where its type is the same for both."""

@@ -231,7 +231,7 @@ def test_no_answer_waits_for_the_acknowledgement_of_another(tmp_path: Path) -> N
                     await asyncio.sleep(0)
                 accepted = made[0].get_extra_info("socket")
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-                made[0].close()  # type: ignore[attr-defined]
+                made[0].close()
             listener.close()
         await broker.close()
 

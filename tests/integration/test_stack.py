@@ -71,7 +71,8 @@ def test_start_shows_services_and_alerts_and_a_second_start_that_they_run(stack:
     stack.wait_count("fraud_alerts", 1)
     again = stack.start()
     assert "runs already" in again and "password" not in again
-    assert stack.streamguard("status").stdout.count("running") == 7
+    status = lambda: stack.streamguard("status").stdout  # noqa: E731
+    eventually(status, lambda shown: shown.count("running") == 7, 60, "all parts run")
     secret = stack.settings.database.password
     assert len(secret) == 32 and secret not in said + again + stack.streamguard("status").stdout
     assert stack.streamguard("status", "--secrets").stdout.strip().endswith(f"password {secret}")

@@ -80,7 +80,7 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     # The clock stands still: nothing is ever late, so the recording is the same however busy the machine.
     pacer = Pacer(TIME_SCALE, clock=lambda: 0.0, sleep=lambda _: None)
     sink = FileSink(file)
-    for record in run.stream(TPS, pacer, START_MS, count / TPS, TIME_SCALE):
+    for record in run.stream(TPS, pacer, lambda: START_MS, count / TPS, TIME_SCALE):
         sink.send(record)
     sink.finish()
     sink.close()

@@ -214,7 +214,7 @@ def stream(
         latency = None if to_file is not None or settings.metrics_port == "off" else send_seconds()
         sink = open_sink(to_file, stop, compression, wait, run.recipe, latency)
         records = run.stream(
-            tps, Pacer(time_scale, sleep=stop.sleep), start_ms or now_ms(), duration, time_scale, pattern
+            tps, Pacer(time_scale, sleep=stop.sleep), lambda: start_ms or now_ms(), duration, time_scale, pattern
         )
         total = None if duration is None else round(tps * duration)
         with _metrics(sink, latency):

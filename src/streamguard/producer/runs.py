@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -76,7 +76,8 @@ class Run:
         if end_ms is not None and end_ms <= start_ms:
             raise InputError(f"the end, {utc(end_ms)}, does not lie after the start, {utc(start_ms)}")
         slots = PoissonSlots(self.profile, rate, start_ms, Random(mix(self.seed, 2)))
-        records = self._records(slots if end_ms is None else until(slots, end_ms), customers, start_ms, count)
+        population = Population(self.profile, self.seed, customers)
+        records = self._records(slots if end_ms is None else until(slots, end_ms), population, start_ms, count)
         return self._chargebacks(records)
 
     def span(self, start_ms: int | None, end_ms: int | None, duration_s: float, now_ms: int) -> tuple[int, int]:
@@ -102,17 +103,20 @@ class Run:
         self,
         tps: float,
         pacer: Pacer,
-        start_ms: int,
+        start: Callable[[], int],
         duration_s: float | None = None,
         time_scale: float = 1.0,
         pattern: bool = False,
     ) -> Iterator[Record]:
         """`tps` records in a second of the pacer's clock, for `duration_s` of them or without end.
 
-        Event time begins at `start_ms` and runs `time_scale` times as fast. With `pattern` the rate follows the
-        profile's hours and days, and `tps` is its mean; without, it is steady.
+        Event time begins with what `start` says as the first record is due, epoch milliseconds, and runs `time_scale` times
+        as fast. With `pattern` the rate follows the profile's hours and days, and `tps` is its mean; without, it is steady.
         """
         customers = self.recipe.customers or max(self.profile.customers, round(CUSTOMERS_PER_TPS * tps))
+        # Its merchants take a while: made after a look at the clock they would make every record that much older than it is.
+        population = Population(self.profile, self.seed, customers)
+        start_ms = start()
         slots: Slots
         if pattern:
             slots = PoissonSlots(self.profile, tps / time_scale, start_ms, Random(mix(self.seed, 2)))
@@ -122,7 +126,7 @@ class Run:
         paced = pacer.pace(slots)
         if duration_s is not None and pattern:
             paced = until(paced, start_ms + duration_s * 1000 * time_scale)
-        return self._chargebacks(self._records(paced, customers, start_ms, count))
+        yield from self._chargebacks(self._records(paced, population, start_ms, count))
 
     def velocity(self, account: str, count: int, now_ms: int) -> Iterator[Record]:
         """`count` payments of one account in the tumbling minute that `now_ms` lies in, none of them in the future."""
@@ -137,10 +141,13 @@ class Run:
             fields["event_time"] = first_ms + (now_ms - first_ms) * number // max(1, count - 1)
             yield encode(fields, label="velocity_burst")
 
-    def _records(self, slots: Iterator[int], customers: int, start_ms: int, count: int | None) -> Iterator[Record]:
-        population = Population(self.profile, self.seed, customers)
+    def _records(
+        self, slots: Iterator[int], population: Population, start_ms: int, count: int | None
+    ) -> Iterator[Record]:
         begin_with = self.recipe.begin_with
-        name = run_id(self.seed, self.profile.name, customers, start_ms, sorted(self.mix.shares.items()), begin_with)
+        name = run_id(
+            self.seed, self.profile.name, population.size, start_ms, sorted(self.mix.shares.items()), begin_with
+        )
         records = Simulator(population, self.mix, self.seed, name, begin_with).records(slots)
         if self.recipe.bad:
             records = with_defects(records, self.recipe.bad, Random(mix(self.seed, 3)))

@@ -7,8 +7,11 @@ from itertools import islice
 
 import pytest
 
+from streamguard.producer import runs
 from streamguard.producer.arrivals import SteadySlots
 from streamguard.producer.pace import Pacer, until
+from streamguard.producer.population import Population
+from streamguard.producer.profile import Profile
 from streamguard.producer.runs import Recipe, Run
 
 START_MS = 1_790_000_000_000
@@ -79,7 +82,7 @@ def test_a_day_in_a_minute() -> None:
 
 def test_a_stream_sends_as_many_as_asked_at_the_rate_asked_fraud_included() -> None:
     clock = FakeClock()
-    records = list(Run(Recipe(seed=4, fraud_share=0.2)).stream(50, clock.pacer(), START_MS, duration_s=40))
+    records = list(Run(Recipe(seed=4, fraud_share=0.2)).stream(50, clock.pacer(), lambda: START_MS, duration_s=40))
     assert len(records) == 2000
     assert clock.now_s - 100 == pytest.approx(40, rel=0.05)
     assert [r.event_time for r in records] == sorted(r.event_time for r in records)
@@ -89,7 +92,21 @@ def test_a_stream_sends_as_many_as_asked_at_the_rate_asked_fraud_included() -> N
 def test_a_patterned_stream_ends_with_its_duration() -> None:
     clock = FakeClock()
     run = Run(Recipe(seed=4))
-    records = list(run.stream(20, clock.pacer(1440), START_MS, duration_s=30, time_scale=1440, pattern=True))
+    records = list(run.stream(20, clock.pacer(1440), lambda: START_MS, duration_s=30, time_scale=1440, pattern=True))
     assert clock.now_s - 100 == pytest.approx(30, rel=0.05)
     assert 200 < len(records) < 1800
     assert records[-1].event_time < START_MS + 30 * 1440 * 1000
+
+
+def test_payments_of_a_live_stream_are_new_however_long_its_merchants_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+
+    class Slow(Population):
+        def __init__(self, profile: Profile, seed: int, customers: int | None = None) -> None:
+            clock.now_s += 5
+            super().__init__(profile, seed, customers)
+
+    monkeypatch.setattr(runs, "Population", Slow)
+    stream = Run(Recipe(seed=4)).stream(100, clock.pacer(), lambda: START_MS + round(clock.now_s * 1000), duration_s=2)
+    ages = [START_MS + clock.now_s * 1000 - record.event_time for record in stream]
+    assert max(ages) < 50

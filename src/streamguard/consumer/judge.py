@@ -18,6 +18,7 @@ from psycopg2.extras import execute_values
 
 from streamguard.consumer import statements as sql
 from streamguard.consumer.rule_sets import RuleSets
+from streamguard.database import prepared
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch, fetch_values
 from streamguard.rules import REGISTRY, Alert, Context, Listed, StoredTransaction, decide
@@ -97,7 +98,7 @@ def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[J
 
     Each decision names the rule set that it rests on, and is put into the outbox for `topic`.
     """
-    cursor.execute(sql.JUDGEABLE, {"alerts": alerts})
+    prepared.execute(cursor, sql.JUDGEABLE, {"alerts": alerts})
     versions = fetch(cursor, _Version)
     if not versions:
         return []
@@ -105,7 +106,7 @@ def judge(cursor: Any, alerts: list[str], rules: RuleSets, topic: str) -> list[J
     histories = _histories(cursor, versions)
     lists, list_change_no = _lists(cursor, candidates)
     resolved = _resolved(cursor, candidates)
-    cursor.execute(sql.RULE_MODES)
+    prepared.execute(cursor, sql.RULE_MODES)
     found_modes = fetch(cursor, _Mode)
     modes = {row.rule: row.mode for row in found_modes if row.rule is not None and row.mode is not None}
     rule_set_no = rules.number(cursor, modes, found_modes[0].deployment_no)
@@ -174,7 +175,7 @@ def from_ms(milliseconds: int) -> datetime:
 def _found(cursor: Any, versions: Sequence[_Version]) -> list[StoredTransaction | None]:
     """The transaction of each version, None for those that name none."""
     ids = sorted({version.transaction_id for version in versions if version.transaction_id is not None})
-    cursor.execute(sql.TRANSACTIONS_BY_ID, {"transactions": ids})
+    prepared.execute(cursor, sql.TRANSACTIONS_BY_ID, {"transactions": ids})
     by_id = {transaction.transaction_id: transaction for transaction in fetch(cursor, StoredTransaction)}
     return [None if v.transaction_id is None else by_id[v.transaction_id] for v in versions]
 
@@ -202,7 +203,7 @@ def _lists(
     of the lists."""
     keys = [list_keys(alert, transaction) for alert, transaction in candidates]
     values = sorted({value for pairs in keys for _, value in pairs})
-    cursor.execute(sql.LISTED, {"values": values})
+    prepared.execute(cursor, sql.LISTED, {"values": values})
     found = fetch(cursor, _ListEntry)
     lists = Lists(
         ListEntry(row.list, row.kind, row.value, row.reason or "", row.expires_at)
@@ -215,5 +216,5 @@ def _lists(
 
 def _resolved(cursor: Any, candidates: Sequence[Candidate]) -> dict[str, _Resolved]:
     """The alerts that analysts confirmed and dismissed, by account."""
-    cursor.execute(sql.RESOLVED, {"accounts": sorted({alert.account_id for alert, _ in candidates})})
+    prepared.execute(cursor, sql.RESOLVED, {"accounts": sorted({alert.account_id for alert, _ in candidates})})
     return {row.account_id: row for row in fetch(cursor, _Resolved)}

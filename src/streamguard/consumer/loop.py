@@ -31,14 +31,10 @@ from streamguard.privacy.protection import NO_PROTECTION, Protection
 log = logging.getLogger("streamguard.consumer")
 
 POLL_MS = 200
-SILENT_S = 8.0
-"""Without a heartbeat for so long the session of a member is over, and its client does not know."""
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 REPORT_EVERY_S = 10.0
 COMMIT_EVERY_S = 1.0
-FIRST_IDLE_S = 10.0
-LONGEST_IDLE_S = 300.0
 MOST_LINGERS = 5
 """A batch waits for more records as long as the one before took to be stored, at most so many times the setting."""
 
@@ -86,9 +82,6 @@ class Consumer:
         self._listener = _Assignment()
         self._wait_s = FIRST_WAIT_S
         self._committed_at = 0.0
-        self._idle_since, self._idle_patience_s = time.monotonic(), FIRST_IDLE_S
-        self._listened_at = 0.0
-        """When it was last looked whether the client still sends heartbeats."""
         self._lasted_s = 0.0
         """How long it took to store the last batch."""
         self._meter = Meter()
@@ -138,7 +131,6 @@ class Consumer:
             allow_auto_create_topics=False,
             metadata_max_age_ms=10_000,
         )
-        self._idle_since = time.monotonic()
         reader.subscribe([settings.transactions_topic, settings.alerts_topic], listener=self._listener)
         log.info("reading %s and %s as group %s", *sorted(reader.subscription()), settings.consumer_group)
         return reader
@@ -151,12 +143,6 @@ class Consumer:
                     # What was polled may come from the offset that the group committed; the database's is the right one.
                     self._seek(reader)
                     continue
-                if self._idle_for_good():
-                    log.info("no partition was assigned for a while; rejoining")
-                    return
-                if not polled and self._is_silent(reader):
-                    log.info("the client has sent no heartbeat for %.0f s; rejoining", SILENT_S)
-                    return
                 if polled:
                     self._store_polled(reader, polled)
                 self._housekeeping(reader)
@@ -174,31 +160,6 @@ class Consumer:
         assigned = {(partition.topic, partition.partition) for partition in reader.assignment()}
         return self._listener.changes != self._seen_changes or assigned != self._positions.keys()
 
-    def _idle_for_good(self) -> bool:
-        """Whether this member has waited long enough for partitions to rejoin.
-
-        There may be fewer partitions than members; but the client was seen to miss an assignment, so it rejoins, at
-        growing intervals.
-        """
-        now = time.monotonic()
-        if self._positions:
-            self._idle_since, self._idle_patience_s = now, FIRST_IDLE_S
-            return False
-        if now - self._idle_since < self._idle_patience_s:
-            return False
-        self._idle_since, self._idle_patience_s = now, min(self._idle_patience_s * 2, LONGEST_IDLE_S)
-        return True
-
-    def _is_silent(self, reader: KafkaConsumer) -> bool:
-        """Whether the client has fallen silent since it has its partitions. On a busy machine kafka-python 3.0 was seen to
-        send nothing any more just after it had joined, neither heartbeats nor fetches, and to find no end of that."""
-        now = time.monotonic()
-        if now - self._listened_at < SILENT_S:
-            return False
-        self._listened_at = now
-        ago_s = reader.metrics().get("consumer-coordinator-metrics", {}).get("last-heartbeat-seconds-ago", 0.0)
-        return bool(self._positions) and ago_s > SILENT_S
-
     def _seek(self, reader: KafkaConsumer) -> None:
         """Continue from the offsets of the database."""
         changes = self._listener.changes
@@ -212,7 +173,7 @@ class Consumer:
         except AssertionError:
             # The client asserts that a partition is assigned; it was revoked just now. The next round seeks again.
             return
-        self._seen_changes, self._listened_at = changes, time.monotonic()
+        self._seen_changes = changes
         self._store.is_alone = all(
             len(reader.partitions_for_topic(topic) or ()) == sum(p.topic == topic for p in assigned)
             for topic in (self._settings.transactions_topic, self._settings.alerts_topic)

@@ -21,6 +21,7 @@ from psycopg2.extras import execute_values
 
 from streamguard.consumer import refusal_statements as sql
 from streamguard.consumer.exclusion import Exclusion
+from streamguard.database import prepared
 from streamguard.database.outbox import NewDecision, save_decisions
 from streamguard.database.rows import fetch
 from streamguard.models.columns import double_of, long_of, text_of
@@ -131,7 +132,7 @@ def settle_refusals(
     Each refusal is a decision, put into the outbox for `topic`. Versions that are no longer refused wait to be judged.
     Raises Foreign.
     """
-    cursor.execute(sql.SUSPECTS, {"alerts": list(alerts), "ids": sorted(set(ids))})
+    prepared.execute(cursor, sql.SUSPECTS, {"alerts": list(alerts), "ids": sorted(set(ids))})
     found = fetch(cursor, _Suspect)
     exclusion.check(suspect.account_id for suspect in found)
     refused: list[_Suspect] = []

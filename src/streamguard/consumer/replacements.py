@@ -29,6 +29,7 @@ from psycopg2.extras import execute_values
 from streamguard.config import Settings
 from streamguard.consumer import replacement_statements as sql
 from streamguard.consumer.records import ConsumedRecord, LostRecord
+from streamguard.database import prepared
 from streamguard.database.rows import fetch, fetch_values
 from streamguard.models import FraudAlert
 
@@ -113,7 +114,7 @@ def _version_of(alert: FraudAlert) -> _Version:
 
 def admit(cursor: Any, settings: Settings, alerts: Sequence[Pair]) -> list[Pair]:
     """Those of the alerts that are to be stored now. The others are held, or counted at the replacement of their rule."""
-    cursor.execute(sql.REPLACEMENTS, {"rules": sorted({alert.rule for _, alert in alerts})})
+    prepared.execute(cursor, sql.REPLACEMENTS, {"rules": sorted({alert.rule for _, alert in alerts})})
     by_rule: defaultdict[str, list[_Replacement]] = defaultdict(list)
     for row in fetch(cursor, _Replacement):
         by_rule[row.rule].append(row)

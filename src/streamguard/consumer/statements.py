@@ -62,12 +62,19 @@ COPY_RECORDS = "COPY transaction_records (transaction_id, event_time, raw) FROM 
 
 # What this database transaction stored has its number; the offset alone would not do, for a topic may have been made anew.
 TAKE_DUPLICATES = """
-DELETE FROM stage s USING transactions t
-WHERE t.transaction_id = s.transaction_id
-  AND (t.source_partition, t.source_offset, t.xmin)
-      IS DISTINCT FROM (s.source_partition, s.source_offset, pg_current_xact_id()::XID)
-RETURNING s.source_partition AS partition, s.source_offset AS offset_no,
-    t.source_partition AS first_partition, t.source_offset AS first_offset
+WITH found AS (
+    SELECT s.ctid AS place, t.source_partition AS first_partition, t.source_offset AS first_offset
+    FROM stage s
+    CROSS JOIN LATERAL (
+        SELECT source_partition, source_offset, xmin AS stored_by FROM transactions t
+        WHERE t.transaction_id = s.transaction_id
+        OFFSET 0
+    ) t
+    WHERE (t.source_partition, t.source_offset, t.stored_by)
+        IS DISTINCT FROM (s.source_partition, s.source_offset, pg_current_xact_id()::XID)
+)
+DELETE FROM stage s USING found f WHERE s.ctid = f.place
+RETURNING s.source_partition AS partition, s.source_offset AS offset_no, f.first_partition, f.first_offset
 """
 
 # One UPDATE for all partitions: a row with another offset than the expected one belongs to another member by now.

@@ -40,7 +40,7 @@ from streamguard.consumer.refusals import account_of, id_of, settle_refusals
 from streamguard.consumer.replacements import admit, any_held, forget, take_held
 from streamguard.consumer.rule_sets import RuleSets
 from streamguard.consumer.second_look import Noted
-from streamguard.database import outbox
+from streamguard.database import outbox, prepared
 from streamguard.database.copy import copy_text
 from streamguard.database.fraud import MARK_FRAUD
 from streamguard.database.rows import fetch, fetch_values
@@ -193,7 +193,7 @@ class Store:
                 self._decrement(cursor, [*again, *dead_again])
             links: set[_Link] = set()
             if batch.transactions:
-                cursor.execute(sql.LINK_NEW_TRANSACTIONS)
+                prepared.execute(cursor, sql.LINK_NEW_TRANSACTIONS)
                 links.update(fetch(cursor, _Link))
             admitted = admit(cursor, self._settings, batch.alerts) if batch.alerts else []
             decided = self._store_alerts(cursor, admitted, links, refused, exclusion)
@@ -238,7 +238,7 @@ class Store:
             alerts = second_look.take(cursor, noted)
             if not alerts:
                 return _Decided((), 0)
-            cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": alerts})
+            prepared.execute(cursor, sql.LINK_NEW_ALERTS, {"alerts": alerts})
             return self._settle(cursor, set(alerts), set(fetch(cursor, _Link)), set(), exclusion)
 
     def forget_replacements(self) -> None:
@@ -301,7 +301,7 @@ class Store:
             ]
         )
         copy_text(cursor, sql.COPY_STAGE, lines)
-        cursor.execute(sql.INSERT_TRANSACTIONS)
+        prepared.execute(cursor, sql.INSERT_TRANSACTIONS)
         duplicates: dict[tuple[int, int], _Duplicate] = {}
         if cursor.rowcount < len(batch.transactions):
             cursor.execute(sql.TAKE_DUPLICATES)
@@ -317,7 +317,8 @@ class Store:
         """Keep records of transactions just stored, protected, each in the month of its event."""
         if not stored:
             return
-        cursor.execute(sql.MAKE_MONTHS, {"months": months_of(transaction.event_time for _, transaction in stored)})
+        months = months_of(transaction.event_time for _, transaction in stored)
+        prepared.execute(cursor, sql.MAKE_MONTHS, {"months": months})
         lines = [
             f"{escaped(transaction.transaction_id)}\t{instant_field(transaction.event_time)}"
             f"\t{json_field(self._raw(record))}\n"
@@ -383,15 +384,15 @@ class Store:
         began_ns = time.time_ns()
         judged = judge(cursor, open_alerts, self._rules, topic) if open_alerts else []
         self.judged_ns = (began_ns, time.time_ns())
-        cursor.execute(sql.SHOW_OUTCOME, {"alerts": open_alerts})
+        prepared.execute(cursor, sql.SHOW_OUTCOME, {"alerts": open_alerts})
         changed = [alert_id for (alert_id,) in cursor.fetchall()]
         touched = {link.transaction_id for link in links} | settled.unlinked
         if changed:
-            cursor.execute(sql.TRANSACTIONS_OF, {"alerts": changed})
+            prepared.execute(cursor, sql.TRANSACTIONS_OF, {"alerts": changed})
             touched.update(transaction_id for (transaction_id,) in cursor.fetchall())
         if touched:
             _check(cursor, exclusion, (), touched)
-            cursor.execute(MARK_FRAUD, {"transactions": sorted(touched)})
+            prepared.execute(cursor, MARK_FRAUD, {"transactions": sorted(touched)})
         return _Decided(judged, settled.count)
 
 
@@ -403,9 +404,10 @@ def _check(cursor: Any, exclusion: Exclusion, alerts: Iterable[str], transaction
 
 
 def _make_stage(connection: Any, _record: object) -> None:
-    """Give a new connection its staging table."""
+    """Give a new connection its settings and its staging table."""
     with connection.cursor() as cursor:
         cursor.execute("SET client_min_messages = warning")
+        cursor.execute(prepared.SETTINGS)
         cursor.execute(sql.MAKE_STAGE)
     connection.commit()
 
@@ -468,7 +470,7 @@ def _upsert_alerts(cursor: Any, alerts: Sequence[tuple[ConsumedRecord, FraudAler
         for (_, count), (record, a) in versions.items()
     ]
     execute_values(cursor, sql.INSERT_VERSIONS, rows, page_size=len(rows))
-    cursor.execute(sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
+    prepared.execute(cursor, sql.LINK_NEW_ALERTS, {"alerts": list(newest)})
     return fetch(cursor, _Link)
 
 

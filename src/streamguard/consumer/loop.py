@@ -197,8 +197,10 @@ class Consumer:
 
     def _store_polled(self, reader: KafkaConsumer, polled: dict[TopicPartition, list[ConsumedRecord]]) -> None:
         linger_s = self._settings.batch_linger_ms / 1000
-        if linger_s and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
-            # A short wait makes one commit of what would be many; the slower the machine, the fewer it can have.
+        urgent = any(partition.topic == self._settings.alerts_topic for partition in polled)
+        if linger_s and not urgent and sum(map(len, polled.values())) < self._settings.batch_max_records // 10:
+            # A short wait makes one commit of what would be many; the slower the machine, the fewer it can have. Alerts are what
+            # somebody waits for: with one the batch is stored at once.
             time.sleep(min(max(linger_s, self._lasted_s), MOST_LINGERS * linger_s))
             for partition, records in reader.poll(timeout_ms=0).items():
                 polled.setdefault(partition, []).extend(records)

@@ -133,6 +133,9 @@ function listen() {
 /** Alerts that arrived with the last message: the newest of each, for what shows how they are now. @param {any[]} alerts */
 const newest = (alerts) => [...new Map(alerts.map((alert) => [alert.alert_id, alert])).values()];
 
+/** When the last pulse came. */
+let pulsed = 0;
+
 function showState(/** @type {any} */ message) {
   const state = $("#live-state");
   if (message.kind === "state" && state) {
@@ -141,6 +144,8 @@ function showState(/** @type {any} */ message) {
   }
   if (message.kind === "reload") toast("Much has changed meanwhile: reload the page.", { undo: undefined });
   if (message.kind !== "pulse") return;
+  pulsed = Date.now();
+  tick();
   const figures = message.value;
   const health = $("#health"), states = JSON.stringify(figures.parts);
   if (health && health.dataset.states !== states) {
@@ -160,13 +165,17 @@ function showState(/** @type {any} */ message) {
   }
 }
 
+// Made once: `toLocaleString` makes one for each number.
+const one = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 }), none = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const money = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2 });
+
 /** @param {number | null} value @param {string} [unit] */
 function shown(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "share") return `${(100 * value).toFixed(2)} %`;
   if (unit === "ms") return value < 1000 ? `${Math.round(value)} ms` : value < 60000 ? `${(value / 1000).toFixed(1)} s` : duration(value / 1000);
   if (unit === "age") return duration(value);
-  return value.toLocaleString("en-US", { maximumFractionDigits: value < 100 ? 1 : 0 });
+  return (value < 100 ? one : none).format(value);
 }
 
 /* --- actions on alerts ------------------------------------------------------------------------------------------------ */
@@ -372,6 +381,7 @@ const TICKER_ROWS = 12;
 function tickerAlerts(alerts) {
   const list = $("#ticker tbody");
   if (!list) return;
+  unmark();
   // Of many at once those that would leave at once are not drawn.
   for (const alert of newest(alerts).slice(-TICKER_ROWS)) ticker(list, alert);
   const stamp = /** @type {any} */ (window), at = Date.now();
@@ -396,13 +406,27 @@ function ticker(list, alert) {
   const scoreCell = cell(""); scoreCell.append(score);
   const link = document.createElement("a"); link.href = id; link.textContent = alert.rule.replaceAll("_", " ").toLowerCase().replace(/^./, (/** @type {string} */ c) => c.toUpperCase());
   const linkCell = cell(""); linkCell.append(link);
-  row.replaceChildren(cell(forms.time.format(new Date(alert.detected_at)), "mono"), scoreCell, linkCell, cell(alert.amount === null ? "–" : Number(alert.amount).toLocaleString("en-US", { minimumFractionDigits: 2 }), "n"));
+  row.replaceChildren(cell(forms.time.format(new Date(alert.detected_at)), "mono"), scoreCell, linkCell, cell(alert.amount === null ? "–" : money.format(Number(alert.amount)), "n"));
 }
+
+/** Rows that are marked as new, and since when. @type {Map<HTMLElement, number>} */
+const marked = new Map();
+const MARKED_MS = 1200;
+let unmarking = 0;
 
 /** Mark a new row for a second: a mark is painted twice, an animation sixty times a second in every tab. @param {HTMLElement} row */
 function mark(row) {
   row.classList.add("fresh");
-  setTimeout(() => row.classList.remove("fresh"), 1200);
+  marked.set(row, Date.now());
+  unmarking ||= window.setTimeout(() => { unmarking = 0; unmark(); }, MARKED_MS);
+}
+
+/** Take the mark from rows that have had it for a second: all of them at once, where other rows come if possible, for each time
+ * the page is painted. */
+function unmark() {
+  const before = Date.now() - MARKED_MS;
+  for (const [row, since] of marked) if (since <= before) { row.classList.remove("fresh"); marked.delete(row); }
+  if (marked.size) unmarking ||= window.setTimeout(() => { unmarking = 0; unmark(); }, MARKED_MS / 2);
 }
 
 /** Charts and tables of the server's figures, each with a name. */
@@ -504,7 +528,8 @@ addEventListener("submit", async (event) => {
 
 localTimes();
 tick();
-setInterval(tick, 1000);
+// With the pulse, so that the page is painted once for both; without one, by itself.
+setInterval(() => { if (Date.now() - pulsed > 1500) tick(); }, 1000);
 const away = () => { /* the desk is away: the live stream says so */ };
 setInterval(() => redraw($$(FIGURES)).catch(away), 10_000);
 // What is being computed is asked for again soon.

@@ -52,7 +52,7 @@ def admin(servers: Servers, **options: Any) -> KafkaAdminClient:
     return KafkaAdminClient(**python_options(servers), **options)
 
 
-class _Consumer(KafkaConsumer):  # type: ignore[misc]
+class MemberConsumer(KafkaConsumer):  # type: ignore[misc]
     """Finishes each join of its group.
 
     Where metadata of the topics come during a join kafka-python (3.0.12) joins once more, for what was assigned is out of date.
@@ -69,7 +69,7 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
 
 def consumer(servers: Servers, **options: Any) -> KafkaConsumer:
     """kafka-python's consumer. `options` are its own; raises KafkaError where no broker answers."""
-    return _Consumer(**python_options(servers), **options)
+    return MemberConsumer(**python_options(servers), **options)
 
 
 def producer(servers: Servers, **options: Any) -> KafkaProducer:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 
 from streamguard.kafka import clients
 from streamguard.webhooks import deliveries, hooks
@@ -314,7 +314,7 @@ def test_a_desk_that_is_overtaken_while_it_begins_reads_nothing_twice(
     """Another desk stores a decision between this one's looks at Kafka and at the database."""
     overtaken: list[bool] = []
 
-    class Consumer(KafkaConsumer):  # type: ignore[misc]
+    class Consumer(clients.MemberConsumer):
         def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
             ends: dict[TopicPartition, int] = super().end_offsets(partitions)
             if not overtaken:
@@ -323,7 +323,7 @@ def test_a_desk_that_is_overtaken_while_it_begins_reads_nothing_twice(
                 desk.postgres.query("UPDATE webhook_offsets SET next_offset = 2 WHERE partition_no = 0")
             return ends
 
-    monkeypatch.setattr(clients, "KafkaConsumer", Consumer)
+    monkeypatch.setattr(clients, "MemberConsumer", Consumer)
     add(desk, receiver)
     serve()
     eventually(lambda: overtaken, bool, 30)

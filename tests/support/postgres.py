@@ -35,7 +35,7 @@ class EmbeddedPostgres:
         log = self.data_dir.parent / "postgres.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Postgres did not start:\n{log.read_text()}")
